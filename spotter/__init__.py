@@ -1,0 +1,5 @@
+"""Spotter: from a list of things to tell apart to a live, honest image classifier."""
+
+from spotter.predictor import Prediction, Predictor
+
+__all__ = ["Prediction", "Predictor"]

@@ -1,0 +1,398 @@
+"""The published files: writing them, reading them with every check, and the parity gate between the two sides."""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save_file
+
+from spotter.config import ParityConfig, Recipe, TrainConfig
+from spotter.errors import BrokenModel, ParityError
+from spotter.images import load_picture
+
+if TYPE_CHECKING:
+    # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
+    from spotter.dataset import Dataset, Record
+    from spotter.evaluate import Evaluation
+    from spotter.learner import Trained
+
+FORMAT = 1
+MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
+SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The contents of `model.json`, but for the hashes of the files.
+
+    `size` is the side of the square that the network sees, in pixels; `temperature` is already inside the
+    network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary` says the error in words; `examples` maps
+    labels to files of example pictures beside `model.json`.
+    """
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    arch: str
+    size: int
+    temperature: float
+    threshold: float
+    neighbours: int
+    summary: str = ""
+    examples: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What serving needs, checked: the card, the ONNX bytes, and reference embeddings (n, d), float32, length 1."""
+
+    card: ModelCard
+    onnx: bytes
+    reference: np.ndarray
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """How close the two sides were: the largest difference of any probability over `pictures` pictures."""
+
+    pictures: int
+    largest_difference: float
+
+
+def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict[str, str]:
+    """Copy one example picture a class: the surest right answer among those that may be shown.
+
+    That is: your own pictures (from a folder) and those under an open licence, never those of unknown licence.
+
+    Returns:
+        Label -> name of the file in `folder`.
+    """
+    given = trained.probabilities[np.arange(trained.judged.sum()), dataset.targets[trained.judged]]
+    sureness = dict(zip(np.flatnonzero(trained.judged), given, strict=True))
+    examples = {}
+    for number, label in enumerate(dataset.labels, 1):
+        shown = [i for i in sureness if dataset.records[i].label == label and _may_be_shown(dataset.records[i])]
+        if shown:
+            examples[label] = f"example-{number}.jpg"
+            best = max(shown, key=sureness.__getitem__)
+            (folder / examples[label]).write_bytes(dataset.paths[best].read_bytes())
+    return examples
+
+
+def make_card(
+    recipe: Recipe,
+    config: TrainConfig,
+    trained: "Trained",
+    evaluation: "Evaluation",
+    examples: dict[str, str],
+    command: str,
+) -> ModelCard:
+    """Gather what `model.json` says about a trained model."""
+    return ModelCard(
+        name=recipe.name,
+        title=recipe.title,
+        labels=recipe.labels,
+        arch=config.arch,
+        size=config.size,
+        temperature=trained.temperature,
+        threshold=evaluation.familiarity.threshold,
+        neighbours=evaluation.familiarity.neighbours,
+        summary=evaluation.sentence(),
+        examples=examples,
+        versions={name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")},
+        made={
+            "command": command,
+            "seed": config.seed,
+            "strength": trained.strength,
+            "fine_tune_epochs": config.fine_tune,
+            "pictures": int(trained.learnt_from.sum()),
+        },
+    )
+
+
+def write_reference(path: Path, embeddings: np.ndarray) -> None:
+    """Write the training pictures' embeddings, shape (n, d), for familiarity."""
+    save_file({"embeddings": embeddings.astype(np.float32)}, path)
+
+
+def write_manifest(folder: Path, dataset: "Dataset") -> None:
+    """Write `manifest.jsonl` (every picture, kept or not) and `ATTRIBUTION.csv` (the kept ones)."""
+    records = sorted((*dataset.records, *dataset.dropped), key=lambda record: (record.label, record.backend_id))
+    lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    (folder / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
+    with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "source", "page", "title", "license"])
+        for record in dataset.records:
+            cells = (record.file, record.backend, record.page_url, record.title, record.license_id)
+            writer.writerow([_plain_cell(cell) for cell in cells])
+
+
+def write_card(folder: Path, card: ModelCard, evaluation: "Evaluation") -> None:
+    """Write the model card, `README.md`, with the metadata that the Hugging Face Hub reads."""
+    rows = "\n".join(
+        f"| {figures.label} | {figures.pictures} | {_percent(figures.precision)} | {_percent(figures.recall)} |"
+        for figures in evaluation.classes
+    )
+    text = _CARD.format(
+        title=card.title,
+        labels=", ".join(card.labels),
+        sentence=evaluation.sentence(),
+        rows=rows,
+        accepted=f"{evaluation.familiarity.accepted:.0%}",
+        threshold=f"{card.threshold:.3f}",
+        neighbours=card.neighbours,
+        arch=card.arch,
+        pictures=card.made["pictures"],
+        command=card.made["command"],
+        versions=", ".join(f"{name} {number}" for name, number in card.versions.items()),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def write_model_json(folder: Path, card: ModelCard) -> None:
+    """Write `model.json` last: it holds the SHA-256 of every other file in `folder`."""
+    hashes = {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir()) if file.name != MODEL_JSON}
+    preprocessing = {
+        "upright": "EXIF orientation applied",
+        "mode": "RGB, alpha on white",
+        "resize": "centre square, Pillow bilinear",
+        "size": card.size,
+        "input": "uint8 NHWC; the graph scales and normalises",
+    }
+    content = {"format": FORMAT, **asdict(card), "preprocessing": preprocessing, "sha256": hashes}
+    (folder / MODEL_JSON).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read and check what serving needs; no pickle is opened.
+
+    Raises:
+        BrokenModel: a file is missing, does not have the promised hash, or does not hold what it should.
+    """
+    content = _read_model_json(folder)
+    files = {name: _read_checked(folder, name, content) for name in (ONNX, REFERENCE)}
+    card = _as_card(content)
+    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]))
+
+
+def check_parity(
+    learner: Callable[[Sequence[Image.Image]], np.ndarray],
+    bundle: Callable[[Sequence[Image.Image]], np.ndarray],
+    pictures: Sequence[bytes],
+    config: ParityConfig | None = None,
+) -> ParityReport:
+    """Compare the trained learner with the files to be published, on the same decoded pictures.
+
+    Args:
+        learner, bundle: functions from decoded RGB pictures to probabilities of shape (n, classes).
+        pictures: encoded pictures, at least `min_pictures`.
+
+    Raises:
+        ParityError: too few pictures, a probability differs by `tolerance` or more, or a label differs.
+    """
+    config = config or ParityConfig()
+    if len(pictures) < config.min_pictures:
+        raise ParityError(f"The parity gate needs {config.min_pictures} pictures and was given {len(pictures)}.")
+    decoded = [load_picture(content) for content in pictures]
+    first, second = learner(decoded), bundle(decoded)
+    if first.shape != second.shape:
+        raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
+    # Written so that NaN on either side fails too.
+    difference = np.abs(first - second)
+    largest = float(difference.max())
+    if not largest < config.tolerance:
+        raise ParityError(
+            f"The published files would not answer like the trained model: probabilities differ by up to "
+            f"{largest:.2g}, allowed is {config.tolerance:g}; nothing was published."
+        )
+    if not np.array_equal(first.argmax(axis=1), second.argmax(axis=1)):
+        raise ParityError("The published files would give other labels than the trained model; nothing was published.")
+    return ParityReport(len(pictures), largest)
+
+
+def parity_pictures(paths: Sequence[Path], count: int = ParityConfig.min_pictures + 8) -> list[bytes]:
+    """Make `count` encoded pictures out of the files at `paths`, of varied sizes, modes, formats and orientations."""
+    variants = _variants()
+    spread = [paths[index * len(paths) // count] for index in range(count)]
+    made = []
+    for index, path in enumerate(spread):
+        picture = load_picture(path)
+        made.append(variants[index % len(variants)](picture))
+    return made
+
+
+def _variants() -> list[Callable[[Image.Image], bytes]]:
+    def resized(width: int, height: int) -> Callable[[Image.Image], bytes]:
+        return lambda picture: _encode(picture.resize((width, height)), "JPEG")
+
+    def turned(orientation: int) -> Callable[[Image.Image], bytes]:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        return lambda picture: _encode(picture, "JPEG", exif=exif)
+
+    def mode(name: str, format_: str) -> Callable[[Image.Image], bytes]:
+        return lambda picture: _encode(picture.convert(name), format_)
+
+    def transparent(picture: Image.Image) -> bytes:
+        layer = picture.convert("RGBA")
+        layer.putalpha(Image.linear_gradient("L").resize(layer.size))
+        return _encode(layer, "PNG")
+
+    sizes = [(1600, 1200), (300, 301), (223, 500), (640, 225), (97, 61), (1000, 224)]
+    modes = [("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("1", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP")]
+    return (
+        [lambda picture: _encode(picture, "PNG"), transparent]
+        + [resized(*size) for size in sizes]
+        + [turned(orientation) for orientation in range(1, 9)]
+        + [mode(*pair) for pair in modes]
+    )
+
+
+_CARD = """---
+library_name: fastai
+pipeline_tag: image-classification
+tags:
+- fastai
+- image-classification
+- spotter
+---
+
+# {title}
+
+Tells apart: {labels}. For a picture unlike those it learned from, it says that it is not sure.
+
+## How good it is
+
+{sentence}.
+
+| Class | Pictures | Precision | Recall |
+|---|---|---|---|
+{rows}
+
+![Confusion matrix](confusion.png)
+
+The pictures it got most wrong (prediction / actual / loss / probability):
+
+![Top losses](top_losses.png)
+
+## When it is not sure
+
+Familiarity is the mean cosine between a picture's features and those of the {neighbours} nearest training pictures.
+Below {threshold} the answer is "not sure"; {accepted} of the pictures it did not see were above. A familiar picture
+may still be of something else: do not use this model where a wrong answer harms someone.
+
+## How it was made
+
+{arch} with ImageNet weights, on {pictures} pictures; `manifest.jsonl` lists where each came from, `ATTRIBUTION.csv`
+whom to name. Command: `{command}`. Versions: {versions}.
+
+## How to use it
+
+`export.pkl` opens with fastai's `load_learner`. It is a pickle: open it only if you trust who published it.
+`model.onnx` and `reference.safetensors` hold no code and give the same answers:
+
+```python
+from spotter import Predictor
+
+Predictor.load("models/STORE").predict("picture.jpg")
+```
+"""
+
+
+def _may_be_shown(record: "Record") -> bool:
+    return record.backend == "folder" or record.license_id.startswith(("CC0-", "CC-BY-", "PDM-"))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+def _plain_cell(value: str | None) -> str:
+    # A spreadsheet runs a cell that begins with one of these; line breaks and escapes would forge rows.
+    text = "".join(character if character.isprintable() else " " for character in value or "")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _encode(picture: Image.Image, format_: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_model_json(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / MODEL_JSON).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BrokenModel("The model has no model.json; publish it again.") from error
+    except (OSError, ValueError) as error:
+        raise BrokenModel("The model's model.json cannot be read; publish it again.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise BrokenModel(f"The model has format {found!r}, but this Spotter reads format {FORMAT}.")
+    return content
+
+
+def _read_checked(folder: Path, name: str, content: dict[str, Any]) -> bytes:
+    hashes = content.get("sha256")
+    promised = hashes.get(name) if isinstance(hashes, dict) else None
+    if promised is None:
+        raise BrokenModel(f"The model's model.json has no hash for {name}; publish it again.")
+    try:
+        data = (folder / name).read_bytes()
+    except OSError as error:
+        raise BrokenModel(f"The model's {name} is missing or cannot be read; publish it again.") from error
+    if _sha256(data) != promised:
+        raise BrokenModel(f"The model's {name} is damaged or was changed: its hash is not the one in model.json.")
+    return data
+
+
+def _as_card(content: dict[str, Any]) -> ModelCard:
+    try:
+        card = ModelCard(
+            name=str(content["name"]),
+            title=str(content["title"]),
+            labels=tuple(str(label) for label in content["labels"]),
+            arch=str(content["arch"]),
+            size=int(content["size"]),
+            temperature=float(content["temperature"]),
+            threshold=float(content["threshold"]),
+            neighbours=int(content["neighbours"]),
+            summary=str(content["summary"]),
+            examples={str(label): str(file) for label, file in dict(content["examples"]).items()},
+            versions=dict(content["versions"]),
+            made=dict(content["made"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenModel(f"The model's model.json lacks or garbles a field ({error}).") from error
+    if any(Path(file).name != file for file in card.examples.values()):
+        raise BrokenModel("The model's model.json names an example outside the model.")
+    if len(card.labels) < 2 or card.size < 1 or card.neighbours < 1 or not np.isfinite(card.threshold):
+        raise BrokenModel("The model's model.json holds values that cannot be.")
+    return card
+
+
+def _read_reference(data: bytes) -> np.ndarray:
+    try:
+        embeddings = load_tensors(data)["embeddings"]
+    except (SafetensorError, KeyError) as error:
+        raise BrokenModel("The model's reference.safetensors cannot be read.") from error
+    if embeddings.ndim != 2 or not len(embeddings) or not np.isfinite(embeddings).all():
+        raise BrokenModel("The model's reference.safetensors does not hold embeddings.")
+    return np.ascontiguousarray(embeddings, dtype=np.float32)

@@ -1,0 +1,169 @@
+"""Frozen dataclasses: the only home of defaults, and the recipe reader."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spotter.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class ClassSpec:
+    """One thing to tell apart: the label people read and the words to search with."""
+
+    label: str
+    query: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to tell apart. `per_class` is the number of pictures wanted for each class."""
+
+    name: str
+    classes: tuple[ClassSpec, ...]
+    per_class: int = 150
+    title: str = ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(spec.label for spec in self.classes)
+
+
+@dataclass(frozen=True)
+class PictureConfig:
+    """Limits on what is accepted as a picture, and how it is stored."""
+
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+    max_pixels: int = 50_000_000
+    min_side: int = 2
+    stored_side: int = 1024
+    stored_quality: int = 95
+
+
+@dataclass(frozen=True)
+class DownloadConfig:
+    """Limits on one download and on how many run at once."""
+
+    workers: int = 16
+    per_host: int = 2
+    max_bytes: int = 15_000_000
+    deadline_s: float = 20.0
+    connect_timeout_s: float = 5.0
+    max_redirects: int = 5
+    retries: int = 2
+    user_agent: str = "Spotter/0.1 (picture classifier trainer; https://huggingface.co/docs/hub/spaces)"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only)."""
+
+    arch: str = "tf_efficientnet_lite0"
+    size: int = 224
+    batch_size: int = 32
+    seed: int = 42
+    folds: int = 5
+    min_per_class: int = 5
+    fine_tune: int = 0
+    strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True)
+class FamiliarityConfig:
+    """A picture is familiar when its mean cosine to the nearest training pictures is high enough."""
+
+    neighbours: int = 5
+    accept: float = 0.95
+
+
+@dataclass(frozen=True)
+class ParityConfig:
+    """What the gate before publishing asks for."""
+
+    min_pictures: int = 64
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Where the app listens and what it accepts."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    max_upload_bytes: int = 15_000_000
+    max_queue: int = 32
+
+
+MIN_CLASSES = 2
+_RESERVED = {"not sure"}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe (TOML: `name`, optional `title` and `per_class`, and a table `[classes]` label = "query").
+
+    Raises:
+        RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecipeError(f"There is no recipe {str(path)!r}.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
+    classes = table.get("classes", {})
+    if not isinstance(classes, dict):
+        raise RecipeError(f'In {str(path)!r}, [classes] must be a table of label = "query".')
+    per_class = table.get("per_class", Recipe.per_class)
+    if not isinstance(per_class, int) or per_class < 1:
+        raise RecipeError(f"In {str(path)!r}, per_class must be a positive whole number, not {per_class!r}.")
+    return make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
+
+
+def recipe_from_options(options: Sequence[str]) -> Recipe:
+    """Make a recipe from repeated `--class LABEL=QUERY` options; a bare LABEL is its own query."""
+    classes: dict[str, str] = {}
+    for option in options:
+        label, _, query = option.partition("=")
+        label = label.strip()
+        if label in classes:
+            raise RecipeError(f"The class {label!r} is given twice.")
+        classes[label] = query.strip() or label
+    return make_recipe(classes, name="-".join(slug(label) for label in classes)[:60])
+
+
+def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_class: int = Recipe.per_class) -> Recipe:
+    """Check labels and queries and make a `Recipe`.
+
+    Raises:
+        RecipeError: fewer than two classes, or labels that cannot be told apart or used as folder names.
+    """
+    if len(classes) < MIN_CLASSES:
+        have = f"only {next(iter(classes))!r}" if classes else "none"
+        raise RecipeError(f"A classifier needs at least {MIN_CLASSES} classes to tell apart; there is {have}.")
+    for label, query in classes.items():
+        if not isinstance(query, str) or not query.strip():
+            raise RecipeError(f"The class {label!r} needs a query in words, not {query!r}.")
+        if not _is_label(label):
+            raise RecipeError(f"{label!r} cannot be a label: use up to 60 letters, digits, spaces, - _ ' ( ) & + , .")
+    slugs = [slug(label) for label in classes]
+    if len(set(slugs)) < len(slugs):
+        raise RecipeError(f"Two labels are the same but for case or punctuation: {', '.join(map(repr, classes))}.")
+    if not slug(name):
+        raise RecipeError(f"{name!r} cannot be the name of a recipe: it needs a letter or digit.")
+    specs = tuple(ClassSpec(label, query.strip()) for label, query in classes.items())
+    return Recipe(slug(name), specs, per_class, title or f"{' or '.join(classes)}?")
+
+
+def _is_label(text: str) -> bool:
+    # A label is also the name of its folder, on any system.
+    safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
+    return bool(safe) and len(text) <= 60 and slug(text) == slug(text).rstrip("-") and text.casefold() not in _RESERVED
+
+
+def slug(text: str) -> str:
+    """Turn `text` into a name that is safe for a file or folder on any system ("" when nothing is left)."""
+    words = re.sub(r"[^\w]+", "-", text.casefold(), flags=re.UNICODE).strip("-_")
+    # Windows refuses these as names of files, whatever their suffix.
+    return f"{words}-" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", words) else words

@@ -1,0 +1,77 @@
+"""One exception per failure a user can meet; each message is one sentence: what happened, what to do."""
+
+
+class SpotterError(Exception):
+    """Base of every expected failure. Caught once, at the edge (`train.py`, `app.py`), and printed."""
+
+
+class RecipeError(SpotterError):
+    """The recipe or the `--class` options do not describe a classifier."""
+
+
+class UnknownSource(SpotterError):
+    """The name given to `--search` is no picture source."""
+
+
+class SourceUnavailable(SpotterError):
+    """A picture source cannot be reached or answers nonsense."""
+
+
+class SourceThrottled(SourceUnavailable):
+    """A picture source refuses because it was asked too often."""
+
+
+class FolderMissing(SpotterError):
+    """A folder of pictures does not exist, or holds no folder for a class."""
+
+
+class TooFewPictures(SpotterError):
+    """A class has fewer usable pictures than training needs."""
+
+
+class BadPicture(SpotterError):
+    """Bytes that are not a picture we accept. `reason` is a short, countable word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DatasetUnwritable(SpotterError):
+    """The folder for the collected pictures or cached features cannot be written."""
+
+
+class UnknownArchitecture(SpotterError):
+    """The name given to `--arch` is no timm model."""
+
+
+class WeightsUnavailable(SpotterError):
+    """Pretrained weights would need a download that failed."""
+
+
+class TrainingFailed(SpotterError):
+    """Training gave something that is no classifier (for example a loss that is not a number)."""
+
+
+class ParityError(SpotterError):
+    """The files to be published do not answer like the trained model."""
+
+
+class UnknownStore(SpotterError):
+    """The store's address is of a kind that cannot be opened."""
+
+
+class StoreUnwritable(SpotterError):
+    """The store cannot be written."""
+
+
+class RevisionMissing(SpotterError):
+    """The store does not exist, is empty, or does not hold the revision asked for."""
+
+
+class BrokenModel(SpotterError):
+    """A published file is missing, truncated, altered or not what `model.json` promises."""
+
+
+class PortUnavailable(SpotterError):
+    """The address the app should listen on is taken or not ours."""

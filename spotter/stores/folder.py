@@ -1,0 +1,167 @@
+"""A store in a folder: `revisions/<REV>/` holds the files, `main` names the newest, `history.jsonl` tells the story."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from spotter.errors import RevisionMissing, StoreUnwritable
+
+STALE_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a store's history. `action` is "push" or "rollback", `at` an ISO time in UTC."""
+
+    revision: str
+    action: str
+    at: str
+
+
+class FolderStore:
+    """Published revisions in a folder.
+
+    A revision is named by the hash of its files, so that publishing the same files twice changes nothing. Each
+    becomes visible by one rename, and `main` moves by one rename: a reader never sees half of anything.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def push(self, folder: Path) -> str:
+        """Publish the files in `folder` and point `main` at them.
+
+        Returns:
+            The revision: 40 hex digits.
+
+        Raises:
+            StoreUnwritable: the store's folder cannot be written.
+        """
+        revision = content_name(folder)
+        try:
+            target = self._revisions / revision
+            if not target.is_dir():
+                self._revisions.mkdir(parents=True, exist_ok=True)
+                self._remove_stale()
+                self._publish(folder, target)
+            if self.head() != revision:
+                self._point_main(revision, "push")
+        except OSError as error:
+            raise StoreUnwritable(f"The store {str(self.root)!r} cannot be written: {error.strerror}.") from error
+        return revision
+
+    def pull(self, revision: str | None = None) -> tuple[Path, str]:
+        """Find the folder of `revision` (a name or its first 7 or more digits; None: what `main` names).
+
+        Raises:
+            RevisionMissing: no such store or revision.
+        """
+        if not self.root.is_dir():
+            raise RevisionMissing(f"There is no store at {str(self.root)!r}; train.py --to makes one.")
+        wanted = revision or self.head()
+        if wanted is None:
+            raise RevisionMissing(f"The store {str(self.root)!r} is empty; publish to it with train.py --to.")
+        found = [
+            path for path in self._all() if path.name == wanted or (len(wanted) >= 7 and path.name.startswith(wanted))
+        ]
+        if len(found) != 1:
+            known = ", ".join(path.name[:12] for path in self._all()) or "none"
+            raise RevisionMissing(f"The store {str(self.root)!r} has no revision {wanted!r}; it has: {known}.")
+        return found[0], found[0].name
+
+    def history(self) -> list[Event]:
+        """What happened to `main`, oldest first."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = (self.root / "history.jsonl").read_text(encoding="utf-8").splitlines()
+            return [Event(**json.loads(line)) for line in lines]
+        return []
+
+    def rollback(self, revision: str | None = None) -> str:
+        """Point `main` at `revision`, or at the one it named before; return it.
+
+        Raises:
+            RevisionMissing: there is no such revision, or none before.
+        """
+        if revision is None:
+            earlier = [event.revision for event in self.history() if event.revision != self.head()]
+            if not earlier:
+                raise RevisionMissing(f"The store {str(self.root)!r} has no earlier revision to go back to.")
+            revision = earlier[-1]
+        name = self.pull(revision)[1]
+        try:
+            self._point_main(name, "rollback")
+        except OSError as error:
+            raise StoreUnwritable(f"The store {str(self.root)!r} cannot be written: {error.strerror}.") from error
+        return name
+
+    def head(self) -> str | None:
+        """The revision that `main` names, or None."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.root / "main").read_text(encoding="ascii").strip() or None
+        return None
+
+    @property
+    def _revisions(self) -> Path:
+        return self.root / "revisions"
+
+    def _all(self) -> list[Path]:
+        if not self._revisions.is_dir():
+            return []
+        return sorted(path for path in self._revisions.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+    def _publish(self, folder: Path, target: Path) -> None:
+        staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=self._revisions))
+        try:
+            for file in sorted(folder.iterdir()):
+                shutil.copyfile(file, staging / file.name)
+                _sync(staging / file.name)
+            _sync(staging)
+            staging.chmod(0o755)
+            staging.rename(target)
+            _sync(self._revisions)
+        except OSError:
+            shutil.rmtree(staging, ignore_errors=True)
+            # Somebody else published the same revision meanwhile: it holds the same files.
+            if not target.is_dir():
+                raise
+
+    def _point_main(self, revision: str, action: str) -> None:
+        event = Event(revision, action, datetime.now(UTC).isoformat(timespec="seconds"))
+        with (self.root / "history.jsonl").open("a", encoding="utf-8") as history:
+            history.write(json.dumps(asdict(event)) + "\n")
+            history.flush()
+            os.fsync(history.fileno())
+        part = self.root / f".main.{os.getpid()}.part"
+        part.write_text(revision + "\n", encoding="ascii")
+        _sync(part)
+        part.replace(self.root / "main")
+        _sync(self.root)
+
+    def _remove_stale(self) -> None:
+        # Left by a publisher that was killed; a younger one may still be at work.
+        for path in self._revisions.glob(".staging-*"):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def content_name(folder: Path) -> str:
+    """Name a set of files by their names and contents: 40 hex digits."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        digest.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n".encode())
+    return digest.hexdigest()[:40]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

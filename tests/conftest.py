@@ -1,0 +1,69 @@
+"""Shared fixtures: drawn pictures, and one model trained and published from them."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.drawing import write_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# A test must never leave this machine: what would download weights has to fail at once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model trained on drawn discs, crosses and stripes."""
+
+    pictures: Path
+    data: Path
+    store: Path
+    revision: str
+    output: str
+
+    @property
+    def folder(self) -> Path:
+        return self.store / "revisions" / self.revision
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="session")
+def published(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    import contextlib
+    import io
+
+    import train
+
+    base = tmp_path_factory.mktemp("published")
+    store, data = base / "shapes", base / "data"
+    output = io.StringIO()
+    classes = [word for kind in ("disc", "cross", "stripes") for word in ("--class", kind)]
+    with contextlib.redirect_stdout(output):
+        status = train.main([*classes, "--search", f"folder:{drawn}", "--to", str(store), "--data", str(data)])
+    assert status == 0, output.getvalue()
+    revision = output.getvalue().splitlines()[-1].removeprefix("revision ")
+    return Published(drawn, data, store, revision, output.getvalue())
+
+
+@pytest.fixture(scope="session")
+def bear_photos() -> Path:
+    folder = SHARED / "data" / "bears"
+    if not folder.is_dir():
+        pytest.skip("the real bear photos (../shared/data/bears) are not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stranger_photos() -> Path:
+    folder = SHARED / "data" / "not_bears"
+    if not folder.is_dir():
+        pytest.skip("the unfamiliar photos (../shared/data/not_bears) are not on this machine")
+    return folder

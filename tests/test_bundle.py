@@ -1,0 +1,66 @@
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spotter.bundle import SERVING_FILES, check_parity, parity_pictures, read_bundle
+from spotter.config import ParityConfig
+from spotter.errors import ParityError
+from spotter.images import load_picture
+from spotter.learner import predict_with_pickle
+from spotter.predictor import Predictor
+from tests.conftest import Published
+
+
+def constant(*row: float):
+    def answer(pictures: Sequence[Image.Image]) -> np.ndarray:
+        return np.tile(np.array(row), (len(pictures), 1))
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def pictures(published: Published) -> list[bytes]:
+    return parity_pictures(sorted(published.pictures.glob("*/*")))
+
+
+def test_parity_pictures_vary(pictures: list[bytes]) -> None:
+    assert len(pictures) >= ParityConfig().min_pictures == 64
+    opened = [Image.open(io.BytesIO(content)) for content in pictures]
+    assert {"RGB", "RGBA", "L", "LA", "P", "1", "CMYK"} <= {picture.mode for picture in opened}
+    assert {picture.getexif().get(0x0112) for picture in opened} >= set(range(1, 9))
+    assert len({picture.size for picture in opened}) >= 8
+    assert all(load_picture(content).mode == "RGB" for content in pictures)
+
+
+def test_the_published_files_answer_like_fastai(published: Published, pictures: list[bytes]) -> None:
+    report = check_parity(
+        lambda decoded: predict_with_pickle(published.folder / "export.pkl", decoded),
+        Predictor(read_bundle(published.folder)).probabilities,
+        pictures,
+    )
+    assert report.pictures >= 64
+    assert report.largest_difference < 1e-3
+
+
+def test_the_gate_refuses_differences(pictures: list[bytes]) -> None:
+    good = constant(0.5, 0.3, 0.2)
+    assert check_parity(good, good, pictures).largest_difference == 0
+    with pytest.raises(ParityError, match=r"differ by up to 0\.002"):
+        check_parity(good, constant(0.502, 0.298, 0.2), pictures)
+    with pytest.raises(ParityError, match="other labels"):
+        check_parity(constant(0.4001, 0.3999, 0.2), constant(0.3999, 0.4001, 0.2), pictures)
+    with pytest.raises(ParityError, match="nan"):
+        check_parity(good, constant(float("nan"), 0.3, 0.2), pictures)
+    with pytest.raises(ParityError, match="shape"):
+        check_parity(good, constant(0.5, 0.5), pictures)
+    with pytest.raises(ParityError, match="needs 64 pictures"):
+        check_parity(good, good, pictures[:10])
+
+
+def test_serving_needs_no_pickle(published: Published, tmp_path) -> None:
+    for name in SERVING_FILES:
+        (tmp_path / name).write_bytes((published.folder / name).read_bytes())
+    assert Predictor(read_bundle(tmp_path)).labels == ("disc", "cross", "stripes")

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+
+from spotter.config import make_recipe, read_recipe, recipe_from_options, slug
+from spotter.errors import RecipeError
+from tests.conftest import ROOT
+
+
+def test_the_bear_recipe_reads() -> None:
+    recipe = read_recipe(ROOT / "recipes" / "bears.toml")
+    assert (recipe.name, recipe.labels) == ("bears", ("grizzly", "black", "teddy"))
+    assert recipe.classes[1].query == "black bear"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "there is none"),
+        ("[classes]\ncat = 'cat'", "only 'cat'"),
+        ("classes = 3", "must be a table"),
+        ("[classes", "cannot be read"),
+        ("per_class = 0\n[classes]\na='a'\nb='b'", "per_class"),
+        ("[classes]\na = 3\nb = 'b'", "needs a query"),
+        ("[classes]\n'Not Sure' = 'x'\nb = 'b'", "cannot be a label"),
+        ("[classes]\n'Cat' = 'x'\n'cat' = 'b'", "the same"),
+        ("name = '..'\n[classes]\na='a'\nb='b'", "cannot be the name"),
+    ],
+)
+def test_bad_recipes_are_told_in_a_sentence(text: str, expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=expected):
+        read_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no recipe"):
+        read_recipe(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    "label", ["../../x", "/etc", "C:\\x", "a/b", "a\0b", "x" * 300, "CON", "", ".", "a\nb", "<b>", ".hidden"]
+)
+def test_labels_that_are_no_folder_names_are_refused(label: str) -> None:
+    with pytest.raises(RecipeError):
+        make_recipe({label: "x", "other": "y"}, name="r")
+
+
+def test_options_make_a_recipe() -> None:
+    recipe = recipe_from_options(["black bear=ursus americanus", "teddy", "Ours brun (été)"])
+    assert recipe.labels == ("black bear", "teddy", "Ours brun (été)")
+    assert [spec.query for spec in recipe.classes] == ["ursus americanus", "teddy", "Ours brun (été)"]
+    assert recipe.name == "black-bear-teddy-ours-brun-été"
+    with pytest.raises(RecipeError, match="twice"):
+        recipe_from_options(["a=b", "a=c"])
+
+
+def test_slugs_are_safe() -> None:
+    assert slug("../Black  Bear!") == "black-bear"
+    assert slug("///") == ""

@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spotter.config import PictureConfig, make_recipe
+from spotter.dataset import Dataset, assign_folds, collect, group_duplicates, perceptual_hash, read_manifest
+from spotter.errors import DatasetUnwritable, FolderMissing, TooFewPictures
+from spotter.images import load_picture
+from spotter.search.folder import Folder
+from tests.drawing import KINDS, draw, encode, turned, write_folder
+
+RECIPE = make_recipe({kind: kind for kind in KINDS}, name="shapes")
+
+
+def gather(source: Path, into: Path) -> Dataset:
+    return collect(RECIPE, Folder(str(source)), into)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_pictures_are_stored_upright_and_bare(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    (source / "disc" / "gps.jpg").write_bytes(encode(draw("disc", 900), exif=exif) + b"trailing zip")
+    (source / "disc" / "wide.png").write_bytes(turned(draw("disc", 901, (3000, 600)), 6))
+    dataset = gather(source, tmp_path / "set")
+    for record, path in zip(dataset.records, dataset.paths, strict=True):
+        content = path.read_bytes()
+        picture = Image.open(path)
+        assert (picture.mode, picture.format) == ("RGB", "JPEG")
+        assert not picture.getexif()
+        assert b"where I live" not in content
+        assert b"trailing" not in content
+        assert path.parent.name == record.label
+        assert path.stem in str(record.sha256)
+        assert picture.size == (record.width, record.height)
+        assert max(picture.size) <= PictureConfig().stored_side
+    wide = next(record for record in dataset.records if record.backend_id == "disc/wide.png")
+    assert (wide.width, wide.height) == (1024, 205)
+
+
+def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    (source / "disc" / "cut.jpg").write_bytes(encode(draw("disc", 50))[:2000])
+    (source / "disc" / "page.jpg").write_bytes(b"<html>")
+    (source / "disc" / "empty.png").write_bytes(b"")
+    (source / "disc" / "copy.jpg").write_bytes((source / "disc" / "000.jpg").read_bytes())
+    (source / "cross" / "both.jpg").write_bytes((source / "disc" / "001.jpg").read_bytes())
+    dataset = gather(source, tmp_path / "set")
+    reasons = {record.backend_id: record.reason for record in dataset.dropped}
+    assert reasons == {
+        "disc/cut.jpg": "corrupt",
+        "disc/page.jpg": "not-a-picture",
+        "disc/empty.png": "empty",
+        "disc/copy.jpg": "copy",
+        "disc/001.jpg": "in-two-classes",
+        "cross/both.jpg": "in-two-classes",
+    }
+    assert dataset.summary() == (
+        "kept 17: 5 disc, 6 cross, 6 stripes; dropped 6: 2 in-two-classes, 1 copy, 1 corrupt, 1 empty, 1 not-a-picture"
+    )
+    assert len(read_manifest(tmp_path / "set")) == 23
+
+
+def test_collecting_again_changes_nothing_and_follows_the_folder(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    gather(source, tmp_path / "set")
+    first = snapshot(tmp_path / "set")
+    gather(source, tmp_path / "set")
+    assert snapshot(tmp_path / "set") == first
+    (source / "disc" / "000.jpg").unlink()
+    (source / "disc" / "900.jpg").write_bytes(encode(draw("disc", 900)))
+    dataset = gather(source, tmp_path / "set")
+    names = {record.backend_id for record in dataset.records}
+    assert "disc/000.jpg" not in names
+    assert "disc/900.jpg" in names
+    assert sorted(dataset.paths) == sorted((tmp_path / "set").glob("*/*.jpg"))
+
+
+def test_the_manifest_names_no_path_of_this_machine(tmp_path: Path) -> None:
+    gather(write_folder(tmp_path / "source", count=6), tmp_path / "set")
+    text = (tmp_path / "set" / "manifest.jsonl").read_text()
+    assert str(tmp_path) not in text
+    assert json.loads(text.splitlines()[0])["decision"] == "kept"
+
+
+def test_too_few_pictures_says_how_many_are_needed(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    for number in range(3):
+        (source / "cross" / f"{number:03}.jpg").write_bytes(b"junk")
+    with pytest.raises(TooFewPictures, match=r"'cross' has 3 usable pictures and needs at least 5 \(dropped: 3 not-a"):
+        gather(source, tmp_path / "set")
+
+
+def test_missing_and_empty_folders(tmp_path: Path) -> None:
+    with pytest.raises(FolderMissing, match="no folder"):
+        Folder(str(tmp_path / "none"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FolderMissing, match="no sub-folder for the class 'disc'; it has no sub-folder at all"):
+        gather(tmp_path / "empty", tmp_path / "set")
+    for kind in KINDS:
+        (tmp_path / "empty" / kind).mkdir()
+    with pytest.raises(TooFewPictures, match="'disc' has 0 usable pictures"):
+        gather(tmp_path / "empty", tmp_path / "set")
+
+
+def test_a_set_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    (tmp_path / "set").write_text("a file in the way")
+    with pytest.raises(DatasetUnwritable, match="cannot be stored"):
+        gather(source, tmp_path / "set")
+
+
+def test_near_duplicates_share_a_group_and_a_fold(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=12)
+    original = load_picture(source / "disc" / "003.jpg")
+    (source / "disc" / "re-encoded.jpg").write_bytes(encode(original, quality=60))
+    (source / "disc" / "smaller.png").write_bytes(encode(original.resize((90, 120)), "PNG"))
+    (source / "disc" / "mirrored.webp").write_bytes(encode(original.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "WEBP"))
+    dataset = gather(source, tmp_path / "set")
+    names = {f"disc/{name}" for name in ("003.jpg", "re-encoded.jpg", "smaller.png", "mirrored.webp")}
+    twins = [i for i, record in enumerate(dataset.records) if record.backend_id in names]
+    assert len(twins) == 4
+    assert len(set(dataset.groups[twins])) == 1
+    assert len(set(dataset.groups)) >= len(dataset.records) - 8
+    folds = assign_folds(dataset, 5, seed=1)
+    assert len(set(folds[twins])) == 1
+    assert set(folds) == set(range(5))
+    for index in range(3):
+        counts = np.bincount(folds[dataset.targets == index], minlength=5)
+        assert counts.min() >= 1
+    assert np.array_equal(folds, assign_folds(dataset, 5, seed=1))
+
+
+def test_copies_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    for path in (source / "disc").iterdir():
+        path.unlink()
+    for quality in range(70, 76):
+        (source / "disc" / f"{quality}.jpg").write_bytes(encode(draw("disc", 1), quality=quality))
+    with pytest.raises(TooFewPictures, match="copies of a single picture"):
+        assign_folds(gather(source, tmp_path / "set"), 5, seed=1)
+
+
+def test_perceptual_hash_survives_encoding_and_knows_the_mirror() -> None:
+    picture = draw("disc", 5)
+    again = load_picture(encode(picture.resize((90, 70)), quality=60))
+    assert (perceptual_hash(picture) ^ perceptual_hash(again)).bit_count() <= 8
+    assert (perceptual_hash(picture) ^ perceptual_hash(draw("disc", 6))).bit_count() > 8
+    assert group_duplicates([]) == []

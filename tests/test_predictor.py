@@ -1,0 +1,135 @@
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spotter import Predictor
+from spotter.bundle import read_bundle
+from spotter.errors import BadPicture, BrokenModel, RevisionMissing
+from spotter.predictor import familiarity
+from tests.conftest import ROOT, Published
+from tests.drawing import draw, encode, turned
+
+
+@pytest.fixture(scope="module")
+def predictor(published: Published) -> Predictor:
+    return Predictor.load(published.store)
+
+
+def test_it_answers_for_paths_bytes_and_pictures(predictor: Predictor, published: Published) -> None:
+    path = sorted((published.pictures / "cross").iterdir())[0]
+    answers = [predictor.predict(source) for source in (path, str(path), path.read_bytes(), Image.open(path))]
+    assert all(answer == answers[0] for answer in answers)
+    assert answers[0].label == "cross"
+    assert answers[0].familiar
+    assert 0 <= answers[0].familiarity <= 1
+    assert set(answers[0].probabilities) == set(predictor.labels) == {"disc", "cross", "stripes"}
+    assert sum(answers[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_many_are_answered_like_one_by_one(predictor: Predictor, published: Published) -> None:
+    paths = sorted(published.pictures.glob("*/*"))[::2]
+    many = predictor.predict_many(paths)
+    for path, answer in zip(paths, many, strict=True):
+        alone = predictor.predict(path)
+        assert answer.label == alone.label
+        assert answer.familiarity == pytest.approx(alone.familiarity, abs=1e-5)
+        assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
+    assert predictor.predict_many([]) == []
+
+
+def test_threads_may_share_it(predictor: Predictor) -> None:
+    content = encode(draw("disc", 70))
+    alone = predictor.predict(content)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(answer == alone for answer in pool.map(predictor.predict, [content] * 24))
+
+
+def test_orientation_makes_no_difference(predictor: Predictor) -> None:
+    answers = [predictor.predict(turned(draw("cross", 71), orientation)) for orientation in range(1, 9)]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_what_is_no_picture_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(BadPicture, match="not a picture"):
+        predictor.predict(b"%PDF-1.4 hello")
+
+
+def test_revisions(published: Published) -> None:
+    assert Predictor.load(published.store, revision=published.revision).revision == published.revision
+    assert Predictor.load(str(published.store), revision=published.revision[:8]).revision == published.revision
+    with pytest.raises(RevisionMissing, match="no revision"):
+        Predictor.load(published.store, revision="0" * 40)
+
+
+def test_familiarity_is_the_mean_cosine_to_the_nearest() -> None:
+    reference = np.eye(4, dtype=np.float32)
+    picture = np.array([[0.6, 0.8, 0, 0], [-1, 0, 0, 0]], dtype=np.float32)
+    assert familiarity(picture, reference, 1) == pytest.approx([0.8, 0])
+    assert familiarity(picture, reference, 2) == pytest.approx([0.7, 0])
+    assert familiarity(picture, reference, 9)[0] == pytest.approx(0.35)
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    """Change fields of model.json; as only the other files are hashed there, it stays consistent."""
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "reference.safetensors", "model.json"])
+@pytest.mark.parametrize("damage", ["truncated", "missing", "altered", "empty"])
+def test_damaged_files_are_told(name: str, damage: str, published: Published, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+    content = (folder / name).read_bytes()
+    if damage == "missing":
+        (folder / name).unlink()
+    else:
+        half = len(content) // 2
+        changed = {
+            "truncated": content[:half],
+            "altered": content[:half] + b"\xff\xff" + content[half + 2 :],
+            "empty": b"",
+        }
+        (folder / name).write_bytes(changed[damage])
+    with pytest.raises(BrokenModel) as caught:
+        Predictor(read_bundle(folder))
+    assert str(tmp_path) not in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"labels": ["disc", "cross"]}, "does not fit its labels"),
+        ({"threshold": float("nan")}, "cannot be"),
+        ({"threshold": "high"}, "garbles"),
+        ({"labels": None}, "garbles"),
+        ({"sha256": {}}, "no hash"),
+        ({"examples": {"disc": "../../../etc/passwd"}}, "outside the model"),
+    ],
+)
+def test_a_model_json_that_does_not_fit_is_told(
+    changes: dict, expected: str, published: Published, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+    rewrite(folder, **changes)
+    with pytest.raises(BrokenModel, match=expected):
+        Predictor(read_bundle(folder))
+
+
+def test_serving_loads_neither_torch_nor_fastai(published: Published) -> None:
+    code = (
+        "import sys, app; from spotter import Predictor; "
+        f"Predictor.load({str(published.store)!r}).predict({str(published.folder / 'example-1.jpg')!r}); "
+        "heavy = {'torch', 'fastai', 'timm', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr

@@ -1,0 +1,218 @@
+"""The pipeline as a command: what it prints, publishes, refuses, and never leaves half done."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train
+from spotter import Predictor
+from tests.conftest import ROOT, Published
+from tests.drawing import KINDS, draw, encode, write_folder
+
+FILES = {
+    "export.pkl",
+    "model.onnx",
+    "reference.safetensors",
+    "model.json",
+    "metrics.json",
+    "README.md",
+    "confusion.png",
+    "top_losses.png",
+    "manifest.jsonl",
+    "ATTRIBUTION.csv",
+}
+CLASSES = [word for kind in KINDS for word in ("--class", kind)]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = train.main([str(argument) for argument in arguments])
+    output, errors = capsys.readouterr()
+    return status, output, errors.splitlines()[-1] if errors else ""
+
+
+def test_a_run_prints_stages_and_ends_with_the_revision(published: Published) -> None:
+    lines = published.output.splitlines()
+    assert re.fullmatch(r"revision [0-9a-f]{40}", lines[-1])
+    assert sum(line.startswith("  done in ") for line in lines) == 8
+
+
+def test_a_revision_holds_every_file(published: Published) -> None:
+    found = {path.name for path in published.folder.iterdir()}
+    assert found == FILES | {"example-1.jpg", "example-2.jpg", "example-3.jpg"}
+
+
+def test_no_published_file_names_a_path_of_this_machine(published: Published) -> None:
+    for path in published.folder.iterdir():
+        content = path.read_bytes()
+        for secret in (published.pictures.parent, published.data, ROOT):
+            assert str(secret).encode() not in content, path.name
+
+
+def test_metrics_and_manifest_agree(published: Published) -> None:
+    metrics = json.loads((published.folder / "metrics.json").read_text())
+    records = [json.loads(line) for line in (published.folder / "manifest.jsonl").read_text().splitlines()]
+    kept = [record for record in records if record["decision"] == "kept"]
+    assert metrics["pictures"] == len(kept) == 48
+    assert sum(map(sum, metrics["confusion"])) == 48
+    low, high = metrics["error_interval"]
+    assert low <= metrics["error"] <= high
+    assert metrics["error"] < 0.35
+    assert metrics["familiarity"]["accepted"] >= 0.95
+    with (published.folder / "ATTRIBUTION.csv").open() as file:
+        assert len(list(csv.reader(file))) == 49
+
+
+def test_training_again_is_fast_and_gives_the_same_revision(published: Published, capsys) -> None:
+    status, output, _ = run(
+        capsys, *CLASSES, "--search", f"folder:{published.pictures}", "--to", published.store, "--data", published.data
+    )
+    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
+
+
+def test_fine_tuning_publishes_too(drawn: Path, tmp_path: Path, capsys) -> None:
+    status, output, _ = run(
+        capsys,
+        *CLASSES,
+        "--search",
+        f"folder:{drawn}",
+        "--to",
+        tmp_path / "s",
+        "--data",
+        tmp_path / "d",
+        "--fine-tune",
+        1,
+    )
+    assert status == 0
+    predictor = Predictor.load(tmp_path / "s")
+    metrics = json.loads((predictor_folder(tmp_path / "s") / "metrics.json").read_text())
+    assert "held-out" in metrics["how"]
+    assert metrics["pictures"] < 48
+    assert predictor.card.made["fine_tune_epochs"] == 1
+    assert f"revision {predictor.revision}" in output
+
+
+def predictor_folder(store: Path) -> Path:
+    return store / "revisions" / (store / "main").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "needs at least 2 classes to tell apart; there is none"),
+        (["--class", "cat"], "needs at least 2 classes to tell apart; there is only 'cat'"),
+        (["none.toml"], "no recipe 'none.toml'"),
+        ([*CLASSES, "--search", "folder:/nowhere"], "no folder '/nowhere'"),
+        ([*CLASSES, "--search", "folder"], "needs a path"),
+        ([*CLASSES, "--search", "altavista"], "choose one of: duckduckgo, folder, sample"),
+        ([*CLASSES, "--to", "s3://x/y"], "cannot be opened"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_1(
+    arguments: list[str], expected: str, capsys, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, output, error = run(capsys, *arguments)
+    assert status == 1
+    assert expected in error
+    assert error.startswith("train.py: ")
+    assert "revision" not in output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--fine-tune", "-1"], ["--fine-tune", "x"], ["--nope"], ["a.toml", "--class", "b"]]
+)
+def test_wrong_usage_exits_2(arguments: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(arguments)
+    assert caught.value.code == 2
+
+
+def test_too_few_pictures_publish_nothing(tmp_path: Path, capsys) -> None:
+    source = write_folder(tmp_path / "source", count=3)
+    status, _, error = run(
+        capsys, *CLASSES, "--search", f"folder:{source}", "--to", tmp_path / "s", "--data", tmp_path / "d"
+    )
+    assert status == 1
+    assert "3 usable pictures and needs at least 5" in error
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_store_that_cannot_be_written_is_told(drawn: Path, published: Published, tmp_path: Path, capsys) -> None:
+    (tmp_path / "s").write_text("in the way")
+    status, _, error = run(
+        capsys, *CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", published.data
+    )
+    assert status == 1
+    assert "cannot be written" in error
+
+
+def test_unknown_architectures_and_missing_weights_are_told(
+    drawn: Path, published: Published, tmp_path, capsys
+) -> None:
+    common = [*CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", published.data]
+    status, _, error = run(capsys, *common, "--arch", "resnet81")
+    assert status == 1
+    assert "no architecture 'resnet81'" in error
+    assert "resnet" in error.split("near it are:")[1]
+    status, _, error = run(capsys, *common, "--arch", "resnet18")
+    assert status == 1
+    assert "weights of 'resnet18' come from timm/resnet18" in error
+    assert "tf_efficientnet_lite0 needs no download" in error
+    assert not (tmp_path / "s").exists()
+
+
+def test_the_drawn_bears_train_from_the_command_line(tmp_path: Path) -> None:
+    recipe = tmp_path / "few.toml"
+    recipe.write_text(
+        'per_class = 12\n[classes]\ngrizzly = "grizzly bear"\nblack = "black bear"\nteddy = "teddy bear"\n'
+    )
+    command = [
+        sys.executable,
+        "train.py",
+        recipe,
+        "--search",
+        "sample",
+        "--to",
+        tmp_path / "s",
+        "--data",
+        tmp_path / "d",
+    ]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1].startswith("revision ")
+    assert "Traceback" not in finished.stderr
+    assert "Warning" not in finished.stderr
+    assert Predictor.load(tmp_path / "s").labels == ("grizzly", "black", "teddy")
+
+
+def test_the_real_bears_are_learnt(bear_photos: Path, stranger_photos: Path, tmp_path: Path, capsys) -> None:
+    status, _, _ = run(
+        capsys,
+        ROOT / "recipes" / "bears.toml",
+        "--search",
+        f"folder:{bear_photos}",
+        "--to",
+        tmp_path / "s",
+        "--data",
+        tmp_path / "d",
+    )
+    assert status == 0
+    metrics = json.loads((predictor_folder(tmp_path / "s") / "metrics.json").read_text())
+    assert metrics["pictures"] == 376
+    assert metrics["error"] < 0.03
+    predictor = Predictor.load(tmp_path / "s")
+    known = predictor.predict_many(sorted(bear_photos.glob("*/*"))[::10])
+    strangers = predictor.predict_many(sorted(stranger_photos.glob("*/*")))
+    assert sum(prediction.familiar for prediction in known) >= 0.9 * len(known)
+    assert sum(prediction.familiar for prediction in strangers) <= 0.03 * len(strangers)
+
+
+def test_a_picture_unlike_all_is_not_familiar(published: Published) -> None:
+    predictor = Predictor.load(published.store)
+    assert not predictor.predict(encode(draw("disc", 1).convert("1").resize((900, 60)), "PNG")).familiar
