@@ -36,8 +36,8 @@ class ModelCard:
     """The contents of `model.json`, but for the hashes of the files.
 
     `size` is the side of the square that the network sees, in pixels; `temperature` is already inside the
-    network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary` says the error in words; `examples` maps
-    labels to files of example pictures beside `model.json`.
+    network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary`
+    says the error in words; `examples` maps labels to files of example pictures beside `model.json`.
     """
 
     name: str

@@ -142,8 +142,6 @@ def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) 
 def _open_session(onnx: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Threads that spin between requests would steal the second core from decoding and from the web server.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -1,0 +1,242 @@
+"""Measure Spotter against the tutorial's way of doing it, side by side in one run, and print the README's table.
+
+    scripts/bench --pictures folder:../shared/data/bears            (about six minutes on two cores)
+    scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
+
+The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
+load_learner + gr.Interface.
+"""
+
+import argparse
+import json
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TUTORIAL_TRAIN = """
+import json, sys, time
+from pathlib import Path
+from fastai.vision.all import *
+from spotter.learner import load_packaged_weights
+folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
+started = time.perf_counter()
+block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label,
+    splitter=FuncSplitter(lambda path: path.name in held_out),
+    item_tfms=RandomResizedCrop(224, min_scale=0.5), batch_tfms=aug_transforms())
+dls = block.dataloaders(folder)
+learn = vision_learner(dls, "tf_efficientnet_lite0", pretrained=False, metrics=error_rate)
+load_packaged_weights(learn.model[0].model)
+dls.add_tfms([Normalize.from_stats([.5] * 3, [.5] * 3)], "after_batch")
+learn.freeze()
+learn.fine_tune(4)
+wrong = round(float(learn.validate()[1]) * len(dls.valid_ds))
+seconds = time.perf_counter() - started
+learn.path = out
+learn.export("export.pkl")
+print("RESULT", json.dumps({"seconds": seconds, "wrong": wrong, "pictures": len(dls.valid_ds)}))
+"""
+
+TUTORIAL_APP = """
+import sys
+from fastai.vision.all import *
+import gradio as gr
+learn = load_learner(sys.argv[1])
+labels = learn.dls.vocab
+def predict(img):
+    pred, index, probs = learn.predict(PILImage.create(img))
+    return {labels[i]: float(probs[i]) for i in range(len(labels))}
+gr.Interface(fn=predict, inputs=gr.Image(), outputs=gr.Label(num_top_classes=3)).launch(server_port=int(sys.argv[2]))
+"""
+
+TUTORIAL_PREDICT = """
+import json, statistics, sys, time, warnings
+from fastai.vision.all import *
+warnings.simplefilter("ignore")
+learn = load_learner(sys.argv[1])
+learn.predict(sys.argv[2])
+spans = []
+for _ in range(30):
+    started = time.perf_counter()
+    learn.predict(sys.argv[2])
+    spans.append(time.perf_counter() - started)
+print("RESULT", json.dumps(statistics.median(spans)))
+"""
+
+SPOTTER_PREDICT = """
+import json, statistics, sys, time
+from spotter import Predictor
+predictor = Predictor.load(sys.argv[1])
+predictor.predict(sys.argv[2])
+spans = []
+for _ in range(30):
+    started = time.perf_counter()
+    predictor.predict(sys.argv[2])
+    spans.append(time.perf_counter() - started)
+print("RESULT", json.dumps(statistics.median(spans)))
+"""
+
+
+def main() -> None:
+    """Run every comparison and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", default="sample", metavar="SOURCE", help="where pictures come from (as --search)")
+    parser.add_argument("--folds", type=int, default=1, help="folds the tutorial is trained on, to compare errors")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="spotter-bench-") as temporary:
+        work = Path(temporary)
+        rows = compare_training(options.pictures, options.folds, work) + compare_apps(work) + compare_predict(work)
+    print("\n| | Tutorial | Spotter | Ratio |\n|---|---|---|---|")
+    print("\n".join(rows))
+
+
+def compare_training(source: str, folds: int, work: Path) -> list[str]:
+    """Train both ways on the same pictures; count errors on the same held-out ones."""
+    command = [sys.executable, "train.py", "recipes/bears.toml", "--search", source, "--to", work / "store"]
+    started = time.perf_counter()
+    output = run([*command, "--data", work / "data"])
+    whole = time.perf_counter() - started
+    stages = re.findall(r"^(\S.*) \.\.\.\n(?:  .*\n)*?  done in ([\d.]+) s$", output, re.MULTILINE)
+    learning = sum(float(seconds) for title, seconds in stages if title.startswith(("Compute", "Judge")))
+
+    dataset_folder, assigned, wrong_by_name = own_held_out_answers(source, work / "data")
+    tutorial_seconds, tutorial_wrong, own_wrong, judged = [], 0, 0, 0
+    for fold in range(folds):
+        held_out = [name for name, number in assigned.items() if number == fold]
+        (work / "tutorial").mkdir(exist_ok=True)
+        arguments = [dataset_folder, json.dumps(held_out), work / "tutorial"]
+        result = json.loads(run([sys.executable, "-c", TUTORIAL_TRAIN, *arguments]).rpartition("RESULT")[2])
+        tutorial_seconds.append(result["seconds"])
+        tutorial_wrong += result["wrong"]
+        own_wrong += sum(wrong_by_name[name] for name in held_out)
+        judged += len(held_out)
+    tutorial = statistics.median(tutorial_seconds)
+    return [
+        row("Training: features, head, evaluation (s)", tutorial, learning),
+        row("Training: whole command, imports, gate and all (s)", tutorial, whole),
+        f"| Wrong of {judged} held-out pictures | {tutorial_wrong} | {own_wrong} | |",
+    ]
+
+
+def own_held_out_answers(source: str, data: Path) -> tuple[Path, dict[str, int], dict[str, bool]]:
+    """The folds of the run that has just ended, and which pictures its cross-validation got wrong."""
+    from spotter.config import TrainConfig, read_recipe
+    from spotter.dataset import assign_folds, collect
+    from spotter.learner import train_head
+    from spotter.search import get_backend
+    from train import picture_folder
+
+    recipe, config = read_recipe(Path("recipes/bears.toml")), TrainConfig()
+    folder = picture_folder(data, recipe, source)
+    dataset = collect(recipe, get_backend(source), folder)
+    folds = assign_folds(dataset, config.folds, config.seed)
+    trained = train_head(dataset, folds, config)
+    wrong = trained.probabilities.argmax(axis=1) != dataset.targets
+    names = [path.name for path in dataset.paths]
+    return folder, dict(zip(names, folds.tolist(), strict=True)), dict(zip(names, wrong.tolist(), strict=True))
+
+
+def compare_apps(work: Path, rounds: int = 3) -> list[str]:
+    """Start both apps in turn; time from process start to the first answer through the same Gradio client."""
+    picture = write_photo(work)
+    figures: dict[str, list[tuple[float, float]]] = {"tutorial": [], "spotter": []}
+    for _ in range(rounds):
+        for name in figures:
+            port = free_port()
+            command = {
+                "tutorial": [sys.executable, "-c", TUTORIAL_APP, work / "tutorial" / "export.pkl", port],
+                "spotter": [sys.executable, "app.py", "--model", work / "store", "--port", port],
+            }[name]
+            figures[name].append(first_answer(command, port, picture))
+    medians = {name: np.median(values, axis=0) for name, values in figures.items()}
+    return [
+        row("App: process start to first answer (s)", medians["tutorial"][0], medians["spotter"][0]),
+        row("App: memory after it (MB, resident)", medians["tutorial"][1], medians["spotter"][1]),
+    ]
+
+
+def first_answer(command: list[object], port: int, picture: Path) -> tuple[float, float]:
+    """Seconds from process start to the first answer, and the process's resident memory then, in MB."""
+    from gradio_client import Client, handle_file
+
+    started = time.perf_counter()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([str(word) for word in command], **quiet)
+    try:
+        while not listening(port):
+            if process.poll() is not None:
+                sys.exit(f"bench: {command[1]} ended with {process.returncode} before it answered")
+            time.sleep(0.02)
+        client = Client(f"http://127.0.0.1:{port}", verbose=False)
+        client.predict(handle_file(str(picture)), api_name="/predict")
+        seconds = time.perf_counter() - started
+        memory = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+        return seconds, int(memory[1]) / 1024 if memory else float("nan")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def compare_predict(work: Path, rounds: int = 3) -> list[str]:
+    """Time one prediction of a 1600 x 1200 JPEG, each side in a process of its own, in turn."""
+    picture = write_photo(work)
+    tutorial, spotter = [], []
+    for _ in range(rounds):
+        export = work / "tutorial" / "export.pkl"
+        tutorial.append(
+            json.loads(run([sys.executable, "-c", TUTORIAL_PREDICT, export, picture]).rpartition("RESULT")[2])
+        )
+        spotter.append(
+            json.loads(run([sys.executable, "-c", SPOTTER_PREDICT, work / "store", picture]).rpartition("RESULT")[2])
+        )
+    return [row("One 1600 x 1200 JPEG (ms)", 1000 * statistics.median(tutorial), 1000 * statistics.median(spotter))]
+
+
+def write_photo(work: Path) -> Path:
+    """A 1600 x 1200 JPEG made from one of the pictures trained on."""
+    path = work / "photo.jpg"
+    if not path.exists():
+        source = sorted((work / "data").rglob("*.jpg"))[0]
+        Image.open(source).convert("RGB").resize((1600, 1200), Image.Resampling.BICUBIC).save(path, quality=92)
+    return path
+
+
+def run(command: list[object]) -> str:
+    """Run a command and return what it printed; show its errors only if it fails."""
+    print(
+        "  " + " ".join(str(word).splitlines()[0] if str(word).strip() else "-c ..." for word in command)[:110],
+        flush=True,
+    )
+    finished = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        sys.exit(f"bench: the command failed:\n{finished.stderr[-3000:]}")
+    return finished.stdout
+
+
+def row(title: str, tutorial: float, spotter: float) -> str:
+    """One line of the table."""
+    return f"| {title} | {tutorial:.1f} | {spotter:.1f} | {tutorial / spotter:.1f} x |"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listening(port: int) -> bool:
+    """Whether something accepts connections on the port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()

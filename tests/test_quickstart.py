@@ -1,0 +1,74 @@
+"""scripts/quickstart without internet, in a copy of the checkout: it must end with a working page."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from spotter.search.sample import Sample
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (ROOT / ".venv" / "installed").exists():
+        pytest.skip("the tests do not run in the .venv that scripts/setup makes")
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    for name in listed:
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def quickstart(checkout: Path) -> tuple[list[str], bytes]:
+    """Run it until it serves; return what it printed and what the app said about a drawn bear."""
+    # A proxy that nobody listens on: no internet, whatever the machine has.
+    environment = os.environ | {"DDGS_PROXY": "http://127.0.0.1:9"}
+    process = subprocess.Popen(
+        ["bash", "scripts/quickstart", "--port", "0"],
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            if re.fullmatch(r"http://127\.0\.0\.1:\d+", lines[-1]):
+                bear = next(iter(Sample().search("teddy bear", 1))).content
+                with urllib.request.urlopen(f"{lines[-1]}/api/classify", data=bear) as answer:
+                    return lines, answer.read()
+        raise AssertionError("\n".join(lines))
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=15)
+        process.stdout.close()
+
+
+def test_without_internet_it_says_so_and_serves_the_drawn_bears(checkout: Path) -> None:
+    lines, answer = quickstart(checkout)
+    text = "\n".join(lines)
+    assert "DuckDuckGo cannot be reached" in text
+    assert "built-in drawn bears" in text
+    assert b'"label":"teddy"' in answer
+    assert "Traceback" not in text
+    # What is there is used again: the same model, nothing collected or computed anew.
+    again, _ = quickstart(checkout)
+    assert [line for line in again if line.startswith("revision")] == [
+        line for line in lines if line.startswith("revision")
+    ]
+    assert not any("kept 0" in line for line in again)
