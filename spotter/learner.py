@@ -1,6 +1,7 @@
 """fastai: backbones, cached features, a linear head on them, optional fine-tuning, and the exports."""
 
 import contextlib
+import copy
 import hashlib
 import os
 import pickle
@@ -30,6 +31,8 @@ from fastai.vision.learner import vision_learner
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
+from timm.layers import Conv2dSame
+from timm.layers.padding import get_same_padding
 from torch import nn
 from tqdm import tqdm
 
@@ -230,7 +233,9 @@ def export_onnx(learn: Learner, path: Path, size: int) -> None:
 
     Normalisation and softmax are inside; `embedding` is the pooled features divided by their length.
     """
-    network = _ServingNetwork(learn.model[0], learn.model[1][-1], *_normalisation(learn)).eval()
+    network = _ServingNetwork(
+        _with_constant_padding(learn.model[0], size), learn.model[1][-1], *_normalisation(learn)
+    ).eval()
     _export(network, path, size, [PROBABILITIES, EMBEDDING])
 
 
@@ -329,6 +334,39 @@ def _normalisation(learn: Learner) -> tuple[torch.Tensor, torch.Tensor]:
     return normalize.mean.cpu().flatten(), normalize.std.cpu().flatten()
 
 
+def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
+    """A copy of `body` for pictures of one size: TensorFlow's "same" padding becomes constant.
+
+    ONNX Runtime merges constant padding into the convolution and leaves computed padding as steps of its own.
+    """
+    body = copy.deepcopy(body).eval()
+    plain: dict[nn.Module, nn.Module] = {}
+
+    def convert(conv: Any, inputs: tuple[torch.Tensor]) -> None:
+        height, width = inputs[0].shape[-2:]
+        top, left = (
+            get_same_padding(side, kernel, stride, dilation)
+            for side, kernel, stride, dilation in zip(
+                (height, width), conv.kernel_size, conv.stride, conv.dilation, strict=True
+            )
+        )
+        same = copy.copy(conv)
+        same.__class__ = nn.Conv2d  # what Conv2dSame is, but for computing the padding that now stands before it
+        pad = nn.ZeroPad2d((left // 2, left - left // 2, top // 2, top - top // 2))
+        plain[conv] = nn.Sequential(pad, same)
+
+    hooks = [module.register_forward_pre_hook(convert) for module in body.modules() if isinstance(module, Conv2dSame)]
+    with torch.inference_mode():
+        body(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    for parent in list(body.modules()):
+        for name, child in parent.named_children():
+            if child in plain:
+                setattr(parent, name, plain[child])
+    return body
+
+
 def _export(network: nn.Module, path: Path, size: int, outputs: list[str]) -> None:
     pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode():
@@ -349,7 +387,9 @@ def _export(network: nn.Module, path: Path, size: int, outputs: list[str]) -> No
 def _run_body(learn: Learner, paths: Sequence[Path], size: int) -> np.ndarray:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "body.onnx"
-        network = _FeatureNetwork(learn.model[0], nn.Identity(), *_normalisation(learn)).eval()
+        network = _FeatureNetwork(
+            _with_constant_padding(learn.model[0], size), nn.Identity(), *_normalisation(learn)
+        ).eval()
         _export(network, file, size, ["features"])
         options = onnxruntime.SessionOptions()
         # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.

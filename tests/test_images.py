@@ -1,4 +1,5 @@
 import io
+import random
 import struct
 import zlib
 
@@ -119,12 +120,17 @@ def test_a_pixel_bomb_is_refused_from_its_header() -> None:
     assert reason_of(encode(PICTURE), PictureConfig(max_pixels=1000)) == "too-large"
 
 
-@pytest.mark.parametrize("size", [(400, 267), (267, 400), (224, 224), (97, 61), (1600, 1200), (300, 301), (1000, 224)])
+@pytest.mark.parametrize(
+    "size", [(400, 267), (267, 400), (224, 224), (97, 61), (1600, 1200), (300, 301), (1000, 224), (2201, 1801)]
+)
 def test_center_square_is_what_fastai_does(size: tuple[int, int]) -> None:
     from fastai.vision.augment import Resize
     from fastai.vision.core import PILImage
 
     picture = draw("cross", 3, (200, 200)).resize(size)
+    picture.paste(
+        Image.frombytes("RGB", (60, 60), random.Random(1).randbytes(10800)), (size[0] // 2 - 30, size[1] // 2 - 30)
+    )
     expected = Resize(224)(PILImage.create(np.asarray(picture)), split_idx=1)
     assert np.array_equal(center_square(picture, 224), np.asarray(expected))
 
