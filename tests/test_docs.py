@@ -40,10 +40,10 @@ def test_the_tree_names_files_that_exist() -> None:
     assert tree
     indent: list[str] = []
     for line in tree[1].splitlines():
-        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
-        indent[depth:] = [name]
-        for part in name.split(","):
-            path = ROOT.joinpath(*indent[:depth], part)
+        depth, names = (len(line) - len(line.lstrip())) // 2, re.split(r" {2,}", line.strip())[0].split(", ")
+        indent[depth:] = [names[-1]]
+        for name in names:
+            path = ROOT.joinpath(*indent[:depth], name)
             assert path.exists(), path
 
 
