@@ -109,7 +109,7 @@ def make_card(
         temperature=trained.temperature,
         threshold=evaluation.familiarity.threshold,
         neighbours=evaluation.familiarity.neighbours,
-        summary=evaluation.sentence(),
+        summary=evaluation.brief(),
         examples=examples,
         versions={name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")},
         made={

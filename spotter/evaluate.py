@@ -78,6 +78,11 @@ class Evaluation:
             f"(95 % interval {low:.1%} to {high:.1%}; {self.how})"
         )
 
+    def brief(self) -> str:
+        """The error in words for a visitor of the page."""
+        low, high = self.error_interval
+        return f"Wrong on {self.error:.1%} of pictures it did not see (95 % interval {low:.1%} to {high:.1%})"
+
 
 def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
     """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too."""
