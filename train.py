@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> str:
         dataset = collect(recipe, source, picture_folder(options.data, recipe, options.search))
         folds = assign_folds(dataset, config.folds, config.seed)
         say(dataset.summary())
+        for line in dataset.complaints():
+            say(line)
 
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.

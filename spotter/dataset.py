@@ -96,6 +96,12 @@ class Dataset:
             text += f"; dropped {len(self.dropped)}: " + ", ".join(f"{n} {why}" for why, n in reasons.most_common())
         return text
 
+    def complaints(self, most: int = 10) -> list[str]:
+        """Name the first `most` dropped pictures with their reasons, a line each."""
+        lines = [f"dropped {record.backend_id}: {record.reason}" for record in self.dropped[:most]]
+        rest = len(self.dropped) - most
+        return [*lines, f"... and {rest} more: see {MANIFEST}"] if rest > 0 else lines
+
 
 def collect(
     recipe: Recipe,

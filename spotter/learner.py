@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import difflib
 import hashlib
 import os
 import pickle
@@ -27,8 +28,9 @@ from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, aug_transforms
 from fastai.vision.core import PILImage
 from fastai.vision.data import ImageBlock
-from fastai.vision.learner import vision_learner
+from fastai.vision.learner import TimmBody, vision_learner
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from timm.layers import Conv2dSame
@@ -150,8 +152,8 @@ def build_learner(dataset: Dataset, held_out: np.ndarray, config: TrainConfig) -
     )
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
     dls = block.dataloaders(dataset.folder, bs=config.batch_size, num_workers=0)
-    features = _number_of_features(config.arch)
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, len(dataset.labels)))
+    features, pool = _pooling(config.arch, config.size)
+    head = nn.Sequential(pool, nn.Flatten(), nn.Linear(features, len(dataset.labels)))
     learn = _with_pretrained_body(dls, config.arch, head)
     # The exported pickle is read on other machines: no path of this one may be in it.
     learn.path = learn.dls.path = Path()
@@ -233,10 +235,7 @@ def export_onnx(learn: Learner, path: Path, size: int) -> None:
 
     Normalisation and softmax are inside; `embedding` is the pooled features divided by their length.
     """
-    network = _ServingNetwork(
-        _with_constant_padding(learn.model[0], size), learn.model[1][-1], *_normalisation(learn)
-    ).eval()
-    _export(network, path, size, [PROBABILITIES, EMBEDDING])
+    _export(_ServingNetwork(learn, size), path, size, [PROBABILITIES, EMBEDDING])
 
 
 def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -269,15 +268,18 @@ class _ServingNetwork(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, body: nn.Module, linear: nn.Module, mean: torch.Tensor, std: torch.Tensor) -> None:
+    def __init__(self, learn: Learner, size: int) -> None:
         super().__init__()
-        self.body, self.linear = body, linear
-        self.register_buffer("scale", 1 / (255 * std).view(1, 3, 1, 1))
-        self.register_buffer("shift", (mean / std).view(1, 3, 1, 1))
+        self.body, head = _with_constant_padding(learn.model[0], size), learn.model[1]
+        self.pool, self.linear = head[:-1], head[-1]
+        normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
+        mean, std = normalize.mean.cpu().view(1, 3, 1, 1), normalize.std.cpu().view(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", mean / std)
+        self.eval()
 
     def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
-        batch = pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift
-        return self.body(batch).mean(dim=(2, 3))
+        return self.pool(self.body(pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         pooled = self.pooled(pixels)
@@ -289,14 +291,25 @@ class _FeatureNetwork(_ServingNetwork):
         return self.pooled(pixels)
 
 
-def _number_of_features(arch: str) -> int:
+def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
+    """The number of features of a timm architecture, and the layer that pools what fastai's body gives to them."""
     try:
-        with torch.device("meta"):
-            model: Any = timm.create_model(arch, pretrained=False, num_classes=0)
-            return int(model.num_features)
+        model: Any = timm.create_model(arch, pretrained=False, num_classes=0)
     except RuntimeError as error:
-        near = ", ".join(timm.list_models(f"*{arch[:6]}*")[:5]) or "see timm.list_models()"
+        near = ", ".join(difflib.get_close_matches(arch, timm.list_models(), 5, 0.5)) or "see timm.list_models()"
         raise UnknownArchitecture(f"timm has no architecture {arch!r}; near it are: {near}.") from error
+    body = TimmBody(model).eval()
+    pool = nn.AdaptiveAvgPool2d(1) if body.needs_pool else nn.Identity()
+    try:
+        with torch.inference_mode():
+            shape = nn.Flatten()(pool(body(torch.zeros(1, 3, size, size)))).shape
+    except (RuntimeError, AssertionError) as error:
+        raise UnknownArchitecture(
+            f"The architecture {arch!r} cannot read pictures of {size} x {size} pixels."
+        ) from error
+    if tuple(shape) != (1, model.num_features):
+        raise UnknownArchitecture(f"The architecture {arch!r} gives features of a form that fastai cannot pool.")
+    return model.num_features, pool
 
 
 def _with_pretrained_body(dls: object, arch: str, head: nn.Module) -> Learner:
@@ -311,7 +324,11 @@ def _with_pretrained_body(dls: object, arch: str, head: nn.Module) -> Learner:
         return vision_learner(dls, arch, pretrained=True, custom_head=head, metrics=error_rate)
     except (OSError, RuntimeError) as error:
         origin = timm.get_pretrained_cfg(arch)
-        where = (origin and (origin.hf_hub_id or origin.url)) or "no known place"
+        where = origin and (origin.hf_hub_id or origin.url)
+        if not where:
+            raise WeightsUnavailable(
+                f"Nobody published pretrained weights for {arch!r}; try another --arch."
+            ) from error
         raise WeightsUnavailable(
             f"The pretrained weights of {arch!r} come from {where} on the Hugging Face Hub, which cannot be reached; "
             f"connect to the internet once, or leave out --arch: {PACKAGED_ARCH} needs no download."
@@ -327,11 +344,6 @@ def load_packaged_weights(body: nn.Module) -> None:
     own = body.state_dict()
     tensors = list(packaged.values())[: len(own)]
     body.load_state_dict(dict(zip(own, tensors, strict=True)))
-
-
-def _normalisation(learn: Learner) -> tuple[torch.Tensor, torch.Tensor]:
-    normalize = next(transform for transform in learn.dls.valid.after_batch.fs if isinstance(transform, Normalize))
-    return normalize.mean.cpu().flatten(), normalize.std.cpu().flatten()
 
 
 def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
@@ -387,10 +399,7 @@ def _export(network: nn.Module, path: Path, size: int, outputs: list[str]) -> No
 def _run_body(learn: Learner, paths: Sequence[Path], size: int) -> np.ndarray:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "body.onnx"
-        network = _FeatureNetwork(
-            _with_constant_padding(learn.model[0], size), nn.Identity(), *_normalisation(learn)
-        ).eval()
-        _export(network, file, size, ["features"])
+        _export(_FeatureNetwork(learn, size), file, size, ["features"])
         options = onnxruntime.SessionOptions()
         # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
         options.intra_op_num_threads = 1
@@ -411,7 +420,8 @@ def _fingerprint(body: nn.Module) -> str:
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray]:
-    with contextlib.suppress(FileNotFoundError):
+    # A damaged cache is as good as none: everything in it can be computed again.
+    with contextlib.suppress(FileNotFoundError, SafetensorError):
         return load_file(path)
     return {}
 
@@ -422,8 +432,8 @@ def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
         part = path.with_suffix(f".{os.getpid()}.part")
         save_file(features, part)
         part.replace(path)
-    except OSError as error:
-        raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error.strerror}.") from error
+    except (OSError, SafetensorError) as error:
+        raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error}.") from error
 
 
 def _fit_linear(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:

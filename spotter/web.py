@@ -442,7 +442,7 @@ def _knows(labels: tuple[str, ...]) -> str:
 
 
 def _footer(info: ModelInfo) -> str:
-    parts = [info.summary, f"Model {info.revision}" if info.revision else "", "[Use it from a program](/api)"]
+    parts = [info.summary, f"Model {info.revision[:12]}" if info.revision else "", "[Use it from a program](/api)"]
     return " · ".join(part for part in parts if part)
 
 

@@ -65,6 +65,8 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path: Path) -> Non
     assert dataset.summary() == (
         "kept 17: 5 disc, 6 cross, 6 stripes; dropped 6: 2 in-two-classes, 1 copy, 1 corrupt, 1 empty, 1 not-a-picture"
     )
+    assert "dropped disc/cut.jpg: corrupt" in dataset.complaints()
+    assert dataset.complaints(most=2)[2:] == ["... and 4 more: see manifest.jsonl"]
     assert len(read_manifest(tmp_path / "set")) == 23
 
 

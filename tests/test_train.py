@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_metrics_and_manifest_agree(published: Published) -> None:
 def test_training_again_is_fast_and_gives_the_same_revision(published: Published, capsys) -> None:
     status, output, _ = run(
         capsys, *CLASSES, "--search", f"folder:{published.pictures}", "--to", published.store, "--data", published.data
+    )
+    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
+
+
+def test_a_damaged_cache_is_computed_again(published: Published, tmp_path: Path, capsys) -> None:
+    data = Path(shutil.copytree(published.data, tmp_path / "data"))
+    cache = next(data.rglob("features/*.safetensors"))
+    cache.write_bytes(cache.read_bytes()[:5000])
+    status, output, _ = run(
+        capsys, *CLASSES, "--search", f"folder:{published.pictures}", "--to", tmp_path / "s", "--data", data
     )
     assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
 
