@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+UNKNOWN_LICENSE = "unknown"
+
 
 @dataclass(frozen=True)
 class ImageHit:
@@ -12,7 +14,8 @@ class ImageHit:
 
     Exactly one of `image_url` (fetch it), `path` (read it) or `content` (encoded picture bytes, already here)
     tells where the picture is. `backend_id` names the picture within its source and never changes
-    for the same picture. `license_id` is an SPDX id or "unknown".
+    for the same picture. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0, "PDM-1.0" for the public domain mark) or
+    "unknown"; `attribution` is the sentence that the licence asks to show.
     """
 
     backend: str
@@ -27,7 +30,12 @@ class ImageHit:
     title: str | None = None
     width: int | None = None
     height: int | None = None
-    license_id: str = "unknown"
+    mime: str | None = None
+    creator: str | None = None
+    creator_url: str | None = None
+    license_id: str = UNKNOWN_LICENSE
+    license_url: str | None = None
+    attribution: str | None = None
 
 
 class SearchBackend(Protocol):

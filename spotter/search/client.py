@@ -1,0 +1,101 @@
+"""A polite client for search services that answer in JSON."""
+
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+
+from spotter.config import DownloadConfig
+from spotter.errors import SourceThrottled, SourceUnavailable
+
+RETRIES = 3
+LONGEST_WAIT_S = 60.0
+THROTTLED = {202, 403, 429}
+
+
+class JsonClient:
+    """GETs JSON objects from one service: spaced requests, `Retry-After` obeyed, bounded retries, typed errors.
+
+    Args:
+        name: the service's name, for messages.
+        per_minute: requests a minute that the service allows; they are spaced evenly.
+        headers: more headers, such as a key; never shown in a message.
+        sleep, clock: for tests.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        per_minute: float,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = 15.0,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._gap = 60.0 / per_minute
+        self._sleep, self._clock = sleep, clock
+        self._next = 0.0
+        common = {"User-Agent": DownloadConfig().user_agent, "Accept": "application/json"}
+        self._http = httpx.Client(headers={**common, **(headers or {})}, timeout=timeout_s, follow_redirects=True)
+
+    def get(self, url: str, params: Mapping[str, str | int]) -> dict[str, Any]:
+        """GET a JSON object.
+
+        Raises:
+            SourceThrottled: the service went on refusing (429, 403, 202) after `RETRIES` tries.
+            SourceUnavailable: no connection, a time-out, another status than 200, or no JSON object.
+        """
+        for attempt in range(RETRIES):
+            self._wait_for_turn()
+            try:
+                response = self._http.get(url, params=dict(params))
+            except httpx.TransportError as error:
+                if attempt == RETRIES - 1:
+                    raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
+                self._sleep(2.0**attempt)
+                continue
+            if response.status_code == 200:
+                return self._parse(response)
+            if response.status_code not in THROTTLED and response.status_code < 500:
+                break
+            if attempt < RETRIES - 1:
+                self._sleep(min(_retry_after(response) or 2.0**attempt, LONGEST_WAIT_S))
+        if response.status_code in THROTTLED:
+            raise SourceThrottled(
+                f"{self.name} refuses to answer (HTTP {response.status_code}): it was asked too often or needs a key; "
+                "wait some minutes, or use another --search."
+            )
+        raise SourceUnavailable(f"{self.name} answers with an error (HTTP {response.status_code}).")
+
+    def _wait_for_turn(self) -> None:
+        now = self._clock()
+        if now < self._next:
+            self._sleep(self._next - now)
+        self._next = max(now, self._next) + self._gap
+
+    def _parse(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            content = response.json()
+        except ValueError as error:
+            raise SourceUnavailable(f"{self.name} answers something else than JSON.") from error
+        if not isinstance(content, dict):
+            raise SourceUnavailable(f"{self.name} answers JSON of an unknown form.")
+        return content
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return "no answer in time" if isinstance(error, httpx.TimeoutException) else "no connection"

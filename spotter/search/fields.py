@@ -1,0 +1,57 @@
+"""Reading fields of other people's JSON, where anything may be missing, null or of another type."""
+
+import re
+from typing import Any
+
+from spotter.search.base import UNKNOWN_LICENSE
+
+_CC = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
+
+
+def text(value: Any) -> str | None:
+    """A non-empty string, or None."""
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def link(value: Any) -> str | None:
+    """An http(s) address, or None. Addresses that begin with // get https."""
+    address = text(value)
+    if address and address.startswith("//"):
+        address = f"https:{address}"
+    return address if address and re.match(r"https?://", address, re.IGNORECASE) else None
+
+
+def number(value: Any) -> int | None:
+    """A positive whole number (also written as text), or None."""
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return whole if whole > 0 and not isinstance(value, bool) else None
+
+
+def items(value: Any) -> list[dict[str, Any]]:
+    """The JSON objects in a list; [] when it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def table(value: Any) -> dict[str, Any]:
+    """A JSON object; {} when it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def creative_commons(code: Any, version: Any = None) -> str:
+    """The SPDX id of a Creative Commons code such as "by-sa", "CC BY-SA 4.0", "cc0", "pdm"; else "unknown".
+
+    Without a version, 4.0 is taken for licences (1.0 for CC0 and the public domain mark).
+    """
+    words = (text(code) or "").lower().replace("_", "-")
+    found = re.search(r"\d\.\d", words)
+    number_ = text(version) or (found[0] if found else None)
+    words = re.sub(r"\s*\d\.\d.*", "", words).strip()
+    if words in {"cc0", "cc-zero", "cc0-1", "zero"}:
+        return "CC0-1.0"
+    if words in {"pdm", "mark", "pd"}:
+        return "PDM-1.0"
+    kind = re.sub(r"^cc[ -]", "", words).replace(" ", "-")
+    return f"CC-{kind.upper()}-{number_ or '4.0'}" if kind in _CC else UNKNOWN_LICENSE
