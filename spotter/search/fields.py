@@ -43,7 +43,7 @@ def table(value: Any) -> dict[str, Any]:
 def creative_commons(code: Any, version: Any = None) -> str:
     """The SPDX id of a Creative Commons code such as "by-sa", "CC BY-SA 4.0", "cc0", "pdm"; else "unknown".
 
-    Without a version, 4.0 is taken for licences (1.0 for CC0 and the public domain mark).
+    CC0 and the public domain mark have one version; a licence without a version is "unknown": its terms differ.
     """
     words = (text(code) or "").lower().replace("_", "-")
     found = re.search(r"\d\.\d", words)
@@ -54,4 +54,4 @@ def creative_commons(code: Any, version: Any = None) -> str:
     if words in {"pdm", "mark", "pd"}:
         return "PDM-1.0"
     kind = re.sub(r"^cc[ -]", "", words).replace(" ", "-")
-    return f"CC-{kind.upper()}-{number_ or '4.0'}" if kind in _CC else UNKNOWN_LICENSE
+    return f"CC-{kind.upper()}-{number_}" if kind in _CC and number_ else UNKNOWN_LICENSE
