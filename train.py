@@ -20,10 +20,20 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spotter.config import FamiliarityConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
-from spotter.dataset import assign_folds, collect
+from spotter.collect import collect
+from spotter.config import (
+    CollectConfig,
+    FamiliarityConfig,
+    Recipe,
+    TrainConfig,
+    read_recipe,
+    recipe_from_options,
+    slug,
+)
+from spotter.dataset import assign_folds
 from spotter.errors import SpotterError
-from spotter.search import BACKENDS, get_backend
+from spotter.licenses import POLICIES
+from spotter.search import BACKENDS, get_backends
 from spotter.stores import open_store
 
 
@@ -49,11 +59,12 @@ def run(options: argparse.Namespace) -> str:
     with stage("Read the recipe"):
         recipe = read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
         store = open_store(options.to or Path("models") / recipe.name)
-        source = get_backend(options.search)
+        sources = get_backends(options.search)
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.root}")
 
     with stage("Collect the pictures"):
-        dataset = collect(recipe, source, picture_folder(options.data, recipe, options.search))
+        folder = picture_folder(options.data, recipe, options.search)
+        dataset = collect(recipe, sources, folder, CollectConfig(license=options.license))
         folds = assign_folds(dataset, config.folds, config.seed)
         say(dataset.summary())
         for line in dataset.complaints():
@@ -116,8 +127,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--search",
         default="duckduckgo",
         metavar="SOURCE",
-        help=f"where pictures come from: {', '.join(BACKENDS)} (folder:PATH has one sub-folder per class)",
+        help=f"where pictures come from, one or several with commas: {', '.join(BACKENDS)}",
     )
+    parser.add_argument("--license", choices=POLICIES, default="any", help="which pictures to take (default: any)")
     parser.add_argument("--to", metavar="STORE", help="the folder to publish to (default: models/<name>)")
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
@@ -134,11 +146,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def picture_folder(data: Path, recipe: Recipe, source: str) -> Path:
-    """The folder for this recipe's pictures from this source; each folder on disk has one of its own."""
-    name, _, argument = source.partition(":")
-    place = f"-{hashlib.sha256(str(Path(argument).resolve()).encode()).hexdigest()[:8]}" if argument else ""
-    return data / recipe.name / f"{slug(name)}{place}"
+def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
+    """The folder for this recipe's pictures from these sources; each folder or file on disk has one of its own."""
+    names = "-".join(slug(part.partition(":")[0]) for part in search.split(","))
+    place = f"-{hashlib.sha256(str(Path(search).resolve()).encode()).hexdigest()[:8]}" if ":" in search else ""
+    return data / recipe.name / f"{names[:60]}{place}"
 
 
 def command(options: argparse.Namespace) -> str:
@@ -146,7 +158,8 @@ def command(options: argparse.Namespace) -> str:
     words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
     for option in options.classes:
         words += ["--class", option]
-    words += ["--search", options.search.partition(":")[0], "--arch", options.arch]
+    sources = ",".join(source.name for source in get_backends(options.search))
+    words += ["--search", sources, "--license", options.license, "--arch", options.arch]
     if options.fine_tune:
         words += ["--fine-tune", str(options.fine_tune)]
     return shlex.join(words)

@@ -127,15 +127,16 @@ def compare_training(source: str, folds: int, work: Path) -> list[str]:
 
 def own_held_out_answers(source: str, data: Path) -> tuple[Path, dict[str, int], dict[str, bool]]:
     """The folds of the run that has just ended, and which pictures its cross-validation got wrong."""
+    from spotter.collect import collect
     from spotter.config import TrainConfig, read_recipe
-    from spotter.dataset import assign_folds, collect
+    from spotter.dataset import assign_folds
     from spotter.learner import train_head
-    from spotter.search import get_backend
+    from spotter.search import get_backends
     from train import picture_folder
 
     recipe, config = read_recipe(Path("recipes/bears.toml")), TrainConfig()
     folder = picture_folder(data, recipe, source)
-    dataset = collect(recipe, get_backend(source), folder)
+    dataset = collect(recipe, get_backends(source), folder)
     folds = assign_folds(dataset, config.folds, config.seed)
     trained = train_head(dataset, folds, config)
     wrong = trained.probabilities.argmax(axis=1) != dataset.targets

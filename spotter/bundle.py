@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 from spotter.config import ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
 from spotter.images import load_picture
+from spotter.licenses import is_open
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
+ATTRIBUTION_COLUMNS = (
+    "file",
+    "backend",
+    "title",
+    "creator",
+    "creator_url",
+    "page_url",
+    "image_url",
+    "license_id",
+    "license_url",
+    "attribution",
+)
 SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
 
 
@@ -134,10 +147,9 @@ def write_manifest(folder: Path, dataset: "Dataset") -> None:
     (folder / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
     with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "source", "page", "title", "license"])
+        writer.writerow(ATTRIBUTION_COLUMNS)
         for record in dataset.records:
-            cells = (record.file, record.backend, record.page_url, record.title, record.license_id)
-            writer.writerow([_plain_cell(cell) for cell in cells])
+            writer.writerow([_plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
 
 
 def write_card(folder: Path, card: ModelCard, evaluation: "Evaluation") -> None:
@@ -313,7 +325,7 @@ Predictor.load("models/STORE").predict("picture.jpg")
 
 
 def _may_be_shown(record: "Record") -> bool:
-    return record.backend == "folder" or record.license_id.startswith(("CC0-", "CC-BY-", "PDM-"))
+    return record.backend == "folder" or is_open(record.license_id)
 
 
 def _percent(share: float | None) -> str:

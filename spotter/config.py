@@ -43,6 +43,14 @@ class PictureConfig:
 
 
 @dataclass(frozen=True)
+class CollectConfig:
+    """What a picture set must hold: `license` is "any", "open" or "commercial"; each class has a minimum."""
+
+    license: str = "any"
+    min_per_class: int = 5
+
+
+@dataclass(frozen=True)
 class DownloadConfig:
     """Limits on one download and on how many run at once."""
 
@@ -65,7 +73,6 @@ class TrainConfig:
     batch_size: int = 32
     seed: int = 42
     folds: int = 5
-    min_per_class: int = 5
     fine_tune: int = 0
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spotter.collect import collect
 from spotter.config import PictureConfig, make_recipe
-from spotter.dataset import Dataset, assign_folds, collect, group_duplicates, perceptual_hash, read_manifest
+from spotter.dataset import Dataset, assign_folds, group_duplicates, perceptual_hash, read_manifest
 from spotter.errors import DatasetUnwritable, FolderMissing, TooFewPictures
 from spotter.images import load_picture
 from spotter.search.folder import Folder
@@ -16,7 +17,7 @@ RECIPE = make_recipe({kind: kind for kind in KINDS}, name="shapes")
 
 
 def gather(source: Path, into: Path) -> Dataset:
-    return collect(RECIPE, Folder(str(source)), into)
+    return collect(RECIPE, [Folder(str(source))], into)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

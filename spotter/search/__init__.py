@@ -6,7 +6,7 @@ from spotter.search.duckduckgo import DuckDuckGo
 from spotter.search.folder import Folder
 from spotter.search.sample import Sample
 
-__all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend"]
+__all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend", "get_backends"]
 
 BACKENDS: dict[str, type[SearchBackend]] = {
     "duckduckgo": DuckDuckGo,
@@ -25,3 +25,19 @@ def get_backend(address: str) -> SearchBackend:
     if name not in BACKENDS:
         raise UnknownSource(f"There is no picture source {name!r}; choose one of: {', '.join(sorted(BACKENDS))}.")
     return BACKENDS[name](argument or None)
+
+
+def get_backends(addresses: str) -> list[SearchBackend]:
+    """Open the sources named by `addresses`, separated by commas, in their order; commas in paths are left alone.
+
+    Raises:
+        UnknownSource: as `get_backend`.
+    """
+    parts = addresses.split(",")
+    whole = parts[:1]
+    for part in parts[1:]:
+        if ":" in whole[-1] and part.partition(":")[0] not in BACKENDS:
+            whole[-1] += f",{part}"
+        else:
+            whole.append(part)
+    return [get_backend(address) for address in whole]
