@@ -106,8 +106,8 @@ def _collect_class(
                 failures.append(error)
     # The last failure that leaves too little is the run's own; whatever went on is told in passing.
     fatal = failures.pop() if failures and kept < config.min_per_class else None
-    for error in failures:
-        log.warning("%s: %s", spec.label, error)
+    for failure in failures:
+        log.warning("%s: %s", spec.label, failure)
     if fatal:
         raise fatal
     return records

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -18,7 +19,7 @@ def help_of(*command: str) -> str:
 
 @pytest.mark.parametrize("program", ["train.py", "app.py", "scripts/bench.py"])
 def test_every_flag_is_in_the_readme(program: str) -> None:
-    text = help_of(str(ROOT / ".venv" / "bin" / "python"), program, "--help")
+    text = help_of(sys.executable, program, "--help")
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
     assert flags
     assert [flag for flag in flags if f"`{flag}" not in README] == []

@@ -119,7 +119,7 @@ def predictor_folder(store: Path) -> Path:
         (["none.toml"], "no recipe 'none.toml'"),
         ([*CLASSES, "--search", "folder:/nowhere"], "no folder '/nowhere'"),
         ([*CLASSES, "--search", "folder"], "needs a path"),
-        ([*CLASSES, "--search", "altavista"], "choose one of: duckduckgo, folder, sample"),
+        ([*CLASSES, "--search", "altavista"], "choose one of: brave, duckduckgo, folder, inaturalist,"),
         ([*CLASSES, "--to", "s3://x/y"], "cannot be opened"),
     ],
 )

@@ -2,16 +2,26 @@
 
 from spotter.errors import UnknownSource
 from spotter.search.base import ImageHit, SearchBackend
+from spotter.search.brave import Brave
 from spotter.search.duckduckgo import DuckDuckGo
 from spotter.search.folder import Folder
+from spotter.search.inaturalist import INaturalist
+from spotter.search.openverse import Openverse
 from spotter.search.sample import Sample
+from spotter.search.urls import Urls
+from spotter.search.wikimedia import Wikimedia
 
 __all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend", "get_backends"]
 
 BACKENDS: dict[str, type[SearchBackend]] = {
+    "brave": Brave,
     "duckduckgo": DuckDuckGo,
     "folder": Folder,
+    "inaturalist": INaturalist,
+    "openverse": Openverse,
     "sample": Sample,
+    "urls": Urls,
+    "wikimedia": Wikimedia,
 }
 
 

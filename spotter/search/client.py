@@ -21,7 +21,8 @@ class JsonClient:
     Args:
         name: the service's name, for messages.
         per_minute: requests a minute that the service allows; they are spaced evenly.
-        headers: more headers, such as a key; never shown in a message.
+        headers: more headers, such as a key; never shown in a message. With them, redirections are not followed.
+        refusals: sentences that explain a status of this service, such as 422; such a status is not tried again.
         sleep, clock: for tests.
     """
 
@@ -31,6 +32,7 @@ class JsonClient:
         per_minute: float,
         headers: Mapping[str, str] | None = None,
         *,
+        refusals: Mapping[int, str] | None = None,
         timeout_s: float = 15.0,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -40,7 +42,11 @@ class JsonClient:
         self._sleep, self._clock = sleep, clock
         self._next = 0.0
         common = {"User-Agent": DownloadConfig().user_agent, "Accept": "application/json"}
-        self._http = httpx.Client(headers={**common, **(headers or {})}, timeout=timeout_s, follow_redirects=True)
+        self._refusals = refusals or {}
+        # httpx would hand any header but Authorization on to another host, and so a key.
+        self._http = httpx.Client(
+            headers={**common, **(headers or {})}, timeout=timeout_s, follow_redirects=not headers
+        )
 
     def get(self, url: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         """GET a JSON object.
@@ -53,22 +59,27 @@ class JsonClient:
             self._wait_for_turn()
             try:
                 response = self._http.get(url, params=dict(params))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if attempt == RETRIES - 1:
                     raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
                 self._sleep(2.0**attempt)
                 continue
             if response.status_code == 200:
                 return self._parse(response)
+            if response.status_code in self._refusals:
+                raise SourceUnavailable(self._refusals[response.status_code])
             if response.status_code not in THROTTLED and response.status_code < 500:
                 break
             if attempt < RETRIES - 1:
-                self._sleep(min(_retry_after(response) or 2.0**attempt, LONGEST_WAIT_S))
+                asked = _retry_after(response)
+                self._sleep(min(2.0**attempt if asked is None else asked, LONGEST_WAIT_S))
         if response.status_code in THROTTLED:
             raise SourceThrottled(
                 f"{self.name} refuses to answer (HTTP {response.status_code}): it was asked too often or needs a key; "
                 "wait some minutes, or use another --search."
             )
+        if response.status_code == 401:
+            raise SourceUnavailable(f"{self.name} refuses the key, or wants one (HTTP 401).")
         raise SourceUnavailable(f"{self.name} answers with an error (HTTP {response.status_code}).")
 
     def _wait_for_turn(self) -> None:
@@ -80,7 +91,7 @@ class JsonClient:
     def _parse(self, response: httpx.Response) -> dict[str, Any]:
         try:
             content = response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceUnavailable(f"{self.name} answers something else than JSON.") from error
         if not isinstance(content, dict):
             raise SourceUnavailable(f"{self.name} answers JSON of an unknown form.")
@@ -89,7 +100,7 @@ class JsonClient:
 
 def _retry_after(response: httpx.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
-    if value.isdigit():
+    if value.isdecimal():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
@@ -97,5 +108,5 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _reason(error: httpx.TransportError) -> str:
+def _reason(error: httpx.RequestError) -> str:
     return "no answer in time" if isinstance(error, httpx.TimeoutException) else "no connection"

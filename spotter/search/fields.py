@@ -9,8 +9,8 @@ _CC = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
 
 
 def text(value: Any) -> str | None:
-    """A non-empty string, or None."""
-    return value.strip() or None if isinstance(value, str) else None
+    """A non-empty string, or None. Halves of characters, which JSON can hold but no file, become "?"."""
+    return value.encode(errors="replace").decode().strip() or None if isinstance(value, str) else None
 
 
 def link(value: Any) -> str | None:
@@ -46,12 +46,23 @@ def creative_commons(code: Any, version: Any = None) -> str:
     CC0 and the public domain mark have one version; a licence without a version is "unknown": its terms differ.
     """
     words = (text(code) or "").lower().replace("_", "-")
-    found = re.search(r"\d\.\d", words)
-    number_ = text(version) or (found[0] if found else None)
-    words = re.sub(r"\s*\d\.\d.*", "", words).strip()
+    found = re.fullmatch(r"\d\.\d", text(version) or "") or re.search(r"\d\.\d", words)
+    number_ = found[0] if found else None
+    words = re.sub(r"[\s-]*\d\.\d.*", "", words, flags=re.DOTALL).strip()
     if words in {"cc0", "cc-zero", "cc0-1", "zero"}:
         return "CC0-1.0"
     if words in {"pdm", "mark", "pd"}:
         return "PDM-1.0"
     kind = re.sub(r"^cc[ -]", "", words).replace(" ", "-")
     return f"CC-{kind.upper()}-{number_}" if kind in _CC and number_ else UNKNOWN_LICENSE
+
+
+def credit(title: str | None, creator: str | None, license_id: str) -> str | None:
+    """The sentence that a Creative Commons licence asks to show; None for an unknown licence."""
+    if license_id == UNKNOWN_LICENSE:
+        return None
+    kind, _, version = license_id.rpartition("-")
+    work = f'"{title}"' if title else "This picture"
+    verb = "licensed under" if kind.startswith("CC-") else "marked with"
+    name = "Public Domain Mark" if kind == "PDM" else kind.replace("CC-", "CC ", 1)
+    return f"{work}{f' by {creator}' if creator else ''} is {verb} {name} {version}."

@@ -1,0 +1,102 @@
+"""Pictures from Brave's image search, with a key."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.search.base import ImageHit
+from spotter.search.client import JsonClient
+from spotter.search.fields import items, link, number, table, text
+
+KEY = "BRAVE_API_KEY"
+# One request gives no more, and there is no second page.
+MAX_RESULTS = 200
+
+
+class Brave:
+    """Search the web by words; at most 200 pictures a search, in one request; nothing is known of their licences.
+
+    Needs a key (https://api-dashboard.search.brave.com) in the environment variable `BRAVE_API_KEY`. How many
+    requests a second and a month it allows, what they cost, and whether the results may be stored and used for
+    machine learning depends on the plan (https://api-dashboard.search.brave.com/terms-of-service). Pictures for
+    adults are left out.
+
+    Args:
+        argument: must be None; this source takes none.
+        base_url: where the service answers.
+        per_minute: requests a minute.
+
+    Raises:
+        UnknownSource: an argument is given.
+        SourceUnavailable: there is no key, or it cannot be one.
+    """
+
+    name = "brave"
+    searches = True
+
+    def __init__(
+        self,
+        argument: str | None = None,
+        *,
+        base_url: str = "https://api.search.brave.com/res/v1/images/search",
+        per_minute: float = 60,
+    ) -> None:
+        if argument is not None:
+            raise UnknownSource(f"The source 'brave' takes no argument, but got {argument!r}.")
+        key = os.environ.get(KEY, "").strip()
+        if not key:
+            raise SourceUnavailable(f"Brave needs a key; put it in the environment variable {KEY}.")
+        # The HTTP client would show a key that it cannot send.
+        if not re.fullmatch(r"[!-~]+", key):
+            raise SourceUnavailable(f"{KEY} holds characters that no key has; set it again.")
+        self._base_url = base_url
+        refusals = {
+            401: f"Brave refuses the key (HTTP 401); check the environment variable {KEY}.",
+            # Brave says the same about a wrong key and about a query that it does not take.
+            422: f"Brave refuses the key, or a query of more than 50 words or 400 characters (HTTP 422); check {KEY}.",
+        }
+        self._client = JsonClient("Brave", per_minute, {"X-Subscription-Token": key}, refusals=refusals)
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        """Yield at most `limit` pictures (and at most 200) for `query`, each address once, best first.
+
+        Raises:
+            SourceUnavailable: Brave cannot be reached, refuses the key or answers nonsense
+                (SourceThrottled: it was asked too often, or the key's requests are used up).
+        """
+        if limit <= 0:
+            return
+        params: dict[str, str | int] = {"q": query, "count": min(limit, MAX_RESULTS), "safesearch": "strict"}
+        results = self._client.get(self._base_url, params).get("results")
+        if not isinstance(results, list):
+            raise SourceUnavailable("Brave answers JSON of an unknown form.")
+        seen: set[str] = set()
+        for result in items(results):
+            hit = _to_hit(result, query, rank=len(seen))
+            if hit is None or hit.backend_id in seen:
+                continue
+            seen.add(hit.backend_id)
+            yield hit
+            if len(seen) == limit:
+                return
+
+
+def _to_hit(result: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+    picture = table(result.get("properties"))
+    url = link(picture.get("url"))
+    if url is None:
+        return None
+    return ImageHit(
+        backend=Brave.name,
+        backend_id=url,
+        query=query,
+        rank=rank,
+        image_url=url,
+        thumb_url=link(table(result.get("thumbnail")).get("src")),
+        page_url=link(result.get("url")),
+        title=text(result.get("title")),
+        width=number(picture.get("width")),
+        height=number(picture.get("height")),
+    )

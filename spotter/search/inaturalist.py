@@ -1,0 +1,132 @@
+"""Photos of plants, animals and fungi from iNaturalist, whose community agrees on what they show."""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.search.base import ImageHit
+from spotter.search.client import JsonClient
+from spotter.search.fields import creative_commons, items, link, number, table, text
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 200
+# iNaturalist answers with an error to whoever asks for what comes after the first 10,000 observations.
+MAX_RECORDS = 10_000
+
+
+class INaturalist:
+    """Search by the name of a species or group (common or scientific); each photo with its licence and creator.
+
+    The observations are of "research grade": dated, placed, and with a name that others agree on; the most liked
+    come first. One observation may give several photos of the same animal. No key. iNaturalist asks for at most
+    60 requests a minute and 10,000 a day, answers with at most 10,000 observations a search, and wants no more than
+    5 GB of photos fetched an hour. Each photo has its own licence, often non-commercial; "unknown" means that all
+    rights are reserved (https://www.inaturalist.org/pages/api+recommended+practices).
+
+    Args:
+        argument: must be None; this source takes none.
+        base_url: where the service answers.
+        per_minute: requests a minute.
+
+    Raises:
+        UnknownSource: an argument is given.
+    """
+
+    name = "inaturalist"
+    searches = True
+
+    def __init__(
+        self,
+        argument: str | None = None,
+        *,
+        base_url: str = "https://api.inaturalist.org/v1/observations",
+        per_minute: float = 60,
+    ) -> None:
+        if argument is not None:
+            raise UnknownSource(f"The source 'inaturalist' takes no argument, but got {argument!r}.")
+        self._base_url = base_url
+        unknown = "iNaturalist does not take these words (HTTP 422); search for the name of a species or group."
+        self._client = JsonClient("iNaturalist", per_minute, refusals={422: unknown})
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        """Yield at most `limit` photos of the taxon `query`, each once; nothing if there are none.
+
+        When iNaturalist fails after the first photos, a warning is logged and the search ends early.
+
+        Raises:
+            SourceUnavailable: no photo could be had since it cannot be reached or answers nonsense
+                (SourceThrottled: it was asked too often).
+        """
+        seen: set[str] = set()
+        for page in range(1, MAX_RECORDS // PAGE_SIZE + 1) if limit > 0 else ():
+            try:
+                observations, total = self._page(query, page)
+            except SourceUnavailable as error:
+                if not seen:
+                    raise
+                logger.warning("%r, page %d, after %d photos: %s", query, page, len(seen), error)
+                return
+            for observation in observations:
+                for photo in items(observation.get("photos")):
+                    hit = _to_hit(observation, photo, query, rank=len(seen))
+                    if hit is None or hit.backend_id in seen:
+                        continue
+                    seen.add(hit.backend_id)
+                    yield hit
+                    if len(seen) == limit:
+                        return
+            if not observations or (total is not None and page * PAGE_SIZE >= total):
+                return
+
+    def _page(self, query: str, page: int) -> tuple[list[dict[str, Any]], int | None]:
+        params: dict[str, str | int] = {
+            "taxon_name": query,
+            "photos": "true",
+            "quality_grade": "research",
+            "order_by": "votes",
+            "per_page": PAGE_SIZE,
+            "page": page,
+        }
+        answer = self._client.get(self._base_url, params)
+        if not isinstance(answer.get("results"), list):
+            raise SourceUnavailable("iNaturalist answers JSON of an unknown form.")
+        return items(answer["results"]), number(answer.get("total_results"))
+
+
+def _to_hit(observation: dict[str, Any], photo: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+    url, photo_id = link(photo.get("url")), number(photo.get("id"))
+    # What was taken down is replaced by a drawing that says so.
+    if url is None or photo_id is None or "copyright-infringement" in url:
+        return None
+    user, taxon, size = (
+        table(observation.get("user")),
+        table(observation.get("taxon")),
+        photo.get("original_dimensions"),
+    )
+    login = text(user.get("login"))
+    return ImageHit(
+        backend=INaturalist.name,
+        backend_id=str(photo_id),
+        query=query,
+        rank=rank,
+        image_url=_sized(url, "large"),
+        thumb_url=_sized(url, "medium"),
+        page_url=link(observation.get("uri")),
+        title=text(taxon.get("preferred_common_name")) or text(taxon.get("name")),
+        width=number(table(size).get("width")),
+        height=number(table(size).get("height")),
+        creator=text(user.get("name")) or login,
+        creator_url=f"https://www.inaturalist.org/people/{quote(login, safe='')}" if login else None,
+        # The codes have no version; iNaturalist's licences are all 4.0.
+        license_id=creative_commons(photo.get("license_code"), "4.0"),
+        attribution=text(photo.get("attribution")),
+    )
+
+
+def _sized(url: str, size: str) -> str:
+    """The address of the same photo in another size: "large" is at most 1024 pixels long, "medium" 500."""
+    return re.sub(r"/(?:square|thumb|small|medium|large|original)(\.\w+(?:\?[^/]*)?)$", rf"/{size}\1", url)
