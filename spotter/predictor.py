@@ -143,8 +143,8 @@ def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) 
 def _open_session(onnx: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    # Between answers its threads would go on spinning and take the cores from decoding and from the web server.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # Enough from one layer to the next; longer, its threads would take the cores from decoding and the web server.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:
