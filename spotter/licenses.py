@@ -20,4 +20,4 @@ def allows(policy: str, license_id: str) -> bool:
 
 def is_open(license_id: str) -> bool:
     """Whether anyone may show, change and share a picture under this licence (naming its creator where it asks)."""
-    return re.match(r"(CC0|PDM|CC-BY(-SA)?)-\d", license_id) is not None
+    return re.match(r"(CC0|PDM|CC-BY(-SA)?)-[0-9]", license_id) is not None

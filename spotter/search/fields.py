@@ -46,9 +46,9 @@ def creative_commons(code: Any, version: Any = None) -> str:
     CC0 and the public domain mark have one version; a licence without a version is "unknown": its terms differ.
     """
     words = (text(code) or "").lower().replace("_", "-")
-    found = re.fullmatch(r"\d\.\d", text(version) or "") or re.search(r"\d\.\d", words)
+    found = re.fullmatch(r"[0-9]\.[0-9]", text(version) or "") or re.search(r"[0-9]\.[0-9]", words)
     number_ = found[0] if found else None
-    words = re.sub(r"[\s-]*\d\.\d.*", "", words, flags=re.DOTALL).strip()
+    words = re.sub(r"[\s-]*[0-9]\.[0-9].*", "", words, flags=re.DOTALL).strip()
     if words in {"cc0", "cc-zero", "cc0-1", "zero"}:
         return "CC0-1.0"
     if words in {"pdm", "mark", "pd"}:
