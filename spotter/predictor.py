@@ -143,6 +143,8 @@ def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) 
 def _open_session(onnx: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Said aloud: left to itself, ONNX Runtime also ties its threads to cores, perhaps to the one we decode on.
+    options.intra_op_num_threads = os.cpu_count() or 1
     # Enough from one layer to the next; longer, its threads would take the cores from decoding and the web server.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
     try:
