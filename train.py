@@ -33,7 +33,7 @@ from spotter.config import (
 from spotter.dataset import assign_folds
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
-from spotter.search import BACKENDS, get_backends
+from spotter.search import BACKENDS, SearchBackend, get_backends
 from spotter.stores import open_store
 
 
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace) -> str:
             evaluate.write_evaluation(evaluation, dataset, files)
             bundle.write_manifest(files, dataset)
             examples = bundle.write_examples(files, dataset, trained)
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options))
+            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
             bundle.write_card(files, card, evaluation)
             bundle.write_model_json(files, card)
 
@@ -153,13 +153,13 @@ def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
     return data / recipe.name / f"{names[:60]}{place}"
 
 
-def command(options: argparse.Namespace) -> str:
+def command(options: argparse.Namespace, sources: Sequence[SearchBackend]) -> str:
     """The command that makes such a model, for its card; without folders of this machine."""
     words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
     for option in options.classes:
         words += ["--class", option]
-    sources = ",".join(source.name for source in get_backends(options.search))
-    words += ["--search", sources, "--license", options.license, "--arch", options.arch]
+    names = ",".join(source.name for source in sources)
+    words += ["--search", names, "--license", options.license, "--arch", options.arch]
     if options.fine_tune:
         words += ["--fine-tune", str(options.fine_tune)]
     return shlex.join(words)

@@ -192,18 +192,18 @@ class _PictureStore:
     def _download(self, hits: Iterator[ImageHit], label: str) -> Iterator[Record]:
         without_picture: list[ImageHit] = []
         for hit, outcome in self._fetch(hits, lambda hit: hit.image_url):
-            if outcome.content is not None:
-                yield self._store(hit, label, outcome.content, outcome.final_url)
-            elif hit.thumb_url:
+            if outcome.content is None and hit.thumb_url:
                 without_picture.append(hit)
             else:
-                yield _record(hit, label, "dropped", reason=outcome.error)
+                yield self._downloaded(hit, label, outcome)
         # Only now, and so only when the pictures themselves were not enough.
         for hit, outcome in self._fetch(iter(without_picture), lambda hit: hit.thumb_url):
-            if outcome.content is not None:
-                yield self._store(hit, label, outcome.content, outcome.final_url)
-            else:
-                yield _record(hit, label, "dropped", reason=outcome.error)
+            yield self._downloaded(hit, label, outcome)
+
+    def _downloaded(self, hit: ImageHit, label: str, outcome: DownloadOutcome[int]) -> Record:
+        if outcome.content is None:
+            return _record(hit, label, "dropped", reason=outcome.error)
+        return self._store(hit, label, outcome.content, outcome.final_url)
 
     def _fetch(
         self, hits: Iterator[ImageHit], address: Callable[[ImageHit], str | None]
