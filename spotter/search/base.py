@@ -14,7 +14,8 @@ class ImageHit:
 
     Exactly one of `image_url` (fetch it), `path` (read it) or `content` (encoded picture bytes, already here)
     tells where the picture is. `backend_id` names the picture within its source and never changes
-    for the same picture. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0, "PDM-1.0" for the public domain mark) or
+    for the same picture. `label` is the class it was asked for; `sha256` what its bytes must hash to, when the source
+    knows. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0, "PDM-1.0" for the public domain mark) or
     "unknown"; `attribution` is the sentence that the licence asks to show.
     """
 
@@ -22,6 +23,7 @@ class ImageHit:
     backend_id: str
     query: str
     rank: int
+    label: str | None = None
     image_url: str | None = None
     path: Path | None = None
     content: bytes | None = None
@@ -36,17 +38,19 @@ class ImageHit:
     license_id: str = UNKNOWN_LICENSE
     license_url: str | None = None
     attribution: str | None = None
+    sha256: str | None = None
 
 
 class SearchBackend(Protocol):
     """A source of pictures. `argument` is what follows the colon in `--search name:argument`, or None.
 
-    `searches` is True when the source is asked with the query and stops at the recipe's number of pictures;
-    False (a folder) when it is asked with the label and everything it holds is taken.
+    `searches` is True when the source stops at the recipe's number of pictures; False (a folder) when everything it
+    holds is taken. `by_label` is True when it is asked with the label instead of the query.
     """
 
     name: str
     searches: bool
+    by_label: bool
 
     def __init__(self, argument: str | None = None) -> None: ...
 

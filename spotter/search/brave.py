@@ -35,6 +35,7 @@ class Brave:
 
     name = "brave"
     searches = True
+    by_label = False
 
     def __init__(
         self,

@@ -45,6 +45,7 @@ class DuckDuckGo:
 
     name = "duckduckgo"
     searches = True
+    by_label = False
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ class Folder:
 
     name = "folder"
     searches = False
+    by_label = True
 
     def __init__(self, argument: str | None = None) -> None:
         if argument is None:

@@ -38,6 +38,7 @@ class INaturalist:
 
     name = "inaturalist"
     searches = True
+    by_label = False
 
     def __init__(
         self,

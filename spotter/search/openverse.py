@@ -38,6 +38,7 @@ class Openverse:
 
     name = "openverse"
     searches = True
+    by_label = False
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class Sample:
 
     name = "sample"
     searches = True
+    by_label = False
 
     def __init__(self, argument: str | None = None) -> None:
         if argument is not None:

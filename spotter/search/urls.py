@@ -32,6 +32,7 @@ class Urls:
 
     name = "urls"
     searches = False
+    by_label = True
 
     def __init__(self, argument: str | None = None) -> None:
         if argument is None:

@@ -54,6 +54,7 @@ class Wikimedia:
 
     name = "wikimedia"
     searches = True
+    by_label = False
 
     def __init__(
         self,
