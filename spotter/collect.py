@@ -1,39 +1,26 @@
 """Filling a picture set from its sources: each class, from each source in turn, until enough pictures are kept."""
 
-import hashlib
-import itertools
+import json
 import logging
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from spotter.config import ClassSpec, CollectConfig, DownloadConfig, PictureConfig, Recipe
-from spotter.dataset import (
-    Dataset,
-    Record,
-    group_duplicates,
-    perceptual_hash,
-    read_manifest,
-    write_atomically,
-    write_manifest,
-)
-from spotter.download import DownloadOutcome, download_all
-from spotter.errors import BadPicture, DatasetUnwritable, FolderMissing, SourceUnavailable, TooFewPictures
-from spotter.images import encode_jpeg, fit_within, load_picture
+from spotter.dataset import TAKEDOWN, Dataset, Record, group_duplicates, write_atomically
+from spotter.download import download_all
+from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
+from spotter.ingest import LICENSE, Fetch, PictureSet, make_record
 from spotter.licenses import allows
 from spotter.search.base import ImageHit, SearchBackend
+from spotter.takedown import Takedown
 
-Fetch = Callable[[Iterator[tuple[int, str]], DownloadConfig], Iterator[DownloadOutcome[int]]]
-
-# What is known of a stored picture whatever the hit that led to it.
-FACTS = ("file", "sha256", "original_sha256", "phash", "width", "height", "final_url", "fetched_at")
+MORE = "more.json"
+Failure = SourceUnavailable | FolderMissing
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +33,8 @@ def collect(
     pictures: PictureConfig | None = None,
     downloads: DownloadConfig | None = None,
     *,
+    more: Mapping[str, Sequence[str]] | None = None,
+    takedown: Takedown | None = None,
     fetch: Fetch = download_all,
 ) -> Dataset:
     """Fill `folder` with the recipe's pictures from `sources`; what an earlier run stored is used again.
@@ -54,237 +43,181 @@ def collect(
     `<label>/<hash>.jpg`; `manifest.jsonl` has one line for each hit, kept or not. A source that fails is told in the
     log and the others go on.
 
+    Args:
+        more: further queries of a class, by its label; they are remembered in the folder.
+        takedown: what must not be in the set.
+        fetch: `download_all`, or the same with other rules for addresses.
+
     Raises:
-        SourceUnavailable, FolderMissing: a source failed and left a class without enough pictures.
-        TooFewPictures: a class has fewer than `min_per_class` usable pictures.
-        DatasetUnwritable: `folder` cannot be written.
+        SourceUnavailable, FolderMissing: every source failed, and left a class without enough pictures.
+        TooFewPictures: classes have fewer than `min_per_class` usable pictures.
+        DatasetUnwritable: `folder` cannot be written, or another run is collecting into it.
     """
     config = config or CollectConfig()
-    known = read_manifest(folder)
-    store = _PictureStore(folder, known, pictures or PictureConfig(), downloads or DownloadConfig(), fetch)
-    records: list[Record] = []
+    takedown = takedown or Takedown()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for spec in recipe.classes:
-            records += _collect_class(spec, recipe.per_class, sources, store, config)
-            # After each class, so that a run that is cut short starts again from what it has.
-            done = {record.label for record in records}
-            write_manifest(folder, records + [record for record in known if record.label not in done])
-        records = group_duplicates(records)
-        write_manifest(folder, records)
-        _remove_orphans(folder, records)
+        store = PictureSet(folder, pictures or PictureConfig(), downloads or DownloadConfig(), takedown, fetch)
+        try:
+            queries = _remember(folder, more or {})
+            gathering = _Gathering(sources, store, config, takedown)
+            records: list[Record] = []
+            for spec in recipe.classes:
+                records += gathering.collect_class(spec, recipe.per_class, queries.get(spec.label, []))
+            records = group_duplicates(records)
+            store.finish(records)
+        finally:
+            store.close()
     except OSError as error:
         reason = error.strerror or error
         raise DatasetUnwritable(f"The pictures cannot be stored in {str(folder)!r}: {reason}.") from error
     kept = tuple(record for record in records if record.kept)
     dropped = tuple(record for record in records if not record.kept)
     dataset = Dataset(folder, recipe.labels, kept, dropped)
-    _require_pictures(dataset, config.min_per_class)
+    _require_pictures(dataset, config.min_per_class, gathering.failures)
     return dataset
 
 
-def _collect_class(
-    spec: ClassSpec, per_class: int, sources: Sequence[SearchBackend], store: "_PictureStore", config: CollectConfig
-) -> list[Record]:
-    earlier = store.earlier(spec, sources)
-    searching = any(source.searches for source in sources)
-    records = [record for record in earlier if record.kept]
-    kept = len(records)
-    if searching and kept >= per_class:
-        return earlier
-    failures: list[SourceUnavailable | FolderMissing] = []
-    with tqdm(desc=f"  {spec.label:12}", unit=" pictures", initial=kept, total=per_class if searching else None) as bar:
-        for source in sources:
-            wanted = per_class - kept if source.searches else sys.maxsize
-            try:
-                for record in _from_source(source, spec, wanted, records, store, config):
-                    records.append(record)
-                    kept += record.kept
-                    bar.update(record.kept)
-                    bar.set_postfix(dropped=len(records) - kept, refresh=False)
-            except (SourceUnavailable, FolderMissing) as error:
-                failures.append(error)
-    # The last failure that leaves too little is the run's own; whatever went on is told in passing.
-    fatal = failures.pop() if failures and kept < config.min_per_class else None
-    for failure in failures:
-        log.warning("%s: %s", spec.label, failure)
-    if fatal:
-        raise fatal
-    return records
+def read_more(options: Sequence[str], recipe: Recipe) -> dict[str, list[str]]:
+    """Read repeated `--more "LABEL=QUERY"` options; a bare QUERY goes to the one class that it names.
+
+    Raises:
+        RecipeError: it is not clear which class is meant.
+    """
+    more: dict[str, list[str]] = {}
+    for option in options:
+        label, is_pair, query = (part.strip() for part in option.partition("="))
+        if is_pair:
+            named = [spec.label for spec in recipe.classes if spec.label == label]
+        else:
+            query = label
+            words = query.casefold()
+            named = [s.label for s in recipe.classes if s.label.casefold() in words or s.query.casefold() in words]
+        if len(named) != 1 or not query:
+            raise RecipeError(
+                f'--more {option!r} does not say for which class; write --more "LABEL=QUERY" with one of: '
+                f"{', '.join(recipe.labels)}."
+            )
+        more.setdefault(named[0], []).append(query)
+    return more
 
 
-def _from_source(
-    source: SearchBackend,
-    spec: ClassSpec,
-    wanted: int,
-    records: Sequence[Record],
-    store: "_PictureStore",
-    config: CollectConfig,
-) -> Iterator[Record]:
-    """Yield records from one source until `wanted` are kept."""
-    if wanted <= 0:
-        return
-    seen = {(record.backend, record.backend_id) for record in records}
-    # Some hits fail, so a search is asked for more than is wanted.
-    found = source.search(spec.query, 3 * wanted) if source.searches else source.search(spec.label, wanted)
-    fresh = (hit for hit in found if (hit.backend, hit.backend_id) not in seen)
-    refused: list[ImageHit] = []
-    failures: list[SourceUnavailable | FolderMissing] = []
-
-    def allowed() -> Iterator[ImageHit]:
-        try:
-            for hit in fresh:
-                if allows(config.license, hit.license_id):
-                    yield hit
-                else:
-                    refused.append(hit)
-        except (SourceUnavailable, FolderMissing) as error:
-            # Raised again below: from here it would take the downloads under way with it.
-            failures.append(error)
-
-    for record in store.ingest(allowed(), spec.label):
-        yield record
-        wanted -= record.kept
-        if wanted <= 0:
-            break
-    yield from (_record(hit, spec.label, "dropped", reason=f"license {hit.license_id}") for hit in refused)
-    if failures:
-        raise failures[0]
-
-
-class _PictureStore:
-    """Verifies pictures and stores them under content-made names."""
+class _Gathering:
+    """One run over the classes. `failures` holds the last failure of each class's sources."""
 
     def __init__(
-        self, folder: Path, known: Sequence[Record], pictures: PictureConfig, downloads: DownloadConfig, fetch: Fetch
+        self, sources: Sequence[SearchBackend], store: PictureSet, config: CollectConfig, takedown: Takedown
     ) -> None:
-        self.folder, self.pictures, self.downloads, self.fetch = folder, pictures, downloads, fetch
-        self.known = known
-        self.by_content = {(record.label, record.original_sha256): record for record in known if self._there(record)}
+        self.sources, self.store, self.config, self.takedown = sources, store, config, takedown
+        self.failures: dict[str, Failure] = {}
 
-    def earlier(self, spec: ClassSpec, sources: Sequence[SearchBackend]) -> list[Record]:
-        """The records of an earlier run for the same class and query, of the sources that search."""
-        names = {source.name for source in sources if source.searches}
-        mine = [record for record in self.known if (record.label, record.query) == (spec.label, spec.query)]
-        return [record for record in mine if record.backend in names and (not record.kept or self._there(record))]
+    def collect_class(self, spec: ClassSpec, per_class: int, more: Sequence[str]) -> list[Record]:
+        names = [source.name for source in self.sources if source.searches]
+        records = self.store.earlier(spec.label, [spec.query, spec.label, *more], names)
+        self.store.start_class(records)
+        in_more = sum(record.kept and record.query in more for record in records)
+        kept = sum(record.kept for record in records) - in_more
+        searching = any(source.searches for source in self.sources)
+        total = per_class + len(more) * self.config.per_more_query if searching else None
+        with tqdm(desc=f"  {spec.label:12}", unit=" pictures", initial=kept + in_more, total=total) as bar:
+            failed = self._fill(spec, spec.query, per_class - kept, self.sources, records, bar)
+            for query in more:
+                have = sum(record.kept and record.query == query for record in records)
+                asked = [source for source in self.sources if source.searches and not source.by_label]
+                failed += self._fill(spec, query, self.config.per_more_query - have, asked, records, bar)
+        if failed and sum(record.kept for record in records) < self.config.min_per_class:
+            # What leaves too little is the run's own failure; whatever went on is told in passing.
+            self.failures[spec.label] = failed.pop()
+            if len(failed) + 1 >= len(self.sources):
+                # The other classes would fail in the same way, after as long a wait.
+                raise self.failures[spec.label]
+        for failure in failed:
+            log.warning("%s: %s", spec.label, failure)
+        return records
 
-    def ingest(self, hits: Iterator[ImageHit], label: str) -> Iterator[Record]:
-        """Turn hits into records: local pictures in the order of the hits, downloads as they arrive."""
-        first = next(hits, None)
-        if first is None:
-            return
-        hits = itertools.chain([first], hits)
-        yield from self._download(hits, label) if first.image_url else self._read(hits, label)
-
-    def _read(self, hits: Iterator[ImageHit], label: str) -> Iterator[Record]:
-        def read(hit: ImageHit) -> Record:
+    def _fill(
+        self,
+        spec: ClassSpec,
+        query: str,
+        wanted: int,
+        sources: Sequence[SearchBackend],
+        records: list[Record],
+        bar: tqdm,
+    ) -> list[Failure]:
+        """Add to `records` until `wanted` more are kept; return the failures of sources that failed."""
+        failed: list[Failure] = []
+        for source in sources:
             try:
-                content = hit.path.read_bytes() if hit.path else hit.content or b""
-            except OSError as error:
-                return _record(hit, label, "dropped", reason=f"unreadable ({error.strerror})")
-            return self._store(hit, label, content)
+                for record in self._from_source(
+                    source, spec, query, wanted if source.searches else sys.maxsize, records
+                ):
+                    records.append(record)
+                    wanted -= record.kept
+                    bar.update(record.kept)
+                    bar.set_postfix(dropped=sum(not record.kept for record in records), refresh=False)
+            except (SourceUnavailable, FolderMissing) as error:
+                failed.append(error)
+        return failed
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # In batches: a pool would draw every hit of an endless source at once.
-            while batch := list(itertools.islice(hits, 16)):
-                yield from pool.map(read, batch)
+    def _from_source(
+        self, source: SearchBackend, spec: ClassSpec, query: str, wanted: int, records: Sequence[Record]
+    ) -> Iterator[Record]:
+        """Yield records from one source until `wanted` are kept."""
+        if wanted <= 0:
+            return
+        seen = {(record.backend, record.backend_id) for record in records}
+        # Some hits fail, so a search is asked for more than is wanted.
+        limit = 3 * wanted + len(seen) if source.searches else wanted
+        refused: list[Record] = []
+        failures: list[Failure] = []
 
-    def _download(self, hits: Iterator[ImageHit], label: str) -> Iterator[Record]:
-        without_picture: list[ImageHit] = []
-        for hit, outcome in self._fetch(hits, lambda hit: hit.image_url):
-            if outcome.content is None and hit.thumb_url:
-                without_picture.append(hit)
-            else:
-                yield self._downloaded(hit, label, outcome)
-        # Only now, and so only when the pictures themselves were not enough.
-        for hit, outcome in self._fetch(iter(without_picture), lambda hit: hit.thumb_url):
-            yield self._downloaded(hit, label, outcome)
+        def allowed() -> Iterator[ImageHit]:
+            try:
+                for found in source.search(spec.label if source.by_label else query, limit):
+                    hit = replace(found, label=spec.label)
+                    if (hit.backend, hit.backend_id) in seen:
+                        continue
+                    if reason := self._refusal(hit):
+                        refused.append(make_record(hit, "dropped", reason=reason))
+                    else:
+                        yield hit
+            except (SourceUnavailable, FolderMissing) as error:
+                # Raised again below: from here it would take the downloads under way with it.
+                failures.append(error)
 
-    def _downloaded(self, hit: ImageHit, label: str, outcome: DownloadOutcome[int]) -> Record:
-        if outcome.content is None:
-            return _record(hit, label, "dropped", reason=outcome.error)
-        return self._store(hit, label, outcome.content, outcome.final_url)
+        yield from self.store.ingest(allowed(), wanted)
+        yield from refused
+        if failures:
+            raise failures[0]
 
-    def _fetch(
-        self, hits: Iterator[ImageHit], address: Callable[[ImageHit], str | None]
-    ) -> Iterator[tuple[ImageHit, DownloadOutcome[int]]]:
-        waiting: dict[int, ImageHit] = {}
-
-        def addresses() -> Iterator[tuple[int, str]]:
-            for number, hit in enumerate(hits):
-                waiting[number] = hit
-                yield number, str(address(hit))
-
-        for outcome in self.fetch(addresses(), self.downloads):
-            yield waiting.pop(outcome.key), outcome
-
-    def _store(self, hit: ImageHit, label: str, content: bytes, final_url: str | None = None) -> Record:
-        original = hashlib.sha256(content).hexdigest()
-        if (same := self.by_content.get((label, original))) is not None:
-            return _record(hit, label, "kept", **{name: getattr(same, name) for name in FACTS})
-        try:
-            picture = fit_within(load_picture(content, self.pictures), self.pictures.stored_side)
-        except BadPicture as error:
-            return _record(hit, label, "dropped", reason=error.reason, original_sha256=original)
-        encoded = encode_jpeg(picture, self.pictures.stored_quality)
-        digest = hashlib.sha256(encoded).hexdigest()
-        file = f"{label}/{digest[:32]}.jpg"
-        write_atomically(self.folder / file, encoded)
-        return _record(
-            hit,
-            label,
-            "kept",
-            file=file,
-            sha256=digest,
-            original_sha256=original,
-            phash=f"{perceptual_hash(picture):016x}",
-            width=picture.width,
-            height=picture.height,
-            final_url=final_url,
-            fetched_at=datetime.now(UTC).isoformat(timespec="seconds") if final_url else None,
-        )
-
-    def _there(self, record: Record) -> bool:
-        return record.kept and (self.folder / str(record.file)).is_file()
+    def _refusal(self, hit: ImageHit) -> str | None:
+        if self.takedown.covers(hit):
+            return TAKEDOWN
+        return None if allows(self.config.license, hit.license_id) else f"{LICENSE}{hit.license_id}"
 
 
-def _record(hit: ImageHit, label: str, decision: str, **facts: Any) -> Record:
-    return Record(
-        label=label,
-        backend=hit.backend,
-        backend_id=hit.backend_id,
-        query=hit.query,
-        rank=hit.rank,
-        decision=decision,
-        mime=hit.mime,
-        image_url=hit.image_url,
-        thumb_url=hit.thumb_url,
-        page_url=hit.page_url,
-        title=hit.title,
-        creator=hit.creator,
-        creator_url=hit.creator_url,
-        license_id=hit.license_id,
-        license_url=hit.license_url,
-        attribution=hit.attribution,
-        **facts,
-    )
+def _remember(folder: Path, more: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Add further queries to those that the folder remembers, and return all of them."""
+    path = folder / MORE
+    queries: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for label, new in more.items():
+        known = queries.setdefault(label, [])
+        known += [query for query in dict.fromkeys(new) if query not in known]
+    if more:
+        write_atomically(path, json.dumps(queries, ensure_ascii=False, indent=1).encode())
+    return queries
 
 
-def _require_pictures(dataset: Dataset, needed: int) -> None:
+def _require_pictures(dataset: Dataset, needed: int, failures: Mapping[str, Failure]) -> None:
     kept = Counter(record.label for record in dataset.records)
+    lacking = []
     for label in dataset.labels:
         if kept[label] < needed:
             reasons = Counter(str(record.reason) for record in dataset.dropped if record.label == label)
             why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-            raise TooFewPictures(
+            lacking.append(
                 f"The class {label!r} has {kept[label]} usable pictures and needs at least {needed}"
                 + (f" (dropped: {why})." if why else ".")
+                + (f" {failures[label]}" if label in failures else "")
             )
-
-
-def _remove_orphans(folder: Path, records: Sequence[Record]) -> None:
-    # fastai lists the folder itself, so a picture that the manifest no longer keeps must not lie there.
-    wanted = {folder / str(record.file) for record in records if record.kept}
-    for path in folder.glob("*/*"):
-        if path.suffix in {".jpg", ".part"} and path not in wanted:
-            path.unlink()
+    if lacking:
+        raise TooFewPictures(" ".join(lacking))

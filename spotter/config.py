@@ -1,9 +1,10 @@
 """Frozen dataclasses: the only home of defaults, and the recipe reader."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from spotter.errors import RecipeError
@@ -44,10 +45,14 @@ class PictureConfig:
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """What a picture set must hold: `license` is "any", "open" or "commercial"; each class has a minimum."""
+    """What a picture set must hold: `license` is "any", "open" or "commercial"; each class has a minimum.
+
+    Each further query of a class asks for `per_more_query` pictures.
+    """
 
     license: str = "any"
     min_per_class: int = 5
+    per_more_query: int = 30
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class DownloadConfig:
     connect_timeout_s: float = 5.0
     max_redirects: int = 5
     retries: int = 2
-    user_agent: str = "Spotter/0.1 (picture classifier trainer; https://huggingface.co/docs/hub/spaces)"
+    user_agent: str = field(default_factory=lambda: user_agent())
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,15 @@ def _is_label(text: str) -> bool:
     # A label is also the name of its folder, on any system.
     safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
     return bool(safe) and len(text) <= 60 and slug(text) == slug(text).rstrip("-") and text.casefold() not in _RESERVED
+
+
+def user_agent() -> str:
+    """The name we go by on the web; with the address in `SPOTTER_CONTACT`, whom to write to about it.
+
+    Wikimedia, for one, asks for such an address: https://foundation.wikimedia.org/wiki/Policy:User-Agent_policy.
+    """
+    contact = re.sub(r"[^!-~]+", " ", os.environ.get("SPOTTER_CONTACT", "")).strip(" ()")
+    return f"Spotter/0.1 (collects pictures to train a classifier{f'; {contact}' if contact else ''})"
 
 
 def slug(text: str) -> str:

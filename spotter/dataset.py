@@ -20,7 +20,11 @@ from spotter.search.base import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
 NEAR_BITS = 8
+CANDIDATE_BITS = 12
+SAME_COSINE = 0.85
 IN_TWO_CLASSES = "in-two-classes"
+NEAR_IN_TWO_CLASSES = "near-in-two-classes"
+TAKEDOWN = "takedown"
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,8 @@ class Record:
     """One line of the manifest: where a picture came from and what was decided about it.
 
     `file` is relative to the set's folder and None unless `decision` is "kept"; `sha256` is of the stored file,
-    `original_sha256` of the bytes as they came; `phash` is 16 hex digits; `group` joins near duplicates. `fetched_at`
-    is an ISO time in UTC, for downloads.
+    `original_sha256` of the bytes as they came; `phash` is 16 hex digits; `group` joins near duplicates; `flags` are
+    reasons to look at a kept picture. `fetched_at` is an ISO time in UTC, for downloads.
     """
 
     label: str
@@ -44,6 +48,7 @@ class Record:
     original_sha256: str | None = None
     phash: str | None = None
     group: int | None = None
+    flags: tuple[str, ...] = ()
     width: int | None = None
     height: int | None = None
     mime: str | None = None
@@ -62,6 +67,12 @@ class Record:
     @property
     def kept(self) -> bool:
         return self.decision == "kept"
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "Record":
+        """Read a line of the manifest."""
+        facts = json.loads(line)
+        return cls(**{**facts, "flags": tuple(facts.get("flags", ()))})
 
 
 @dataclass(frozen=True)
@@ -96,11 +107,35 @@ class Dataset:
             text += f"; dropped {len(self.dropped)}: " + ", ".join(f"{n} {why}" for why, n in reasons.most_common())
         return text
 
+    def by_source(self) -> list[str]:
+        """Say for each class and source how many pictures were kept, and why others were not, a line each."""
+        lines = []
+        everything = (*self.records, *self.dropped)
+        for label, source in sorted({(r.label, r.backend) for r in everything}, key=self._order):
+            mine = [record for record in everything if (record.label, record.backend) == (label, source)]
+            reasons = Counter(str(record.reason) for record in mine if not record.kept)
+            why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            kept = sum(record.kept for record in mine)
+            lines.append(f"{label}, {source}: {kept} kept" + (f"; not kept: {why}" if why else ""))
+        return lines
+
+    def _order(self, pair: tuple[str, str]) -> tuple[int, str]:
+        return self.labels.index(pair[0]), pair[1]
+
     def complaints(self, most: int = 10) -> list[str]:
         """Name the first `most` dropped pictures with their reasons, a line each."""
         lines = [f"dropped {record.backend_id}: {record.reason}" for record in self.dropped[:most]]
         rest = len(self.dropped) - most
         return [*lines, f"... and {rest} more: see {MANIFEST}"] if rest > 0 else lines
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two near duplicates in different classes; `cosine` of their embeddings."""
+
+    first: Record
+    second: Record
+    cosine: float
 
 
 def read_manifest(folder: Path) -> list[Record]:
@@ -109,18 +144,24 @@ def read_manifest(folder: Path) -> list[Record]:
     if not path.exists():
         return []
     with path.open(encoding="utf-8") as lines:
-        return [Record(**json.loads(line)) for line in lines]
+        return [Record.from_json(line) for line in lines]
 
 
 def group_duplicates(records: Sequence[Record]) -> list[Record]:
-    """Number groups of near duplicates, and drop exact copies (in two classes: all of them).
+    """Drop exact copies (in two classes: all of them) and what looks like a picture that was taken down; number
+    groups of near duplicates by their hashes alone.
 
-    Near means at most `NEAR_BITS` different bits of the 64-bit perceptual hash, mirrored or not.
+    Near means at most `NEAR_BITS` different bits of the 64-bit perceptual hash, mirrored or not. The same records in
+    any order give the same answer.
     """
+    records = sorted(
+        records, key=lambda record: (record.label, record.backend, record.query, record.rank, record.backend_id)
+    )
     labels_of: dict[str, set[str]] = {}
     for record in records:
         if record.original_sha256:
             labels_of.setdefault(record.original_sha256, set()).add(record.label)
+    taken_down = [int(record.phash, 16) for record in records if record.reason == TAKEDOWN and record.phash]
     seen: set[str] = set()
     checked: list[Record] = []
     for record in records:
@@ -129,13 +170,45 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
             record = replace(record, decision="dropped", reason=IN_TWO_CLASSES)
         elif record.kept and digest in seen:
             record = replace(record, decision="dropped", reason="copy")
+        elif record.kept and taken_down and _is_near(record, taken_down):
+            record = replace(record, decision="dropped", reason=TAKEDOWN)
         elif record.kept and digest:
             seen.add(digest)
         checked.append(record)
     kept = sorted((record for record in checked if record.kept), key=lambda record: str(record.file))
-    groups = _near_groups([int(str(record.phash), 16) for record in kept])
-    grouped = [replace(record, group=group) for record, group in zip(kept, groups, strict=True)]
-    return grouped + [replace(record, group=None, file=None) for record in checked if not record.kept]
+    groups = _groups(near_pairs(kept, NEAR_BITS), len(kept))
+    grouped = [replace(record, group=group, flags=()) for record, group in zip(kept, groups, strict=True)]
+    return grouped + [replace(record, group=None, file=None, flags=()) for record in checked if not record.kept]
+
+
+def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Dataset, list[Twins]]:
+    """Group near duplicates again, now that the backbone has looked at the pictures too.
+
+    Two pictures are near duplicates when their perceptual hashes differ in at most `CANDIDATE_BITS`, mirrored or not,
+    and the cosine of their embeddings is at least `SAME_COSINE`.
+
+    Args:
+        embeddings: float32 (n, d), of length 1, in the order of `dataset.records`.
+
+    Returns:
+        The set with new groups, and the pairs that stand in two classes, the most alike first; these are flagged.
+    """
+    first, second = near_pairs(dataset.records, CANDIDATE_BITS)
+    cosines = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
+    alike = cosines >= SAME_COSINE
+    groups = _groups((first[alike], second[alike]), len(dataset.records))
+    targets = dataset.targets
+    crossing = alike & (targets[first] != targets[second])
+    flagged = {int(index) for side in (first, second) for index in side[crossing]}
+    records = tuple(
+        replace(record, group=group, flags=(NEAR_IN_TWO_CLASSES,) if index in flagged else ())
+        for index, (record, group) in enumerate(zip(dataset.records, groups, strict=True))
+    )
+    twins = [
+        Twins(records[i], records[j], float(c))
+        for i, j, c in zip(first[crossing], second[crossing], cosines[crossing], strict=True)
+    ]
+    return replace(dataset, records=records), sorted(twins, key=lambda pair: -pair.cosine)
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
@@ -171,17 +244,33 @@ def perceptual_hash(picture: Image.Image) -> int:
 _MIRROR = np.uint64(int.from_bytes(np.packbits(np.tile(np.arange(8) % 2 == 1, (8, 1))).tobytes()))
 
 
-def _near_groups(hashes: Sequence[int]) -> list[int]:
-    own = np.array(hashes, dtype=np.uint64)
+def near_pairs(records: Sequence[Record], bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two int64 arrays (pairs,) of positions: the pairs whose perceptual hashes differ in at most `bits`, mirrored or
+    not."""
+    own = np.array([int(str(record.phash), 16) for record in records], dtype=np.uint64)
     mirrored = own ^ _MIRROR
-    pairs: list[tuple[int, int]] = []
-    for index in range(len(own)):
+    first, second = [], []
+    for index in range(1, len(own)):
         distance = np.minimum(
-            np.bitwise_count(own[index] ^ own[: index + 1]), np.bitwise_count(own[index] ^ mirrored[: index + 1])
+            np.bitwise_count(own[index] ^ own[:index]), np.bitwise_count(own[index] ^ mirrored[:index])
         )
-        pairs += [(index, int(other)) for other in np.flatnonzero(distance <= NEAR_BITS)]
-    rows, columns = zip(*pairs, strict=True) if pairs else ((), ())
-    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=(len(own), len(own)))
+        near = np.flatnonzero(distance <= bits)
+        first.append(near)
+        second.append(np.full(len(near), index))
+    if not first:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _is_near(record: Record, hashes: Sequence[int]) -> bool:
+    own = int(str(record.phash), 16)
+    return any(
+        min((own ^ other).bit_count(), (own ^ other ^ int(_MIRROR)).bit_count()) <= NEAR_BITS for other in hashes
+    )
+
+
+def _groups(pairs: tuple[np.ndarray, np.ndarray], count: int) -> list[int]:
+    graph = coo_array((np.ones(len(pairs[0]), dtype=bool), pairs), shape=(count, count))
     return [int(group) for group in connected_components(graph, directed=False)[1]]
 
 

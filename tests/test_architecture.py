@@ -20,6 +20,7 @@ ONLY_IN = {
     "httpx": {"search/", "download.py"},
     "httpcore": {"search/", "download.py"},
     "ddgs": {"search/"},
+    "protego": {"robots.py"},
 }
 
 
@@ -44,10 +45,11 @@ def test_each_library_has_its_room(package: str) -> None:
 
 
 def test_sources_and_downloads_know_only_errors_config_and_images() -> None:
-    allowed = {"spotter.errors", "spotter.config", "spotter.images"}
+    allowed = {"spotter.errors", "spotter.config", "spotter.images", "spotter.robots"}
     for path in [
         *(ROOT / "spotter" / "search").glob("*.py"),
         ROOT / "spotter" / "download.py",
+        ROOT / "spotter" / "robots.py",
         ROOT / "spotter" / "images.py",
     ]:
         ours = {name for name in imported(path) if name.startswith("spotter") and not name.startswith("spotter.search")}

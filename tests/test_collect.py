@@ -24,6 +24,7 @@ class Stand:
     """A source that offers pictures of a loopback server; `breaks` makes it fail after some hits."""
 
     searches = True
+    by_label = False
 
     def __init__(self, name: str, server: str, offer: int, breaks: int | None = None, **facts: object) -> None:
         self.name, self.server, self.offer, self.breaks, self.facts = name, server, offer, breaks, facts
@@ -41,6 +42,8 @@ class Stand:
 @pytest.fixture
 def server() -> Iterator[JsonServer]:
     def answer(path: str, query: dict) -> tuple[int, dict[str, str], bytes]:
+        if path == "/robots.txt":
+            return 404, {}, b""
         source, kind, name = path.strip("/").split("/")
         if source == "gone" or name == "missing.jpg":
             return 404, {}, b""

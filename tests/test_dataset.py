@@ -105,7 +105,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(FolderMissing, match="no folder"):
         Folder(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FolderMissing, match="no sub-folder for the class 'disc'; it has no sub-folder at all"):
+    with pytest.raises(FolderMissing, match="no sub-folder for the class 'disc'; it has none at all"):
         gather(tmp_path / "empty", tmp_path / "set")
     for kind in KINDS:
         (tmp_path / "empty" / kind).mkdir()

@@ -2,12 +2,13 @@
 
 import gzip
 import itertools
+import socket
 import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,7 +18,7 @@ import pytest
 import trustme
 
 from spotter.config import DownloadConfig
-from spotter.download import DownloadOutcome, download_all, is_public_address
+from spotter.download import OPT_OUTS, DownloadOutcome, download_all, is_public_address, is_transient
 
 CONFIG = DownloadConfig(
     workers=8, per_host=2, max_bytes=100_000, deadline_s=4.0, connect_timeout_s=1.0, max_redirects=5, retries=1
@@ -34,7 +35,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.routes: dict[str, Route] = {"/ok": body(b"picture")}
+        # Of pictures; what is asked of /robots.txt is kept apart.
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.rules_asked: list[dict[str, str]] = []
 
     @property
     def port(self) -> int:
@@ -53,7 +56,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.close_connection = True
-        self.server.requests.append((self.path, dict(self.headers)))
+        headers = dict(self.headers)
+        if self.path == "/robots.txt":
+            self.server.rules_asked.append(headers)
+        else:
+            self.server.requests.append((self.path, headers))
         self.server.routes.get(self.path, status(404))(self)
 
     def send(self, code: int, headers: dict[str, str], content: bytes = b"") -> None:
@@ -305,14 +312,17 @@ def test_http_to_https_is_followed(server: Server, secure_server: Server, trusti
 
 
 def test_connects_to_the_address_that_was_checked(server: Server) -> None:
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    # The first look-up is for the robots.txt.
+    answers = iter([["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]])
     assert get(server.url(), resolver=lambda host, port: next(answers)).content == b"picture"
     assert list(answers) == [["10.0.0.1"]]
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    assert get(server.url(), resolver=lambda host, port: next(answers)).error == "private-address"
 
 
 def test_a_name_is_checked_anew_after_a_redirect(server: Server) -> None:
     server.routes["/a"] = redirect("/ok")
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+    answers = iter([["127.0.0.1"], ["127.0.0.1"], ["10.0.0.1"]])
     assert get(server.url("/a"), resolver=lambda host, port: next(answers)).error == "private-address"
 
 
@@ -541,18 +551,6 @@ def test_reads_addresses_only_as_needed_and_may_stop_early(server: Server) -> No
     assert len(server.requests) <= asked + CONFIG.workers
 
 
-def test_stopping_early_ends_the_threads(server: Server) -> None:
-    server.routes["/slow"] = drip
-    urls = [(0, server.url()), *((n, server.url("/slow", f"h{n}.test")) for n in range(1, 20))]
-    outcomes = download_all(urls, replace(CONFIG, deadline_s=60), resolver=all_here, address_policy=allows_here)
-    assert next(outcomes).content == b"picture"
-    outcomes.close()
-    ends = time.monotonic() + 2
-    while any(thread.name.startswith("download") for thread in threading.enumerate()) and time.monotonic() < ends:
-        time.sleep(0.02)
-    assert time.monotonic() < ends
-
-
 def test_an_error_of_the_caller_passes_through(server: Server) -> None:
     def urls() -> Iterator[tuple[int, str]]:
         yield 0, server.url()
@@ -567,3 +565,238 @@ def test_many_kinds_together_are_counted(server: Server) -> None:
     urls = [server.url(), server.url("/gone"), server.url("/none"), "file:///etc/hostname", "http://10.0.0.1/"] * 8
     counts = Counter(outcome.error for outcome in get_all(urls, replace(CONFIG, per_host=8)))
     assert counts == {None: 8, "http-410": 8, "http-404": 8, "scheme": 8, "private-address": 8}
+
+
+# Row 21: owners who do not want their pictures used.
+
+
+def rules(text: str) -> Route:
+    return body(text.encode(), Content_Type="text/plain")
+
+
+def test_robots_txt_is_asked_once_for_each_origin_and_obeyed(server: Server) -> None:
+    server.routes["/robots.txt"] = rules("User-agent: *\nDisallow: /private\nAllow: /private/ok\n")
+    server.routes["/private/ok"] = body(b"allowed")
+    paths = ["/ok", "/private/a", "/private/ok", "/private/b"] * 4
+    outcomes = get_all([server.url(path, host) for host in ("one.test", "two.test") for path in paths])
+    assert Counter(outcome.error or outcome.content for outcome in outcomes) == {
+        b"picture": 8,
+        "robots": 16,
+        b"allowed": 8,
+    }
+    assert {path for path, _ in server.requests} == {"/ok", "/private/ok"}
+    assert sorted(headers["Host"].split(":")[0] for headers in server.rules_asked) == ["one.test", "two.test"]
+    assert {headers["User-Agent"] for headers in server.rules_asked} == {CONFIG.user_agent}
+
+
+def test_the_agent_is_the_one_of_the_config(server: Server) -> None:
+    server.routes["/robots.txt"] = rules("User-agent: Finder\nDisallow: /\n")
+    server.routes["/tagged"] = body(b"x", X_Robots_Tag="finder: noai")
+    assert get(server.url()).content == b"picture"
+    assert get(server.url("/tagged")).content == b"x"
+    server.routes["/robots.txt"] = rules("User-agent: Finder\nDisallow: /ok\n")
+    finder = replace(CONFIG, user_agent="Finder/2.0 (Spotter)")
+    assert get(server.url(), finder).error == "robots"
+    assert get(server.url("/tagged"), finder).error == "opt-out"
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        (status(400), None),
+        (status(401), None),
+        (status(403), None),
+        (status(404), None),
+        (status(410), None),
+        (status(204), None),
+        (body(b""), None),
+        (body(b"<html>Disallow: /</html>", Content_Type="text/html"), None),
+        (redirect("/robots.txt"), None),
+        (status(429), "robots-unavailable"),
+        (status(500), "robots-unavailable"),
+        (status(503), "robots-unavailable"),
+        (in_turn(status(503), status(404)), None),
+        (lambda handler: None, "broken"),
+        (redirect("http://10.0.0.1/robots.txt"), "private-address"),
+        (redirect("file:///etc/hostname"), "scheme"),
+        (redirect("/rules"), "robots"),
+        (body(b"User-agent: *\nDisallow: /ok\n" + b"# filler\n" * 90_000), "robots"),
+    ],
+)
+def test_answers_for_robots_txt(server: Server, route: Route, error: str | None) -> None:
+    server.routes |= {"/robots.txt": route, "/rules": rules("User-agent: *\nDisallow: /ok")}
+    assert get(server.url()).error == error
+    assert [path for path, _ in server.requests if path == "/ok"] == ([] if error else ["/ok"])
+
+
+def test_robots_txt_is_asked_of_each_hop(server: Server) -> None:
+    with serving() as other:
+        other.routes["/robots.txt"] = rules("User-agent: *\nDisallow: /ok")
+        server.routes["/a"] = redirect(other.url("/ok", "other.test"))
+        assert get(server.url("/a")).error == "robots"
+        assert other.requests == []
+
+
+def test_a_robots_txt_that_never_ends_is_a_timeout_and_holds_up_nobody_else(server: Server) -> None:
+    with serving() as stuck:
+        stuck.routes["/robots.txt"] = drip
+        urls = [stuck.url(host="stuck.test")] * 4 + [server.url(host=f"h{n}.test") for n in range(20)]
+        started = time.monotonic()
+        outcomes = download_all(enumerate(urls), CONFIG, resolver=all_here, address_policy=allows_here)
+        assert {outcome.content for outcome in itertools.islice(outcomes, 20)} == {b"picture"}
+        assert time.monotonic() - started < CONFIG.deadline_s - 0.5
+        assert [outcome.error for outcome in outcomes] == ["timeout"] * 4
+        assert time.monotonic() - started < CONFIG.deadline_s + 1
+        assert (len(stuck.rules_asked), stuck.requests) == (1, [])
+
+
+def test_robots_txt_takes_nothing_of_the_pictures_time(server: Server) -> None:
+    config = replace(CONFIG, deadline_s=1.0)
+    with serving() as other:
+        for each in (server, other):
+            each.routes["/robots.txt"] = lambda handler: (time.sleep(0.7), rules("")(handler))
+        server.routes["/a"] = redirect(other.url("/ok", "other.test"))
+        assert get(server.url("/a"), config).content == b"picture"
+
+
+def repeated_tag(*tags: str) -> Route:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        for tag in tags:
+            handler.send_header("X-Robots-Tag", tag)
+        handler.send_header("Content-Length", "1")
+        handler.end_headers()
+        handler.wfile.write(b"x")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        (repeated_tag("noai"), "opt-out"),
+        (repeated_tag("otherbot: noai", "nofollow", "Spotter: noimageai"), "opt-out"),
+        (repeated_tag("otherbot: nofollow, noai", "max-image-preview: none"), None),
+        (status(302, Location="/ok", X_Robots_Tag="noindex"), "opt-out"),
+        (status(302, Location="/ok", X_Robots_Tag="otherbot: noindex"), None),
+        (status(404, X_Robots_Tag="noindex"), "http-404"),
+        (body(b"x" * 100_001, X_Robots_Tag="noai"), "opt-out"),
+    ],
+)
+def test_the_tag_is_obeyed_on_each_hop(server: Server, route: Route, error: str | None) -> None:
+    server.routes["/a"] = route
+    assert get(server.url("/a")).error == error
+    assert [path for path, _ in server.requests if path == "/a"] == ["/a"]
+
+
+def test_kinds_of_errors() -> None:
+    for error in ("timeout", "connect", "dns", "broken", "http-429", "http-500", "http-503", "robots-unavailable"):
+        assert is_transient(error), error
+    for error in ("http-404", "http-410", "tls", "private-address", "empty", "too-large", *OPT_OUTS):
+        assert not is_transient(error), error
+    assert {"robots", "opt-out"} == OPT_OUTS
+
+
+# What is done with each outcome, and the end.
+
+
+def test_then_runs_in_the_worker_and_its_results_are_yielded(server: Server) -> None:
+    def then(outcome: DownloadOutcome[int]) -> tuple[int, bytes | None, str | None, str]:
+        return outcome.key, outcome.content, outcome.error, threading.current_thread().name
+
+    results = get_all([server.url(), server.url("/none")], then=then)
+    assert sorted(result[:3] for result in results) == [(0, b"picture", None), (1, None, "http-404")]
+    assert all(name.startswith("download") for *_, name in results)
+
+
+def test_an_error_in_then_reaches_the_consumer_and_stops_the_rest(server: Server) -> None:
+    def then(outcome: DownloadOutcome[int]) -> int:
+        if outcome.key == 3:
+            raise LookupError("the third")
+        return outcome.key
+
+    urls = ((n, server.url(host=f"h{n}.test")) for n in itertools.count())
+    results = download_all(urls, CONFIG, then=then, resolver=all_here, address_policy=allows_here)
+    with pytest.raises(LookupError, match="the third"):
+        list(results)
+    assert working_threads() == []
+
+
+def working_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("download")]
+
+
+@contextmanager
+def no_room() -> Iterator[int]:
+    """A port that takes no more connections: its queue is full and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for client in waiting:
+            client.setblocking(False)
+            client.connect_ex(address)
+        yield address[1]
+        for client in waiting:
+            client.close()
+
+
+SLOW: dict[str, tuple[str, Route]] = {
+    "body": ("/slow", drip),
+    "head": ("/slow", slow_head),
+    "retry-after": ("/slow", status(429, Retry_After="30")),
+    "silence": ("/slow", lambda handler: time.sleep(5)),
+    "robots": ("/robots.txt", drip),
+}
+
+
+@pytest.mark.parametrize("kind", [*SLOW, "look-up", "connect", "tls"])
+def test_closing_leaves_no_download_behind(server: Server, kind: str) -> None:
+    config = replace(CONFIG, deadline_s=60, connect_timeout_s=30)
+    handed: list[str] = []
+    let_go = threading.Event()
+
+    def then(outcome: DownloadOutcome[int]) -> DownloadOutcome[int]:
+        handed.append(outcome.url)
+        return outcome
+
+    def resolver(host: str, port: int) -> list[str]:
+        if kind == "look-up" and host.startswith("slow"):
+            let_go.wait(20)
+        return ["127.0.0.1"]
+
+    with no_room() as full, socket.create_server(("127.0.0.1", 0)) as mute, serving() as slow:
+        path, route = SLOW.get(kind, ("/slow", drip))
+        slow.routes[path] = route
+        port = {"connect": full, "tls": mute.getsockname()[1]}.get(kind, slow.port)
+        scheme = "https" if kind == "tls" else "http"
+        # Of one host too, so that some wait for a free place.
+        urls = [f"{scheme}://slow{n // 4}.test:{port}/slow" for n in range(20)]
+        outcomes = download_all(
+            enumerate([server.url(), *urls]), config, then=then, resolver=resolver, address_policy=lambda address: True
+        )
+        assert next(outcomes).content == b"picture"
+        time.sleep(0.3)
+        assert len(working_threads()) >= config.workers - 1
+        started = time.monotonic()
+        outcomes.close()
+        took = time.monotonic() - started
+        let_go.set()
+        assert working_threads() == []
+        assert took < 1.5
+        assert handed == [server.url()]
+
+
+def test_an_error_in_the_consumer_ends_the_downloads(server: Server) -> None:
+    server.routes["/slow"] = drip
+    urls = [(0, server.url()), *((n, server.url("/slow", f"h{n}.test")) for n in range(1, 20))]
+    config = replace(CONFIG, deadline_s=60)
+    outcomes = download_all(urls, config, resolver=all_here, address_policy=allows_here)
+
+    def look_at_the_first() -> None:
+        with closing(outcomes):
+            assert next(outcomes).content == b"picture"
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        look_at_the_first()
+    assert working_threads() == []

@@ -1,9 +1,14 @@
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from spotter.errors import UnknownSource
+from spotter.errors import SourceUnavailable, UnknownSource
 from spotter.search import BACKENDS, get_backend, get_backends
+from spotter.search.base import ImageHit
+from spotter.search.fields import same_name
+from spotter.search.paging import take
 
 
 def test_several_are_opened_in_their_order(tmp_path: Path) -> None:
@@ -24,7 +29,47 @@ def test_each_is_named_as_it_is_asked_for(name: str) -> None:
     assert isinstance(BACKENDS[name].searches, bool)
 
 
-@pytest.mark.parametrize("name", sorted(set(BACKENDS) - {"folder", "urls"}))
+@pytest.mark.parametrize("name", ["brave", "duckduckgo", "inaturalist", "openverse", "sample", "wikimedia"])
 def test_an_argument_too_many_is_refused(name: str) -> None:
-    with pytest.raises(UnknownSource, match="argument"):
+    with pytest.raises(UnknownSource, match=f"'{name}' takes no argument, but got 'something'"):
         get_backend(f"{name}:something")
+
+
+@pytest.mark.parametrize(("name", "argument"), [("folder", "PATH"), ("hf", "OWNER/DATASET"), ("urls", "FILE")])
+@pytest.mark.parametrize("colon", ["", ":"])
+def test_an_argument_that_is_missing_is_asked_for(name: str, argument: str, colon: str) -> None:
+    with pytest.raises(UnknownSource, match=f"write --search {name}:{argument}"):
+        get_backend(name + colon)
+
+
+def hit(backend_id: str) -> ImageHit:
+    return ImageHit(backend="stub", backend_id=backend_id, query="bear")
+
+
+def test_taking_drops_repeats_and_what_is_no_picture_and_ranks_the_rest() -> None:
+    found = [hit("a"), None, hit("b"), hit("a"), None, hit("c")]
+    assert [(hit.backend_id, hit.rank) for hit in take(found, 9)] == [("a", 0), ("b", 1), ("c", 2)]
+
+
+@pytest.mark.parametrize(("limit", "drawn"), [(-1, 0), (0, 0), (1, 1), (2, 2)])
+def test_taking_draws_no_more_than_needed(limit: int, drawn: int) -> None:
+    numbers = itertools.count()
+    found = (hit(str(number)) for number in numbers)
+    assert len(list(take(found, limit))) == drawn
+    assert next(numbers) == drawn
+
+
+def test_a_failure_comes_after_the_hits_before_it() -> None:
+    def found() -> Iterator[ImageHit]:
+        yield hit("a")
+        raise SourceUnavailable("Gone.")
+
+    taken: list[ImageHit] = []
+    with pytest.raises(SourceUnavailable):
+        taken.extend(take(found(), 9))
+    assert [hit.backend_id for hit in taken] == ["a"]
+
+
+@pytest.mark.parametrize(("other", "same"), [("Grizzly-Bear", True), ("grizzlybear", True), ("grizzly bears", False)])
+def test_labels_are_the_same_but_for_case_and_spaces(other: str, same: bool) -> None:
+    assert same_name("grizzly_bear", other) is same

@@ -6,22 +6,17 @@ from typing import Any
 
 import pytest
 
-from spotter.errors import SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.brave import Brave
-from spotter.search.client import JsonClient
 from tests.loopback import Answer, JsonServer
 
 KEY = "BSA-s3cret"
 
 
 @pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the client would have slept. The key is set, too."""
-    slept: list[float] = []
-    monkeypatch.setitem(JsonClient.__init__.__kwdefaults__, "sleep", slept.append)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRAVE_API_KEY", KEY)
-    return slept
 
 
 def result(number: int, **changes: Any) -> dict[str, Any]:
@@ -41,9 +36,12 @@ def answer(results: Any) -> Answer:
     return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
 
 
-def search(handler: Callable[[str, dict[str, str]], Answer], limit: int = 50) -> tuple[list[ImageHit], JsonServer]:
+def search(
+    handler: Callable[[str, dict[str, str]], Answer], limit: int = 50, waits: list[float] | None = None
+) -> tuple[list[ImageHit], JsonServer]:
+    sleep = ([] if waits is None else waits).append
     with JsonServer(handler) as server:
-        source = Brave(base_url=f"{server.url}/res/v1/images/search", per_minute=6e6)
+        source = Brave(base_url=f"{server.url}/res/v1/images/search", per_minute=6e6, sleep=sleep)
         return list(source.search("brown bear", limit)), server
 
 
@@ -106,9 +104,10 @@ def test_missing_fields() -> None:
     assert [(hit.image_url, hit.title) for hit in hits] == [("https://cdn.example/1.jpg", None)]
 
 
-def test_a_refusal_that_passes(waits: list[float]) -> None:
+def test_a_refusal_that_passes() -> None:
+    waits: list[float] = []
     left = [(429, {"Retry-After": "3"}, b""), (502, {}, b""), answer([result(1)])]
-    hits, _ = search(lambda path, query: left.pop(0))
+    hits, _ = search(lambda path, query: left.pop(0), waits=waits)
     assert len(hits) == 1
     assert [seconds for seconds in waits if seconds >= 1] == [3.0, 2.0]
 
@@ -142,12 +141,13 @@ def test_a_failure_is_never_an_empty_result(
 
 
 @pytest.mark.parametrize("status", [401, 422])
-def test_a_refused_key_is_not_tried_again(status: int, waits: list[float]) -> None:
+def test_a_refused_key_is_not_tried_again(status: int) -> None:
+    waits: list[float] = []
     with (
         JsonServer(lambda path, query: (status, {}, b"")) as server,
         pytest.raises(SourceUnavailable),
     ):
-        list(Brave(base_url=server.url, per_minute=6e6).search("bear", 5))
+        list(Brave(base_url=server.url, per_minute=6e6, sleep=waits.append).search("bear", 5))
     assert (len(server.requests), waits) == (1, [])
 
 
@@ -167,8 +167,3 @@ def test_what_cannot_be_a_key_is_not_shown(monkeypatch: pytest.MonkeyPatch, valu
     with pytest.raises(SourceUnavailable, match="BRAVE_API_KEY holds characters") as caught:
         Brave()
     assert "s3cr" not in str(caught.value)
-
-
-def test_it_takes_no_argument() -> None:
-    with pytest.raises(UnknownSource, match="takes no argument"):
-        Brave("bears")

@@ -1,5 +1,6 @@
 """The JSON client: real sockets on 127.0.0.1, and a clock that only moves when the client sleeps."""
 
+import gzip
 import json
 import socket
 import time
@@ -9,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from spotter.errors import SourceThrottled, SourceUnavailable
-from spotter.search.client import LONGEST_WAIT_S, RETRIES, JsonClient
+from spotter.search.client import LONGEST_WAIT_S, MAX_ANSWER_BYTES, RETRIES, JsonClient
 from tests.loopback import Answer, JsonServer
 
 KEY = "s3cret-key"
@@ -170,6 +171,23 @@ def test_a_broken_body(clock: Clock, headers: dict[str, str]) -> None:
         with pytest.raises(SourceUnavailable, match="cannot be reached"):
             client(clock).get(server.url, {})
         assert len(server.requests) == RETRIES
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_is_too_large_is_refused(clock: Clock, encoding: str) -> None:
+    body = b'{"results": "' + b"x" * MAX_ANSWER_BYTES + b'"}'
+    if encoding == "gzip":
+        body = gzip.compress(body, 1)
+    with JsonServer(lambda path, query: (200, {"Content-Encoding": encoding}, body)) as server:
+        with pytest.raises(SourceUnavailable, match=r"more than 20 MB"):
+            client(clock).get(server.url, {})
+        assert len(server.requests) == 1
+
+
+def test_half_a_character_in_a_query_is_replaced(clock: Clock) -> None:
+    with JsonServer(lambda path, query: OK) as server:
+        client(clock).get(server.url, {"q": "bear \udcff"})
+    assert [request.query for request in server.requests] == [{"q": "bear ?"}]
 
 
 def test_no_connection(clock: Clock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.errors import SourceUnavailable
 from spotter.images import load_picture
 from spotter.search import sample
 from spotter.search.sample import Sample
@@ -88,11 +88,6 @@ def test_other_queries_are_refused_at_once_with_the_choices(query: str) -> None:
     with pytest.raises(SourceUnavailable, match="only draw grizzly, black and teddy bears") as caught:
         Sample().search(query, 1)
     assert repr(query) in str(caught.value)
-
-
-def test_an_argument_is_refused() -> None:
-    with pytest.raises(UnknownSource, match="takes no argument, but got 'bears'"):
-        Sample("bears")
 
 
 def test_colour_alone_does_not_tell_the_kinds_apart(contents: dict[str, list[bytes]]) -> None:

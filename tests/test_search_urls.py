@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spotter.errors import FolderMissing, SourceUnavailable, UnknownSource
+from spotter.errors import FolderMissing, SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.urls import Urls
 
@@ -108,9 +108,20 @@ def test_a_label_that_the_file_lacks(tmp_path: Path) -> None:
         addresses(Urls(write(tmp_path, TEXT)), "grizzly")
 
 
+def test_labels_match_as_those_of_folders_do(tmp_path: Path) -> None:
+    source = Urls(write(tmp_path, TEXT))
+    assert addresses(source, "Black-Bear") == addresses(source, "black_bear") == addresses(source, "black bear") != []
+
+
+def test_no_more_than_twenty_labels_are_listed(tmp_path: Path) -> None:
+    source = Urls(write(tmp_path, "".join(f"kind{n:02} https://a.example/{n}.jpg\n" for n in range(25))))
+    with pytest.raises(FolderMissing, match="'kind18', 'kind19' and 5 more"):
+        addresses(source, "grizzly")
+
+
 @pytest.mark.parametrize("content", ["", "# nothing yet\n", "label,url\n"])
 def test_a_file_without_addresses(tmp_path: Path, content: str) -> None:
-    with pytest.raises(FolderMissing, match="it has no label"):
+    with pytest.raises(FolderMissing, match="it has none at all"):
         addresses(Urls(write(tmp_path, content)), "teddy")
 
 
@@ -155,8 +166,3 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(FolderMissing, match="cannot be read"):
         Urls(str(tmp_path))
-
-
-def test_it_needs_a_file() -> None:
-    with pytest.raises(UnknownSource, match="urls:FILE"):
-        Urls()

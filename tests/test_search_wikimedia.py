@@ -1,13 +1,12 @@
 """Wikimedia Commons: real sockets against a stand-in on 127.0.0.1, and its recorded answers."""
 
 import json
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from spotter.errors import SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.wikimedia import Wikimedia
 from tests.conftest import SHARED
@@ -54,10 +53,15 @@ def service(total: int) -> Callable[[str, dict[str, str]], Answer]:
     return handler
 
 
+def search(server: JsonServer, limit: int = 100, waits: list[float] | None = None) -> Iterator[ImageHit]:
+    source = Wikimedia(
+        base_url=f"{server.url}/w/api.php", per_minute=60_000, sleep=([] if waits is None else waits).append
+    )
+    return source.search("brown bear", limit)
+
+
 def ask(server: JsonServer, limit: int = 100, waits: list[float] | None = None) -> list[ImageHit]:
-    source = Wikimedia(base_url=f"{server.url}/w/api.php", per_minute=60_000)
-    source._client._sleep = (waits if waits is not None else []).append
-    return list(source.search("brown bear", limit))
+    return list(search(server, limit, waits))
 
 
 def only(*pages: object) -> list[ImageHit]:
@@ -82,7 +86,7 @@ def test_goes_on_until_the_limit_in_the_order_of_the_search() -> None:
     first = server.requests[0]
     assert first.path == "/w/api.php"
     asked = {"gsrsearch": "brown bear filetype:bitmap", "gsrnamespace": "6", "gsrlimit": "50", "generator": "search"}
-    assert first.query.items() >= {**asked, "formatversion": "2", "maxlag": "5", "iiurlwidth": "1024"}.items()
+    assert first.query.items() >= {**asked, "formatversion": "2", "maxlag": "5", "iiurlwidth": "1280"}.items()
     assert "https://" in first.headers["user-agent"]
 
 
@@ -127,7 +131,7 @@ def test_fills_in_every_field() -> None:
         "License": "cc-by-sa-4.0",
         "LicenseUrl": "https://creativecommons.org/licenses/by-sa/4.0",
     }
-    sizes = {"width": 6000, "height": 4000, "thumbwidth": 1024, "thumbheight": 683}
+    sizes = {"width": 6000, "height": 4000, "thumbwidth": 1280, "thumbheight": 853}
     assert only(picture(7, told, **sizes)) == [
         ImageHit(
             backend="wikimedia",
@@ -138,8 +142,8 @@ def test_fills_in_every_field() -> None:
             thumb_url=f"{UPLOADS}/thumb/7.jpg",
             page_url="https://commons.wikimedia.org/wiki/File:Bear_7.jpg",
             title="Bear 7",
-            width=1024,
-            height=683,
+            width=1280,
+            height=853,
             mime="image/jpeg",
             creator="Ann & Bob",
             creator_url="https://commons.wikimedia.org/wiki/User:Ann",
@@ -153,9 +157,9 @@ def test_fills_in_every_field() -> None:
 @pytest.mark.parametrize(
     ("info", "scaled"),
     [
-        ({"width": 1025, "height": 10}, True),
-        ({"width": 10, "height": 1025}, True),
-        ({"width": 1024, "height": 1024}, False),
+        ({"width": 1281, "height": 10}, True),
+        ({"width": 10, "height": 1281}, True),
+        ({"width": 1280, "height": 1280}, False),
         ({"width": 5000, "height": 5000, "thumburl": None}, False),
         ({}, False),
         ({"width": "wide", "height": None}, False),
@@ -311,18 +315,14 @@ def test_says_when_the_answer_is_nonsense(reply: Answer, message: str) -> None:
         ask(server)
 
 
-def test_keeps_the_first_pictures_when_a_later_answer_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_pictures_come_before_a_later_answer_fails() -> None:
     def handler(path: str, query: dict[str, str]) -> Answer:
         return answer({"error": {"code": "maxlag"}}) if "gsroffset" in query else service(1000)(path, query)
 
-    with JsonServer(handler) as server, caplog.at_level(logging.WARNING):
-        assert len(ask(server)) == 50
-    assert "'brown bear', after 50 pictures" in caplog.text
-
-
-def test_takes_no_argument() -> None:
-    with pytest.raises(UnknownSource, match="takes no argument"):
-        Wikimedia("de")
+    hits: list[ImageHit] = []
+    with JsonServer(handler) as server, pytest.raises(SourceThrottled, match="maxlag"):
+        hits.extend(search(server))
+    assert [hit.rank for hit in hits] == list(range(50))
 
 
 def test_reads_a_recorded_answer_of_the_older_form() -> None:

@@ -5,7 +5,9 @@ from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.brave import Brave
 from spotter.search.duckduckgo import DuckDuckGo
 from spotter.search.folder import Folder
+from spotter.search.huggingface import HuggingFace
 from spotter.search.inaturalist import INaturalist
+from spotter.search.manifest import Manifest
 from spotter.search.openverse import Openverse
 from spotter.search.sample import Sample
 from spotter.search.urls import Urls
@@ -17,7 +19,9 @@ BACKENDS: dict[str, type[SearchBackend]] = {
     "brave": Brave,
     "duckduckgo": DuckDuckGo,
     "folder": Folder,
+    "hf": HuggingFace,
     "inaturalist": INaturalist,
+    "manifest": Manifest,
     "openverse": Openverse,
     "sample": Sample,
     "urls": Urls,
@@ -34,7 +38,12 @@ def get_backend(address: str) -> SearchBackend:
     name, _, argument = address.partition(":")
     if name not in BACKENDS:
         raise UnknownSource(f"There is no picture source {name!r}; choose one of: {', '.join(sorted(BACKENDS))}.")
-    return BACKENDS[name](argument or None)
+    source = BACKENDS[name]
+    if argument and not source.argument:
+        raise UnknownSource(f"The source {name!r} takes no argument, but got {argument!r}.")
+    if source.argument and not argument:
+        raise UnknownSource(f"The source {name!r} needs an argument: write --search {name}:{source.argument}.")
+    return source(argument) if argument else source()
 
 
 def get_backends(addresses: str) -> list[SearchBackend]:

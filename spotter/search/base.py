@@ -14,15 +14,15 @@ class ImageHit:
 
     Exactly one of `image_url` (fetch it), `path` (read it) or `content` (encoded picture bytes, already here)
     tells where the picture is. `backend_id` names the picture within its source and never changes
-    for the same picture. `label` is the class it was asked for; `sha256` what its bytes must hash to, when the source
-    knows. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0, "PDM-1.0" for the public domain mark) or
-    "unknown"; `attribution` is the sentence that the licence asks to show.
+    for the same picture. `label` is the class it was asked for. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0,
+    "PDM-1.0" for the public domain mark) or "unknown"; `attribution` is the sentence that the licence asks to show.
+    A source that repeats an earlier run knows what the bytes must hash to (`sha256`) and when they were `fetched_at`.
     """
 
     backend: str
     backend_id: str
     query: str
-    rank: int
+    rank: int = 0
     label: str | None = None
     image_url: str | None = None
     path: Path | None = None
@@ -39,26 +39,30 @@ class ImageHit:
     license_url: str | None = None
     attribution: str | None = None
     sha256: str | None = None
+    fetched_at: str | None = None
 
 
 class SearchBackend(Protocol):
-    """A source of pictures. `argument` is what follows the colon in `--search name:argument`, or None.
+    """A source of pictures.
 
-    `searches` is True when the source stops at the recipe's number of pictures; False (a folder) when everything it
-    holds is taken. `by_label` is True when it is asked with the label instead of the query.
+    `argument` names what has to follow the colon in `--search name:argument`, such as "PATH", and is then the first
+    argument of the class; "" when nothing may follow. `searches` is True when the source stops at the recipe's number
+    of pictures; False (a folder) when everything it holds is taken. `by_label` is True when it is asked with the label
+    instead of the query.
     """
 
     name: str
+    argument: str
     searches: bool
     by_label: bool
 
-    def __init__(self, argument: str | None = None) -> None: ...
+    def __init__(self, *argument: str) -> None: ...
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` hits, best first. `query` is the label for sources that have no search words.
 
-        Raises:
+        Raises, also after some hits:
             SourceUnavailable: the source cannot be reached or answers nonsense (SourceThrottled: asked too often).
-            FolderMissing: a local source has no such folder.
+            FolderMissing: a source that is asked by the label does not have it.
         """
         ...

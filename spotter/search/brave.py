@@ -2,13 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.client import JsonClient
 from spotter.search.fields import items, link, number, table, text
+from spotter.search.paging import take
 
 KEY = "BRAVE_API_KEY"
 # One request gives no more, and there is no second page.
@@ -24,28 +26,26 @@ class Brave:
     adults are left out.
 
     Args:
-        argument: must be None; this source takes none.
         base_url: where the service answers.
         per_minute: requests a minute.
+        sleep: for tests.
 
     Raises:
-        UnknownSource: an argument is given.
         SourceUnavailable: there is no key, or it cannot be one.
     """
 
     name = "brave"
+    argument = ""
     searches = True
     by_label = False
 
     def __init__(
         self,
-        argument: str | None = None,
         *,
         base_url: str = "https://api.search.brave.com/res/v1/images/search",
         per_minute: float = 60,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'brave' takes no argument, but got {argument!r}.")
         key = os.environ.get(KEY, "").strip()
         if not key:
             raise SourceUnavailable(f"Brave needs a key; put it in the environment variable {KEY}.")
@@ -58,7 +58,7 @@ class Brave:
             # Brave says the same about a wrong key and about a query that it does not take.
             422: f"Brave refuses the key, or a query of more than 50 words or 400 characters (HTTP 422); check {KEY}.",
         }
-        self._client = JsonClient("Brave", per_minute, {"X-Subscription-Token": key}, refusals=refusals)
+        self._client = JsonClient("Brave", per_minute, {"X-Subscription-Token": key}, refusals=refusals, sleep=sleep)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures (and at most 200) for `query`, each address once, best first.
@@ -67,24 +67,18 @@ class Brave:
             SourceUnavailable: Brave cannot be reached, refuses the key or answers nonsense
                 (SourceThrottled: it was asked too often, or the key's requests are used up).
         """
-        if limit <= 0:
-            return
-        params: dict[str, str | int] = {"q": query, "count": min(limit, MAX_RESULTS), "safesearch": "strict"}
+        return take(self._hits(query, min(limit, MAX_RESULTS)), limit)
+
+    def _hits(self, query: str, count: int) -> Iterator[ImageHit | None]:
+        params: dict[str, str | int] = {"q": query, "count": count, "safesearch": "strict"}
         results = self._client.get(self._base_url, params).get("results")
         if not isinstance(results, list):
             raise SourceUnavailable("Brave answers JSON of an unknown form.")
-        seen: set[str] = set()
         for result in items(results):
-            hit = _to_hit(result, query, rank=len(seen))
-            if hit is None or hit.backend_id in seen:
-                continue
-            seen.add(hit.backend_id)
-            yield hit
-            if len(seen) == limit:
-                return
+            yield _to_hit(result, query)
 
 
-def _to_hit(result: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+def _to_hit(result: dict[str, Any], query: str) -> ImageHit | None:
     picture = table(result.get("properties"))
     url = link(picture.get("url"))
     if url is None:
@@ -93,7 +87,6 @@ def _to_hit(result: dict[str, Any], query: str, rank: int) -> ImageHit | None:
         backend=Brave.name,
         backend_id=url,
         query=query,
-        rank=rank,
         image_url=url,
         thumb_url=link(table(result.get("thumbnail")).get("src")),
         page_url=link(result.get("url")),

@@ -1,9 +1,11 @@
 """A polite client for search services that answer in JSON."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -12,6 +14,7 @@ from spotter.errors import SourceThrottled, SourceUnavailable
 
 RETRIES = 3
 LONGEST_WAIT_S = 60.0
+MAX_ANSWER_BYTES = 20_000_000
 THROTTLED = {202, 403, 429}
 
 
@@ -53,19 +56,22 @@ class JsonClient:
 
         Raises:
             SourceThrottled: the service went on refusing (429, 403, 202) after `RETRIES` tries.
-            SourceUnavailable: no connection, a time-out, another status than 200, or no JSON object.
+            SourceUnavailable: no connection, a time-out, another status than 200, no JSON object, or one of more
+                than `MAX_ANSWER_BYTES`.
         """
+        # `errors`: JSON and command lines can hold halves of characters, which cannot be sent.
+        address = f"{url}?{urlencode(params, errors='replace')}" if params else url
         for attempt in range(RETRIES):
             self._wait_for_turn()
             try:
-                response = self._http.get(url, params=dict(params))
+                with self._http.stream("GET", address) as response:
+                    if response.status_code == 200:
+                        return self._parse(self._read(response))
             except httpx.RequestError as error:
                 if attempt == RETRIES - 1:
                     raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
                 self._sleep(2.0**attempt)
                 continue
-            if response.status_code == 200:
-                return self._parse(response)
             if response.status_code in self._refusals:
                 raise SourceUnavailable(self._refusals[response.status_code])
             if response.status_code not in THROTTLED and response.status_code < 500:
@@ -88,9 +94,17 @@ class JsonClient:
             self._sleep(self._next - now)
         self._next = max(now, self._next) + self._gap
 
-    def _parse(self, response: httpx.Response) -> dict[str, Any]:
+    def _read(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise SourceUnavailable(f"{self.name} answers with more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
+        return bytes(body)
+
+    def _parse(self, body: bytes) -> dict[str, Any]:
         try:
-            content = response.json()
+            content = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise SourceUnavailable(f"{self.name} answers something else than JSON.") from error
         if not isinstance(content, dict):

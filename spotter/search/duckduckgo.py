@@ -10,8 +10,9 @@ from typing import Any
 from ddgs import DDGS
 from ddgs.exceptions import DDGSException, TimeoutException
 
-from spotter.errors import SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
+from spotter.search.fields import link, number, text
 
 logger = logging.getLogger(__name__)
 
@@ -33,31 +34,25 @@ class DuckDuckGo:
     """Search by words, without a key; pages of up to 100 pictures, asked for slowly.
 
     Args:
-        argument: must be None; this source takes none.
         proxy: address of an HTTP or SOCKS proxy.
         verify: whether to check TLS certificates, or the path of a PEM file with the authorities to trust.
         pause_s: seconds between two pages; also the unit of the waits before a page is asked for again.
         timeout_s: seconds that one page may take.
-
-    Raises:
-        UnknownSource: an argument is given.
     """
 
     name = "duckduckgo"
+    argument = ""
     searches = True
     by_label = False
 
     def __init__(
         self,
-        argument: str | None = None,
         *,
         proxy: str | None = None,
         verify: bool | str = True,
         pause_s: float = 1.0,
         timeout_s: float = 12.0,
     ) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'duckduckgo' takes no argument, but got {argument!r}.")
         self._proxy = proxy
         self._verify = verify
         self._pause_s = pause_s
@@ -78,16 +73,17 @@ class DuckDuckGo:
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures for `query`, each address once, best first; nothing if there are none.
 
-        When DuckDuckGo fails after the first pictures, a warning is logged and the search ends early.
+        A page that cannot be read is passed over, with a warning.
 
         Raises:
-            SourceUnavailable: no picture could be had since it cannot be reached (SourceThrottled: it refuses).
+            SourceUnavailable: it cannot be reached, or gave `MAX_UNREADABLE_PAGES` pages that cannot be read
+                (SourceThrottled: it refuses).
         """
         seen: set[str] = set()
-        for entries in self._pages(query, seen) if limit > 0 else ():
+        for entries in self._pages(query) if limit > 0 else ():
             before = len(seen)
             for entry in entries:
-                url = _web_address(entry.get("image"))
+                url = link(entry.get("image"))
                 if url is None or url in seen:
                     continue
                 seen.add(url)
@@ -97,7 +93,7 @@ class DuckDuckGo:
             if len(seen) == before:
                 return
 
-    def _pages(self, query: str, seen: set[str]) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, query: str) -> Iterator[list[dict[str, Any]]]:
         client = self._client(self._timeout_s)
         unreadable = 0
         for page in itertools.count(1):
@@ -105,14 +101,11 @@ class DuckDuckGo:
                 time.sleep(self._pause_s)
             try:
                 yield self._page_with_retries(client, query, page)
-            except SourceUnavailable as error:
-                unreadable += isinstance(error, _UnreadablePage)
-                goes_on = isinstance(error, _UnreadablePage) and unreadable < MAX_UNREADABLE_PAGES
-                if not goes_on and not seen:
+            except _UnreadablePage as error:
+                unreadable += 1
+                if unreadable == MAX_UNREADABLE_PAGES:
                     raise
-                logger.warning("%r, page %d, after %d pictures: %s", query, page, len(seen), error)
-                if not goes_on:
-                    return
+                logger.warning("%r, page %d: %s", query, page, error)
 
     def _page_with_retries(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
         for backoff in BACKOFFS:
@@ -186,17 +179,9 @@ def _to_hit(entry: dict[str, Any], url: str, query: str, rank: int) -> ImageHit:
         query=query,
         rank=rank,
         image_url=url,
-        thumb_url=_web_address(entry.get("thumbnail")),
-        page_url=_web_address(entry.get("url")),
-        title=entry.get("title") or None,
-        width=_pixels(entry.get("width")),
-        height=_pixels(entry.get("height")),
+        thumb_url=link(entry.get("thumbnail")),
+        page_url=link(entry.get("url")),
+        title=text(entry.get("title")),
+        width=number(entry.get("width")),
+        height=number(entry.get("height")),
     )
-
-
-def _web_address(value: object) -> str | None:
-    return value if isinstance(value, str) and value.lower().startswith(("http://", "https://")) else None
-
-
-def _pixels(value: object) -> int | None:
-    return int(value) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,6}", str(value)) else None

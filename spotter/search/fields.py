@@ -1,9 +1,12 @@
 """Reading fields of other people's JSON, where anything may be missing, null or of another type."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from spotter.search.base import UNKNOWN_LICENSE
+
+MAX_LISTED = 20
 
 _CC = {"by", "by-sa", "by-nd", "by-nc", "by-nc-sa", "by-nc-nd"}
 
@@ -38,6 +41,22 @@ def items(value: Any) -> list[dict[str, Any]]:
 def table(value: Any) -> dict[str, Any]:
     """A JSON object; {} when it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def same_name(first: str, second: str) -> bool:
+    """Whether two labels are the same but for case and the characters " ", "-", "_"."""
+
+    def key(name: str) -> str:
+        return "".join(character for character in name.casefold() if character not in " -_")
+
+    return key(first) == key(second)
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names for a message, sorted; no more than 20 of them, for there may be thousands."""
+    known = sorted(set(names))
+    shown = ", ".join(map(repr, known[:MAX_LISTED])) or "none at all"
+    return f"{shown} and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else shown
 
 
 def creative_commons(code: Any, version: Any = None) -> str:

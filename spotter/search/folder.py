@@ -3,20 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from spotter.errors import FolderMissing, UnknownSource
+from spotter.errors import FolderMissing
 from spotter.search.base import ImageHit
+from spotter.search.fields import listing, same_name
 
 
 class Folder:
     """Pictures in `PATH/<label>/`, found by the label (case and the characters " ", "-", "_" do not matter)."""
 
     name = "folder"
+    argument = "PATH"
     searches = False
     by_label = True
 
-    def __init__(self, argument: str | None = None) -> None:
-        if argument is None:
-            raise UnknownSource("The source 'folder' needs a path: write --search folder:PATH.")
+    def __init__(self, argument: str) -> None:
         self.root = Path(argument).expanduser()
         if not self.root.is_dir():
             raise FolderMissing(f"There is no folder {str(self.root)!r}; give one that holds a sub-folder per class.")
@@ -38,14 +38,7 @@ class Folder:
     def _folder_of(self, label: str) -> Path:
         folders = sorted(path for path in self.root.iterdir() if path.is_dir())
         for folder in folders:
-            if _same_name(folder.name, label):
+            if same_name(folder.name, label):
                 return folder
-        found = ", ".join(repr(folder.name) for folder in folders) or "no sub-folder at all"
+        found = listing(folder.name for folder in folders)
         raise FolderMissing(f"{str(self.root)!r} has no sub-folder for the class {label!r}; it has {found}.")
-
-
-def _same_name(first: str, second: str) -> bool:
-    def key(name: str) -> str:
-        return "".join(character for character in name.casefold() if character not in " -_")
-
-    return key(first) == key(second)

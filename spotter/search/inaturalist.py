@@ -1,17 +1,16 @@
 """Photos of plants, animals and fungi from iNaturalist, whose community agrees on what they show."""
 
-import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.client import JsonClient
 from spotter.search.fields import creative_commons, items, link, number, table, text
-
-logger = logging.getLogger(__name__)
+from spotter.search.paging import take
 
 PAGE_SIZE = 200
 # iNaturalist answers with an error to whoever asks for what comes after the first 10,000 observations.
@@ -28,58 +27,41 @@ class INaturalist:
     rights are reserved (https://www.inaturalist.org/pages/api+recommended+practices).
 
     Args:
-        argument: must be None; this source takes none.
         base_url: where the service answers.
         per_minute: requests a minute.
-
-    Raises:
-        UnknownSource: an argument is given.
+        sleep: for tests.
     """
 
     name = "inaturalist"
+    argument = ""
     searches = True
     by_label = False
 
     def __init__(
         self,
-        argument: str | None = None,
         *,
         base_url: str = "https://api.inaturalist.org/v1/observations",
         per_minute: float = 60,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'inaturalist' takes no argument, but got {argument!r}.")
         self._base_url = base_url
         unknown = "iNaturalist does not take these words (HTTP 422); search for the name of a species or group."
-        self._client = JsonClient("iNaturalist", per_minute, refusals={422: unknown})
+        self._client = JsonClient("iNaturalist", per_minute, refusals={422: unknown}, sleep=sleep)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` photos of the taxon `query`, each once; nothing if there are none.
 
-        When iNaturalist fails after the first photos, a warning is logged and the search ends early.
-
         Raises:
-            SourceUnavailable: no photo could be had since it cannot be reached or answers nonsense
-                (SourceThrottled: it was asked too often).
+            SourceUnavailable: it cannot be reached or answers nonsense (SourceThrottled: it was asked too often).
         """
-        seen: set[str] = set()
-        for page in range(1, MAX_RECORDS // PAGE_SIZE + 1) if limit > 0 else ():
-            try:
-                observations, total = self._page(query, page)
-            except SourceUnavailable as error:
-                if not seen:
-                    raise
-                logger.warning("%r, page %d, after %d photos: %s", query, page, len(seen), error)
-                return
+        return take(self._hits(query), limit)
+
+    def _hits(self, query: str) -> Iterator[ImageHit | None]:
+        for page in range(1, MAX_RECORDS // PAGE_SIZE + 1):
+            observations, total = self._page(query, page)
             for observation in observations:
                 for photo in items(observation.get("photos")):
-                    hit = _to_hit(observation, photo, query, rank=len(seen))
-                    if hit is None or hit.backend_id in seen:
-                        continue
-                    seen.add(hit.backend_id)
-                    yield hit
-                    if len(seen) == limit:
-                        return
+                    yield _to_hit(observation, photo, query)
             if not observations or (total is not None and page * PAGE_SIZE >= total):
                 return
 
@@ -98,7 +80,7 @@ class INaturalist:
         return items(answer["results"]), number(answer.get("total_results"))
 
 
-def _to_hit(observation: dict[str, Any], photo: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+def _to_hit(observation: dict[str, Any], photo: dict[str, Any], query: str) -> ImageHit | None:
     url, photo_id = link(photo.get("url")), number(photo.get("id"))
     # What was taken down is replaced by a drawing that says so.
     if url is None or photo_id is None or "copyright-infringement" in url:
@@ -113,7 +95,6 @@ def _to_hit(observation: dict[str, Any], photo: dict[str, Any], query: str, rank
         backend=INaturalist.name,
         backend_id=str(photo_id),
         query=query,
-        rank=rank,
         image_url=_sized(url, "large"),
         thumb_url=_sized(url, "medium"),
         page_url=link(observation.get("uri")),

@@ -1,18 +1,17 @@
 """Openly licensed pictures from Openverse, the search engine of the WordPress project."""
 
-import logging
 import mimetypes
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.client import JsonClient
 from spotter.search.fields import creative_commons, credit, items, link, number, text
-
-logger = logging.getLogger(__name__)
+from spotter.search.paging import take
 
 PAGE_SIZE = 20
 # Openverse refuses to show what comes after the first 240 pictures of a search, also to those who have a token.
@@ -27,61 +26,47 @@ class Openverse:
     not vouch for the licences it shows and forbids to scrape its catalogue (https://docs.openverse.org/terms_of_service.html).
 
     Args:
-        argument: must be None; this source takes none.
         base_url: where the service answers.
         per_minute: requests a minute.
+        sleep: for tests.
 
     Raises:
-        UnknownSource: an argument is given.
         SourceUnavailable: `OPENVERSE_TOKEN` cannot be a token.
     """
 
     name = "openverse"
+    argument = ""
     searches = True
     by_label = False
 
     def __init__(
         self,
-        argument: str | None = None,
         *,
         base_url: str = "https://api.openverse.org/v1/images/",
         per_minute: float = 20,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'openverse' takes no argument, but got {argument!r}.")
         token = os.environ.get("OPENVERSE_TOKEN", "").strip()
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", token):
             raise SourceUnavailable("OPENVERSE_TOKEN holds characters that no token has; set it again or unset it.")
         self._base_url = base_url
-        self._client = JsonClient("Openverse", per_minute, {"Authorization": f"Bearer {token}"} if token else None)
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        self._client = JsonClient("Openverse", per_minute, headers, sleep=sleep)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures for `query`, each once, best first; nothing if there are none.
 
-        When Openverse fails after the first pictures, a warning is logged and the search ends early.
-
         Raises:
-            SourceUnavailable: no picture could be had since it cannot be reached or answers nonsense
-                (SourceThrottled: it was asked too often).
+            SourceUnavailable: it cannot be reached or answers nonsense (SourceThrottled: it was asked too often).
         """
-        seen: set[str] = set()
-        for page in range(1, MAX_PAGES + 1) if limit > 0 else ():
-            try:
-                results, pages = self._page(query, page)
-            except SourceUnavailable as error:
-                if not seen:
-                    raise
-                logger.warning("%r, page %d, after %d pictures: %s", query, page, len(seen), error)
-                return
+        return take(self._hits(query), limit)
+
+    def _hits(self, query: str) -> Iterator[ImageHit | None]:
+        for page in range(1, MAX_PAGES + 1):
+            results, pages = self._page(query, page)
             for result in results:
-                hit = _to_hit(result, query, rank=len(seen))
-                if hit is None or hit.backend_id in seen:
-                    continue
-                seen.add(hit.backend_id)
-                yield hit
-                if len(seen) == limit:
-                    return
+                yield _to_hit(result, query)
             if not results or page == pages:
                 return
 
@@ -94,7 +79,7 @@ class Openverse:
         return items(results), number(answer.get("page_count"))
 
 
-def _to_hit(result: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+def _to_hit(result: dict[str, Any], query: str) -> ImageHit | None:
     url = link(result.get("url"))
     if url is None:
         return None
@@ -106,7 +91,6 @@ def _to_hit(result: dict[str, Any], query: str, rank: int) -> ImageHit | None:
         backend=Openverse.name,
         backend_id=text(result.get("id")) or url,
         query=query,
-        rank=rank,
         image_url=url,
         thumb_url=link(result.get("thumbnail")),
         page_url=link(result.get("foreign_landing_url")),

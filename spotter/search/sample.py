@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator
 
-from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.errors import SourceUnavailable
 from spotter.images import encode_jpeg
 from spotter.search.base import ImageHit
 from spotter.search.drawn_bears import draw_picture
@@ -19,22 +19,12 @@ KIND_WORDS = {
 
 
 class Sample:
-    """Drawn grizzly, black and teddy bears, found by the words in the query.
-
-    Args:
-        argument: must be None; this source takes none.
-
-    Raises:
-        UnknownSource: an argument is given.
-    """
+    """Drawn grizzly, black and teddy bears, found by the words in the query."""
 
     name = "sample"
+    argument = ""
     searches = True
     by_label = False
-
-    def __init__(self, argument: str | None = None) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'sample' takes no argument, but got {argument!r}.")
 
     def search(self, query: str, limit: int) -> Generator[ImageHit, None, None]:
         """Return a generator of `limit` hits, each drawn when it is asked for.

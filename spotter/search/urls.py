@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from spotter.errors import FolderMissing, SourceUnavailable, UnknownSource
+from spotter.errors import FolderMissing, SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.fields import creative_commons, credit, link, text
+from spotter.search.fields import creative_commons, credit, link, listing, same_name, text
 
 Row = dict[str, str]
 
 
 class Urls:
-    """The addresses that a text file or a CSV file lists for each label (case does not matter).
+    """The addresses that a text file or a CSV file lists for each label (case, " ", "-" and "_" do not matter).
 
     A text file has a line `label address` for each picture; empty lines and lines that begin with # are skipped.
     A CSV file (comma-separated) has a header with `label` and `url` (or `image_url`), and may have `license` (such as
@@ -25,18 +25,16 @@ class Urls:
         argument: the path of the file.
 
     Raises:
-        UnknownSource: no path is given.
         FolderMissing: there is no such file, or it cannot be read.
         SourceUnavailable: the file is not UTF-8, or a line has no label or no address.
     """
 
     name = "urls"
+    argument = "FILE"
     searches = False
     by_label = True
 
-    def __init__(self, argument: str | None = None) -> None:
-        if argument is None:
-            raise UnknownSource("The source 'urls' needs a file: write --search urls:FILE.")
+    def __init__(self, argument: str) -> None:
         self.path = Path(argument).expanduser()
         lines = self._read()
         header = [name.strip(' "\t\n').lower() for name in lines[0].split(",")] if lines else []
@@ -51,13 +49,12 @@ class Urls:
         Raises:
             FolderMissing: the file has none for this label.
         """
-        wanted = query.strip().casefold()
         rows: dict[str, Row] = {}
         for row in self._rows:
-            if row["label"].casefold() == wanted:
+            if same_name(row["label"], query):
                 rows.setdefault(row["url"], row)
         if not rows:
-            found = ", ".join(repr(label) for label in sorted({row["label"] for row in self._rows})) or "no label"
+            found = listing(row["label"] for row in self._rows)
             raise FolderMissing(f"{str(self.path)!r} has no address for the class {query!r}; it has {found}.")
         for rank, row in enumerate(list(rows.values())[:limit]):
             license_id = creative_commons(row.get("license"))

@@ -1,21 +1,21 @@
 """Pictures from Wikimedia Commons, through the API of MediaWiki."""
 
 import html
-import logging
 import mimetypes
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from spotter.errors import SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import UNKNOWN_LICENSE, ImageHit
 from spotter.search.client import JsonClient
 from spotter.search.fields import creative_commons, credit, items, link, number, table, text
+from spotter.search.paging import take
 
-logger = logging.getLogger(__name__)
-
-# Originals may have 30 MB as JPEG; Commons scales them for us.
-WIDTH = 1024
+# Originals may have 30 MB as JPEG; Commons scales them for us, but only to some widths
+# (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). The next smaller one is 960, less than we store.
+WIDTH = 1280
 MIMES = {"image/jpeg", "image/png", "image/webp", "image/gif"}
 
 _ASKED: dict[str, str | int] = {
@@ -44,57 +44,41 @@ class Wikimedia:
     terms ask for a User-Agent that names the program (https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use).
 
     Args:
-        argument: must be None; this source takes none.
         base_url: where the service answers.
         per_minute: requests a minute.
-
-    Raises:
-        UnknownSource: an argument is given.
+        sleep: for tests.
     """
 
     name = "wikimedia"
+    argument = ""
     searches = True
     by_label = False
 
     def __init__(
         self,
-        argument: str | None = None,
         *,
         base_url: str = "https://commons.wikimedia.org/w/api.php",
         per_minute: float = 60,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if argument is not None:
-            raise UnknownSource(f"The source 'wikimedia' takes no argument, but got {argument!r}.")
         self._base_url = base_url
-        self._client = JsonClient("Wikimedia Commons", per_minute)
+        self._client = JsonClient("Wikimedia Commons", per_minute, sleep=sleep)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures for `query`, each once, best first; nothing if there are none.
 
-        When Commons fails after the first pictures, a warning is logged and the search ends early.
-
         Raises:
-            SourceUnavailable: no picture could be had since it cannot be reached or answers nonsense
+            SourceUnavailable: it cannot be reached or answers nonsense
                 (SourceThrottled: it was asked too often, or is too busy).
         """
-        seen: set[str] = set()
+        return take(self._hits(query), limit)
+
+    def _hits(self, query: str) -> Iterator[ImageHit | None]:
         position: dict[str, str | int] = {}
-        while limit > 0:
-            try:
-                answer = self._ask(query, position)
-            except SourceUnavailable as error:
-                if not seen:
-                    raise
-                logger.warning("%r, after %d pictures: %s", query, len(seen), error)
-                return
+        while True:
+            answer = self._ask(query, position)
             for page in _pages(answer):
-                hit = _to_hit(page, query, rank=len(seen))
-                if hit is None or hit.backend_id in seen:
-                    continue
-                seen.add(hit.backend_id)
-                yield hit
-                if len(seen) == limit:
-                    return
+                yield _to_hit(page, query)
             following = {
                 key: value for key, value in table(answer.get("continue")).items() if isinstance(value, str | int)
             }
@@ -126,7 +110,7 @@ def _pages(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda page: number(page.get("index")) or len(found) + 1_000_000)
 
 
-def _to_hit(page: dict[str, Any], query: str, rank: int) -> ImageHit | None:
+def _to_hit(page: dict[str, Any], query: str) -> ImageHit | None:
     info = next(iter(items(page.get("imageinfo"))), {})
     url, thumb_url = link(info.get("url")), link(info.get("thumburl"))
     name = (text(page.get("title")) or "").removeprefix("File:")
@@ -143,7 +127,6 @@ def _to_hit(page: dict[str, Any], query: str, rank: int) -> ImageHit | None:
         backend=Wikimedia.name,
         backend_id=str(number(page.get("pageid")) or name or url),
         query=query,
-        rank=rank,
         image_url=thumb_url if scaled else url,
         thumb_url=thumb_url,
         page_url=link(info.get("descriptionurl")),

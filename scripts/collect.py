@@ -1,0 +1,64 @@
+"""Collect a recipe's pictures, without training: a picture set with its manifest and a report of what it shows.
+
+    scripts/collect recipes/bears.toml --search openverse,wikimedia --license open
+    scripts/collect recipes/bears.toml --search openverse,wikimedia --more "grizzly=grizzly bear at night"
+
+The last line on stdout is the folder of the set. Exit status as of train.py: 1 when a class has too few pictures.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+from spotter.collect import collect, read_more
+from spotter.command import (
+    add_picture_options,
+    parse,
+    picture_folder,
+    recipe_of,
+    run_command,
+    say,
+    stage,
+    takedown_of,
+)
+from spotter.config import CollectConfig, TrainConfig
+from spotter.search import get_backends
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Collect, look, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="scripts/collect", description=__doc__.splitlines()[0])
+    add_picture_options(parser)
+    options = parse(parser, argv)
+    return run_command("scripts/collect", lambda: run(options), argv)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Collect the pictures and look at them; return the folder of the set."""
+    with stage("Collect the pictures"):
+        recipe = recipe_of(options)
+        more = read_more(options.more, recipe)
+        sources = get_backends(options.search)
+        folder = picture_folder(options.data, recipe, options.search)
+        wanted = CollectConfig(license=options.license)
+        dataset = collect(recipe, sources, folder, wanted, more=more, takedown=takedown_of(options))
+        for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
+            say(line)
+
+    with stage("Look at what was collected"):
+        # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        from spotter import learner
+        from spotter.review import review
+
+        backbone = learner.load_backbone(TrainConfig())
+        features = learner.compute_features(backbone, dataset)
+        _, sayings = review(dataset, features, learner.imagenet_logits(backbone, features))
+        for saying in sayings:
+            say(saying)
+    return str(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

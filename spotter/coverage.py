@@ -1,0 +1,344 @@
+"""What a picture set shows and what it lacks: counts, look-alikes, gaps in words, and a report to open offline.
+
+A classifier of skin trained on pictures of skin diseases has never seen healthy skin. Counting cannot find what nobody
+thought of, so the report also shows the pictures and says what was not measured.
+"""
+
+import base64
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+
+from spotter.dataset import Dataset, Record, write_atomically
+from spotter.errors import DatasetUnwritable
+from spotter.images import encode_jpeg, load_picture
+from spotter.junk import JUNK_REASONS
+
+CLUSTERABLE = 10
+MOST_CLUSTERS = 8
+EXEMPLARS = 12
+SHOWN_FLAGGED = 24
+SHOWN_PAIRS = 30
+THUMB_SIDE = 96
+# Mean brightness (0..1) below which a picture counts as dark, and the channel difference below which it is grey.
+DARK = 0.2
+GREY = 20
+# Below this share something counts as hardly shown, above the others as shown too often.
+RARE = 0.05
+ONE_ORIGIN = 0.6
+ONE_CLUSTER = 0.7
+MANY_DRAWN = 0.2
+# Fewer pictures than this say nothing about shares.
+JUDGEABLE = 20
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Pictures that look alike to the network. `exemplars` are file names: half from the middle, half from all over."""
+
+    size: int
+    exemplars: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The source, site or creator that most of a class's pictures come from; `known` pictures name theirs at all."""
+
+    name: str
+    pictures: int
+    known: int
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """A picture's file name and its flags, keys of `JUNK_REASONS`."""
+
+    file: str
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What seems to be missing, in words, and a query that may find it (None: no query would help).
+
+    `measured` is False for what no figure here shows, and a person has to judge by looking.
+    """
+
+    sentence: str
+    query: str | None
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class ClassCoverage:
+    """What the pictures of one class show. All numbers are numbers of pictures; `site` and `creator` may be unknown."""
+
+    label: str
+    query: str
+    pictures: int
+    clusters: tuple[Cluster, ...]
+    source: Origin | None
+    site: Origin | None
+    creator: Origin | None
+    black_and_white: int
+    dark: int
+    flagged: tuple[Flagged, ...]
+    missing: tuple[Gap, ...]
+
+    def count(self, flag: str) -> int:
+        """How many pictures have this flag."""
+        return sum(flag in picture.flags for picture in self.flagged)
+
+
+def describe(dataset: Dataset, features: np.ndarray, flags: Sequence[tuple[str, ...]]) -> list[ClassCoverage]:
+    """Describe each class of `dataset`, in the order of its labels.
+
+    Args:
+        features: float32 (n, features), pooled features of `dataset.records` in their order.
+        flags: for each record the flags from `find_junk`.
+
+    Raises:
+        BadPicture: a stored picture is damaged.
+    """
+    directions = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        tones = np.array(list(pool.map(_tones, dataset.paths)), dtype=bool).reshape(-1, 2)
+    targets = dataset.targets
+    coverages = []
+    for target, label in enumerate(dataset.labels):
+        members = [int(index) for index in np.flatnonzero(targets == target)]
+        records = [dataset.records[index] for index in members]
+        dark, grey = int(tones[members, 0].sum()), int(tones[members, 1].sum())
+        flagged = tuple(Flagged(str(dataset.records[index].file), flags[index]) for index in members if flags[index])
+        clusters = _cluster(directions[members], [str(record.file) for record in records])
+        site = _main_origin(_host(record.page_url) or _host(record.image_url) for record in records)
+        creator = _main_origin(record.creator for record in records)
+        queries = Counter(record.query for record in records)
+        query = queries.most_common(1)[0][0] if queries else label
+        drawn = sum("drawing" in picture.flags for picture in flagged)
+        gaps = _measured_gaps(query, len(records), dark, drawn, clusters, site, creator)
+        gaps += [gap for gap in _unmeasured_gaps(query) if gap.query not in queries]
+        source = _main_origin(record.backend for record in records)
+        coverages.append(
+            ClassCoverage(label, query, len(records), clusters, source, site, creator, grey, dark, flagged, tuple(gaps))
+        )
+    return coverages
+
+
+def write_report(
+    coverages: Sequence[ClassCoverage],
+    dataset: Dataset,
+    path: Path,
+    cross_pairs: Sequence[tuple[Record, Record, float]] = (),
+) -> None:
+    """Write the coverage report: one HTML file that holds its thumbnails and needs neither network nor scripts.
+
+    Args:
+        cross_pairs: near duplicates in two classes, both stored under the set's folder, with their cosine.
+
+    Raises:
+        DatasetUnwritable: `path` cannot be written.
+        BadPicture: a stored picture is damaged.
+    """
+    records = {str(record.file): record for record in dataset.records}
+    thumbnails: dict[str, str] = {}
+
+    def thumbnail(file: str) -> str:
+        if file not in thumbnails:
+            thumbnails[file] = _data_uri(dataset.folder / file)
+        return thumbnails[file]
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"thumbnail": thumbnail, "name": lambda file: _name(records[file]), "command": _command}
+    environment.globals |= {"share": _share, "plural": _plural, "rows": _rows}
+    text = environment.get_template("coverage.html").render(
+        coverages=coverages,
+        pairs=cross_pairs[:SHOWN_PAIRS],
+        more_pairs=len(cross_pairs) - SHOWN_PAIRS,
+        pictures=len(dataset.records),
+        reasons=JUNK_REASONS,
+        shown_flagged=SHOWN_FLAGGED,
+        pair_name=_name,
+    )
+    try:
+        # A title from the web may hold half of a surrogate pair, which is no text.
+        write_atomically(path, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetUnwritable(f"The coverage report cannot be written to {str(path)!r}: {reason}.") from error
+
+
+def _tones(path: Path) -> tuple[bool, bool]:
+    """Whether a picture is dark, and whether it is black and white."""
+    picture = load_picture(path)
+    picture.thumbnail((64, 64), Image.Resampling.BOX)
+    values = np.asarray(picture, dtype=np.float32)
+    colourful = np.percentile(values.max(axis=2) - values.min(axis=2), 98)
+    # A dark picture has no colours to speak of, whatever it was taken with.
+    dark = bool((values @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).mean() < 255 * DARK)
+    return dark, bool(colourful <= GREY) and not dark
+
+
+def _cluster(directions: np.ndarray, files: Sequence[str]) -> tuple[Cluster, ...]:
+    """Group directions of shape (n, features), the largest group first; the best silhouette decides how many."""
+    if not len(files):
+        return ()
+    if len(files) < CLUSTERABLE:
+        return (_make_cluster(directions, files),)
+    # In a few dimensions distances tell more, and k-means is quick.
+    points = PCA(min(20, len(files) - 1), random_state=0).fit_transform(directions)
+    best, best_score = np.zeros(len(files), dtype=np.int64), 0.05
+    for count in range(2, min(MOST_CLUSTERS, len(files) // 5) + 1):
+        assigned = KMeans(count, n_init=4, random_state=0).fit_predict(points)
+        # Copies of one picture fall into fewer groups than asked for.
+        if len(np.unique(assigned)) < 2:
+            break
+        sample = min(len(files), 1000)
+        score = float(silhouette_score(points, assigned, sample_size=sample, random_state=0))
+        if score > best_score:
+            best, best_score = assigned, score
+    groups = [np.flatnonzero(best == number) for number in np.unique(best)]
+    groups.sort(key=len, reverse=True)
+    return tuple(_make_cluster(directions[group], [files[int(index)] for index in group]) for group in groups)
+
+
+def _make_cluster(directions: np.ndarray, files: Sequence[str]) -> Cluster:
+    centre = directions.mean(axis=0)
+    order = [int(index) for index in np.argsort(-(directions @ centre), kind="stable")]
+    chosen = order[: EXEMPLARS // 2]
+    nearest = (directions @ directions[chosen].T).max(axis=1)
+    while len(chosen) < min(EXEMPLARS, len(files)):
+        nearest[chosen] = np.inf
+        chosen.append(int(nearest.argmin()))
+        nearest = np.maximum(nearest, directions @ directions[chosen[-1]])
+    return Cluster(len(files), tuple(files[index] for index in chosen))
+
+
+def _main_origin(names: Iterable[str | None]) -> Origin | None:
+    counts = Counter(name.strip() for name in names if name and name.strip())
+    if not counts:
+        return None
+    name, pictures = counts.most_common(1)[0]
+    return Origin(name, pictures, counts.total())
+
+
+def _host(address: str | None) -> str | None:
+    try:
+        host = urlsplit(address or "").hostname
+    except ValueError:
+        # Addresses come from the web, broken ones too.
+        return None
+    return host.removeprefix("www.") if host else None
+
+
+def _measured_gaps(
+    query: str,
+    pictures: int,
+    dark: int,
+    drawn: int,
+    clusters: tuple[Cluster, ...],
+    site: Origin | None,
+    creator: Origin | None,
+) -> list[Gap]:
+    if pictures < JUDGEABLE:
+        return [Gap(f"{_of(pictures).capitalize()} in all: too few to say what they lack.", None)]
+    gaps = []
+    if dark < RARE * pictures:
+        gaps.append(
+            Gap(f"{_only(dark, pictures)} dark: at night it has hardly been seen.", f"{query} at night"),
+        )
+    if clusters[0].size > ONE_CLUSTER * pictures:
+        gaps.append(Gap(f"{clusters[0].size} of {pictures} pictures look much alike.", f"{query} in different places"))
+    if drawn > MANY_DRAWN * pictures:
+        gaps.append(Gap(f"{drawn} of {pictures} pictures look drawn, not photographed.", f"{query} photo"))
+    if site and site.pictures > ONE_ORIGIN * pictures:
+        words = f"{site.pictures} of {pictures} pictures come from {site.name}: ask another source too, with --search."
+        gaps.append(Gap(words, None))
+    if creator and creator.pictures > ONE_ORIGIN * pictures:
+        words = f"{creator.pictures} of {pictures} pictures are by {creator.name}: they may show one place, or one day."
+        gaps.append(Gap(words, f"{query} photo"))
+    return gaps
+
+
+def _unmeasured_gaps(query: str) -> list[Gap]:
+    return [
+        Gap("Seen from every side?", f"{query} from behind", measured=False),
+        Gap("Sometimes partly hidden?", f"{query} partly hidden", measured=False),
+        Gap("Sometimes small in the picture?", f"{query} far away", measured=False),
+        Gap("Sometimes filling it?", f"{query} close up", measured=False),
+    ]
+
+
+def _only(count: int, pictures: int) -> str:
+    if count == 0:
+        return f"None of {pictures} pictures is"
+    return f"Only {count} of {pictures} pictures {'is' if count == 1 else 'are'}"
+
+
+def _of(count: int) -> str:
+    return "no picture" if count == 0 else _plural(count, "picture")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _share(count: int, pictures: int) -> str:
+    """Say a share as a count, and in per cent where there are enough pictures for that to mean something."""
+    percent = 100 * count / max(1, pictures)
+    # Neither "0 %" of something nor "100 %" of nearly all.
+    rounded = "under 1" if 0 < percent < 1 else "over 99" if 99 < percent < 100 else f"{percent:.0f}"
+    return f"{count} of {pictures}" + (f" ({rounded} %)" if pictures >= JUDGEABLE else "")
+
+
+def _rows(coverage: ClassCoverage) -> list[tuple[str, str | None, int | None]]:
+    """The table of shares: what is counted, its name or meaning, and how many pictures (None: not known)."""
+    rows: list[tuple[str, str | None, int | None]] = []
+    origins = {"source": coverage.source, "site": coverage.site, "creator": coverage.creator}
+    for kind, origin in origins.items():
+        if origin is None:
+            rows.append((f"Most frequent {kind}", None, None))
+        else:
+            unknown = coverage.pictures - origin.known
+            name = origin.name + (f" (not known for {unknown})" if unknown else "")
+            rows.append((f"Most frequent {kind}", name, origin.pictures))
+    rows += [("Black and white", None, coverage.black_and_white)]
+    rows += [("Dark", "or filled by something dark", coverage.dark)]
+    return rows + [
+        (f"Flagged {flag}", why, coverage.count(flag)) for flag, why in JUNK_REASONS.items() if coverage.count(flag)
+    ]
+
+
+def _name(record: Record) -> str:
+    """A picture's title in one line, cut short; else its class and file."""
+    title = " ".join((record.title or "").split())
+    return (title[:119] + "…" if len(title) > 120 else title) or f"{record.label}, {Path(str(record.file)).stem[:8]}"
+
+
+def _command(label: str, query: str) -> str:
+    words = " ".join(query.split())
+    return f"--more {shlex.quote(f'{label}={words}')}"
+
+
+def _data_uri(path: Path) -> str:
+    picture = load_picture(path)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()

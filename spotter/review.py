@@ -1,0 +1,42 @@
+"""A second look at a collected set, now that a backbone has seen it: near duplicates, junk flags, the report."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from spotter.coverage import describe, write_report
+from spotter.dataset import Dataset, confirm_duplicates, write_manifest
+from spotter.junk import find_junk
+
+REPORT = "coverage.html"
+
+
+def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray | None) -> tuple[Dataset, list[str]]:
+    """Group near duplicates, flag what a person should look at, and write the set's manifest and coverage report.
+
+    Nothing is dropped: a flag is a reason to look.
+
+    Args:
+        features: float32 (n, width), pooled features in the order of `dataset.records`.
+        imagenet_logits: float32 (n, 1000) of the same pictures, when the backbone has that classifier.
+
+    Returns:
+        The set with groups and flags, and what there is to say about it, a sentence each.
+
+    Raises:
+        DatasetUnwritable: the report cannot be written.
+    """
+    dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
+    junk = find_junk(dataset, features, imagenet_logits=imagenet_logits)
+    records = tuple(
+        replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, junk, strict=True)
+    )
+    dataset = replace(dataset, records=records)
+    write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
+    report = dataset.folder / REPORT
+    pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
+    write_report(describe(dataset, features, [record.flags for record in records]), dataset, report, pairs)
+    flagged = sum(bool(record.flags) for record in records)
+    alike = len(records) - len(np.unique(dataset.groups))
+    sayings = [f"{alike} near duplicates; {flagged} pictures to look at, among them {len(twins)} pairs in two classes"]
+    return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]
