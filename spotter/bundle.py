@@ -19,11 +19,11 @@ from safetensors.numpy import save_file
 from spotter.config import ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
 from spotter.images import load_picture
-from spotter.licenses import is_open
+from spotter.licenses import may_be_shown
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
-    from spotter.dataset import Dataset, Record
+    from spotter.dataset import Dataset
     from spotter.evaluate import Evaluation
     from spotter.learner import Trained
 
@@ -96,7 +96,8 @@ def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict
     sureness = dict(zip(np.flatnonzero(trained.judged), given, strict=True))
     examples = {}
     for number, label in enumerate(dataset.labels, 1):
-        shown = [i for i in sureness if dataset.records[i].label == label and _may_be_shown(dataset.records[i])]
+        mine = [index for index in sureness if dataset.records[index].label == label]
+        shown = [i for i in mine if may_be_shown(dataset.records[i].backend, dataset.records[i].license_id)]
         if shown:
             examples[label] = f"example-{number}.jpg"
             best = max(shown, key=sureness.__getitem__)
@@ -322,10 +323,6 @@ from spotter import Predictor
 Predictor.load("models/STORE").predict("picture.jpg")
 ```
 """
-
-
-def _may_be_shown(record: "Record") -> bool:
-    return record.backend == "folder" or is_open(record.license_id)
 
 
 def _percent(share: float | None) -> str:

@@ -201,16 +201,15 @@ def _cluster(directions: np.ndarray, files: Sequence[str]) -> tuple[Cluster, ...
     """Group directions of shape (n, features), the largest group first; the best silhouette decides how many."""
     if not len(files):
         return ()
-    if len(files) < CLUSTERABLE:
+    # Copies of one picture cannot be told apart.
+    different = len(np.unique(directions.round(4), axis=0))
+    if different < CLUSTERABLE:
         return (_make_cluster(directions, files),)
     # In a few dimensions distances tell more, and k-means is quick.
     points = PCA(min(20, len(files) - 1), random_state=0).fit_transform(directions)
     best, best_score = np.zeros(len(files), dtype=np.int64), 0.05
-    for count in range(2, min(MOST_CLUSTERS, len(files) // 5) + 1):
+    for count in range(2, min(MOST_CLUSTERS, different // 5) + 1):
         assigned = KMeans(count, n_init=4, random_state=0).fit_predict(points)
-        # Copies of one picture fall into fewer groups than asked for.
-        if len(np.unique(assigned)) < 2:
-            break
         sample = min(len(files), 1000)
         score = float(silhouette_score(points, assigned, sample_size=sample, random_state=0))
         if score > best_score:

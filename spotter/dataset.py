@@ -20,8 +20,10 @@ from spotter.search.base import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
 NEAR_BITS = 8
-CANDIDATE_BITS = 12
-SAME_COSINE = 0.85
+NEAR_COSINE = 0.7
+# Cropped or brightened copies: their hashes differ more, so the backbone has to be surer.
+FAR_BITS = 16
+FAR_COSINE = 0.85
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
@@ -176,7 +178,8 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
             seen.add(digest)
         checked.append(record)
     kept = sorted((record for record in checked if record.kept), key=lambda record: str(record.file))
-    groups = _groups(near_pairs(kept, NEAR_BITS), len(kept))
+    first, second, _ = near_pairs(kept, NEAR_BITS)
+    groups = _groups(first, second, len(kept))
     grouped = [replace(record, group=group, flags=()) for record, group in zip(kept, groups, strict=True)]
     return grouped + [replace(record, group=None, file=None, flags=()) for record in checked if not record.kept]
 
@@ -184,8 +187,8 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
 def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Dataset, list[Twins]]:
     """Group near duplicates again, now that the backbone has looked at the pictures too.
 
-    Two pictures are near duplicates when their perceptual hashes differ in at most `CANDIDATE_BITS`, mirrored or not,
-    and the cosine of their embeddings is at least `SAME_COSINE`.
+    Two pictures are near duplicates when their perceptual hashes differ in at most `NEAR_BITS`, mirrored or not, and
+    the cosine of their embeddings is at least `NEAR_COSINE`; or in at most `FAR_BITS` with at least `FAR_COSINE`.
 
     Args:
         embeddings: float32 (n, d), of length 1, in the order of `dataset.records`.
@@ -193,10 +196,10 @@ def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Datase
     Returns:
         The set with new groups, and the pairs that stand in two classes, the most alike first; these are flagged.
     """
-    first, second = near_pairs(dataset.records, CANDIDATE_BITS)
+    first, second, distances = near_pairs(dataset.records, FAR_BITS)
     cosines = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
-    alike = cosines >= SAME_COSINE
-    groups = _groups((first[alike], second[alike]), len(dataset.records))
+    alike = cosines >= np.where(distances <= NEAR_BITS, NEAR_COSINE, FAR_COSINE)
+    groups = _groups(first[alike], second[alike], len(dataset.records))
     targets = dataset.targets
     crossing = alike & (targets[first] != targets[second])
     flagged = {int(index) for side in (first, second) for index in side[crossing]}
@@ -244,22 +247,22 @@ def perceptual_hash(picture: Image.Image) -> int:
 _MIRROR = np.uint64(int.from_bytes(np.packbits(np.tile(np.arange(8) % 2 == 1, (8, 1))).tobytes()))
 
 
-def near_pairs(records: Sequence[Record], bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two int64 arrays (pairs,) of positions: the pairs whose perceptual hashes differ in at most `bits`, mirrored or
-    not."""
+def near_pairs(records: Sequence[Record], bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs whose perceptual hashes differ in at most `bits`, mirrored or not.
+
+    Returns:
+        Three int64 arrays of shape (pairs,): the positions of the two records, and the bits that differ.
+    """
     own = np.array([int(str(record.phash), 16) for record in records], dtype=np.uint64)
     mirrored = own ^ _MIRROR
-    first, second = [], []
+    found = [np.zeros((3, 0), dtype=np.int64)]
     for index in range(1, len(own)):
-        distance = np.minimum(
-            np.bitwise_count(own[index] ^ own[:index]), np.bitwise_count(own[index] ^ mirrored[:index])
-        )
+        same, turned = np.bitwise_count(own[index] ^ own[:index]), np.bitwise_count(own[index] ^ mirrored[:index])
+        distance = np.minimum(same, turned)
         near = np.flatnonzero(distance <= bits)
-        first.append(near)
-        second.append(np.full(len(near), index))
-    if not first:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return np.concatenate(first), np.concatenate(second)
+        found.append(np.stack([near, np.full(len(near), index), distance[near]]))
+    first, second, distances = np.concatenate(found, axis=1)
+    return first, second, distances
 
 
 def _is_near(record: Record, hashes: Sequence[int]) -> bool:
@@ -269,8 +272,8 @@ def _is_near(record: Record, hashes: Sequence[int]) -> bool:
     )
 
 
-def _groups(pairs: tuple[np.ndarray, np.ndarray], count: int) -> list[int]:
-    graph = coo_array((np.ones(len(pairs[0]), dtype=bool), pairs), shape=(count, count))
+def _groups(first: np.ndarray, second: np.ndarray, count: int) -> list[int]:
+    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
     return [int(group) for group in connected_components(graph, directed=False)[1]]
 
 

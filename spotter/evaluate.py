@@ -14,6 +14,7 @@ from spotter.config import FamiliarityConfig
 from spotter.dataset import Dataset
 from spotter.images import fit_within, load_picture
 from spotter.learner import Trained
+from spotter.licenses import may_be_shown
 from spotter.predictor import familiarity
 
 
@@ -100,7 +101,7 @@ def write_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path) -> 
     text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     plot_confusion(evaluation, folder / "confusion.png")
-    plot_top_losses(evaluation, dataset.folder, folder / "top_losses.png")
+    plot_top_losses(evaluation, dataset, folder / "top_losses.png")
 
 
 def evaluate(
@@ -191,15 +192,23 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_top_losses(evaluation: Evaluation, folder: Path, path: Path) -> None:
-    """Draw the pictures with the highest losses as a PNG, titled prediction / actual / loss / probability."""
+def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
+    """Draw the pictures with the highest losses as a PNG, titled prediction / actual / loss / probability.
+
+    The PNG is published, so a picture whose licence does not allow that is a grey tile that says so.
+    """
+    shown = {str(record.file): may_be_shown(record.backend, record.license_id) for record in dataset.records}
     figure = Figure(figsize=(9, 9.6), layout="constrained")
     figure.suptitle("Prediction / actual / loss / probability")
     grid = figure.subplots(3, 3).ravel()
     for axes in grid:
         axes.axis("off")
     for axes, top in zip(grid, evaluation.top_losses, strict=False):
-        axes.imshow(np.asarray(fit_within(load_picture(folder / top.file), 320)))
+        if shown[top.file]:
+            axes.imshow(np.asarray(fit_within(load_picture(dataset.folder / top.file), 320)))
+        else:
+            axes.imshow(np.full((240, 320, 3), 225, dtype=np.uint8))
+            axes.text(160, 120, "not shown:\nno licence to publish it", ha="center", va="center", fontsize=9)
         right = top.prediction == top.actual
         axes.set_title(
             f"{top.prediction} / {top.actual} / {top.loss:.2f} / {top.probability:.2f}",

@@ -27,7 +27,7 @@ JOURNAL, INCOMING, LOCK = "journal.jsonl", "incoming", ".lock"
 LICENSE = "license "
 
 # What is known of a stored picture whatever the hit that led to it.
-FACTS = ("file", "sha256", "original_sha256", "phash", "width", "height", "final_url", "fetched_at")
+FACTS = ("reason", "file", "sha256", "original_sha256", "phash", "width", "height", "final_url", "fetched_at")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,7 +72,7 @@ class PictureSet:
             for record in _read_with_journal(folder)
             if not record.kept or (folder / str(record.file)).is_file()
         ]
-        self._by_id = {(record.label, record.backend, record.backend_id, record.query): record for record in known}
+        self._by_id = {_id(record): record for record in known}
         self._by_content = {(record.label, record.original_sha256): record for record in known if record.kept}
         self._journal = (folder / JOURNAL).open("ab")
         self._lock = threading.Lock()
@@ -194,12 +194,12 @@ class PictureSet:
 
     def _without_fetching(self, hit: ImageHit) -> Record | None:
         """The record of a hit whose picture, or its failure, is here already."""
-        earlier = self._by_id.get((str(hit.label), hit.backend, hit.backend_id, hit.query))
+        earlier = self._by_id.get(_id(hit))
         same = self._by_content.get((str(hit.label), hit.sha256)) if hit.sha256 else earlier
         if same and same.kept:
             return self._settle(_with_facts(hit, same), b"")
         if earlier and not self._may_be_tried_again(earlier):
-            return self._settle(make_record(hit, "dropped", reason=earlier.reason), b"")
+            return self._settle(_with_facts(hit, earlier), b"")
         for address in (hit.image_url, hit.thumb_url):
             if address and (arrived := self._take_aside(address)):
                 content, final_url = arrived
@@ -246,8 +246,9 @@ class PictureSet:
                     write_atomically(self.folder / str(record.file), encoded)
                 self._wanted -= 1
                 self._seen.add(str(record.original_sha256))
-            self._journal.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
-            self._journal.flush()
+            if record != self._by_id.get(_id(record)):
+                self._journal.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
+                self._journal.flush()
         return record
 
     def _set_aside(self, outcome: DownloadOutcome[int]) -> None:
@@ -313,8 +314,12 @@ def map_ahead(function: Callable[[Item], Result], values: Iterable[Item], thread
             yield running.popleft().result()
 
 
+def _id(hit: ImageHit | Record) -> tuple[str, str, str, str]:
+    return str(hit.label), hit.backend, hit.backend_id, hit.query
+
+
 def _with_facts(hit: ImageHit, known: Record) -> Record:
-    return make_record(hit, "kept", **{name: getattr(known, name) for name in FACTS})
+    return make_record(hit, known.decision, **{name: getattr(known, name) for name in FACTS})
 
 
 def _drain(ready: deque[Record]) -> Iterator[Record]:

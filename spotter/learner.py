@@ -359,7 +359,7 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
     return model.num_features, pool
 
 
-def _pretrained_model(arch: str) -> nn.Module:
+def _pretrained_model(arch: str) -> Any:
     if arch == PACKAGED_ARCH:
         model = timm.create_model(arch, pretrained=False, num_classes=0)
         load_packaged_weights(model)

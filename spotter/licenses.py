@@ -21,3 +21,8 @@ def allows(policy: str, license_id: str) -> bool:
 def is_open(license_id: str) -> bool:
     """Whether anyone may show, change and share a picture under this licence (naming its creator where it asks)."""
     return re.match(r"(CC0|PDM|CC-BY(-SA)?)-[0-9]", license_id) is not None
+
+
+def may_be_shown(backend: str, license_id: str) -> bool:
+    """Whether a picture from a source may be published: your own (from a folder), or one under an open licence."""
+    return backend == "folder" or is_open(license_id)

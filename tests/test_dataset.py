@@ -7,7 +7,16 @@ from PIL import Image
 
 from spotter.collect import collect
 from spotter.config import PictureConfig, make_recipe
-from spotter.dataset import Dataset, assign_folds, group_duplicates, perceptual_hash, read_manifest
+from spotter.dataset import (
+    NEAR_IN_TWO_CLASSES,
+    Dataset,
+    Record,
+    assign_folds,
+    confirm_duplicates,
+    group_duplicates,
+    perceptual_hash,
+    read_manifest,
+)
 from spotter.errors import DatasetUnwritable, FolderMissing, TooFewPictures
 from spotter.images import load_picture
 from spotter.search.folder import Folder
@@ -157,3 +166,26 @@ def test_perceptual_hash_survives_encoding_and_knows_the_mirror() -> None:
     assert (perceptual_hash(picture) ^ perceptual_hash(again)).bit_count() <= 8
     assert (perceptual_hash(picture) ^ perceptual_hash(draw("disc", 6))).bit_count() > 8
     assert group_duplicates([]) == []
+
+
+def test_the_backbone_confirms_or_refuses_what_the_hashes_suggest() -> None:
+    def record(number: int, label: str, phash: int) -> Record:
+        return Record(
+            label, "folder", str(number), label, 0, "kept", file=f"{label}/{number}.jpg", phash=f"{phash:016x}"
+        )
+
+    hashes = [0, 0b11, 0b1 << 20, (1 << 40) - 1, ((1 << 40) - 1) ^ (0xFFF << 28), 1 << 60]
+    labels = ["a", "a", "a", "b", "b", "b"]
+    records = tuple(record(*facts) for facts in zip(range(6), labels, hashes, strict=True))
+    angle = np.radians([0, 30, 80, 180, 200, 10])
+    embeddings = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    dataset, twins = confirm_duplicates(Dataset(Path(), ("a", "b"), records, ()), embeddings)
+    # 0 and 1: near and alike. 2: near by its hash alone. 3 and 4: 12 bits apart, but very much alike.
+    groups = dataset.groups
+    assert groups[0] == groups[1] == groups[5]
+    assert groups[2] not in groups[[0, 3]]
+    assert groups[3] == groups[4] != groups[0]
+    # 5 stands in the other class.
+    assert [(pair.first.backend_id, pair.second.backend_id) for pair in twins] == [("0", "5"), ("1", "5")]
+    flagged = [record.backend_id for record in dataset.records if NEAR_IN_TWO_CLASSES in record.flags]
+    assert flagged == ["0", "1", "5"]

@@ -1,5 +1,6 @@
 """The README tells every command, flag and source, and its tree is the real one."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,10 +15,12 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suff
 
 
 def help_of(*command: str) -> str:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True
+    ).stdout
 
 
-@pytest.mark.parametrize("program", ["train.py", "app.py", "scripts/bench.py"])
+@pytest.mark.parametrize("program", ["train.py", "app.py", "scripts/collect.py", "scripts/bench.py"])
 def test_every_flag_is_in_the_readme(program: str) -> None:
     text = help_of(sys.executable, program, "--help")
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}

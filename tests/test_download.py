@@ -655,7 +655,8 @@ def test_robots_txt_takes_nothing_of_the_pictures_time(server: Server) -> None:
     with serving() as other:
         for each in (server, other):
             each.routes["/robots.txt"] = lambda handler: (time.sleep(0.7), rules("")(handler))
-        server.routes["/a"] = redirect(other.url("/ok", "other.test"))
+        onwards = redirect(other.url("/ok", "other.test"))
+        server.routes["/a"] = lambda handler: (time.sleep(0.5), onwards(handler))
         assert get(server.url("/a"), config).content == b"picture"
 
 

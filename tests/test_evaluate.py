@@ -6,7 +6,15 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from spotter.config import FamiliarityConfig
-from spotter.evaluate import Familiarity, evaluate, familiarity_on_folds, plot_confusion, wilson_interval
+from spotter.dataset import Dataset, Record
+from spotter.evaluate import (
+    Familiarity,
+    evaluate,
+    familiarity_on_folds,
+    plot_confusion,
+    plot_top_losses,
+    wilson_interval,
+)
 
 KNOWN = Familiarity(0.5, 0.95, 5)
 
@@ -45,3 +53,23 @@ def test_the_threshold_accepts_the_promised_share() -> None:
     known = familiarity_on_folds(points, np.arange(400) % 5, FamiliarityConfig())
     assert 0.95 <= known.accepted <= 0.96
     assert 0 < known.threshold < 1
+
+
+def test_a_picture_without_a_licence_is_not_in_the_published_top_losses(tmp_path: Path) -> None:
+    records = []
+    for name, colour, source, license_id in [
+        ("mine", (0, 0, 255), "folder", "unknown"),
+        ("open", (0, 255, 0), "openverse", "CC-BY-4.0"),
+        ("found", (255, 0, 0), "duckduckgo", "unknown"),
+    ]:
+        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.jpg")
+        records.append(Record("a", source, name, "a", 0, "kept", file=f"{name}.jpg", license_id=license_id))
+    dataset = Dataset(tmp_path, ("a", "b"), tuple(records), ())
+    sure = np.tile([0.1, 0.9], (3, 1))
+    files = [str(record.file) for record in records]
+    plot_top_losses(evaluate(sure, np.zeros(3, int), ["a", "b"], files, KNOWN, "a test"), dataset, tmp_path / "top.png")
+    pixels = np.asarray(Image.open(tmp_path / "top.png").convert("RGB")).astype(int)
+    red, green, blue = (int((pixels[..., i] - pixels.sum(axis=2) + pixels[..., i] > 150).sum()) for i in range(3))
+    assert green > 1000
+    assert blue > 1000
+    assert red == 0
