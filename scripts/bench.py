@@ -2,6 +2,7 @@
 
     scripts/bench --pictures folder:../shared/data/bears            (about six minutes on two cores)
     scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
+    scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -10,6 +11,7 @@ load_learner + gr.Interface.
 import argparse
 import json
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -70,6 +72,91 @@ for _ in range(30):
 print("RESULT", json.dumps(statistics.median(spans)))
 """
 
+# A picture whose address has another number has other bytes at its end, so that no two are copies.
+PICTURE_SERVER = """
+import io, socketserver, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import numpy as np
+from PIL import Image
+noise = np.random.default_rng(0).integers(0, 60, (900, 1200, 3), dtype=np.uint8)
+base = np.linspace(0, 180, 1200, dtype=np.uint8)[None, :, None] + noise
+buffer = io.BytesIO()
+Image.fromarray(base).save(buffer, "JPEG", quality=72)
+picture = buffer.getvalue()
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path == "/robots.txt":
+            self.send_error(404)
+            return
+        time.sleep(0.05)
+        body = picture + self.path.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): ...
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+server = Server(("0.0.0.0", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+# Search results lie on many hosts; here on twenty addresses of this machine.
+DOWNLOAD_START = """
+import functools, json, resource, sys, time
+from pathlib import Path
+port, count, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+urls = [f"http://127.0.0.{1 + n % 20}:{port}/{n}.jpg" for n in range(count)]
+"""
+
+DOWNLOAD_END = """
+seconds = time.perf_counter() - started
+memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+pictures = sum(1 for path in folder.rglob("*.jpg"))
+print("RESULT", json.dumps({"seconds": seconds, "pictures": pictures, "memory": memory}))
+"""
+
+DOWNLOAD_HTTPX = f"""{DOWNLOAD_START}
+import httpx
+started = time.perf_counter()
+with httpx.Client() as client:
+    for number, url in enumerate(urls):
+        (folder / f"{{number}}.jpg").write_bytes(client.get(url).content)
+{DOWNLOAD_END}"""
+
+DOWNLOAD_FASTAI = f"""{DOWNLOAD_START}
+from fastai.vision.utils import download_images
+started = time.perf_counter()
+download_images(folder, urls=urls, max_pics=count)
+{DOWNLOAD_END}"""
+
+DOWNLOAD_SPOTTER = f"""{DOWNLOAD_START}
+from spotter.config import DownloadConfig
+from spotter.download import download_all
+started = time.perf_counter()
+def write(outcome):
+    (folder / f"{{outcome.key}}.jpg").write_bytes(outcome.content)
+    (folder / f"{{outcome.key - 2000}}.jpg").unlink(missing_ok=True) if count > 2000 else None
+done = 0
+for _ in download_all(enumerate(urls), DownloadConfig(), then=write, address_policy=lambda address: True):
+    done += 1
+{DOWNLOAD_END.replace('sum(1 for path in folder.rglob("*.jpg"))', "done")}"""
+
+COLLECT_SPOTTER = f"""{DOWNLOAD_START}
+from spotter.collect import collect
+from spotter.config import make_recipe
+from spotter.download import download_all
+from spotter.search.urls import Urls
+(folder / "list.txt").write_text("\\n".join(f"{{'ab'[n % 2]}} {{url}}" for n, url in enumerate(urls)))
+started = time.perf_counter()
+collect(make_recipe({{"a": "a", "b": "b"}}, "two"), [Urls(str(folder / "list.txt"))], folder / "set",
+    fetch=functools.partial(download_all, address_policy=lambda address: True))
+{DOWNLOAD_END.replace('sum(1 for path in folder.rglob("*.jpg"))', 'len((folder / "set/manifest.jsonl").read_text().splitlines())')}"""
+
 SPOTTER_PREDICT = """
 import json, statistics, sys, time
 from spotter import Predictor
@@ -89,12 +176,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", default="sample", metavar="SOURCE", help="where pictures come from (as --search)")
     parser.add_argument("--folds", type=int, default=1, help="folds the tutorial is trained on, to compare errors")
+    parser.add_argument("--downloads", type=int, metavar="N", help="time downloads only: 1,000 pictures, and then N")
     options = parser.parse_args()
+    if options.downloads:
+        print_downloads(options.downloads)
+        return
     with tempfile.TemporaryDirectory(prefix="spotter-bench-") as temporary:
         work = Path(temporary)
         rows = compare_training(options.pictures, options.folds, work) + compare_apps(work) + compare_predict(work)
     print("\n| | Tutorial | Spotter | Ratio |\n|---|---|---|---|")
     print("\n".join(rows))
+
+
+def print_downloads(more: int) -> None:
+    """Download 1,000 pictures of 400 kB with three clients in turn, then `more` with ours, and print the table."""
+    with tempfile.TemporaryDirectory(prefix="spotter-bench-") as temporary:
+        server = subprocess.Popen([sys.executable, "-c", PICTURE_SERVER], stdout=subprocess.PIPE, text=True)
+        try:
+            port = server.stdout.readline().strip() if server.stdout else ""
+            clients = {"httpx": DOWNLOAD_HTTPX, "fastai": DOWNLOAD_FASTAI, "spotter": DOWNLOAD_SPOTTER}
+            results = {}
+            for name, code in [*clients.items(), ("more", DOWNLOAD_SPOTTER), ("set", COLLECT_SPOTTER)]:
+                folder = Path(temporary) / name
+                folder.mkdir()
+                count = more if name == "more" else 1000
+                arguments = [sys.executable, "-c", code, port, count, folder]
+                results[name] = json.loads(run(arguments).rpartition("RESULT")[2])
+                shutil.rmtree(folder)
+        finally:
+            server.terminate()
+    print("\n| 400 kB pictures, 50 ms latency, 20 hosts | Seconds | Pictures | Memory (MB) |\n|---|---|---|---|")
+    names = {
+        "httpx": "httpx, one after the other",
+        "fastai": "fastai's `download_images`",
+        "spotter": "Spotter's downloads",
+        "more": "Spotter's downloads",
+        "set": "Spotter's collecting: the same, decoded, shrunk, hashed and written down",
+    }
+    for name, title in names.items():
+        figures = results[name]
+        print(f"| {title} | {figures['seconds']:.1f} | {figures['pictures']} | {figures['memory']:.0f} |")
 
 
 def compare_training(source: str, folds: int, work: Path) -> list[str]:
@@ -104,7 +225,7 @@ def compare_training(source: str, folds: int, work: Path) -> list[str]:
     output = run([*command, "--data", work / "data"])
     whole = time.perf_counter() - started
     stages = re.findall(r"^(\S.*) \.\.\.\n(?:  .*\n)*?  done in ([\d.]+) s$", output, re.MULTILINE)
-    learning = sum(float(seconds) for title, seconds in stages if title.startswith(("Compute", "Judge")))
+    learning = sum(float(seconds) for title, seconds in stages if title.startswith(("Compute", "Learn", "Judge")))
 
     dataset_folder, assigned, wrong_by_name = own_held_out_answers(source, work / "data")
     tutorial_seconds, tutorial_wrong, own_wrong, judged = [], 0, 0, 0
@@ -128,17 +249,20 @@ def compare_training(source: str, folds: int, work: Path) -> list[str]:
 def own_held_out_answers(source: str, data: Path) -> tuple[Path, dict[str, int], dict[str, bool]]:
     """The folds of the run that has just ended, and which pictures its cross-validation got wrong."""
     from spotter.collect import collect
+    from spotter.command import picture_folder
     from spotter.config import TrainConfig, read_recipe
-    from spotter.dataset import assign_folds
-    from spotter.learner import train_head
+    from spotter.dataset import assign_folds, confirm_duplicates
+    from spotter.learner import compute_features, embed, load_backbone, train_head
     from spotter.search import get_backends
-    from train import picture_folder
 
     recipe, config = read_recipe(Path("recipes/bears.toml")), TrainConfig()
     folder = picture_folder(data, recipe, source)
     dataset = collect(recipe, get_backends(source), folder)
+    backbone = load_backbone(config)
+    features = compute_features(backbone, dataset)
+    dataset, _ = confirm_duplicates(dataset, embed(features))
     folds = assign_folds(dataset, config.folds, config.seed)
-    trained = train_head(dataset, folds, config)
+    trained = train_head(dataset, folds, backbone, features, config)
     wrong = trained.probabilities.argmax(axis=1) != dataset.targets
     names = [path.name for path in dataset.paths]
     return folder, dict(zip(names, folds.tolist(), strict=True)), dict(zip(names, wrong.tolist(), strict=True))

@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
 
-from spotter.errors import TooFewPictures
+from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.search.base import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
@@ -141,12 +141,18 @@ class Twins:
 
 
 def read_manifest(folder: Path) -> list[Record]:
-    """Read `manifest.jsonl` of a set; an absent file is an empty set."""
+    """Read `manifest.jsonl` of a set; an absent file is an empty set.
+
+    Raises:
+        DatasetUnwritable: the file is damaged.
+    """
     path = folder / MANIFEST
     if not path.exists():
         return []
-    with path.open(encoding="utf-8") as lines:
-        return [Record.from_json(line) for line in lines]
+    try:
+        return [Record.from_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
 
 
 def group_duplicates(records: Sequence[Record]) -> list[Record]:
@@ -161,13 +167,13 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
     )
     labels_of: dict[str, set[str]] = {}
     for record in records:
-        if record.original_sha256:
-            labels_of.setdefault(record.original_sha256, set()).add(record.label)
+        if record.sha256:
+            labels_of.setdefault(record.sha256, set()).add(record.label)
     taken_down = [int(record.phash, 16) for record in records if record.reason == TAKEDOWN and record.phash]
     seen: set[str] = set()
     checked: list[Record] = []
     for record in records:
-        digest = record.original_sha256
+        digest = record.sha256
         if record.kept and digest and len(labels_of[digest]) > 1:
             record = replace(record, decision="dropped", reason=IN_TWO_CLASSES)
         elif record.kept and digest in seen:

@@ -94,7 +94,7 @@ class PictureSet:
 
     def start_class(self, records: Sequence[Record]) -> None:
         """Begin a class, of which `records` are there already: their copies will be dropped."""
-        self._seen = {str(record.original_sha256) for record in records if record.kept}
+        self._seen = {str(record.sha256) for record in records if record.kept}
 
     def ingest(self, hits: Iterable[ImageHit], wanted: int) -> Iterator[Record]:
         """Turn hits into records until `wanted` are kept: local pictures in the order of the hits, downloads as they
@@ -237,7 +237,7 @@ class PictureSet:
     def _settle(self, record: Record, encoded: bytes) -> Record | None:
         """Store a picture and write its record down; None when enough pictures are kept already."""
         with self._lock:
-            if record.kept and record.original_sha256 in self._seen:
+            if record.kept and record.sha256 in self._seen:
                 record = replace(record, decision="dropped", reason="copy", file=None)
             if record.kept:
                 if self._wanted <= 0:
@@ -245,7 +245,7 @@ class PictureSet:
                 if encoded:
                     write_atomically(self.folder / str(record.file), encoded)
                 self._wanted -= 1
-                self._seen.add(str(record.original_sha256))
+                self._seen.add(str(record.sha256))
             if record != self._by_id.get(_id(record)):
                 self._journal.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
                 self._journal.flush()
