@@ -155,7 +155,7 @@ from spotter.search.urls import Urls
 started = time.perf_counter()
 collect(make_recipe({{"a": "a", "b": "b"}}, "two"), [Urls(str(folder / "list.txt"))], folder / "set",
     fetch=functools.partial(download_all, address_policy=lambda address: True))
-{DOWNLOAD_END.replace('sum(1 for path in folder.rglob("*.jpg"))', 'len((folder / "set/manifest.jsonl").read_text().splitlines())')}"""
+{DOWNLOAD_END.replace('folder.rglob("*.jpg")', '(folder / "set/manifest.jsonl").open()')}"""
 
 SPOTTER_PREDICT = """
 import json, statistics, sys, time

@@ -83,7 +83,7 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
     try:
         last = command()
     except SpotterError as error:
-        print(f"{program}: {error}", file=sys.stderr)
+        print(f"{program}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         words = shlex.join(sys.argv[1:] if argv is None else argv)
@@ -103,5 +103,10 @@ def stage(title: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print one line about the stage; what came from outside cannot move the cursor or start a line."""
-    print("  " + "".join(character if character.isprintable() else "?" for character in text), flush=True)
+    """Print one line about the stage."""
+    print(f"  {printable(text)}", flush=True)
+
+
+def printable(text: str) -> str:
+    """The same text, but what came from outside cannot move the cursor or start a line."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -180,7 +180,9 @@ def user_agent() -> str:
     Wikimedia, for one, asks for such an address: https://foundation.wikimedia.org/wiki/Policy:User-Agent_policy.
     """
     contact = re.sub(r"[^!-~]+", " ", os.environ.get("SPOTTER_CONTACT", "")).strip(" ()")
-    return f"Spotter/0.1 (collects pictures to train a classifier{f'; {contact}' if contact else ''})"
+    return (
+        f"Spotter/0.1 (collects pictures to train a classifier; {contact or 'https://huggingface.co/docs/hub/spaces'})"
+    )
 
 
 def slug(text: str) -> str:

@@ -1,5 +1,6 @@
 """The picture set: its manifest, groups of duplicates, and the grouped split."""
 
+import itertools
 import json
 import os
 from collections import Counter
@@ -24,6 +25,8 @@ NEAR_COSINE = 0.7
 # Cropped or brightened copies: their hashes differ more, so the backbone has to be surer.
 FAR_BITS = 16
 FAR_COSINE = 0.85
+# A page with a few pictures shows one animal from several sides; one with more is a gallery.
+MOST_OF_ONE_PAGE = 10
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
@@ -150,7 +153,8 @@ def read_manifest(folder: Path) -> list[Record]:
     if not path.exists():
         return []
     try:
-        return [Record.from_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        # Not str.splitlines: titles may hold other line separators than this.
+        return [Record.from_json(line) for line in path.read_bytes().split(b"\n") if line]
     except (ValueError, TypeError) as error:
         raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
 
@@ -194,7 +198,8 @@ def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Datase
     """Group near duplicates again, now that the backbone has looked at the pictures too.
 
     Two pictures are near duplicates when their perceptual hashes differ in at most `NEAR_BITS`, mirrored or not, and
-    the cosine of their embeddings is at least `NEAR_COSINE`; or in at most `FAR_BITS` with at least `FAR_COSINE`.
+    the cosine of their embeddings is at least `NEAR_COSINE`; or in at most `FAR_BITS` with at least `FAR_COSINE`. Pictures of one
+    page, such as one observation of an animal, are of one group too.
 
     Args:
         embeddings: float32 (n, d), of length 1, in the order of `dataset.records`.
@@ -205,7 +210,9 @@ def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Datase
     first, second, distances = near_pairs(dataset.records, FAR_BITS)
     cosines = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
     alike = cosines >= np.where(distances <= NEAR_BITS, NEAR_COSINE, FAR_COSINE)
-    groups = _groups(first[alike], second[alike], len(dataset.records))
+    pages = _pairs_of_one_page(dataset.records)
+    joined = np.concatenate([np.stack([first[alike], second[alike]]), pages], axis=1)
+    groups = _groups(joined[0], joined[1], len(dataset.records))
     targets = dataset.targets
     crossing = alike & (targets[first] != targets[second])
     flagged = {int(index) for side in (first, second) for index in side[crossing]}
@@ -269,6 +276,16 @@ def near_pairs(records: Sequence[Record], bits: int) -> tuple[np.ndarray, np.nda
         found.append(np.stack([near, np.full(len(near), index), distance[near]]))
     first, second, distances = np.concatenate(found, axis=1)
     return first, second, distances
+
+
+def _pairs_of_one_page(records: Sequence[Record]) -> np.ndarray:
+    """Positions of pictures of the same page, int64 (2, pairs): each with the next one of its page."""
+    pages: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        if record.page_url:
+            pages.setdefault(record.page_url, []).append(index)
+    pairs = [pair for page in pages.values() if len(page) <= MOST_OF_ONE_PAGE for pair in itertools.pairwise(page)]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
 
 
 def _is_near(record: Record, hashes: Sequence[int]) -> bool:

@@ -1,6 +1,7 @@
 """The one function that turns bytes into an upright 8-bit RGB picture. Training and the app both use it."""
 
 import io
+import struct
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -42,6 +43,8 @@ def load_picture(source: PictureSource, config: PictureConfig | None = None) -> 
     if not data:
         raise BadPicture("empty", "The picture is empty (0 bytes).")
     with _open(data, config) as picture:
+        if picture.format == "PNG":
+            _check_sums(data, config)
         return _to_upright_rgb(picture, config)
 
 
@@ -105,6 +108,14 @@ def _open(data: bytes, config: PictureConfig) -> Image.Image:
             raise _too_large(config) from error
         except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
             raise BadPicture("not-a-picture", f"This is not a picture we can read ({_accepted(config)}).") from error
+
+
+def _check_sums(data: bytes, config: PictureConfig) -> None:
+    # While it decodes, Pillow skips the checksums of a PNG's pixels.
+    try:
+        _open(data, config).verify()
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        raise BadPicture("corrupt", "The picture is damaged: its checksums do not fit.") from error
 
 
 def _to_upright_rgb(picture: Image.Image, config: PictureConfig) -> Image.Image:

@@ -35,7 +35,7 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
     write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
     report = dataset.folder / REPORT
     pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
-    write_report(describe(dataset, features, [record.flags for record in records]), dataset, report, pairs)
+    write_report(describe(dataset, features, junk), dataset, report, pairs)
     flagged = sum(bool(record.flags) for record in records)
     alike = len(records) - len(np.unique(dataset.groups))
     sayings = [f"{alike} near duplicates; {flagged} pictures to look at, among them {len(twins)} pairs in two classes"]

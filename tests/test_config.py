@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from spotter.config import make_recipe, read_recipe, recipe_from_options, slug
+from spotter.config import DownloadConfig, make_recipe, read_recipe, recipe_from_options, slug
 from spotter.errors import RecipeError
 from tests.conftest import ROOT
 
@@ -59,3 +59,12 @@ def test_options_make_a_recipe() -> None:
 def test_slugs_are_safe() -> None:
     assert slug("../Black  Bear!") == "black-bear"
     assert slug("///") == ""
+
+
+def test_requests_say_whom_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPOTTER_CONTACT", "me@example.org\r\nX-Evil: 1")
+    assert (
+        DownloadConfig().user_agent == "Spotter/0.1 (collects pictures to train a classifier; me@example.org X-Evil: 1)"
+    )
+    monkeypatch.delenv("SPOTTER_CONTACT")
+    assert DownloadConfig().user_agent.startswith("Spotter/0.1 (")

@@ -16,6 +16,7 @@ from spotter.dataset import (
     group_duplicates,
     perceptual_hash,
     read_manifest,
+    write_manifest,
 )
 from spotter.errors import DatasetUnwritable, FolderMissing, TooFewPictures
 from spotter.images import load_picture
@@ -189,3 +190,25 @@ def test_the_backbone_confirms_or_refuses_what_the_hashes_suggest() -> None:
     assert [(pair.first.backend_id, pair.second.backend_id) for pair in twins] == [("0", "5"), ("1", "5")]
     flagged = [record.backend_id for record in dataset.records if NEAR_IN_TWO_CLASSES in record.flags]
     assert flagged == ["0", "1", "5"]
+
+
+def test_pictures_of_one_page_stay_together_but_a_gallery_does_not() -> None:
+    def record(number: int) -> Record:
+        page = {True: "https://example.org/bear", False: "https://example.org/gallery"}[number < 3]
+        phash = f"{number * 0x0123456789ABCDEF % 2**64:016x}"
+        return Record("a", "s", str(number), "a", 0, "kept", file=f"a/{number}.jpg", phash=phash, page_url=page)
+
+    records = tuple(record(number) for number in range(20))
+    dataset, _ = confirm_duplicates(Dataset(Path(), ("a",), records, ()), np.eye(20, dtype=np.float32))
+    assert len(set(dataset.groups[:3])) == 1
+    assert len(set(dataset.groups[2:])) == 18
+
+
+def test_the_manifest_survives_any_title_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    title = "a\u2028b\x85c\r\nd\x1b[31m"
+    record = Record("a", "urls", "1", "a", 0, "dropped", reason="http-404", title=title, flags=("x",))
+    write_manifest(tmp_path, [record, record])
+    assert read_manifest(tmp_path) == [record, record]
+    (tmp_path / "manifest.jsonl").write_text('{"label": "a"}\n')
+    with pytest.raises(DatasetUnwritable, match="is damaged"):
+        read_manifest(tmp_path)

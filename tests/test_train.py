@@ -39,7 +39,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 def test_a_run_prints_stages_and_ends_with_the_revision(published: Published) -> None:
     lines = published.output.splitlines()
     assert re.fullmatch(r"revision [0-9a-f]{40}", lines[-1])
-    assert sum(line.startswith("  done in ") for line in lines) == 8
+    assert sum(line.startswith("  done in ") for line in lines) == 10
 
 
 def test_a_revision_holds_every_file(published: Published) -> None:
@@ -118,8 +118,8 @@ def predictor_folder(store: Path) -> Path:
         (["--class", "cat"], "needs at least 2 classes to tell apart; there is only 'cat'"),
         (["none.toml"], "no recipe 'none.toml'"),
         ([*CLASSES, "--search", "folder:/nowhere"], "no folder '/nowhere'"),
-        ([*CLASSES, "--search", "folder"], "needs a path"),
-        ([*CLASSES, "--search", "altavista"], "choose one of: brave, duckduckgo, folder, inaturalist,"),
+        ([*CLASSES, "--search", "folder"], "needs an argument: write --search folder:PATH"),
+        ([*CLASSES, "--search", "altavista"], "choose one of: brave, duckduckgo, folder, hf, inaturalist,"),
         ([*CLASSES, "--to", "s3://x/y"], "cannot be opened"),
     ],
 )

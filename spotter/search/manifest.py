@@ -59,7 +59,7 @@ class Manifest:
 
     def _read(self) -> list[dict[str, Any]]:
         try:
-            lines = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+            lines = [json.loads(line) for line in self.path.read_bytes().split(b"\n") if line]
         except OSError as error:
             raise FolderMissing(
                 f"The manifest {str(self.path)!r} cannot be read: {error.strerror or error}."
@@ -75,8 +75,10 @@ def _to_hit(line: dict[str, Any]) -> ImageHit | None:
     address, digest = link(line.get("image_url")), text(line.get("original_sha256"))
     if address is None or digest is None:
         return None
+    backend = text(line.get("backend"))
     return ImageHit(
-        backend=text(line.get("backend")) or Manifest.name,
+        # A picture from a folder is one's own, and has no address: a line that says otherwise makes nothing one's own.
+        backend=backend if backend and backend != "folder" else Manifest.name,
         backend_id=text(line.get("backend_id")) or address,
         query=text(line.get("query")) or "",
         rank=number(line.get("rank")) or 0,
