@@ -198,8 +198,8 @@ def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Datase
     """Group near duplicates again, now that the backbone has looked at the pictures too.
 
     Two pictures are near duplicates when their perceptual hashes differ in at most `NEAR_BITS`, mirrored or not, and
-    the cosine of their embeddings is at least `NEAR_COSINE`; or in at most `FAR_BITS` with at least `FAR_COSINE`. Pictures of one
-    page, such as one observation of an animal, are of one group too.
+    the cosine of their embeddings is at least `NEAR_COSINE`; or in at most `FAR_BITS` with at least `FAR_COSINE`.
+    Pictures of one page, such as one observation of an animal, are of one group too.
 
     Args:
         embeddings: float32 (n, d), of length 1, in the order of `dataset.records`.

@@ -40,7 +40,7 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["../../x", "/etc", "C:\\x", "a/b", "a\0b", "x" * 300, "CON", "", ".", "a\nb", "<b>", ".hidden"]
+    "label", ["../../x", "/etc", "C:\\x", "a/b", "a\0b", "x" * 300, "CON", "con.jpg", "", ".", "a\nb", "<b>", ".hidden"]
 )
 def test_labels_that_are_no_folder_names_are_refused(label: str) -> None:
     with pytest.raises(RecipeError):
