@@ -171,7 +171,8 @@ def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_clas
 def _is_label(text: str) -> bool:
     # A label is also the name of its folder, on any system.
     safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
-    return bool(safe) and len(text) <= 60 and not slug(text.partition(".")[0]).endswith("-") and text.casefold() not in _RESERVED
+    reserved = text.casefold() in _RESERVED or slug(text.partition(".")[0]).endswith("-")
+    return bool(safe) and len(text) <= 60 and not reserved
 
 
 def user_agent() -> str:
