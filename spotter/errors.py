@@ -73,5 +73,9 @@ class BrokenModel(SpotterError):
     """A published file is missing, truncated, altered or not what `model.json` promises."""
 
 
+class NoExplanation(SpotterError):
+    """Why a picture got its label cannot be shown."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

@@ -44,7 +44,7 @@ from spotter.errors import DatasetUnwritable, TrainingFailed, UnknownArchitectur
 from spotter.images import center_square, load_picture
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
-PIXELS, PROBABILITIES, EMBEDDING = "pixels", "probabilities", "embedding"
+PIXELS, PROBABILITIES, EMBEDDING, ACTIVATION = "pixels", "probabilities", "embedding", "activation"
 
 
 @dataclass(frozen=True)
@@ -278,9 +278,13 @@ def export_pickle(learn: Learner, path: Path) -> None:
 def export_onnx(learn: Learner, path: Path, size: int) -> None:
     """Write the network as ONNX: uint8 `pixels` (n, size, size, 3) in, `probabilities` and `embedding` out.
 
-    Normalisation and softmax are inside; `embedding` is the pooled features divided by their length.
+    Normalisation and softmax are inside; `embedding` is the pooled features divided by their length. Where the body
+    gives a map of features, `activation` (n, classes, h, w) is what each place of it adds to each class: class
+    activation maps (Zhou et al., CVPR 2016), whose means over the places are the logits without their bias.
     """
-    _export(_ServingNetwork(learn, size), path, size, [PROBABILITIES, EMBEDDING])
+    network = _ServingNetwork(learn, size)
+    outputs = [PROBABILITIES, EMBEDDING] + ([ACTIVATION] if network.has_places else [])
+    _export(network, path, size, outputs)
 
 
 def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -320,8 +324,11 @@ class _FeatureNetwork(nn.Module):
         self.register_buffer("shift", (mean / std).view(1, 3, 1, 1))
         self.eval()
 
+    def places(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.body(pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift)
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.pool(self.body(pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift))
+        return self.pool(self.places(pixels))
 
 
 class _ServingNetwork(nn.Module):
@@ -331,11 +338,16 @@ class _ServingNetwork(nn.Module):
         head = learn.model[1]
         self.features = _FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
         self.linear = head[-1]
+        self.has_places = isinstance(head[0], nn.AdaptiveAvgPool2d)
         self.eval()
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled = self.features(pixels)
-        return torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        places = self.features.places(pixels)
+        pooled = self.features.pool(places)
+        answers = torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
+        if not self.has_places:
+            return answers
+        return *answers, nn.functional.conv2d(places, self.linear.weight[:, :, None, None])
 
 
 def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:

@@ -12,11 +12,13 @@ import onnxruntime
 from PIL import Image
 
 from spotter.bundle import Bundle, ModelCard, read_bundle
-from spotter.errors import BrokenModel
-from spotter.images import PictureSource, center_square, load_picture
+from spotter.errors import BrokenModel, NoExplanation
+from spotter.evidence import draw_evidence
+from spotter.images import PictureSource, center_square, fit_within, load_picture
 from spotter.stores import open_store
 
 BATCH = 8
+EXPLAINED_SIDE = 768
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Predictor:
         self.revision = revision
         self._reference = bundle.reference
         self._session = _open_session(bundle.onnx)
+        self._explains = "activation" in {output.name for output in self._session.get_outputs()}
         self._check()
 
     @classmethod
@@ -78,6 +81,29 @@ class Predictor:
             BadPicture: one of them cannot be decoded or is refused.
         """
         return [prediction for squares in self._batches(sources) for prediction in self._answer(squares)]
+
+    def explain(self, source: PictureSource, label: str | None = None) -> Image.Image:
+        """Show where in a picture the evidence for a label lies (None: for the most probable one).
+
+        Returns:
+            The picture in its own size (at most `EXPLAINED_SIDE` pixels long), the evidence in orange; what the network
+            did not see, beside its square, is dimmed.
+
+        Raises:
+            BadPicture: it cannot be decoded or is refused.
+            NoExplanation: this kind of network has no map of features, or there is no such label.
+        """
+        if label is not None and label not in self.labels:
+            raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
+        if not self._explains:
+            raise NoExplanation(f"A network of the kind {self.card.arch!r} keeps no map that could show why.")
+        picture = load_picture(source)
+        squares = center_square(picture, self.card.size)[None]
+        probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})
+        index = self.labels.index(label) if label else int(probabilities[0].argmax())
+        # What speaks for all labels alike speaks for none.
+        evidence = activation[0, index] - activation[0].mean(axis=0)
+        return draw_evidence(fit_within(picture, EXPLAINED_SIDE), evidence)
 
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""

@@ -11,7 +11,8 @@ from PIL import Image
 
 from spotter import Predictor
 from spotter.bundle import read_bundle
-from spotter.errors import BadPicture, BrokenModel, RevisionMissing
+from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
+from spotter.images import center_square, load_picture
 from spotter.predictor import familiarity
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, encode, turned
@@ -42,6 +43,27 @@ def test_many_are_answered_like_one_by_one(predictor: Predictor, published: Publ
         assert answer.familiarity == pytest.approx(alone.familiarity, abs=1e-5)
         assert answer.probabilities == pytest.approx(alone.probabilities, abs=1e-5)
     assert predictor.predict_many([]) == []
+
+
+def test_the_evidence_of_the_places_adds_up_to_the_answer(predictor: Predictor, published: Published) -> None:
+    squares = np.stack([center_square(load_picture(p), 224) for p in sorted(published.pictures.glob("*/*"))[::6]])
+    probabilities, places = predictor._session.run(["probabilities", "activation"], {"pixels": squares})
+    # The mean over the places and the bias, the same for every picture, are the logits.
+    centred = np.log(probabilities) - np.log(probabilities).mean(axis=1, keepdims=True)
+    evidence = places.mean(axis=(2, 3)) - places.mean(axis=(1, 2, 3))[:, None]
+    bias = centred - evidence
+    assert len(squares) > 5
+    assert np.abs(bias - bias[0]).max() < 1e-3
+
+
+def test_it_shows_why_at_the_pictures_own_shape(predictor: Predictor) -> None:
+    wide = draw("disc", 3, (600, 300))
+    why = predictor.explain(wide, "disc")
+    assert why.size == wide.size
+    assert predictor.explain(wide.resize((3000, 1500)), label="cross").size == (768, 384)
+    assert np.abs(np.asarray(why).astype(int) - np.asarray(predictor.explain(wide, "stripes"))).max() > 20
+    with pytest.raises(NoExplanation, match="There is no label 'square'; there are: disc, cross, stripes"):
+        predictor.explain(wide, "square")
 
 
 def test_threads_may_share_it(predictor: Predictor) -> None:
