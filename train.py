@@ -78,6 +78,8 @@ def run(options: argparse.Namespace) -> str:
         folds = assign_folds(dataset, config.folds, config.seed)
         train = learner.train_whole if config.fine_tune else learner.train_head
         trained = train(dataset, folds, backbone, features, config)
+        for line in trained.tried:
+            say(line)
 
     with stage("Judge it on pictures it did not see"):
         evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())

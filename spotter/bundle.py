@@ -130,7 +130,8 @@ def make_card(
             "command": command,
             "seed": config.seed,
             "strength": trained.strength,
-            "fine_tune_epochs": config.fine_tune,
+            "fine_tune_epochs": trained.fine_tune_epochs,
+            "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),
         },
     )

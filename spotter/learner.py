@@ -9,7 +9,7 @@ import pickle
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,13 +51,15 @@ PIXELS, PROBABILITIES, EMBEDDING, ACTIVATION = "pixels", "probabilities", "embed
 class Head:
     """A linear head on pooled features: logits = features @ weight.T + bias, already divided by the temperature.
 
-    `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`.
+    `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`;
+    `losses` maps each strength that was tried to its loss on held-out folds.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     strength: float
     temperature: float = 1.0
+    losses: dict[float, float] = field(default_factory=dict)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
@@ -85,7 +87,8 @@ class Trained:
     """A trained learner, and what judging and publishing it needs.
 
     `features` (n, features) are of its own body; `judged` and `learnt_from` are bool arrays of shape (n,);
-    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them.
+    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them. `tried` says
+    what was compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better.
     """
 
     learner: Learner
@@ -96,6 +99,8 @@ class Trained:
     temperature: float
     strength: float
     how: str
+    fine_tune_epochs: int = 0
+    tried: tuple[str, ...] = ()
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -131,7 +136,17 @@ def train_head(
     head, probabilities = fit_head(features, dataset.targets, folds, config)
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
-    return Trained(learn, features, everything, everything, probabilities, head.temperature, head.strength, how)
+    return Trained(
+        learn,
+        features,
+        everything,
+        everything,
+        probabilities,
+        head.temperature,
+        head.strength,
+        how,
+        tried=(_tried(head),),
+    )
 
 
 def train_whole(
@@ -139,7 +154,9 @@ def train_whole(
 ) -> Trained:
     """Learn a head on all folds but the first, then fine-tune the whole network; judge it on the first fold.
 
-    As the chapter does it: one frozen epoch, then `config.fine_tune` epochs of the whole network.
+    From the head on (LP-FT: Kumar et al., ICLR 2022) as the chapter does it: one frozen epoch, then `config.fine_tune`
+    epochs of the whole network. Kept only if its loss on the first fold is less than the head's alone; else the answer
+    is that of `train_head`.
 
     Raises:
         TrainingFailed: the features are not numbers, or the loss became NaN.
@@ -152,12 +169,30 @@ def train_whole(
     learn.fine_tune(config.fine_tune)
     if not np.isfinite(float(learn.recorder.losses[-1])):
         raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
-    features = _run_body(replace(backbone, body=learn.model[0]), dataset.paths)
+    tuned_features = _run_body(replace(backbone, body=learn.model[0]), dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
+    probabilities = tuned.probabilities(tuned_features[held_out])
+    targets = dataset.targets[held_out]
+    before = negative_log_likelihood(head.probabilities(features[held_out]), targets)
+    after = negative_log_likelihood(probabilities, targets)
+    tried = f"loss on the held-out fold: {before:.4f} by the linear head, {after:.4f} after fine-tuning"
+    if after >= before:
+        trained = train_head(dataset, folds, backbone, features, config)
+        return replace(trained, tried=(*trained.tried, f"{tried}, which is not kept"))
     how = "held-out fifth, near duplicates kept together"
-    probabilities = tuned.probabilities(features[held_out])
-    return Trained(learn, features, held_out, ~held_out, probabilities, 1.0, head.strength, how)
+    return Trained(
+        learn,
+        tuned_features,
+        held_out,
+        ~held_out,
+        probabilities,
+        1.0,
+        head.strength,
+        how,
+        fine_tune_epochs=config.fine_tune,
+        tried=(_tried(head), tried),
+    )
 
 
 def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
@@ -256,7 +291,7 @@ def fit_head(
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
     temperature = _fit_temperature(logits[strength], targets)
     head = _fit_linear(features, targets, [strength])[0]
-    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature)
+    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, losses)
     return scaled, softmax(logits[strength] / temperature)
 
 
@@ -472,6 +507,11 @@ def _run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths))))
+
+
+def _tried(head: Head) -> str:
+    losses = ", ".join(f"{loss:.4f} (C={strength:g})" for strength, loss in sorted(head.losses.items()))
+    return f"loss of linear heads on held-out folds: {losses}; C={head.strength:g} is taken"
 
 
 def _fingerprint(body: nn.Module) -> str:

@@ -85,7 +85,7 @@ def test_a_damaged_cache_is_computed_again(published: Published, tmp_path: Path,
     assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
 
 
-def test_fine_tuning_publishes_too(drawn: Path, tmp_path: Path, capsys) -> None:
+def test_fine_tuning_is_kept_only_if_it_is_better(drawn: Path, tmp_path: Path, capsys) -> None:
     status, output, _ = run(
         capsys,
         *CLASSES,
@@ -101,9 +101,16 @@ def test_fine_tuning_publishes_too(drawn: Path, tmp_path: Path, capsys) -> None:
     assert status == 0
     predictor = Predictor.load(tmp_path / "s")
     metrics = json.loads((predictor_folder(tmp_path / "s") / "metrics.json").read_text())
-    assert "held-out" in metrics["how"]
-    assert metrics["pictures"] < 48
-    assert predictor.card.made["fine_tune_epochs"] == 1
+    told = re.search(
+        r"held-out fold: ([\d.]+) by the linear head, ([\d.]+) after fine-tuning(, which is not kept)?", output
+    )
+    assert told
+    is_better = float(told[2]) < float(told[1])
+    assert is_better == (told[3] is None)
+    assert predictor.card.made["fine_tune_epochs"] == is_better
+    assert told[0] in " ".join(predictor.card.made["tried"])
+    assert ("held-out fifth" in metrics["how"]) == is_better
+    assert (metrics["pictures"] < 48) == is_better
     assert f"revision {predictor.revision}" in output
 
 
