@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> str:
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-        from spotter import bundle, evaluate, learner
+        from spotter import bundle, evaluate, learner, report
         from spotter.predictor import Predictor
         from spotter.review import review
 
@@ -83,7 +83,15 @@ def run(options: argparse.Namespace) -> str:
 
     with stage("Judge it on pictures it did not see"):
         evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
-        say(evaluation.sentence())
+        strangers = None
+        if options.unfamiliar:
+            embeddings = learner.embed_folder(options.unfamiliar, backbone, trained)
+            strangers = evaluate.judge_strangers(evaluation, trained, folds, embeddings, FamiliarityConfig())
+        for line in evaluate.sentences(evaluation, strangers):
+            say(line)
+        page = dataset.folder / report.REPORT
+        report.write_report(evaluation, trained, dataset, folds, page, strangers=strangers)
+        say(f"all of this with the pictures: {page}")
 
     with TemporaryDirectory(prefix="spotter-") as temporary:
         files = Path(temporary)
@@ -120,6 +128,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arch", default=TrainConfig.arch, help="a timm architecture (default: %(default)s)")
     parser.add_argument(
         "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
+    )
+    parser.add_argument(
+        "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
     )
     options = parse(parser, argv)
     if options.fine_tune < 0:

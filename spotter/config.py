@@ -86,8 +86,8 @@ class TrainConfig:
 class FamiliarityConfig:
     """A picture is familiar when its mean cosine to the nearest training pictures is high enough."""
 
-    neighbours: int = 5
-    accept: float = 0.95
+    neighbours: int = 3
+    accept: float = 0.965
 
 
 @dataclass(frozen=True)

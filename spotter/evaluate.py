@@ -1,4 +1,4 @@
-"""How good a classifier is, with intervals; the familiarity threshold; and the plots."""
+"""How good a classifier is, with intervals; what its probabilities are worth; what more pictures would bring; plots."""
 
 import json
 import math
@@ -9,13 +9,25 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.linalg import cholesky, solve_triangular
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import auc, roc_curve
+from threadpoolctl import threadpool_limits
 
-from spotter.config import FamiliarityConfig
+from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
 from spotter.images import fit_within, load_picture
-from spotter.learner import Trained
+from spotter.learner import Trained, negative_log_likelihood, softmax
 from spotter.licenses import may_be_shown
 from spotter.predictor import familiarity
+
+RELIABILITY_BINS = 15
+SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
+MORE_PER_CLASS = 50
+# Fewer wrong answers than this have no trend.
+FEWEST_WRONG = 3
+# A fall of the error by less than this part of it is not worth the pictures.
+HARDLY = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,11 +61,95 @@ class Familiarity:
 
 
 @dataclass(frozen=True)
+class ReliabilityBin:
+    """Pictures of about one top probability: their number, its mean (`confidence`), and the share that was right."""
+
+    pictures: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What probabilities are worth: expected calibration error in [0, 1], loss in nats, and the bins not empty.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks (2017), section 2; equal-width bins of the top
+    probability, each without its lower edge.
+    """
+
+    expected_calibration_error: float
+    negative_log_likelihood: float
+    bins: tuple[ReliabilityBin, ...]
+
+
+@dataclass(frozen=True)
+class LearningPoint:
+    """The error of heads that learnt from `share` of the other folds, `learnt_from` pictures on average.
+
+    `wrong` is the mean over the repeats, of `pictures` judged; `error_interval` is the Wilson 95 % interval. Repeats
+    judge the same pictures again, so they do not narrow it.
+    """
+
+    share: float
+    learnt_from: float
+    pictures: int
+    wrong: float
+    error: float
+    error_interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The error as floor + scale * (pictures learnt from) ** -power, and what follows from it, in words.
+
+    `now` and `then` are that curve's errors, in [0, 1], today and with `MORE_PER_CLASS` more pictures a class;
+    `fall_interval` holds 90 % of the falls between them that resampled pictures give. All are None when nothing can
+    be said.
+    """
+
+    sentence: str
+    floor: float | None = None
+    scale: float | None = None
+    power: float | None = None
+    now: float | None = None
+    then: float | None = None
+    fall_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the error falls with the pictures learnt from, each point over so many `repeats`."""
+
+    points: tuple[LearningPoint, ...]
+    repeats: int
+    outlook: Outlook
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Pictures of none of the classes against held-out ones of them: how well familiarity tells them apart.
+
+    `auroc` in [0, 1] (0.5: not at all); `refused` of the `pictures` are below the threshold, with the Wilson 95 %
+    interval of that share; `accepted_known` is the share of known pictures at or above it; `roc` has points
+    (share of strangers accepted, share of known pictures accepted).
+    """
+
+    pictures: int
+    auroc: float
+    refused: int
+    refused_interval: tuple[float, float]
+    accepted_known: float
+    roc: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Figures over pictures that the judged classifier did not see.
 
     `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
-    class i that were called class j.
+    class i that were called class j. `calibration` is of the published probabilities, `uncalibrated` of those before
+    temperature scaling; the temperature was chosen on the same pictures, which flatters the former a little.
+    `learning` is None where there is no learning curve.
     """
 
     how: str
@@ -66,6 +162,10 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     top_losses: tuple[TopLoss, ...]
     familiarity: Familiarity
+    temperature: float
+    calibration: Calibration
+    uncalibrated: Calibration
+    learning: LearningCurve | None
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""
@@ -86,14 +186,27 @@ class Evaluation:
 
 
 def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
-    """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too."""
-    judged, embeddings = trained.judged, trained.embeddings
-    if judged.all():
-        known = familiarity_on_folds(embeddings, folds, config)
-    else:
-        known = familiarity_on_held_out(embeddings[judged], embeddings[trained.learnt_from], config)
+    """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too.
+
+    There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.
+    """
+    judged, targets = trained.judged, dataset.targets
+    known = _threshold(score_known(trained, folds, config), config)
     files = [str(record.file) for record, is_judged in zip(dataset.records, judged, strict=True) if is_judged]
-    return evaluate(trained.probabilities, dataset.targets[judged], dataset.labels, files, known, trained.how)
+    learning = None
+    if judged.all():
+        settings = TrainConfig(strengths=(trained.strength,))
+        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups)
+    return evaluate(
+        trained.probabilities,
+        targets[judged],
+        dataset.labels,
+        files,
+        known,
+        trained.how,
+        temperature=trained.temperature,
+        learning=learning,
+    )
 
 
 def write_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path) -> None:
@@ -111,12 +224,15 @@ def evaluate(
     files: Sequence[str],
     known: Familiarity,
     how: str,
+    temperature: float = 1.0,
+    learning: LearningCurve | None = None,
 ) -> Evaluation:
     """Judge probabilities, shape (n, classes), of pictures that the classifier did not see.
 
     Args:
         targets: int64 (n,), indexes into `labels`. files: n names, for the top losses.
         known: the familiarity threshold and its acceptance. how: says in words what "did not see" means.
+        temperature: what the logits of these probabilities were divided by.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
@@ -124,13 +240,14 @@ def evaluate(
     wrong, total = int((predicted != targets).sum()), len(targets)
     losses = -np.log(np.clip(probabilities[np.arange(total), targets], 1e-12, 1))
     worst = np.argsort(-losses, kind="stable")[:9]
+    calibration = calibrate(probabilities, targets)
     return Evaluation(
         how=how,
         pictures=total,
         wrong=wrong,
         error=wrong / total,
         error_interval=wilson_interval(wrong, total),
-        negative_log_likelihood=float(losses.mean()),
+        negative_log_likelihood=calibration.negative_log_likelihood,
         classes=tuple(_class_figures(label, index, confusion) for index, label in enumerate(labels)),
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
         top_losses=tuple(
@@ -144,10 +261,162 @@ def evaluate(
             for index in worst
         ),
         familiarity=known,
+        temperature=temperature,
+        calibration=calibration,
+        uncalibrated=calibrate(unscale(probabilities, temperature), targets),
+        learning=learning,
     )
 
 
-def wilson_interval(count: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+def unscale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Undo temperature scaling: probabilities of shape (n, classes) as they were before."""
+    # log p is the scaled logits but for a constant a row, which softmax does not see; a class with p = 0 stays there.
+    return softmax(temperature * np.log(np.clip(probabilities.astype(np.float64), 1e-300, 1)))
+
+
+def calibrate(probabilities: np.ndarray, targets: np.ndarray, bins: int = RELIABILITY_BINS) -> Calibration:
+    """Compare the top probability with how often it was right, for probabilities (n, classes) and targets (n,)."""
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
+    of_bin = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    filled = tuple(
+        ReliabilityBin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
+        for inside in (of_bin == number for number in np.unique(of_bin))
+    )
+    gap = sum(each.pictures * abs(each.accuracy - each.confidence) for each in filled) / len(targets)
+    return Calibration(gap, negative_log_likelihood(probabilities, targets), filled)
+
+
+def learning_curve(
+    features: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    config: TrainConfig,
+    groups: np.ndarray | None = None,
+) -> LearningCurve:
+    """Measure the held-out error of linear heads that learn from only a share of the other folds.
+
+    The shares are of each class, of whole groups of near duplicates, and each holds the smaller ones. The strength of
+    the heads is `config.strengths[0]` throughout; with less to learn from, another might be a little better.
+
+    Args:
+        features: float32 (n, features). targets, folds: int64 (n,). groups: int64 (n,), None when all are different.
+    """
+    groups = np.arange(len(targets)) if groups is None else groups
+    # The cost grows with the square of the pictures: large sets need no repeats, and a part of their folds is plenty.
+    repeats = 3 if len(targets) <= 1000 else 1
+    judging = np.unique(folds)[: None if len(targets) <= 2000 else 1]
+    judged = np.isin(folds, judging)
+    mistakes = np.zeros((len(SHARES), len(targets)))
+    sizes = np.zeros(len(SHARES))
+    # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
+    with threadpool_limits(1):
+        for repeat, fold in np.ndindex(repeats, len(judging)):
+            out = folds == judging[fold]
+            rng = np.random.default_rng((config.seed, repeat, fold))
+            for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
+                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0])
+                mistakes[row, out] += (predicted != targets[out]) / repeats
+                sizes[row] += len(chosen) / (repeats * len(judging))
+    mistakes = mistakes[:, judged]
+    total = mistakes.shape[1]
+    points = tuple(
+        LearningPoint(share, size, total, wrong, wrong / total, wilson_interval(wrong, total))
+        for share, size, wrong in zip(
+            SHARES, sizes.round(1).tolist(), mistakes.sum(axis=1).round(4).tolist(), strict=True
+        )
+    )
+    return LearningCurve(points, repeats, foresee(sizes, mistakes, len(np.unique(targets)), config.seed))
+
+
+def foresee(sizes: np.ndarray, mistakes: np.ndarray, classes: int, seed: int = 0) -> Outlook:
+    """Say what more pictures would bring, by a power law fitted to the errors at several sizes.
+
+    Args:
+        sizes: (sizes,), pictures learnt from, ascending. mistakes: (sizes, n) in [0, 1], how often a picture was
+            wrong. classes: how many there are.
+    """
+    total, wrong = mistakes.shape[1], float(mistakes[-1].sum())
+    if wrong < FEWEST_WRONG:
+        return Outlook(f"{wrong:.0f} of {total} wrong is too few to say what more pictures would bring.")
+    if sizes[0] == sizes[-1]:
+        return Outlook("There are too few different pictures to leave some out and see what more of them would bring.")
+    draws = np.random.default_rng(seed).multinomial(total, np.full(total, 1 / total), size=400)
+    errors = np.concatenate([mistakes.mean(axis=1)[None], draws @ mistakes.T / total])
+    floor, scale, power = _fit_power_laws(sizes, errors, total)
+    now, then = (floor + scale * size**-power for size in (sizes[-1], sizes[-1] + MORE_PER_CLASS * classes))
+    low, high = (float(fall) for fall in np.quantile((now - then)[1:], [0.05, 0.95]))
+    if then[0] > (1 - HARDLY) * now[0]:
+        sentence = (
+            f"More pictures of the same kind would hardly help: the error is about {_percent(now[0])}, and with "
+            f"another {MORE_PER_CLASS} per class it would be about {_percent(then[0])}"
+        )
+    else:
+        sentence = (
+            f"Another {MORE_PER_CLASS} pictures per class would bring the error from about {_percent(now[0])} to about "
+            f"{_percent(then[0])}, if it goes on falling as it did"
+        )
+    return Outlook(
+        f"{sentence} (a fall by {100 * low:.1f} to {100 * high:.1f} points would fit the measurements too).",
+        floor=round(float(floor[0]), 6),
+        scale=round(float(scale[0]), 6),
+        power=round(float(power[0]), 6),
+        now=round(float(now[0]), 6),
+        then=round(float(then[0]), 6),
+        fall_interval=(round(low, 6), round(high, 6)),
+    )
+
+
+def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
+    """What there is to say about a trained model, a sentence each."""
+    said = [
+        evaluation.sentence(),
+        f"calibration: expected error {evaluation.calibration.expected_calibration_error:.1%} of the probabilities "
+        f"(before temperature scaling {evaluation.uncalibrated.expected_calibration_error:.1%})",
+    ]
+    if evaluation.learning:
+        said.append(evaluation.learning.outlook.sentence)
+    if strangers:
+        low, high = strangers.refused_interval
+        said.append(
+            f"strangers: {strangers.refused} of {strangers.pictures} refused (95 % interval {low:.1%} to {high:.1%}), "
+            f"{strangers.accepted_known:.1%} of known pictures accepted, AUROC {strangers.auroc:.3f}"
+        )
+    return said
+
+
+def judge_strangers(
+    evaluation: Evaluation, trained: Trained, folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
+) -> Strangers:
+    """Judge the published threshold on embeddings, float32 (k, d) of length 1, of pictures of none of the classes."""
+    known = score_known(trained, folds, config)
+    reference = trained.embeddings[trained.learnt_from]
+    return evaluate_strangers(reference, known, strangers, evaluation.familiarity.threshold, config.neighbours)
+
+
+def evaluate_strangers(
+    reference: np.ndarray, known_scores: np.ndarray, strangers: np.ndarray, threshold: float, neighbours: int
+) -> Strangers:
+    """Judge how well familiarity tells pictures of none of the classes from held-out pictures of them.
+
+    Args:
+        reference: the published reference embeddings (m, d). known_scores: (n,), from `score_known`.
+        strangers: embeddings (k, d) of pictures of none of the classes; all embeddings are of length 1.
+    """
+    scores = familiarity(strangers, reference, neighbours)
+    is_known = np.repeat([1, 0], [len(known_scores), len(scores)])
+    false, true, _ = roc_curve(is_known, np.concatenate([known_scores, scores]))
+    refused = int((scores < threshold).sum())
+    return Strangers(
+        pictures=len(scores),
+        auroc=float(auc(false, true)),
+        refused=refused,
+        refused_interval=wilson_interval(refused, len(scores)),
+        accepted_known=float((known_scores >= threshold).mean()),
+        roc=tuple(zip(false.tolist(), true.tolist(), strict=True)),
+    )
+
+
+def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[float, float]:
     """Wilson score interval of the share count / total (z = 1.96: 95 %).
 
     Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
@@ -159,18 +428,26 @@ def wilson_interval(count: int, total: int, z: float = 1.959964) -> tuple[float,
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-def familiarity_on_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> Familiarity:
-    """Choose the threshold on held-out folds: each picture is compared with those of the other folds only."""
+def score_known(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+    """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
+    embeddings, judged = trained.embeddings, trained.judged
+    if judged.all():
+        return score_folds(embeddings, folds, config)
+    return familiarity(embeddings[judged], embeddings[trained.learnt_from], config.neighbours)
+
+
+def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+    """Familiarity, shape (n,), of each picture to those of the other folds."""
     scores = np.zeros(len(embeddings))
     for fold in np.unique(folds):
         out = folds == fold
         scores[out] = familiarity(embeddings[out], embeddings[~out], config.neighbours)
-    return _threshold(scores, config)
+    return scores
 
 
-def familiarity_on_held_out(embeddings: np.ndarray, reference: np.ndarray, config: FamiliarityConfig) -> Familiarity:
-    """Choose the threshold on held-out pictures, compared with the training pictures `reference`."""
-    return _threshold(familiarity(embeddings, reference, config.neighbours), config)
+def familiarity_on_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> Familiarity:
+    """Choose the threshold on held-out folds: each picture is compared with those of the other folds only."""
+    return _threshold(score_folds(embeddings, folds, config), config)
 
 
 def plot_confusion(evaluation: Evaluation, path: Path) -> None:
@@ -226,6 +503,66 @@ def _class_figures(label: str, index: int, confusion: np.ndarray) -> ClassFigure
         float(right / called) if called else None,
         float(right / given) if given else None,
     )
+
+
+def _nested_shares(
+    candidates: np.ndarray, targets: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """For each of `SHARES`, the positions of that share of the candidates: of each class, and whole groups."""
+    chosen: list[list[np.ndarray]] = [[] for _ in SHARES]
+    for target in np.unique(targets[candidates]):
+        members = candidates[targets[candidates] == target]
+        _, numbers = np.unique(groups[members], return_inverse=True)
+        turns = rng.permutation(numbers.max() + 1)[numbers]
+        order = np.argsort(turns, kind="stable")
+        ends = np.flatnonzero(np.diff(turns[order], append=-1)) + 1
+        for row, share in enumerate(SHARES):
+            chosen[row].append(members[order[: ends[np.argmin(abs(ends - share * len(members)))]]])
+    return [np.sort(np.concatenate(parts)) for parts in chosen]
+
+
+def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float) -> np.ndarray:
+    """Fit a linear head as `learner.fit_head` does, and predict the classes of other features."""
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    points, others = (features - mean) / spread, (held_out - mean) / spread
+    if len(points) < points.shape[1]:
+        # Only products of pictures matter to the fit. Their Cholesky factor has the same ones in fewer coordinates,
+        # and unlike the learner's SVD costs next to nothing; a trace of noise keeps it from being singular.
+        products = (points @ points.T).astype(np.float64)
+        products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points)
+        factor = cholesky(products, lower=True)
+        points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
+    return LogisticRegression(C=strength, max_iter=500).fit(points, targets).predict(others)
+
+
+def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least squares of floor + scale * size ** -power, none of them negative, for each row of errors (rows, sizes).
+
+    Errors are weighted by how well so many pictures in total measure them.
+    """
+    smoothed = (errors[0] * total + 1) / (total + 2)
+    weights = total / (smoothed * (1 - smoothed))
+    weights = weights / weights.sum()
+    best = np.full((len(errors), 4), np.inf)
+    # Powers beyond 1 are for errors that fell down a cliff and stayed: a flatter law would promise further falls.
+    for power in np.linspace(0.1, 3, 30):
+        falls = (sizes / sizes[-1]) ** -power
+        mean_fall, mean_error = weights @ falls, errors @ weights
+        centred = weights * (falls - mean_fall)
+        slope = (errors @ centred) / (centred @ falls)
+        through_zero = (errors @ (weights * falls)) / (weights @ falls**2)
+        # Within the bounds the loss is least at the free minimum or on a bound.
+        scale = np.where(slope < 0, 0, np.where(mean_error - slope * mean_fall < 0, through_zero, slope))
+        floor = np.maximum(np.where(scale > 0, mean_error - scale * mean_fall, mean_error), 0)
+        floor = np.where(scale == through_zero, 0, floor)
+        loss = (errors - floor[:, None] - scale[:, None] * falls) ** 2 @ weights
+        better = loss < best[:, 3] - 1e-15
+        best[better] = np.stack([floor, scale * sizes[-1] ** power, np.full(len(errors), power), loss], axis=1)[better]
+    return best[:, 0], best[:, 1], best[:, 2]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
 
 def _threshold(scores: np.ndarray, config: FamiliarityConfig) -> Familiarity:

@@ -33,6 +33,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
@@ -40,7 +41,14 @@ from tqdm import tqdm
 
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
-from spotter.errors import DatasetUnwritable, TrainingFailed, UnknownArchitecture, WeightsUnavailable
+from spotter.errors import (
+    BadPicture,
+    DatasetUnwritable,
+    FolderMissing,
+    TrainingFailed,
+    UnknownArchitecture,
+    WeightsUnavailable,
+)
 from spotter.images import center_square, load_picture
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
@@ -253,6 +261,29 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
 def embed(features: np.ndarray) -> np.ndarray:
     """Divide each row of features, float32 (n, width), by its length."""
     return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def embed_folder(folder: Path, backbone: Backbone, trained: Trained) -> np.ndarray:
+    """Run the trained body over every picture in a folder; what cannot be read is left out.
+
+    Returns:
+        float32 array of shape (k, width), rows of length 1.
+
+    Raises:
+        FolderMissing: there is no such folder, or no picture in it.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path)]
+    if not paths:
+        raise FolderMissing(f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of strangers.")
+    return embed(_run_body(replace(backbone, body=trained.learner.model[0]), paths))
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        load_picture(path)
+    except BadPicture:
+        return False
+    return True
 
 
 def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:
@@ -539,6 +570,12 @@ def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
 
 
 def _fit_linear(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:
+    # For so small matrices, threads cost more than they give.
+    with threadpool_limits(1):
+        return _fit_linear_alone(features, targets, strengths)
+
+
+def _fit_linear_alone(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
     # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
     # than features the fit is the same, and several times faster, in coordinates of that span.

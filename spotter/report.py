@@ -1,0 +1,333 @@
+"""The evaluation as one page to open offline: which pictures were confused, what the probabilities are worth, plots.
+
+It shows pictures under any licence, so it stays beside them and is never published.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+
+from spotter.dataset import Dataset, Record, write_atomically
+from spotter.errors import DatasetUnwritable
+from spotter.evaluate import (
+    Calibration,
+    Evaluation,
+    LearningCurve,
+    Strangers,
+    wilson_interval,
+)
+from spotter.images import encode_jpeg, load_picture
+from spotter.learner import Trained
+
+REPORT = "report.html"
+THUMB_SIDE = 96
+SHOWN_IN_CELL = 60
+# With many classes, each shows fewer of its right answers: the page has to stay light.
+SHOWN_RIGHT = 600
+# The plotting area within the chart's viewBox, in its units.
+WIDTH, HEIGHT = 420, 300
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 48
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A judged picture: what it is, what it was called, how probable that was, and the loss in nats."""
+
+    record: Record
+    prediction: str
+    probability: float
+    loss: float
+
+    @property
+    def title(self) -> str:
+        """Its title in one line, cut short; else its file."""
+        title = " ".join((self.record.title or "").split()) or Path(str(self.record.file)).name
+        return title[:119] + "…" if len(title) > 120 else title
+
+    @property
+    def short_file(self) -> str:
+        """Enough of its path to find it."""
+        path = Path(str(self.record.file))
+        stem = path.stem[:10] + "…" if len(path.stem) > 12 else path.stem
+        return f"{path.parent}/{stem}{path.suffix}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Pictures of the class `actual` that were called `predicted` (both indexes), those most to blame first."""
+
+    actual: int
+    predicted: int
+    count: int
+    share: float
+    shown: tuple[Shown, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.actual == self.predicted
+
+    @property
+    def anchor(self) -> str:
+        return f"cell-{self.actual + 1}-{self.predicted + 1}"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a chart in its viewBox; `low` and `high` are the ends of its whisker; `words` say it."""
+
+    x: float
+    y: float
+    words: str
+    radius: float = 4.0
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: the `points` attribute of an SVG polyline, its class, and its name for the legend."""
+
+    points: str
+    style: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its axes, in units of its viewBox; `says` is what it shows, in words."""
+
+    says: str
+    across: str
+    upward: str
+    ticks_across: tuple[tuple[float, str], ...]
+    ticks_upward: tuple[tuple[float, str], ...]
+    lines: tuple[Line, ...]
+    marks: tuple[Mark, ...]
+    marks_name: str
+
+
+def write_report(
+    evaluation: Evaluation,
+    trained: Trained,
+    dataset: Dataset,
+    folds: np.ndarray,
+    path: Path,
+    strangers: Strangers | None = None,
+) -> None:
+    """Write the evaluation report: one HTML file that holds its thumbnails and needs neither network nor scripts.
+
+    Args:
+        folds: int64 (n,), from `assign_folds`. strangers: what familiarity made of pictures of none of the classes.
+
+    Raises:
+        DatasetUnwritable: `path` cannot be written.
+        BadPicture: a stored picture is damaged.
+    """
+    thumbnails: dict[str, str] = {}
+
+    def thumbnail(record: Record) -> str:
+        file = str(record.file)
+        if file not in thumbnails:
+            thumbnails[file] = _data_uri(dataset.folder / file)
+        return thumbnails[file]
+
+    judged = _judged_pictures(trained, dataset)
+    by_file = {str(picture.record.file): picture for picture in judged}
+    cells = _cells(judged, dataset.labels)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"thumbnail": thumbnail, "share": _share, "plural": _plural, "percent": _percent}
+    text = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        labels=dataset.labels,
+        cells=cells,
+        confused=sorted((cell for row in cells for cell in row if cell.count and not cell.right), key=_most_first),
+        recognised=[row[index] for index, row in enumerate(cells) if row[index].count],
+        losses=[by_file[top.file] for top in evaluation.top_losses],
+        folds=_wrong_by_fold(trained, dataset, folds),
+        strength=trained.strength,
+        reliability=draw_reliability(evaluation.calibration, evaluation.uncalibrated),
+        curve=draw_learning(evaluation.learning) if evaluation.learning else None,
+        strangers=strangers,
+        roc=draw_roc(strangers) if strangers else None,
+        size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
+    )
+    try:
+        # A title from the web may hold half of a surrogate pair, which is no text.
+        write_atomically(path, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetUnwritable(f"The evaluation report cannot be written to {str(path)!r}: {reason}.") from error
+
+
+def draw_reliability(calibration: Calibration, before: Calibration) -> Chart:
+    """Draw how often the top probability was right; dots grow with the pictures they stand for."""
+    total = sum(each.pictures for each in calibration.bins)
+    marks = []
+    for each in calibration.bins:
+        low, high = wilson_interval(each.accuracy * each.pictures, each.pictures)
+        words = f"{_plural(each.pictures, 'picture')} at {_percent(each.confidence)}: {_percent(each.accuracy)} right"
+        x, y = _across(each.confidence), _upward(each.accuracy)
+        radius = round(3 + 6 * float(np.sqrt(each.pictures / total)), 2)
+        marks.append(Mark(x, y, words, radius, _upward(low), _upward(high)))
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    lines = [Line(_points([(0, 0), (1, 1)]), "ideal", "as sure as it should be")]
+    if before != calibration:
+        unscaled = _points([(each.confidence, each.accuracy) for each in before.bins])
+        lines.append(Line(unscaled, "before", "before temperature scaling"))
+    return Chart(
+        "Share of right answers against the probability given, by bins of the probability",
+        "Probability given",
+        "Right answers",
+        tuple((_across(tick), f"{tick:.0%}") for tick in ticks),
+        tuple((_upward(tick), f"{tick:.0%}") for tick in ticks),
+        tuple(lines),
+        tuple(marks),
+        "a bin, with its 95 % interval",
+    )
+
+
+def draw_learning(learning: LearningCurve) -> Chart:
+    """Draw the error against the pictures learnt from, and the fitted curve where there is one."""
+    outlook = learning.outlook
+    most = learning.points[-1].learnt_from * 1.5
+    top = min(1.0, _round_up(max(point.error_interval[1] for point in learning.points)))
+    lines = []
+    if outlook.floor is not None and outlook.scale is not None and outlook.power is not None:
+        sizes = np.linspace(learning.points[0].learnt_from, most, 40)
+        errors = outlook.floor + outlook.scale * sizes**-outlook.power
+        fitted = _points([(size / most, min(error / top, 1)) for size, error in zip(sizes, errors, strict=True)])
+        lines.append(Line(fitted, "before", "the fitted power law"))
+    marks = tuple(
+        Mark(
+            _across(point.learnt_from / most),
+            _upward(point.error / top),
+            f"{point.learnt_from:.0f} pictures: error {_percent(point.error)}",
+            5.0,
+            _upward(point.error_interval[0] / top),
+            _upward(point.error_interval[1] / top),
+        )
+        for point in learning.points
+    )
+    step = _round_up(most / 5)
+    return Chart(
+        "Error against the number of pictures learnt from",
+        "Pictures learnt from",
+        "Error",
+        tuple((_across(number * step / most), f"{number * step:.0f}") for number in range(int(most / step) + 1)),
+        tuple((_upward(part / 4), f"{100 * top * part / 4:.3g} %") for part in range(5)),
+        tuple(lines),
+        marks,
+        "measured, with its 95 % interval",
+    )
+
+
+def draw_roc(strangers: Strangers) -> Chart:
+    """Draw the share of known pictures accepted against that of strangers accepted, for every threshold."""
+    accepted = 1 - strangers.refused / strangers.pictures
+    words = f"threshold: {_percent(strangers.accepted_known)} of known, {_percent(accepted)} of strangers accepted"
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return Chart(
+        "Share of known pictures accepted against the share of strangers accepted",
+        "Strangers accepted",
+        "Known pictures accepted",
+        tuple((_across(tick), f"{tick:.0%}") for tick in ticks),
+        tuple((_upward(tick), f"{tick:.0%}") for tick in ticks),
+        (
+            Line(_points([(0, 0), (1, 1)]), "ideal", "guessing"),
+            Line(_points(strangers.roc), "curve", "familiarity, at every threshold"),
+        ),
+        (Mark(_across(accepted), _upward(strangers.accepted_known), words, 6.0),),
+        "the threshold chosen",
+    )
+
+
+def _judged_pictures(trained: Trained, dataset: Dataset) -> list[Shown]:
+    records = [record for record, judged in zip(dataset.records, trained.judged, strict=True) if judged]
+    targets = dataset.targets[trained.judged]
+    return [
+        Shown(
+            record,
+            dataset.labels[int(row.argmax())],
+            float(row.max()),
+            float(-np.log(max(float(row[target]), 1e-12))),
+        )
+        for record, row, target in zip(records, trained.probabilities, targets, strict=True)
+    ]
+
+
+def _cells(judged: Sequence[Shown], labels: Sequence[str]) -> list[list[Cell]]:
+    """The confusion matrix: a row for each class, a cell for each class its pictures were called."""
+    found: dict[tuple[str, str], list[Shown]] = {}
+    for picture in judged:
+        found.setdefault((picture.record.label, picture.prediction), []).append(picture)
+    given = {label: sum(picture.record.label == label for picture in judged) for label in labels}
+    most_right = max(6, min(SHOWN_IN_CELL, SHOWN_RIGHT // len(labels)))
+
+    def cell(actual: int, predicted: int) -> Cell:
+        pictures = sorted(found.get((labels[actual], labels[predicted]), []), key=lambda picture: -picture.loss)
+        most = most_right if actual == predicted else SHOWN_IN_CELL
+        share = len(pictures) / max(1, given[labels[actual]])
+        return Cell(actual, predicted, len(pictures), share, tuple(pictures[:most]))
+
+    return [[cell(actual, predicted) for predicted in range(len(labels))] for actual in range(len(labels))]
+
+
+def _most_first(cell: Cell) -> tuple[int, int, int]:
+    return -cell.count, cell.actual, cell.predicted
+
+
+def _wrong_by_fold(trained: Trained, dataset: Dataset, folds: np.ndarray) -> list[tuple[int, int]]:
+    """For each judged fold: how many were wrong, of how many."""
+    wrong = trained.probabilities.argmax(axis=1) != dataset.targets[trained.judged]
+    of = folds[trained.judged]
+    return [(int(wrong[of == fold].sum()), int((of == fold).sum())) for fold in np.unique(of)]
+
+
+def _across(share: float) -> float:
+    return round(LEFT + share * (WIDTH - LEFT - RIGHT), 2)
+
+
+def _upward(share: float) -> float:
+    return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 2)
+
+
+def _points(shares: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{_across(float(x))},{_upward(float(y))}" for x, y in shares)
+
+
+def _round_up(value: float) -> float:
+    """The next number with a single digit that is 1, 2, 4 or 8."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return next(float(digit * power) for digit in (1, 2, 4, 8, 10) if digit * power >= value)
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count} of {total}"
+
+
+def _percent(share: float) -> str:
+    # Neither "0.0 %" of something nor "100.0 %" of nearly all; an interval may end a rounding error from either.
+    if 1e-9 < share < 0.0005:
+        return "under 0.1 %"
+    return "over 99.9 %" if 0.9995 <= share < 1 - 1e-9 else f"{100 * share:.1f} %"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _data_uri(path: Path) -> str:
+    picture = load_picture(path)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()
