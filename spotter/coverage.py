@@ -4,34 +4,32 @@ A classifier of skin trained on pictures of skin diseases has never seen healthy
 thought of, so the report also shows the pictures and says what was not measured.
 """
 
-import base64
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
-from spotter.dataset import Dataset, Record, write_atomically
-from spotter.errors import DatasetUnwritable
-from spotter.images import encode_jpeg, load_picture
+from spotter.dataset import Dataset, Record
+from spotter.images import load_picture
 from spotter.junk import JUNK_REASONS
+from spotter.pages import make_thumbnails, plural, short_title, write_page
 
 CLUSTERABLE = 10
 MOST_CLUSTERS = 8
 EXEMPLARS = 12
 SHOWN_FLAGGED = 24
 SHOWN_PAIRS = 30
-THUMB_SIDE = 96
 # Mean brightness (0..1) below which a picture counts as dark, and the channel difference below which it is grey.
 DARK = 0.2
 GREY = 20
@@ -153,23 +151,17 @@ def write_report(
         BadPicture: a stored picture is damaged.
     """
     records = {str(record.file): record for record in dataset.records}
-    thumbnails: dict[str, str] = {}
-
-    def thumbnail(file: str) -> str:
-        if file not in thumbnails:
-            thumbnails[file] = _data_uri(dataset.folder / file)
-        return thumbnails[file]
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"thumbnail": thumbnail, "name": lambda file: _name(records[file]), "command": _command}
-    environment.globals |= {"share": _share, "plural": _plural, "rows": _rows}
-    text = environment.get_template("coverage.html").render(
+    functions: dict[str, Callable[..., Any]] = {
+        "thumbnail": make_thumbnails(dataset),
+        "name": lambda file: _name(records[file]),
+        "command": _command,
+        "share": _share,
+        "rows": _rows,
+    }
+    write_page(
+        path,
+        "coverage.html",
+        functions,
         coverages=coverages,
         pairs=cross_pairs[:SHOWN_PAIRS],
         more_pairs=len(cross_pairs) - SHOWN_PAIRS,
@@ -178,12 +170,6 @@ def write_report(
         shown_flagged=SHOWN_FLAGGED,
         pair_name=_name,
     )
-    try:
-        # A title from the web may hold half of a surrogate pair, which is no text.
-        write_atomically(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetUnwritable(f"The coverage report cannot be written to {str(path)!r}: {reason}.") from error
 
 
 def _tones(path: Path) -> tuple[bool, bool]:
@@ -293,11 +279,7 @@ def _only(count: int, pictures: int) -> str:
 
 
 def _of(count: int) -> str:
-    return "no picture" if count == 0 else _plural(count, "picture")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return "no picture" if count == 0 else plural(count, "picture")
 
 
 def _share(count: int, pictures: int) -> str:
@@ -327,17 +309,9 @@ def _rows(coverage: ClassCoverage) -> list[tuple[str, str | None, int | None]]:
 
 
 def _name(record: Record) -> str:
-    """A picture's title in one line, cut short; else its class and file."""
-    title = " ".join((record.title or "").split())
-    return (title[:119] + "…" if len(title) > 120 else title) or f"{record.label}, {Path(str(record.file)).stem[:8]}"
+    return short_title(record) or f"{record.label}, {Path(str(record.file)).stem[:8]}"
 
 
 def _command(label: str, query: str) -> str:
     words = " ".join(query.split())
     return f"--more {shlex.quote(f'{label}={words}')}"
-
-
-def _data_uri(path: Path) -> str:
-    picture = load_picture(path)
-    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()

@@ -3,17 +3,14 @@
 It shows pictures under any licence, so it stays beside them and is never published.
 """
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
-from spotter.dataset import Dataset, Record, write_atomically
-from spotter.errors import DatasetUnwritable
+from spotter.dataset import Dataset, Record
 from spotter.evaluate import (
     Calibration,
     Evaluation,
@@ -21,11 +18,10 @@ from spotter.evaluate import (
     Strangers,
     wilson_interval,
 )
-from spotter.images import encode_jpeg, load_picture
 from spotter.learner import Trained
+from spotter.pages import make_thumbnails, plural, short_title, write_page
 
 REPORT = "report.html"
-THUMB_SIDE = 96
 SHOWN_IN_CELL = 60
 # With many classes, each shows fewer of its right answers: the page has to stay light.
 SHOWN_RIGHT = 600
@@ -46,8 +42,7 @@ class Shown:
     @property
     def title(self) -> str:
         """Its title in one line, cut short; else its file."""
-        title = " ".join((self.record.title or "").split()) or Path(str(self.record.file)).name
-        return title[:119] + "…" if len(title) > 120 else title
+        return short_title(self.record) or Path(str(self.record.file)).name
 
     @property
     def short_file(self) -> str:
@@ -128,26 +123,19 @@ def write_report(
         DatasetUnwritable: `path` cannot be written.
         BadPicture: a stored picture is damaged.
     """
-    thumbnails: dict[str, str] = {}
-
-    def thumbnail(record: Record) -> str:
-        file = str(record.file)
-        if file not in thumbnails:
-            thumbnails[file] = _data_uri(dataset.folder / file)
-        return thumbnails[file]
-
+    thumbnail = make_thumbnails(dataset)
     judged = _judged_pictures(trained, dataset)
     by_file = {str(picture.record.file): picture for picture in judged}
     cells = _cells(judged, dataset.labels)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"thumbnail": thumbnail, "share": _share, "plural": _plural, "percent": _percent}
-    text = environment.get_template("report.html").render(
+    functions: dict[str, Callable[..., Any]] = {
+        "thumbnail": lambda record: thumbnail(str(record.file)),
+        "share": _share,
+        "percent": _percent,
+    }
+    write_page(
+        path,
+        "report.html",
+        functions,
         evaluation=evaluation,
         labels=dataset.labels,
         cells=cells,
@@ -162,12 +150,6 @@ def write_report(
         roc=draw_roc(strangers) if strangers else None,
         size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )
-    try:
-        # A title from the web may hold half of a surrogate pair, which is no text.
-        write_atomically(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetUnwritable(f"The evaluation report cannot be written to {str(path)!r}: {reason}.") from error
 
 
 def draw_reliability(calibration: Calibration, before: Calibration) -> Chart:
@@ -176,7 +158,7 @@ def draw_reliability(calibration: Calibration, before: Calibration) -> Chart:
     marks = []
     for each in calibration.bins:
         low, high = wilson_interval(each.accuracy * each.pictures, each.pictures)
-        words = f"{_plural(each.pictures, 'picture')} at {_percent(each.confidence)}: {_percent(each.accuracy)} right"
+        words = f"{plural(each.pictures, 'picture')} at {_percent(each.confidence)}: {_percent(each.accuracy)} right"
         x, y = _across(each.confidence), _upward(each.accuracy)
         radius = round(3 + 6 * float(np.sqrt(each.pictures / total)), 2)
         marks.append(Mark(x, y, words, radius, _upward(low), _upward(high)))
@@ -321,13 +303,3 @@ def _percent(share: float) -> str:
     if 1e-9 < share < 0.0005:
         return "under 0.1 %"
     return "over 99.9 %" if 0.9995 <= share < 1 - 1e-9 else f"{100 * share:.1f} %"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _data_uri(path: Path) -> str:
-    picture = load_picture(path)
-    picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()

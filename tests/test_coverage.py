@@ -213,7 +213,7 @@ def test_the_commands_can_be_copied_into_a_shell(report: str) -> None:
 def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, {"grizzly": 3})
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetUnwritable, match="coverage report cannot be written"):
+    with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
         write_report([describe_one(dataset)], dataset, tmp_path / "file" / "coverage.html")
 
 

@@ -205,7 +205,7 @@ def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     trained, dataset, folds = make_trained(tmp_path)
     (tmp_path / "file").write_text("")
     evaluation = judge(trained, dataset, folds, FamiliarityConfig())
-    with pytest.raises(DatasetUnwritable, match="evaluation report cannot be written"):
+    with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
         write_report(evaluation, trained, dataset, folds, tmp_path / "file" / "report.html")
 
 
