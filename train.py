@@ -133,6 +133,8 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
     )
     options = parse(parser, argv)
+    if options.unfamiliar and not options.unfamiliar.is_dir():
+        parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
     if options.fine_tune < 0:
         parser.error("--fine-tune cannot be negative")
     return options

@@ -147,6 +147,11 @@ def write_manifest(folder: Path, dataset: "Dataset") -> None:
     records = sorted((*dataset.records, *dataset.dropped), key=lambda record: (record.label, record.backend_id))
     lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
     (folder / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
+    write_attribution(folder, dataset)
+
+
+def write_attribution(folder: Path, dataset: "Dataset") -> None:
+    """Write `ATTRIBUTION.csv`: whom to name for each kept picture."""
     with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(ATTRIBUTION_COLUMNS)

@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from spotter.bundle import write_attribution
 from spotter.coverage import describe, write_report
 from spotter.dataset import Dataset, confirm_duplicates, write_manifest
 from spotter.junk import find_junk
+from spotter.pages import plural
 
 REPORT = "coverage.html"
 
 
 def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray | None) -> tuple[Dataset, list[str]]:
-    """Group near duplicates, flag what a person should look at, and write the set's manifest and coverage report.
+    """Group near duplicates, flag what a person should look at; write the set's manifest, coverage report and
+    `ATTRIBUTION.csv`.
 
     Nothing is dropped: a flag is a reason to look.
 
@@ -33,10 +36,14 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
     )
     dataset = replace(dataset, records=records)
     write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
+    write_attribution(dataset.folder, dataset)
     report = dataset.folder / REPORT
     pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
     write_report(describe(dataset, features, junk), dataset, report, pairs)
     flagged = sum(bool(record.flags) for record in records)
     alike = len(records) - len(np.unique(dataset.groups))
-    sayings = [f"{alike} near duplicates; {flagged} pictures to look at, among them {len(twins)} pairs in two classes"]
+    sayings = [
+        f"{plural(alike, 'near duplicate')}; {plural(flagged, 'picture')} to look at, "
+        f"among them {plural(len(twins), 'pair')} in two classes"
+    ]
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

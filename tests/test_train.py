@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import train
 from spotter import Predictor
@@ -114,6 +116,25 @@ def test_fine_tuning_is_kept_only_if_it_is_better(drawn: Path, tmp_path: Path, c
     assert f"revision {predictor.revision}" in output
 
 
+def test_strangers_of_ones_own_are_measured(published: Published, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(1)
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    for number in range(8):
+        noise = rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((300, 300)).save(strangers / f"{number}.png")
+    (strangers / "notes.txt").write_text("no picture")
+    same = ["--search", f"folder:{published.pictures}", "--data", published.data, "--to", tmp_path / "s"]
+    status, output, _ = run(capsys, *CLASSES, *same, "--unfamiliar", strangers)
+    assert status == 0
+    told = re.search(r"strangers: (\d) of 8 refused .* AUROC ([\d.]+)", output)
+    assert told
+    assert int(told[1]) >= 7
+    assert float(told[2]) > 0.95
+    report = next(published.data.rglob("report.html")).read_text()
+    assert f"{told[1]} of 8" in report
+
+
 def predictor_folder(store: Path) -> Path:
     return store / "revisions" / (store / "main").read_text().strip()
 
@@ -143,7 +164,8 @@ def test_mistakes_are_one_sentence_and_exit_1(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--fine-tune", "-1"], ["--fine-tune", "x"], ["--nope"], ["a.toml", "--class", "b"]]
+    "arguments",
+    [["--unfamiliar", "/nowhere"], ["--fine-tune", "-1"], ["--fine-tune", "x"], ["--nope"], ["a.toml", "--class", "b"]],
 )
 def test_wrong_usage_exits_2(arguments: list[str], capsys) -> None:
     with pytest.raises(SystemExit) as caught:
