@@ -72,7 +72,7 @@ for _ in range(30):
 print("RESULT", json.dumps(statistics.median(spans)))
 """
 
-# A picture whose address has another number has other bytes at its end, so that no two are copies.
+# Sixty different pictures; each address adds its own bytes at the end, so that no client can tell it has seen one.
 PICTURE_SERVER = """
 import io, socketserver, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -80,9 +80,11 @@ import numpy as np
 from PIL import Image
 noise = np.random.default_rng(0).integers(0, 60, (900, 1200, 3), dtype=np.uint8)
 base = np.linspace(0, 180, 1200, dtype=np.uint8)[None, :, None] + noise
-buffer = io.BytesIO()
-Image.fromarray(base).save(buffer, "JPEG", quality=72)
-picture = buffer.getvalue()
+pictures = []
+for number in range(60):
+    buffer = io.BytesIO()
+    Image.fromarray(np.roll(base, 20 * number, axis=1)).save(buffer, "JPEG", quality=72)
+    pictures.append(buffer.getvalue())
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -90,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         time.sleep(0.05)
-        body = picture + self.path.encode()
+        body = pictures[int(self.path[1:-4]) % 60] + self.path.encode()
         self.send_response(200)
         self.send_header("Content-Type", "image/jpeg")
         self.send_header("Content-Length", str(len(body)))
