@@ -1310,6 +1310,6 @@ def test_row_23_near_twins_in_two_classes_are_reported(copies: Copies, tmp_path:
     dataset, sayings = review(replace(copies.run.dataset, folder=tmp_path / "set"), copies.features, copies.logits)
     flagged = {record.backend_id for record in read_manifest(dataset.folder) if "near-in-two-classes" in record.flags}
     assert flagged == {copies.urls["/disc/twin"], copies.urls["/cross/twin"]}
-    assert "1 pairs in two classes" in sayings[0]
+    assert "1 pair in two classes" in sayings[0]
     report = (dataset.folder / "coverage.html").read_text(encoding="utf-8")
     assert "Nearly the same picture in two classes" in report
