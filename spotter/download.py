@@ -514,7 +514,10 @@ class _TimedStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return self._patiently(lambda: self._connection.recv(max_bytes))
+            # recv() would shrink what it allocated, and the gaps add up: 4 kB a picture, over thousands of them.
+            buffer = bytearray(max_bytes)
+            size = self._patiently(lambda: self._connection.recv_into(buffer))
+            return bytes(memoryview(buffer)[:size])
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
 
