@@ -17,18 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spotter.collect import collect, read_more
+from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
+    collect_pictures,
     parse,
-    picture_folder,
     recipe_of,
     run_command,
     say,
     stage,
-    takedown_of,
 )
-from spotter.config import CollectConfig, FamiliarityConfig, TrainConfig
+from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import assign_folds
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import open_store
@@ -52,11 +51,7 @@ def run(options: argparse.Namespace) -> str:
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.root}")
 
     with stage("Collect the pictures"):
-        folder = picture_folder(options.data, recipe, options.search)
-        wanted = CollectConfig(license=options.license)
-        dataset = collect(recipe, sources, folder, wanted, more=more, takedown=takedown_of(options))
-        for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
-            say(line)
+        dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.

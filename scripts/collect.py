@@ -11,18 +11,17 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from spotter.collect import collect, read_more
+from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
+    collect_pictures,
     parse,
-    picture_folder,
     recipe_of,
     run_command,
     say,
     stage,
-    takedown_of,
 )
-from spotter.config import CollectConfig, TrainConfig
+from spotter.config import TrainConfig
 from spotter.search import get_backends
 
 
@@ -40,11 +39,7 @@ def run(options: argparse.Namespace) -> str:
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
         sources = get_backends(options.search)
-        folder = picture_folder(options.data, recipe, options.search)
-        wanted = CollectConfig(license=options.license)
-        dataset = collect(recipe, sources, folder, wanted, more=more, takedown=takedown_of(options))
-        for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
-            say(line)
+        dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Look at what was collected"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
@@ -57,7 +52,7 @@ def run(options: argparse.Namespace) -> str:
         _, sayings = review(dataset, features, learner.imagenet_logits(backbone, features))
         for saying in sayings:
             say(saying)
-    return str(folder)
+    return str(dataset.folder)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,16 @@ import hashlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spotter.config import Recipe, read_recipe, recipe_from_options, slug
+from spotter.collect import collect
+from spotter.config import CollectConfig, Recipe, read_recipe, recipe_from_options, slug
+from spotter.dataset import Dataset
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
-from spotter.search import BACKENDS
+from spotter.search import BACKENDS, SearchBackend
 from spotter.takedown import Takedown
 
 
@@ -63,9 +65,20 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
 
 
-def takedown_of(options: argparse.Namespace) -> Takedown:
-    """The takedown list of the folder that keeps pictures, `takedown.txt`."""
-    return Takedown(options.data / "takedown.txt")
+def collect_pictures(
+    options: argparse.Namespace, recipe: Recipe, sources: Sequence[SearchBackend], more: Mapping[str, Sequence[str]]
+) -> Dataset:
+    """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
+
+    Raises:
+        As `collect`.
+    """
+    folder = picture_folder(options.data, recipe, options.search)
+    takedown = Takedown(options.data / "takedown.txt")
+    dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
+    for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
+        say(line)
+    return dataset
 
 
 def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
