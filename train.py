@@ -57,15 +57,16 @@ def run(options: argparse.Namespace) -> str:
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
         from spotter import bundle, evaluate, learner, report
+        from spotter.backbone import compute_features, embed_folder, imagenet_logits, load_backbone
         from spotter.predictor import Predictor
         from spotter.review import review
 
     with stage("Compute the features"):
-        backbone = learner.load_backbone(config)
-        features = learner.compute_features(backbone, dataset)
+        backbone = load_backbone(config)
+        features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset, sayings = review(dataset, features, learner.imagenet_logits(backbone, features))
+        dataset, sayings = review(dataset, features, imagenet_logits(backbone, features))
         for saying in sayings:
             say(saying)
 
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> str:
         evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
         strangers = None
         if options.unfamiliar:
-            embeddings = learner.embed_folder(options.unfamiliar, backbone, trained)
+            embeddings = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
             strangers = evaluate.judge_strangers(evaluation, trained, folds, embeddings, FamiliarityConfig())
         for line in evaluate.sentences(evaluation, strangers):
             say(line)

@@ -27,7 +27,7 @@ TUTORIAL_TRAIN = """
 import json, sys, time
 from pathlib import Path
 from fastai.vision.all import *
-from spotter.learner import load_packaged_weights
+from spotter.backbone import load_packaged_weights
 folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
 started = time.perf_counter()
 block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label,
@@ -250,11 +250,12 @@ def compare_training(source: str, folds: int, work: Path) -> list[str]:
 
 def own_held_out_answers(source: str, data: Path) -> tuple[Path, dict[str, int], dict[str, bool]]:
     """The folds of the run that has just ended, and which pictures its cross-validation got wrong."""
+    from spotter.backbone import compute_features, embed, load_backbone
     from spotter.collect import collect
     from spotter.command import picture_folder
     from spotter.config import TrainConfig, read_recipe
     from spotter.dataset import assign_folds, confirm_duplicates
-    from spotter.learner import compute_features, embed, load_backbone, train_head
+    from spotter.learner import train_head
     from spotter.search import get_backends
 
     recipe, config = read_recipe(Path("recipes/bears.toml")), TrainConfig()

@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
+from spotter.head import negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
-from spotter.learner import Trained, negative_log_likelihood, softmax
+from spotter.learner import Trained
 from spotter.licenses import may_be_shown
 from spotter.predictor import familiarity
 
@@ -522,7 +523,7 @@ def _nested_shares(
 
 
 def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float) -> np.ndarray:
-    """Fit a linear head as `learner.fit_head` does, and predict the classes of other features."""
+    """Fit a linear head as `head.fit_head` does, and predict the classes of other features."""
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
     points, others = (features - mean) / spread, (held_out - mean) / spread
     if len(points) < points.shape[1]:

@@ -13,9 +13,9 @@ from tests.conftest import ROOT
 SOURCES = [*sorted((ROOT / "spotter").rglob("*.py")), ROOT / "app.py", ROOT / "train.py"]
 ONLY_IN = {
     "gradio": {"web.py", "cleaner.py"},
-    "fastai": {"learner.py", "evaluate.py", "bundle.py"},
-    "torch": {"learner.py", "evaluate.py", "bundle.py"},
-    "timm": {"learner.py"},
+    "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
+    "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
+    "timm": {"backbone.py"},
     "huggingface_hub": {"stores/"},
     "httpx": {"search/", "download.py"},
     "httpcore": {"search/", "download.py"},

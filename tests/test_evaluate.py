@@ -28,7 +28,8 @@ from spotter.evaluate import (
     unscale,
     wilson_interval,
 )
-from spotter.learner import Trained, fit_head, negative_log_likelihood, softmax
+from spotter.head import fit_head, negative_log_likelihood, softmax
+from spotter.learner import Trained
 from spotter.predictor import familiarity
 
 KNOWN = Familiarity(0.5, 0.95, 5)

@@ -2,12 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from spotter.config import TrainConfig
-from spotter.errors import TrainingFailed
-from spotter.learner import fit_head, negative_log_likelihood, softmax
 from spotter.predictor import Predictor
 from tests.conftest import Published
 
@@ -20,46 +16,6 @@ assert not any(name.partition(".")[0] == "spotter" for name in sys.modules)
 print(label, *learn.dls.vocab, *[f"{p:.6f}" for p in probabilities.tolist()])
 learn.dls.test_dl([sys.argv[2]])
 """
-
-
-def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(3)
-    targets = np.repeat(np.arange(classes), per_class)
-    centres = rng.normal(size=(classes, features))
-    points = centres[targets] + rng.normal(size=(len(targets), features)) * 2
-    return points.astype(np.float32), targets, np.arange(len(targets)) % 5
-
-
-@pytest.mark.parametrize("classes", [2, 3, 12])
-def test_the_head_learns_and_its_folds_are_honest(classes: int) -> None:
-    features, targets, folds = blobs(classes)
-    head, held_out = fit_head(features, targets, folds, TrainConfig())
-    assert head.weight.shape == (classes, 64)
-    own = head.probabilities(features)
-    assert own.sum(axis=1) == pytest.approx(np.ones(len(own)))
-    assert (own.argmax(axis=1) == targets).mean() > 0.95
-    assert (held_out.argmax(axis=1) == targets).mean() > 0.8
-    # A head that has seen a picture is surer of it: were these equal, a fold would have leaked.
-    assert negative_log_likelihood(own, targets) < negative_log_likelihood(held_out, targets)
-
-
-def test_labels_without_meaning_cannot_be_learnt() -> None:
-    features, targets, folds = blobs(2)
-    shuffled = np.random.default_rng(1).permutation(targets)
-    _, held_out = fit_head(features, shuffled, folds, TrainConfig())
-    assert 0.3 < (held_out.argmax(axis=1) == shuffled).mean() < 0.7
-    assert negative_log_likelihood(held_out, shuffled) < 0.8
-
-
-def test_features_that_are_no_numbers_are_told() -> None:
-    features, targets, folds = blobs(2)
-    features[3, 3] = np.nan
-    with pytest.raises(TrainingFailed, match="not numbers"):
-        fit_head(features, targets, folds, TrainConfig())
-
-
-def test_softmax_of_large_logits() -> None:
-    assert softmax(np.array([[1000.0, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
 
 
 def test_the_pickle_is_an_ordinary_fastai_learner(published: Published, tmp_path: Path) -> None:

@@ -1247,7 +1247,7 @@ class Copies:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
-    from spotter import learner
+    from spotter.backbone import compute_features, imagenet_logits, load_backbone
     from spotter.config import TrainConfig
 
     original, other, shared = draw("disc", 300), draw("cross", 301), draw("disc", 302)
@@ -1269,9 +1269,9 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
         urls = {path: site.url(path) for path in pictures}
         discs, crosses = ([urls[p] for p in urls if p.startswith(f"/{kind}/")] for kind in ("disc", "cross"))
         run = gather(site, tmp_path_factory.mktemp("copies") / "set", discs, crosses=crosses)
-    backbone = learner.load_backbone(TrainConfig())
-    features = learner.compute_features(backbone, run.dataset)
-    return Copies(run, urls, features, learner.imagenet_logits(backbone, features))
+    backbone = load_backbone(TrainConfig())
+    features = compute_features(backbone, run.dataset)
+    return Copies(run, urls, features, imagenet_logits(backbone, features))
 
 
 def test_row_23_exact_copies_are_dropped(copies: Copies) -> None:
@@ -1283,7 +1283,7 @@ def test_row_23_exact_copies_are_dropped(copies: Copies) -> None:
 
 @pytest.mark.parametrize("looks", ["hashes", "features too"])
 def test_row_23_near_copies_never_straddle_folds(looks: str, copies: Copies) -> None:
-    from spotter.learner import embed
+    from spotter.backbone import embed
 
     dataset = copies.run.dataset
     if looks == "features too":
