@@ -19,8 +19,11 @@ from tempfile import TemporaryDirectory
 
 from spotter.collect import read_more
 from spotter.command import (
+    add_learning_options,
     add_picture_options,
     collect_pictures,
+    is_helper,
+    learning_config,
     parse,
     recipe_of,
     run_command,
@@ -36,12 +39,14 @@ from spotter.stores import open_store
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the pipeline and return the exit status."""
     options = read_options(argv)
+    if is_helper():
+        return help_to_fine_tune(options)
     return run_command("train.py", lambda: f"revision {run(options)}", argv)
 
 
 def run(options: argparse.Namespace) -> str:
     """The chapters, one after the other."""
-    config = replace(TrainConfig(), arch=options.arch, fine_tune=options.fine_tune)
+    config = options.config
 
     with stage("Read the recipe"):
         recipe = recipe_of(options)
@@ -71,6 +76,8 @@ def run(options: argparse.Namespace) -> str:
             say(saying)
 
     with stage("Learn"):
+        if options.show_batch:
+            say(f"contact sheets of what it learns from: {learner.show_batch(dataset, backbone, config)}")
         folds = assign_folds(dataset, config.folds, config.seed)
         train = learner.train_whole if config.fine_tune else learner.train_head
         trained = train(dataset, folds, backbone, features, config)
@@ -116,23 +123,28 @@ def run(options: argparse.Namespace) -> str:
     return revision
 
 
+def help_to_fine_tune(options: argparse.Namespace) -> int:
+    """What the further processes of `accelerate launch train.py ...` do: help the first one, which does all else."""
+    if options.config.fine_tune:
+        from spotter.processes import help_first
+
+        help_first()
+    return 0
+
+
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
     add_picture_options(parser)
     parser.add_argument("--to", metavar="STORE", help="the folder to publish to (default: models/<name>)")
-    parser.add_argument("--arch", default=TrainConfig.arch, help="a timm architecture (default: %(default)s)")
-    parser.add_argument(
-        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
-    )
+    add_learning_options(parser)
     parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
     )
     options = parse(parser, argv)
     if options.unfamiliar and not options.unfamiliar.is_dir():
         parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
-    if options.fine_tune < 0:
-        parser.error("--fine-tune cannot be negative")
+    options.config = learning_config(parser, options)
     return options
 
 
@@ -143,9 +155,10 @@ def command(options: argparse.Namespace, sources: Sequence[SearchBackend]) -> st
         words += [word for value in values for word in (name, value)]
     names = ",".join(source.name for source in sources)
     words += ["--search", names, "--license", options.license, "--arch", options.arch]
-    if options.fine_tune:
-        words += ["--fine-tune", str(options.fine_tune)]
-    return shlex.join(words)
+    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
+        if getattr(options, name) != getattr(TrainConfig, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    return shlex.join([*words, *(["--find-rate"] if options.find_rate else [])])
 
 
 if __name__ == "__main__":

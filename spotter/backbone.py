@@ -34,7 +34,7 @@ from spotter.errors import (
     UnknownArchitecture,
     WeightsUnavailable,
 )
-from spotter.images import center_square, load_picture
+from spotter.images import load_picture, to_square
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
@@ -44,11 +44,13 @@ PIXELS = "pixels"
 class Backbone:
     """A pretrained body and the layer that pools what it gives to `width` features.
 
-    It reads RGB pictures of `size` pixels a side, normalised by channel with `mean` and `std` (of pixels in [0, 1]).
+    It reads RGB pictures of `size` pixels a side, made by `resize` (see `images.frame`) and normalised by channel with
+    `mean` and `std` (of pixels in [0, 1]).
     """
 
     arch: str
     size: int
+    resize: str
     body: nn.Module
     pool: nn.Module
     width: int
@@ -66,9 +68,8 @@ def load_backbone(config: TrainConfig) -> Backbone:
     width, pool = _pooling(config.arch, config.size)
     model = _pretrained_model(config.arch)
     stats = model.default_cfg
-    return Backbone(
-        config.arch, config.size, TimmBody(model).eval(), pool, width, tuple(stats["mean"]), tuple(stats["std"])
-    )
+    body, mean, std = TimmBody(model).eval(), tuple(stats["mean"]), tuple(stats["std"])
+    return Backbone(config.arch, config.size, config.resize, body, pool, width, mean, std)
 
 
 def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
@@ -83,7 +84,7 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
+    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone.body)}.safetensors"
     cache = dataset.folder / "features" / name
     known = _read_cache(cache)
     keys = [str(record.sha256) for record in dataset.records]
@@ -179,7 +180,7 @@ def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
     def run(path: Path) -> np.ndarray:
-        return session.run(None, {PIXELS: center_square(load_picture(path), size)[None]})[0][0]
+        return session.run(None, {PIXELS: to_square(load_picture(path), size, backbone.resize)[None]})[0][0]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths))))

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save_file
 
-from spotter.config import ParityConfig, Recipe, TrainConfig
+from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
@@ -48,7 +48,8 @@ SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
 class ModelCard:
     """The contents of `model.json`, but for the hashes of the files.
 
-    `size` is the side of the square that the network sees, in pixels; `temperature` is already inside the
+    `size` is the side of the square that the network sees, in pixels, and `resize` how a picture becomes one ("crop",
+    "squish" or "pad"); `temperature` is already inside the
     network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary`
     says the error in words; `examples` maps labels to files of example pictures beside `model.json`.
     """
@@ -58,6 +59,7 @@ class ModelCard:
     labels: tuple[str, ...]
     arch: str
     size: int
+    resize: str
     temperature: float
     threshold: float
     neighbours: int
@@ -120,6 +122,7 @@ def make_card(
         labels=recipe.labels,
         arch=config.arch,
         size=config.size,
+        resize=config.resize,
         temperature=trained.temperature,
         threshold=evaluation.familiarity.threshold,
         neighbours=evaluation.familiarity.neighbours,
@@ -187,7 +190,7 @@ def write_model_json(folder: Path, card: ModelCard) -> None:
     preprocessing = {
         "upright": "EXIF orientation applied",
         "mode": "RGB, alpha on white",
-        "resize": "centre square, Pillow bilinear",
+        "resize": f"{card.resize}, as fastai's Resize does at inference (padding: black), Pillow bilinear",
         "size": card.size,
         "input": "uint8 NHWC; the graph scales and normalises",
     }
@@ -386,6 +389,8 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
             labels=tuple(str(label) for label in content["labels"]),
             arch=str(content["arch"]),
             size=int(content["size"]),
+            # The first models were all cropped and did not say so.
+            resize=str(content.get("resize", "crop")),
             temperature=float(content["temperature"]),
             threshold=float(content["threshold"]),
             neighbours=int(content["neighbours"]),
@@ -398,7 +403,8 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
         raise BrokenModel(f"The model's model.json lacks or garbles a field ({error}).") from error
     if any(Path(file).name != file for file in card.examples.values()):
         raise BrokenModel("The model's model.json names an example outside the model.")
-    if len(card.labels) < 2 or card.size < 1 or card.neighbours < 1 or not np.isfinite(card.threshold):
+    possible = len(card.labels) >= 2 and card.size >= 1 and card.neighbours >= 1 and card.resize in RESIZES
+    if not possible or not np.isfinite(card.threshold):
         raise BrokenModel("The model's model.json holds values that cannot be.")
     return card
 

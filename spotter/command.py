@@ -2,15 +2,17 @@
 
 import argparse
 import hashlib
+import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from spotter.collect import collect
-from spotter.config import CollectConfig, Recipe, read_recipe, recipe_from_options, slug
+from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
@@ -46,6 +48,51 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
     )
+
+
+def add_learning_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how to learn."""
+    default = TrainConfig()
+    parser.add_argument("--arch", default=default.arch, help="a timm architecture (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=default.size, metavar="PIXELS", help="what the network sees (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resize", choices=RESIZES, default=default.resize, help="how a picture becomes a square (default: crop)"
+    )
+    parser.add_argument(
+        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
+    )
+    group = parser.add_argument_group("with --fine-tune")
+    group.add_argument("--find-rate", action="store_true", help="look for the learning rate first")
+    group.add_argument(
+        "--min-scale", type=float, default=1.0, metavar="SHARE", help="learn from random crops of this area or more"
+    )
+    group.add_argument(
+        "--presize", type=int, default=0, metavar="PIXELS", help="scale to this first, then augment and crop in one go"
+    )
+    group.add_argument("--mult", type=float, default=1.0, help="rotate, warp and light so much more (default: 1)")
+    group.add_argument("--show-batch", action="store_true", help="save contact sheets of what it learns from")
+
+
+def learning_config(parser: argparse.ArgumentParser, options: argparse.Namespace) -> TrainConfig:
+    """Read how to learn from the options; end with a usage error where they make no sense."""
+    names = ("arch", "size", "resize", "fine_tune", "find_rate", "min_scale", "presize", "mult")
+    config = TrainConfig(**{name: getattr(options, name) for name in names})
+    if not 32 <= config.size <= 1024:
+        parser.error("--size must be from 32 to 1024 pixels")
+    if config.fine_tune < 0:
+        parser.error("--fine-tune cannot be negative")
+    if not 0 < config.min_scale <= 1:
+        parser.error("--min-scale must be above 0 and at most 1")
+    if config.presize and not config.size <= config.presize <= 2048:
+        parser.error("--presize must be from --size to 2048 pixels")
+    if not 0 <= config.mult <= 10:
+        parser.error("--mult must be from 0 to 10")
+    augments = replace(config, fine_tune=0, find_rate=False) != TrainConfig(config.arch, config.size, config.resize)
+    if not config.fine_tune and (config.find_rate or (augments and not options.show_batch)):
+        parser.error("--find-rate, --min-scale, --presize and --mult change nothing without --fine-tune EPOCHS")
+    return config
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -104,6 +151,11 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
         return 130
     print(last)
     return 0
+
+
+def is_helper() -> bool:
+    """Whether this is one of several processes that `accelerate launch` started, and not the first."""
+    return os.environ.get("RANK", "0") != "0"
 
 
 @contextmanager

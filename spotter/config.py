@@ -69,12 +69,25 @@ class DownloadConfig:
     user_agent: str = field(default_factory=lambda: user_agent())
 
 
+RESIZES = ("crop", "squish", "pad")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only)."""
+    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only).
+
+    `resize` is one of `RESIZES`. The rest of the augmentation is for fine-tuning: crops of at least `min_scale` of a
+    picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
+    `find_rate` looks for the learning rate first.
+    """
 
     arch: str = "tf_efficientnet_lite0"
     size: int = 224
+    resize: str = "crop"
+    presize: int = 0
+    min_scale: float = 1.0
+    mult: float = 1.0
+    find_rate: bool = False
     batch_size: int = 32
     seed: int = 42
     folds: int = 5

@@ -57,33 +57,51 @@ def fit_within(picture: Image.Image, side: int) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def center_square(picture: Image.Image, size: int) -> np.ndarray:
-    """Cut the largest centred square and scale it to `size` pixels: fastai's `Resize(size)` at inference, on PIL.
+def frame(picture: tuple[int, int], size: int, resize: str) -> tuple[int, int, int, int]:
+    """Where a network that reads squares of `size` pixels looks at a picture of (width, height) pixels.
 
-    Source: `fastai.vision.augment.Resize` (method crop, bilinear); integer arithmetic and all, so that both sides
-    see identical pixels.
+    Source: `fastai.vision.augment.Resize` at inference, integer arithmetic and all.
+
+    Args:
+        resize: "crop" cuts the largest centred square, "squish" takes the whole picture, "pad" the smallest square
+            around it.
+
+    Returns:
+        (left, top, right, bottom) in pixels of the picture; outside of it with "pad".
+    """
+    width, height = picture
+    if resize == "squish":
+        return 0, 0, width, height
+    # The same floating-point steps as fastai: int(m * size) may be one pixel less than the side.
+    scale = (max if resize == "pad" else min)(width / size, height / size)
+    side = int(scale * size)
+    left, top = int(0.5 * (width - side)), int(0.5 * (height - side))
+    return left, top, left + side, top + side
+
+
+def to_square(picture: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
+    """Scale what the network sees of a picture to `size` pixels a side: fastai's `Resize` at inference, on PIL.
+
+    Both sides see identical pixels. Padding is black. For `resize` see `frame`.
 
     Returns:
         uint8 array of shape (size, size, 3).
     """
-    # The same floating-point steps as fastai: int(m * size) may be one pixel less than the shorter side.
-    scale = min(picture.width / size, picture.height / size)
-    side = int(scale * size)
-    left, top = int(0.5 * (picture.width - side)), int(0.5 * (picture.height - side))
+    box = left, top, right, bottom = frame(picture.size, size, resize)
+    side = right - left
     # crop, not resize(box=...): the latter lets pixels from outside the box bleed into the edges.
-    if side < PARALLEL_SIDE or side % 2 or size % 2:
-        square = picture.crop((left, top, left + side, top + side))
-        return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+    if resize != "crop" or side < PARALLEL_SIDE or side % 2 or size % 2:
+        return np.asarray(picture.crop(box).resize((size, size), Image.Resampling.BILINEAR))
     # Big pictures in two halves on two cores. Each brings some rows of the other along: at the seam the bleeding
     # makes them fit exactly.
-    half, more = side // 2, 2 * int(scale) + 4
+    half, more = side // 2, 2 * int(side / size) + 4
 
     def upper() -> Image.Image:
-        rows = picture.crop((left, top, left + side, top + half + more))
+        rows = picture.crop((left, top, right, top + half + more))
         return rows.resize((size, size // 2), Image.Resampling.BILINEAR, box=(0, 0, side, half))
 
     def lower() -> Image.Image:
-        rows = picture.crop((left, top + half - more, left + side, top + side))
+        rows = picture.crop((left, top + half - more, right, bottom))
         return rows.resize((size, size // 2), Image.Resampling.BILINEAR, box=(0, more, side, more + half))
 
     halves = [_resizers.submit(part) for part in (upper, lower)]

@@ -5,21 +5,29 @@ import pickle
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
+from fastai.callback.fp16 import to_fp16  # noqa: F401  (gives Learner its to_fp16 and to_fp32)
 from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Learner its bar, and no_bar)
-from fastai.callback.schedule import fine_tune  # noqa: F401  (gives Learner its fine_tune)
+from fastai.callback.schedule import fine_tune, lr_find  # noqa: F401  (give Learner its fine_tune and lr_find)
 from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
 from fastai.learner import Learner, load_learner
 from fastai.metrics import error_rate
 from fastai.torch_core import set_seed
-from fastai.vision.augment import Resize, aug_transforms
+from fastai.vision.augment import PadMode, RandomResizedCrop, Resize, aug_transforms
 from fastai.vision.core import PILImage
 from fastai.vision.data import ImageBlock
 from fastai.vision.learner import vision_learner
+from fasttransform import Pipeline
+from matplotlib import pyplot
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
@@ -28,7 +36,10 @@ from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
 from spotter.head import Head, fit_head, negative_log_likelihood
+from spotter.processes import share, together
 
+# Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
+RATE_STEPS = 50
 PROBABILITIES, EMBEDDING, ACTIVATION = "probabilities", "embedding", "activation"
 
 
@@ -97,13 +108,12 @@ def train_whole(
         TrainingFailed: the features are not numbers, or the loss became NaN.
     """
     held_out = folds == 0
-    learn = build_learner(dataset, held_out, backbone, config)
     head, _ = fit_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config)
-    put_head(learn, head)
-    set_seed(config.seed)
-    learn.fine_tune(config.fine_tune)
-    if not np.isfinite(float(learn.recorder.losses[-1])):
-        raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
+    rate, found = None, list[str]()
+    if config.find_rate:
+        rate = find_learning_rate(dataset, held_out, backbone, config)
+        found.append(f"learning rate {rate:.2g} found by fastai's lr_find")
+    learn = share(tune, dataset, held_out, backbone, head, config, rate)
     tuned_features = run_body(replace(backbone, body=learn.model[0]), dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
@@ -114,7 +124,7 @@ def train_whole(
     tried = f"loss on the held-out fold: {before:.4f} by the linear head, {after:.4f} after fine-tuning"
     if after >= before:
         trained = train_head(dataset, folds, backbone, features, config)
-        return replace(trained, tried=(*trained.tried, f"{tried}, which is not kept"))
+        return replace(trained, tried=(*trained.tried, *found, f"{tried}, which is not kept"))
     how = "held-out fifth, near duplicates kept together"
     return Trained(
         learn,
@@ -126,8 +136,83 @@ def train_whole(
         head.strength,
         how,
         fine_tune_epochs=config.fine_tune,
-        tried=(_tried(head), tried),
+        tried=(_tried(head), *found, tried),
     )
+
+
+def tune(
+    dataset: Dataset, held_out: np.ndarray, backbone: Backbone, head: Head, config: TrainConfig, rate: float | None
+) -> Learner:
+    """Fine-tune the whole network from a fitted head on, as fastai's `fine_tune` does; in half precision on a GPU.
+
+    Args:
+        held_out: bool array of shape (n,): the pictures not to learn from.
+        rate: the base learning rate; None is fastai's own default.
+
+    Returns:
+        A learner on the CPU, in full precision.
+
+    Raises:
+        TrainingFailed: the loss became NaN.
+    """
+    learn = build_learner(dataset, held_out, backbone, config)
+    put_head(learn, head)
+    if learn.dls.device.type == "cuda":
+        learn.to_fp16()
+    set_seed(config.seed)
+    with together(learn):
+        learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
+    if not np.isfinite(float(learn.recorder.losses[-1])):
+        raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
+    if learn.dls.device.type == "cuda":
+        learn.to_fp32()
+    learn.dls.cpu()
+    learn.model.cpu()
+    return learn
+
+
+def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> float:
+    """Suggest a base learning rate, as the book does: with a new head on the frozen body, where the loss falls best.
+
+    `lr_find.png` in the picture set's folder shows the losses it saw.
+
+    Raises:
+        TrainingFailed: the loss did not fall at any rate.
+    """
+    learn = build_learner(dataset, held_out, backbone, config)
+    set_seed(config.seed)
+    with TemporaryDirectory() as folder:
+        # It keeps the weights on disk to put them back.
+        learn.model_dir = Path(folder)
+        suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
+    rates, losses = learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses]
+    if not min(losses) < losses[0]:
+        raise TrainingFailed("No learning rate made the loss fall; leave --find-rate out, or look at the pictures.")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses)
+    axes.axvline(suggested.valley, color="firebrick", linestyle=":", label=f"suggested: {suggested.valley:.2g}")
+    axes.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
+    axes.legend()
+    figure.savefig(dataset.folder / "lr_find.png", dpi=110)
+    return suggested.valley
+
+
+def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> Path:
+    """Save two contact sheets into the picture set's folder: pictures of one batch, and one picture nine times.
+
+    That is what the network learns from when it is fine-tuned: random crops, flips, rotations, lighting.
+
+    Returns:
+        The folder, with `show_batch.png` and `show_batch_unique.png` in it.
+    """
+    dls = build_learner(dataset, np.zeros(len(dataset.records), dtype=bool), backbone, config).dls
+    set_seed(config.seed)
+    for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
+        dls.train.show_batch(max_n=9, unique=unique)
+        pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
+        pyplot.close()
+    return dataset.folder
 
 
 def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
@@ -140,17 +225,22 @@ def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, co
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
     held_out_names = {path.name for path, out in zip(dataset.paths, held_out, strict=True) if out}
-    files = get_image_files(dataset.folder)
+    # Only the classes' folders: reports and plots lie beside them.
+    get_items = partial(get_image_files, folders=list(dataset.labels))
+    files = get_items(dataset.folder)
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
-        get_items=get_image_files,
+        get_items=get_items,
         get_y=parent_label,
         splitter=IndexSplitter([index for index, file in enumerate(files) if file.name in held_out_names]),
-        item_tfms=Resize(config.size),
-        batch_tfms=aug_transforms(),
+        item_tfms=Resize(config.size, method=config.resize, pad_mode=PadMode.Zeros),
+        batch_tfms=_batch_transforms(config),
     )
+    # fastai drops a training batch that is not full, and with it, silently, all of a small set.
+    batch_size = min(config.batch_size, int((~held_out).sum()))
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
-    dls = block.dataloaders(dataset.folder, bs=config.batch_size, num_workers=0)
+    dls = block.dataloaders(dataset.folder, bs=batch_size, num_workers=0)
+    _crop_at_random(dls, config)
     head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
     learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
     learn.model[0].load_state_dict(backbone.body.state_dict())
@@ -159,6 +249,31 @@ def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, co
     # The exported pickle is read on other machines: no path of this one may be in it.
     learn.path = learn.dls.path = Path()
     return learn
+
+
+def _crop_at_random(dls: DataLoaders, config: TrainConfig) -> None:
+    """Let the training pictures, and only these, be cropped at random where the config says so.
+
+    Held-out pictures, and all that the published model will see, go on being resized in the one plain way.
+    """
+    if config.presize:
+        crop = Resize(config.presize)
+    elif config.min_scale < 1:
+        crop = RandomResizedCrop(config.size, min_scale=config.min_scale)
+    else:
+        return
+    # Not two item_tfms: of two transforms of one class, a DataBlock keeps the last.
+    others = [step for step in dls.train.after_item.fs if not isinstance(step, Resize)]
+    dls.train.after_item = Pipeline([crop, *others], split_idx=0)
+
+
+def _batch_transforms(config: TrainConfig) -> list[Any]:
+    if not config.presize:
+        return aug_transforms(mult=config.mult)
+    transforms = aug_transforms(mult=config.mult, size=config.size, min_scale=config.min_scale)
+    for transform in transforms:
+        transform.split_idx = 0
+    return transforms
 
 
 def put_head(learn: Learner, head: Head) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from spotter.bundle import Bundle, ModelCard, read_bundle
 from spotter.errors import BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
-from spotter.images import PictureSource, center_square, fit_within, load_picture
+from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.stores import open_store
 
 BATCH = 8
@@ -72,7 +72,7 @@ class Predictor:
         Raises:
             BadPicture: it cannot be decoded or is refused.
         """
-        return self._answer(center_square(load_picture(source), self.card.size)[None])[0]
+        return self._answer(self._square(source)[None])[0]
 
     def predict_many(self, sources: Iterable[PictureSource]) -> list[Prediction]:
         """Classify pictures, decoding some while others run through the network. Memory does not grow with them.
@@ -87,7 +87,7 @@ class Predictor:
 
         Returns:
             The picture in its own size (at most `EXPLAINED_SIDE` pixels long), the evidence in orange; what the network
-            did not see, beside its square, is dimmed.
+            did not see is dimmed.
 
         Raises:
             BadPicture: it cannot be decoded or is refused.
@@ -98,27 +98,28 @@ class Predictor:
         if not self._explains:
             raise NoExplanation(f"A network of the kind {self.card.arch!r} keeps no map that could show why.")
         picture = load_picture(source)
-        squares = center_square(picture, self.card.size)[None]
+        squares = self._square(picture)[None]
         probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})
         index = self.labels.index(label) if label else int(probabilities[0].argmax())
         # What speaks for all labels alike speaks for none.
         evidence = activation[0, index] - activation[0].mean(axis=0)
-        return draw_evidence(fit_within(picture, EXPLAINED_SIDE), evidence)
+        shown = fit_within(picture, EXPLAINED_SIDE)
+        return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
 
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""
         return np.concatenate([self._run(squares)[0] for squares in self._batches(pictures)])
 
-    def _batches(self, sources: Iterable[PictureSource]) -> Iterator[np.ndarray]:
-        def square(source: PictureSource) -> np.ndarray:
-            return center_square(load_picture(source), self.card.size)
+    def _square(self, source: PictureSource) -> np.ndarray:
+        return to_square(load_picture(source), self.card.size, self.card.resize)
 
+    def _batches(self, sources: Iterable[PictureSource]) -> Iterator[np.ndarray]:
         rest = iter(sources)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ahead = [pool.submit(square, source) for source in islice(rest, BATCH)]
+            ahead = [pool.submit(self._square, source) for source in islice(rest, BATCH)]
             while ahead:
                 squares = np.stack([future.result() for future in ahead])
-                ahead = [pool.submit(square, source) for source in islice(rest, BATCH)]
+                ahead = [pool.submit(self._square, source) for source in islice(rest, BATCH)]
                 yield squares
 
     def _run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

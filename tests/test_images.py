@@ -9,7 +9,7 @@ from PIL import Image
 
 from spotter.config import PictureConfig
 from spotter.errors import BadPicture
-from spotter.images import center_square, encode_jpeg, fit_within, load_picture
+from spotter.images import encode_jpeg, fit_within, load_picture, to_square
 from tests.drawing import draw, encode, turned
 
 PICTURE = draw("disc", 1)
@@ -123,7 +123,8 @@ def test_a_pixel_bomb_is_refused_from_its_header() -> None:
 @pytest.mark.parametrize(
     "size", [(400, 267), (267, 400), (224, 224), (97, 61), (1600, 1200), (300, 301), (1000, 224), (2201, 1801)]
 )
-def test_center_square_is_what_fastai_does(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("resize", ["crop", "squish", "pad"])
+def test_a_square_is_what_fastai_makes(resize: str, size: tuple[int, int]) -> None:
     from fastai.vision.augment import Resize
     from fastai.vision.core import PILImage
 
@@ -131,8 +132,8 @@ def test_center_square_is_what_fastai_does(size: tuple[int, int]) -> None:
     picture.paste(
         Image.frombytes("RGB", (60, 60), random.Random(1).randbytes(10800)), (size[0] // 2 - 30, size[1] // 2 - 30)
     )
-    expected = Resize(224)(PILImage.create(np.asarray(picture)), split_idx=1)
-    assert np.array_equal(center_square(picture, 224), np.asarray(expected))
+    expected = Resize(224, method=resize, pad_mode="zeros")(PILImage.create(np.asarray(picture)), split_idx=1)
+    assert np.array_equal(to_square(picture, 224, resize), np.asarray(expected))
 
 
 def test_fit_within_shrinks_and_never_enlarges() -> None:

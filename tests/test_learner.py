@@ -1,9 +1,16 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from spotter.backbone import Backbone, load_backbone
+from spotter.config import TrainConfig
+from spotter.dataset import Dataset
+from spotter.images import load_picture, to_square
+from spotter.learner import build_learner, find_learning_rate
 from spotter.predictor import Predictor
 from tests.conftest import Published
 
@@ -33,4 +40,71 @@ def test_the_pickle_is_an_ordinary_fastai_learner(published: Published, tmp_path
 def test_features_are_cached(published: Published) -> None:
     caches = list(published.data.rglob("features/*.safetensors"))
     assert len(caches) == 1
-    assert caches[0].name.startswith("tf_efficientnet_lite0-224-")
+    assert caches[0].name.startswith("tf_efficientnet_lite0-224-crop-")
+
+
+@pytest.fixture(scope="module")
+def shapes(published: Published) -> Dataset:
+    from spotter.collect import collect
+    from spotter.config import recipe_from_options
+    from spotter.search import get_backends
+
+    (folder,) = published.data.glob("*/*")
+    recipe = recipe_from_options(["disc", "cross", "stripes"])
+    return collect(recipe, get_backends(f"folder:{published.pictures}"), folder)
+
+
+SMALL = TrainConfig(size=64)
+
+
+@pytest.fixture(scope="module")
+def small() -> Backbone:
+    return load_backbone(SMALL)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL,
+        replace(SMALL, resize="pad"),
+        replace(SMALL, min_scale=0.3),
+        replace(SMALL, presize=90, min_scale=0.5),
+        replace(SMALL, presize=90, mult=2),
+    ],
+    ids=["plain", "pad", "random-crops", "presized-crops", "presized"],
+)
+def test_only_training_pictures_are_augmented(config: TrainConfig, shapes: Dataset, small: Backbone) -> None:
+    held_out = np.arange(len(shapes.records)) % 4 == 0
+    dls = build_learner(shapes, held_out, small, config).dls
+    pixels, _ = dls.train.one_batch()
+    assert pixels.shape[1:] == (3, 64, 64)
+    assert len(dls.valid_ds) == held_out.sum()
+    shown, _ = dls.valid.one_batch()
+    mean, spread = (np.reshape(values, (3, 1, 1)) for values in (small.mean, small.std))
+    for name, seen in zip(dls.valid_ds.items, shown, strict=True):
+        plain = to_square(load_picture(name), 64, config.resize).transpose(2, 0, 1) / 255
+        assert seen.numpy() == pytest.approx((plain - mean) / spread, abs=1e-5)
+
+
+def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:
+    nobody = np.zeros(len(shapes.records), dtype=bool)
+    for config, kinds in (
+        (SMALL, {"Resize"}),
+        (replace(SMALL, min_scale=0.3), {"RandomResizedCrop"}),
+        (replace(SMALL, presize=90, min_scale=0.5), {"Resize", "RandomResizedCropGPU"}),
+    ):
+        train = build_learner(shapes, nobody, small, config).dls.train
+        steps = {type(step).__name__: step for step in (*train.after_item.fs, *train.after_batch.fs)}
+        assert {name for name in steps if "Resize" in name} == kinds
+    for mult in (1, 3):
+        steps = build_learner(shapes, nobody, small, replace(SMALL, mult=mult)).dls.train.after_batch.fs
+        (light,) = [step.max_lighting for step in steps if hasattr(step, "max_lighting")]
+        assert light == pytest.approx(0.2 * mult)
+
+
+def test_the_learning_rate_is_looked_for(shapes: Dataset, small: Backbone) -> None:
+    rate = find_learning_rate(shapes, np.arange(len(shapes.records)) % 2 == 0, small, SMALL)
+    assert 1e-6 < rate < 1
+    assert (shapes.folder / "lr_find.png").stat().st_size > 5000
+    # It leaves nothing of its own behind.
+    assert not Path("models").exists() or not list(Path("models").glob("tmp*"))

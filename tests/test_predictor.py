@@ -12,7 +12,7 @@ from PIL import Image
 from spotter import Predictor
 from spotter.bundle import read_bundle
 from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
-from spotter.images import center_square, load_picture
+from spotter.images import load_picture, to_square
 from spotter.predictor import familiarity
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, encode, turned
@@ -46,7 +46,7 @@ def test_many_are_answered_like_one_by_one(predictor: Predictor, published: Publ
 
 
 def test_the_evidence_of_the_places_adds_up_to_the_answer(predictor: Predictor, published: Published) -> None:
-    squares = np.stack([center_square(load_picture(p), 224) for p in sorted(published.pictures.glob("*/*"))[::6]])
+    squares = np.stack([to_square(load_picture(p), 224) for p in sorted(published.pictures.glob("*/*"))[::6]])
     probabilities, places = predictor._session.run(["probabilities", "activation"], {"pixels": squares})
     # The mean over the places and the bias, the same for every picture, are the logits.
     centred = np.log(probabilities) - np.log(probabilities).mean(axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -116,6 +117,57 @@ def test_fine_tuning_is_kept_only_if_it_is_better(drawn: Path, tmp_path: Path, c
     assert f"revision {predictor.revision}" in output
 
 
+def test_a_padded_model_of_another_size_is_published_and_explains(drawn: Path, tmp_path: Path, capsys) -> None:
+    status, _, error = run(
+        capsys,
+        *CLASSES,
+        "--search",
+        f"folder:{drawn}",
+        "--to",
+        tmp_path / "s",
+        "--data",
+        tmp_path / "d",
+        "--resize",
+        "pad",
+        "--size",
+        128,
+        "--show-batch",
+    )
+    assert status == 0, error
+    predictor = Predictor.load(tmp_path / "s")
+    assert (predictor.card.resize, predictor.card.size) == ("pad", 128)
+    assert "--resize pad" in predictor.card.made["command"]
+    wide = draw("stripes", 5, (300, 100))
+    assert predictor.explain(wide).size == (300, 100)
+    # What a centre crop would not see counts here.
+    left_red = wide.copy()
+    left_red.paste((255, 0, 0), (0, 0, 90, 100))
+    assert predictor.predict(wide).probabilities != predictor.predict(left_red).probabilities
+    sheets = sorted(path.name for path in (tmp_path / "d").rglob("show_batch*.png"))
+    assert sheets == ["show_batch.png", "show_batch_unique.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="accelerate's launcher is tried on Linux alone")
+def test_two_processes_fine_tune_together(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=8)
+    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    machine = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    own = ["--search", f"folder:{source}", "--to", "store", "--data", "data", "--size", "64", "--fine-tune", "1"]
+    finished = subprocess.run(
+        [sys.executable, "-m", *launch, *machine, str(ROOT / "train.py"), *CLASSES, *own],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert finished.stdout.splitlines()[-1].startswith("revision ")
+    # The second process collects, judges and publishes nothing.
+    assert finished.stdout.count("Collect the pictures") == 1
+    assert len(list((tmp_path / "store" / "revisions").iterdir())) == 1
+
+
 def test_strangers_of_ones_own_are_measured(published: Published, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(1)
     strangers = tmp_path / "strangers"
@@ -165,7 +217,20 @@ def test_mistakes_are_one_sentence_and_exit_1(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--unfamiliar", "/nowhere"], ["--fine-tune", "-1"], ["--fine-tune", "x"], ["--nope"], ["a.toml", "--class", "b"]],
+    [
+        ["--unfamiliar", "/nowhere"],
+        ["--fine-tune", "-1"],
+        ["--fine-tune", "x"],
+        ["--nope"],
+        ["a.toml", "--class", "b"],
+        ["--size", "8"],
+        ["--resize", "stretch"],
+        ["--fine-tune", "1", "--min-scale", "0"],
+        ["--fine-tune", "1", "--presize", "100"],
+        ["--fine-tune", "1", "--mult", "-1"],
+        ["--min-scale", "0.5"],
+        ["--find-rate"],
+    ],
 )
 def test_wrong_usage_exits_2(arguments: list[str], capsys) -> None:
     with pytest.raises(SystemExit) as caught:
