@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> str:
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
         from spotter import bundle, evaluate, learner, report
-        from spotter.backbone import compute_features, embed_folder, imagenet_logits, load_backbone
+        from spotter.backbone import compute_features, compute_spreads, embed_folder, imagenet_logits, load_backbone
         from spotter.predictor import Predictor
         from spotter.review import review
 
@@ -71,7 +71,9 @@ def run(options: argparse.Namespace) -> str:
         features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset, sayings = review(dataset, features, imagenet_logits(backbone, features))
+        dataset, sayings = review(
+            dataset, features, imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
+        )
         for saying in sayings:
             say(saying)
 

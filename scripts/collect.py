@@ -44,12 +44,12 @@ def run(options: argparse.Namespace) -> str:
     with stage("Look at what was collected"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        from spotter.backbone import compute_features, imagenet_logits, load_backbone
+        from spotter.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone
         from spotter.review import review
 
         backbone = load_backbone(TrainConfig())
         features = compute_features(backbone, dataset)
-        _, sayings = review(dataset, features, imagenet_logits(backbone, features))
+        _, sayings = review(dataset, features, imagenet_logits(backbone, features), compute_spreads(backbone, dataset))
         for saying in sayings:
             say(saying)
     return str(dataset.folder)

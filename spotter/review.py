@@ -13,7 +13,9 @@ from spotter.pages import plural
 REPORT = "coverage.html"
 
 
-def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray | None) -> tuple[Dataset, list[str]]:
+def review(
+    dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray | None, spreads: np.ndarray | None = None
+) -> tuple[Dataset, list[str]]:
     """Group near duplicates, flag what a person should look at; write the set's manifest, coverage report and
     `ATTRIBUTION.csv`.
 
@@ -22,6 +24,7 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
     Args:
         features: float32 (n, width), pooled features in the order of `dataset.records`.
         imagenet_logits: float32 (n, 1000) of the same pictures, when the backbone has that classifier.
+        spreads: float (n,), how far their subjects spread over them, when the backbone could tell.
 
     Returns:
         The set with groups and flags, and what there is to say about it, a sentence each.
@@ -39,7 +42,7 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
     write_attribution(dataset.folder, dataset)
     report = dataset.folder / REPORT
     pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
-    write_report(describe(dataset, features, junk), dataset, report, pairs)
+    write_report(describe(dataset, features, junk, spreads), dataset, report, pairs)
     flagged = sum(bool(record.flags) for record in records)
     alike = len(records) - len(np.unique(dataset.groups))
     sayings = [

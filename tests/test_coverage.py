@@ -17,6 +17,7 @@ from spotter.dataset import Dataset, Record
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
 from spotter.junk import JUNK_REASONS
+from spotter.subject import FILLING, SMALL
 from tests.drawing import draw
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -151,6 +152,37 @@ def test_what_cannot_be_measured_is_said_and_not_asked_for_twice(tmp_path: Path)
     assert unmeasured - again == {"grizzly bear from behind"}
 
 
+def test_small_and_filling_are_counted_and_their_want_is_a_gap(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, {"grizzly": 40})
+    spreads = np.linspace(SMALL + 0.01, FILLING - 0.01, 40)
+    spreads[:2] = SMALL
+    spreads[2] = FILLING
+    coverage = describe(dataset, make_features(40), [()] * 40, spreads)[0]
+    assert (coverage.small, coverage.filling) == (2, 1)
+    queries = {gap.query: gap for gap in coverage.missing}
+    assert "grizzly bear far away" not in queries
+    gap = queries["grizzly bear close up"]
+    assert gap.measured
+    assert gap.sentence.startswith("Fills only 1 of 40 pictures, by a rough measure")
+    none_small = describe(dataset, make_features(40), [()] * 40, np.full(40, FILLING))[0]
+    assert {gap.query for gap in none_small.missing if "rough" in gap.sentence} == {"grizzly bear far away"}
+    assert "Small in none of 40 pictures" in sentences(none_small)
+
+
+def test_size_that_was_not_measured_or_cannot_be_judged_is_left_to_the_eye(tmp_path: Path) -> None:
+    asked = {"grizzly bear far away", "grizzly bear close up"}
+    dataset = make_dataset(tmp_path, {"grizzly": JUDGEABLE, "few": 3})
+    count = len(dataset.records)
+    without = describe(dataset, make_features(count), [()] * count)[0]
+    assert asked <= {gap.query for gap in without.missing if not gap.measured}
+    assert without.small is without.filling is None
+    write_report([without], dataset, tmp_path / "coverage.html")
+    assert "(rough)" not in (tmp_path / "coverage.html").read_text()
+    many, few = describe(dataset, make_features(count), [()] * count, np.full(count, 0.75))
+    assert not asked & {gap.query for gap in many.missing if not gap.measured}
+    assert {"few bear far away", "few bear close up"} <= {gap.query for gap in few.missing if not gap.measured}
+
+
 def test_flags_are_counted_and_many_drawings_are_a_gap(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, {"grizzly": 20, "teddy": 20})
     flags = [("drawing", "far-from-class")] * 6 + [()] * 34
@@ -166,7 +198,8 @@ def report(tmp_path: Path) -> str:
     records = [replace(record, title=HOSTILE, creator=HOSTILE, query='it\'s "small"') for record in dataset.records]
     dataset = replace(dataset, records=tuple(records))
     flags = [tuple(JUNK_REASONS) if index < 30 else () for index in range(len(records))]
-    coverages = describe(dataset, make_features(30, 20, 10, 3), flags)
+    spreads = np.linspace(0.5, 0.8, len(records))
+    coverages = describe(dataset, make_features(30, 20, 10, 3), flags, spreads)
     write_report(coverages, dataset, tmp_path / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])
     return (tmp_path / "out" / "coverage.html").read_text(encoding="utf-8")
 
@@ -200,6 +233,7 @@ def test_everything_is_there(report: str) -> None:
     assert "And 6 more." in text
     assert "Similarity 0.97" in text
     assert "0 pictures" in text
+    assert re.search(r"Small in the picture \(rough\).*checked by eye.*\n\s*32 of 60 \(53 %\)", text)
 
 
 def test_the_commands_can_be_copied_into_a_shell(report: str) -> None:

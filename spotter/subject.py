@@ -1,0 +1,75 @@
+"""How far a picture's subject spreads over it: a rough figure, from what the backbone sees in each place.
+
+A class activation map (Zhou et al. 2016) of the likeliest ImageNet class finds the telling parts of a subject, a face
+more than fur. Places whose features are alike therefore share their evidence before those that have enough count.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from spotter.dataset import write_atomically
+from spotter.errors import DatasetUnwritable
+
+# A spread is no share of the area: on bears measured by eye these two stand for a quarter and for three fifths of it.
+SMALL = 0.65
+FILLING = 0.88
+
+# Chosen on 72 of the bears; neighbouring values do as well.
+_LIKENESS = 0.15
+_SHARINGS = 2
+_ENOUGH = 3.5
+_SOFTNESS = 0.7
+
+
+def centre_classifier(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A classifier's weight (classes, width) and bias (classes,), less the mean of all classes.
+
+    What speaks for every class speaks for none.
+    """
+    return weight - weight.mean(axis=0), bias - bias.mean()
+
+
+def measure_spread(places: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
+    """How far the subject of a picture spreads over it, 0 to 1; see `SMALL` and `FILLING`.
+
+    Args:
+        places: float32 (width, rows, columns), the body's map of one picture, not pooled.
+        weight, bias: float32 (classes, width) and (classes,), from `centre_classifier`, of a classifier of the
+            pooled map.
+    """
+    columns = places.reshape(len(places), -1)
+    # einsum, not @: many pictures are measured at once, and BLAS threads of each would stand in one another's way.
+    likeliest = int((np.einsum("kc,c->k", weight, columns.mean(axis=1)) + bias).argmax())
+    evidence = weight[likeliest] @ columns + bias[likeliest]
+    directions = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-12)
+    likeness = np.exp((directions.T @ directions - 1) / _LIKENESS)
+    likeness /= likeness.sum(axis=1, keepdims=True)
+    for _ in range(_SHARINGS):
+        evidence = likeness @ evidence
+    return float((1 / (1 + np.exp((_ENOUGH - evidence) / _SOFTNESS))).mean())
+
+
+def read_spreads(path: Path) -> dict[str, float]:
+    """Read what `write_spreads` wrote; empty if there is none, or it is damaged: it can be measured again."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, float) and 0 <= value <= 1}
+
+
+def write_spreads(path: Path, spreads: Mapping[str, float]) -> None:
+    """Write the spread of each picture, by SHA-256.
+
+    Raises:
+        DatasetUnwritable: `path` cannot be written.
+    """
+    try:
+        write_atomically(path, json.dumps(spreads).encode())
+    except OSError as error:
+        raise DatasetUnwritable(f"The spreads cannot be stored in {str(path)!r}: {error}.") from error
