@@ -20,6 +20,7 @@ from spotter.config import ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
+from spotter.network import check_network
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
@@ -69,11 +70,13 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What serving needs, checked: the card, the ONNX bytes, and reference embeddings (n, d), float32, length 1."""
+    """What serving needs, checked: the card, the ONNX bytes, reference embeddings (n, d), float32, length 1, and label
+    -> path of its example picture."""
 
     card: ModelCard
     onnx: bytes
     reference: np.ndarray
+    examples: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,11 @@ def read_bundle(folder: Path) -> Bundle:
     content = _read_model_json(folder)
     files = {name: _read_checked(folder, name, content) for name in (ONNX, REFERENCE)}
     card = _as_card(content)
-    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]))
+    check_network(files[ONNX])
+    examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
+    for path in examples.values():
+        _read_checked(folder, path.name, content)
+    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]), examples)
 
 
 def check_parity(
