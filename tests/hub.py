@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 import yaml
 
 OWNER = "anna"
-WRITER = "hf_WriteTokenOfAnna"
-READER = "hf_ReadTokenOfAnna"
-STRANGER = "hf_TokenOfBert"
+WRITER = "hf_WriteSecretOfAnna"
+READER = "hf_ReadSecretOfAnna"
+STRANGER = "hf_SecretOfBert"
 LFS_SUFFIXES = (".onnx", ".pkl", ".safetensors", ".png")
 COMMITS_A_PAGE = 3
 

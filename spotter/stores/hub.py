@@ -19,6 +19,7 @@ from huggingface_hub import (
     constants,
     get_token,
     set_client_factory,
+    try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -310,6 +311,12 @@ class HubStore:
         """The commit that the Hub, or without network the cache, knows by this name."""
         try:
             return self._fetch(MODEL_JSON, wanted).parent.name
+        except StoreUnreachable:
+            # The client looks there itself after most failures, not after a connection that was cut.
+            last_known = try_to_load_from_cache(self._repo, MODEL_JSON, self._cache, wanted)
+            if not isinstance(last_known, str):
+                raise
+            return Path(last_known).parent.name
         except RevisionMissing:
             if not _is_digits(wanted):
                 raise
@@ -353,7 +360,7 @@ class HubStore:
                 "HF_TOKEN."
             )
         if isinstance(error, RevisionNotFoundError):
-            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} lists them.")
+            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} --list tells which it has.")
         if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
             return RevisionMissing(
                 f"{where} lacks a file there that Spotter publishes; it is not a model of Spotter's."
@@ -372,12 +379,14 @@ class HubStore:
                 "HF_HOME to another folder."
             )
         if str(error).startswith("Invalid metadata in README.md"):
-            return StoreUnwritable(f"The Hub does not take the model card for {where}: {_one_line(str(error))}.")
-        return StoreUnreachable(f"The Hub gave a broken answer for {where} ({_one_line(str(error))}); try again later.")
+            return StoreUnwritable(f"The Hub does not take the model card for {where}: {_first_sentence(str(error))}.")
+        return StoreUnreachable(
+            f"The Hub gave a broken answer for {where} ({_first_sentence(str(error))}); try again later."
+        )
 
     def _explain_status(self, error: HfHubHTTPError, *, writing: bool) -> SpotterError:
         where, status = self.address, error.response.status_code
-        said = f" (it says: {_one_line(error.server_message)})" if error.server_message else ""
+        said = f" (it says: {_first_sentence(error.server_message)})" if error.server_message else ""
         if status == 401 and not get_token():
             return AccessRefused(f"The Hub wants a token for {where}; log in (hf auth login) or set HF_TOKEN.")
         if status == 401:
@@ -463,5 +472,5 @@ def _is_digits(revision: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{7,40}", revision))
 
 
-def _one_line(text: str | None) -> str:
-    return " ".join((text or "").split())[:200].rstrip(".")
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).partition(". ")[0][:200].rstrip(".")
