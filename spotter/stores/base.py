@@ -65,7 +65,7 @@ def promised_hashes(model_json: bytes) -> dict[str, str] | None:
     """File -> SHA-256 of every file of a revision, by its `model.json`; None when that is not one of Spotter's."""
     try:
         hashes = json.loads(model_json)["sha256"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(hashes, dict) or not all(isinstance(digest, str) for digest in hashes.values()):
         return None
