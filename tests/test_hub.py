@@ -153,14 +153,17 @@ def test_a_tag_that_a_killed_publisher_did_not_set_is_set_later(hub: Hub, store:
     assert len(hub.repos[NAME].commits) == 2
 
 
-def test_a_lost_race_is_run_again_on_the_new_head(hub: Hub, store: HubStore, one: Path, two: Path) -> None:
+def test_a_lost_race_is_run_again_on_the_new_head(
+    hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path
+) -> None:
     store.push(one)
     repo = hub.repos[NAME]
+    winner = files_of(make_bundle(tmp_path / "winner", "winner", **{"example-9.jpg": "only the winner has it"}))
     other: list[str] = []
 
     def race(request: Request, usual: Callable[[Request], Answer]) -> Answer:
         if "/commit/main" in request.path and not other:
-            other.append(repo.add("Somebody else", repo.head.files | {"NOTES": b"theirs"}).oid)
+            other.append(repo.add("Somebody else", repo.head.files | winner | {"NOTES": b"theirs"}).oid)
         return usual(request)
 
     hub.fault = race
@@ -212,7 +215,6 @@ def test_two_publishers_at_once_both_stay_in_the_history(hub: Hub, tmp_path: Pat
 def test_rollback_uploads_nothing_and_leaves_exactly_the_old_files(
     hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path
 ) -> None:
-    (two / "extra.txt").write_text("")
     two = make_bundle(tmp_path / "more", "two", **{"example-2.jpg": "only in the second"})
     first, second = store.push(one), store.push(two)
     hub.forget()

@@ -72,7 +72,7 @@ class HubStore:
 
     Args:
         repo: `owner/name`.
-        private: whether a repository that `push` makes is private; None and False leave it to the owner's settings.
+        private: whether a repository that `push` makes is private; False leaves it to the owner's settings.
         endpoint: where the Hub answers (None: `HF_ENDPOINT`, or huggingface.co).
         cache: the folder for what is pulled (None: the Hub client's own, which other programs share).
         sleep: for tests.
@@ -92,11 +92,12 @@ class HubStore:
     ) -> None:
         try:
             validate_repo_id(repo)
+            owned = "/" in repo
         except HFValidationError:
-            repo = ""
-        if repo.count("/") != 1:
+            owned = False
+        if not owned:
             raise UnknownStore(
-                "That cannot be a model on the Hub; write hf://owner/name, and --revision apart from it."
+                f"{f'hf://{repo}'!r} cannot be a model on the Hub; write hf://owner/name, and --revision apart from it."
             )
         _bound_waits()
         self._repo, self._private, self._sleep = repo, private, sleep
@@ -109,7 +110,7 @@ class HubStore:
         return f"hf://{self._repo}"
 
     def check(self) -> None:
-        """Find out with one request whether the token is good and the repository is ours to publish to.
+        """Find out, before hours of work, whether there is a good token and the repository is not something else.
 
         Raises:
             AccessRefused, StoreUnreachable, StoreUnwritable: as `push`.
