@@ -227,12 +227,18 @@ def test_rollback_uploads_nothing_and_leaves_exactly_the_old_files(
     assert len(repo.commits) == 4
 
 
-def test_an_edit_by_hand_is_in_the_history_and_can_be_taken_back(hub: Hub, store: HubStore, one: Path) -> None:
+def test_an_edit_by_hand_is_in_the_history_and_can_be_taken_back(
+    hub: Hub, store: HubStore, one: Path, two: Path
+) -> None:
     store.push(one)
     repo = hub.repos[NAME]
     edited = repo.add("Update README.md", repo.head.files | {"README.md": b"by hand"}).oid
     assert [(event.action, event.version) for event in store.history()] == [("push", "v1"), ("edit", "")]
     assert store.pull()[1] == edited
+    store.rollback()
+    assert published(repo) == files_of(one)
+    repo.add("Update README.md", repo.head.files | {"README.md": b"by hand again"})
+    store.push(two)
     store.rollback()
     assert published(repo) == files_of(one)
 
