@@ -1,6 +1,7 @@
 """The app: pull a published model, build the page, serve.
 
     python app.py --model models/bears
+    python app.py --model hf://owner/bears --revision v2
 
 On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION.
 """
@@ -16,7 +17,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from spotter.config import ServeConfig
 from spotter.errors import SpotterError
 from spotter.predictor import Predictor
-from spotter.stores import open_store
 from spotter.web import ModelInfo, create_app, serve
 
 
@@ -26,23 +26,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = ServeConfig(host=options.host, port=options.port)
     try:
         predictor = Predictor.load(options.model, options.revision)
-        serve(create_app(predictor.predict, describe(predictor, options.model), config), config)
+        serve(create_app(predictor.predict, describe(predictor), config), config)
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def describe(predictor: Predictor, store: str) -> ModelInfo:
+def describe(predictor: Predictor) -> ModelInfo:
     """Gather what the page says about the model."""
-    folder, _ = open_store(store).pull(predictor.revision)
     card = predictor.card
     return ModelInfo(
         title=card.title,
         labels=card.labels,
         revision=predictor.revision,
         threshold=card.threshold,
-        examples=tuple((str(folder / file), label) for label, file in card.examples.items()),
+        examples=tuple((str(path), label) for label, path in predictor.examples.items()),
         summary=card.summary,
     )
 

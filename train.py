@@ -2,6 +2,7 @@
 
     python train.py recipes/bears.toml
     python train.py recipes/bears.toml --search folder:pictures/bears --to models/bears
+    python train.py recipes/bears.toml --to hf://owner/bears
     python train.py --class "tabby=tabby cat" --class "beagle=beagle dog"
 
 The last line on stdout is `revision REV`. Exit status: 0 when something was published, 1 after an expected failure,
@@ -33,7 +34,7 @@ from spotter.command import (
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import assign_folds
 from spotter.search import SearchBackend, get_backends
-from spotter.stores import open_store
+from spotter.stores import HUB, open_store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +52,10 @@ def run(options: argparse.Namespace) -> str:
     with stage("Read the recipe"):
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
-        store = open_store(options.to or Path("models") / recipe.name)
+        store = open_store(options.to or Path("models") / recipe.name, private=options.private)
+        store.check()
         sources = get_backends(options.search)
-        say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.root}")
+        say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
 
     with stage("Collect the pictures"):
         dataset = collect_pictures(options, recipe, sources, more)
@@ -121,7 +123,7 @@ def run(options: argparse.Namespace) -> str:
 
         with stage("Publish"):
             revision = store.push(files)
-            say(f"python app.py --model {shlex.quote(str(store.root))}")
+            say(f"python app.py --model {shlex.quote(store.address)}")
     return revision
 
 
@@ -138,7 +140,10 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
     add_picture_options(parser)
-    parser.add_argument("--to", metavar="STORE", help="the folder to publish to (default: models/<name>)")
+    parser.add_argument(
+        "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"
+    )
+    parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
@@ -146,6 +151,8 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parse(parser, argv)
     if options.unfamiliar and not options.unfamiliar.is_dir():
         parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
+    if options.private and not (options.to or "").startswith(HUB):
+        parser.error("--private goes with --to hf://owner/name")
     options.config = learning_config(parser, options)
     return options
 

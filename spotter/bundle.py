@@ -20,6 +20,7 @@ from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
+from spotter.network import check_network
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
@@ -41,6 +42,8 @@ ATTRIBUTION_COLUMNS = (
     "license_url",
     "attribution",
 )
+# Pixels; a larger square would fill the memory before anything is known about the network.
+MAX_SIZE = 2048
 SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
 
 
@@ -71,11 +74,13 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What serving needs, checked: the card, the ONNX bytes, and reference embeddings (n, d), float32, length 1."""
+    """What serving needs, checked: the card, the ONNX bytes, reference embeddings (n, d), float32, length 1, and label
+    -> path of its example picture."""
 
     card: ModelCard
     onnx: bytes
     reference: np.ndarray
+    examples: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,11 @@ def read_bundle(folder: Path) -> Bundle:
     content = _read_model_json(folder)
     files = {name: _read_checked(folder, name, content) for name in (ONNX, REFERENCE)}
     card = _as_card(content)
-    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]))
+    check_network(files[ONNX])
+    examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
+    for path in examples.values():
+        _read_checked(folder, path.name, content)
+    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]), examples)
 
 
 def check_parity(
@@ -359,7 +368,7 @@ def _read_model_json(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / MODEL_JSON).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BrokenModel("The model has no model.json; publish it again.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenModel("The model's model.json cannot be read; publish it again.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
@@ -399,12 +408,17 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
             versions=dict(content["versions"]),
             made=dict(content["made"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BrokenModel(f"The model's model.json lacks or garbles a field ({error}).") from error
     if any(Path(file).name != file for file in card.examples.values()):
         raise BrokenModel("The model's model.json names an example outside the model.")
-    possible = len(card.labels) >= 2 and card.size >= 1 and card.neighbours >= 1 and card.resize in RESIZES
-    if not possible or not np.isfinite(card.threshold):
+    if (
+        len(set(card.labels)) < max(2, len(card.labels))
+        or not 1 <= card.size <= MAX_SIZE
+        or card.neighbours < 1
+        or card.resize not in RESIZES
+        or not np.isfinite(card.threshold)
+    ):
         raise BrokenModel("The model's model.json holds values that cannot be.")
     return card
 
@@ -414,6 +428,9 @@ def _read_reference(data: bytes) -> np.ndarray:
         embeddings = load_tensors(data)["embeddings"]
     except (SafetensorError, KeyError) as error:
         raise BrokenModel("The model's reference.safetensors cannot be read.") from error
-    if embeddings.ndim != 2 or not len(embeddings) or not np.isfinite(embeddings).all():
+    if embeddings.ndim != 2 or not len(embeddings) or embeddings.dtype.kind != "f":
         raise BrokenModel("The model's reference.safetensors does not hold embeddings.")
+    # Longer ones would make every picture familiar. Written so that NaN fails too.
+    if not (np.abs(np.linalg.norm(embeddings, axis=1) - 1) < 0.01).all():
+        raise BrokenModel("The model's reference.safetensors holds embeddings that are not of length 1.")
     return np.ascontiguousarray(embeddings, dtype=np.float32)

@@ -65,6 +65,30 @@ class StoreUnwritable(SpotterError):
     """The store cannot be written."""
 
 
+class StoreUnreachable(SpotterError):
+    """The Hub cannot be reached, fails, or answers nonsense."""
+
+
+class StoreBusy(StoreUnreachable):
+    """The Hub refuses because it was asked too often."""
+
+
+class AccessRefused(SpotterError):
+    """The Hub wants a token, another token, a right that the token lacks, or consent to the terms of a gated model."""
+
+
+class PaymentRequired(SpotterError):
+    """The Hub wants money for what was asked."""
+
+
+class LostRace(SpotterError):
+    """Others changed the store each time we were about to."""
+
+
+class CacheUnwritable(SpotterError):
+    """What was pulled from the Hub cannot be kept on this disk."""
+
+
 class RevisionMissing(SpotterError):
     """The store does not exist, is empty, or does not hold the revision asked for."""
 

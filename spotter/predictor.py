@@ -42,6 +42,7 @@ class Predictor:
     def __init__(self, bundle: Bundle, revision: str | None = None) -> None:
         self.card: ModelCard = bundle.card
         self.revision = revision
+        self.examples = bundle.examples
         self._reference = bundle.reference
         self._session = _open_session(bundle.onnx)
         self._explains = "activation" in {output.name for output in self._session.get_outputs()}
@@ -53,6 +54,7 @@ class Predictor:
 
         Raises:
             UnknownStore, RevisionMissing: there is nothing to load.
+            AccessRefused, StoreUnreachable, CacheUnwritable: the Hub does not give it, or there is no room for it.
             BrokenModel: a file is missing, altered or unreadable.
         """
         folder, name = open_store(store).pull(revision)
@@ -148,8 +150,8 @@ class Predictor:
             raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
         if probabilities.shape != (1, len(self.labels)) or embeddings.shape != (1, self._reference.shape[1]):
             raise BrokenModel("The model's network does not fit its labels or its reference embeddings.")
-        if not np.isfinite(probabilities).all():
-            raise BrokenModel("The model's network gives probabilities that are not numbers.")
+        if not (np.isfinite(probabilities).all() and np.isfinite(embeddings).all()):
+            raise BrokenModel("The model's network gives answers that are not numbers.")
 
 
 def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:

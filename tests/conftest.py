@@ -1,12 +1,14 @@
 """Shared fixtures: drawn pictures, and one model trained and published from them."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.drawing import write_folder
+from tests.hub import WRITER, Hub, running_hub
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -67,3 +69,17 @@ def stranger_photos() -> Path:
     if not folder.is_dir():
         pytest.skip("the unfamiliar photos (../shared/data/not_bears) are not on this machine")
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub on this machine, and its client in this process, logged in, allowed to talk to it."""
+    from huggingface_hub import constants
+
+    # The client has read these from the environment long before, for all the other tests.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    with running_hub() as running:
+        yield running

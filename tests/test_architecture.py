@@ -18,6 +18,7 @@ ONLY_IN = {
     "timm": {"backbone.py"},
     "huggingface_hub": {"stores/"},
     "httpx": {"search/", "download.py"},
+    "httpx2": {"stores/"},
     "httpcore": {"search/", "download.py"},
     "ddgs": {"search/"},
     "protego": {"robots.py"},

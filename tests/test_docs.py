@@ -20,7 +20,9 @@ def help_of(*command: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("program", ["train.py", "app.py", "scripts/collect.py", "scripts/bench.py"])
+@pytest.mark.parametrize(
+    "program", ["train.py", "app.py", "scripts/collect.py", "scripts/rollback.py", "scripts/bench.py"]
+)
 def test_every_flag_is_in_the_readme(program: str) -> None:
     text = help_of(sys.executable, program, "--help")
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}

@@ -1,18 +1,24 @@
+import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from spotter.errors import RevisionMissing, StoreUnwritable, UnknownStore
-from spotter.stores import FolderStore, open_store
-from spotter.stores.folder import content_name
+from spotter.bundle import SERVING_FILES
+from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
+from spotter.stores import FolderStore, Store, open_store
+from spotter.stores.base import content_name
+from spotter.stores.hub import HubStore
 from tests.conftest import ROOT
+from tests.hub import Hub
 
 
 def make_files(folder: Path, text: str) -> Path:
@@ -22,50 +28,142 @@ def make_files(folder: Path, text: str) -> Path:
     return folder
 
 
-def test_push_pull_history_and_rollback(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "store")
-    first = store.push(make_files(tmp_path / "one", "one"))
-    second = store.push(make_files(tmp_path / "two", "two"))
-    assert len(first) == 40
-    assert first != second
-    assert store.pull()[1] == second
-    folder, name = store.pull(first[:9])
-    assert name == first
-    assert (folder / "model.json").read_text() == "one"
-    assert store.rollback() == first
-    assert store.head() == first
-    assert [event.action for event in store.history()] == ["push", "push", "rollback"]
+def make_bundle(folder: Path, text: str, **more: str) -> Path:
+    """The files of a revision, as far as a store looks at them."""
+    folder.mkdir(parents=True)
+    for name in ("model.onnx", "reference.safetensors", "export.pkl", "metrics.json", "example-1.jpg"):
+        (folder / name).write_bytes(f"{name} of {text}".encode() * 100)
+    (folder / "README.md").write_text(f"---\ntags:\n- spotter\n---\n# {text}\n")
+    for name, content in more.items():
+        (folder / name).write_text(content)
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    model = {"format": 1, "examples": {"one": "example-1.jpg"}, "sha256": hashes}
+    (folder / "model.json").write_text(json.dumps(model))
+    return folder
 
 
-def test_the_same_files_are_the_same_revision(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "store")
-    files = make_files(tmp_path / "one", "one")
-    assert store.push(files) == store.push(files)
-    assert len(store.history()) == 1
+def same_files(pulled: Path, pushed: Path) -> bool:
+    return all(
+        (pulled / name).read_bytes() == (pushed / name).read_bytes() for name in (*SERVING_FILES, "example-1.jpg")
+    )
 
 
-def test_what_is_missing_is_told(tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "hub"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "folder":
+        return open_store(tmp_path / "store")
+    hub = request.getfixturevalue("hub")
+    return HubStore("anna/store", endpoint=hub.url, cache=tmp_path / "cache")
+
+
+class TestEveryStore:
+    """What a folder and a repository on the Hub have in common, which is what the rest of Spotter knows of either."""
+
+    def test_what_is_pushed_is_pulled(self, store: Store, tmp_path: Path) -> None:
+        store.check()
+        assert not (tmp_path / "store").exists()
+        files = make_bundle(tmp_path / "one", "one")
+        revision = store.push(files)
+        assert re.fullmatch(r"[0-9a-f]{40}", revision)
+        folder, name = store.pull()
+        assert name == revision == store.head()
+        assert same_files(folder, files)
+
+    def test_every_name_of_a_revision_opens_it(self, store: Store, tmp_path: Path) -> None:
+        bundles = [make_bundle(tmp_path / text, text) for text in ("one", "two", "three")]
+        revisions = [store.push(files) for files in bundles]
+        for number, (files, revision) in enumerate(zip(bundles, revisions, strict=True), 1):
+            for name in (revision, revision[:9], f"v{number}", content_name(files), content_name(files)[:7]):
+                folder, pulled = store.pull(name)
+                assert pulled == revision
+                assert same_files(folder, files)
+
+    def test_the_same_files_are_the_same_revision(self, store: Store, tmp_path: Path) -> None:
+        files = make_bundle(tmp_path / "one", "one")
+        assert store.push(files) == store.push(files)
+        assert [event.version for event in store.history()] == ["v1"]
+
+    def test_history_tells_everything(self, store: Store, tmp_path: Path) -> None:
+        one, two = make_bundle(tmp_path / "one", "one"), make_bundle(tmp_path / "two", "two")
+        revisions = [store.push(one), store.push(two), store.push(one), store.rollback()]
+        events = store.history()
+        assert [event.revision for event in events] == revisions
+        assert [event.action for event in events] == ["push", "push", "push", "rollback"]
+        assert [event.version for event in events] == ["v1", "v2", "v3", "v4"]
+        assert [event.contents for event in events] == [content_name(files) for files in (one, two, one, two)]
+        assert all(datetime.fromisoformat(event.at).utcoffset() == timedelta(0) for event in events)
+
+    def test_rollback_goes_back_and_forth_and_forgets_nothing(self, store: Store, tmp_path: Path) -> None:
+        one = make_bundle(tmp_path / "one", "one", **{"old.txt": "only here"})
+        two = make_bundle(tmp_path / "two", "two", **{"new.txt": "only here"})
+        first, second = store.push(one), store.push(two)
+        for files in (one, two, one):
+            name = store.rollback()
+            assert store.head() == name == store.pull()[1]
+            assert same_files(store.pull()[0], files)
+        assert same_files(store.pull(store.rollback("v2"))[0], two)
+        assert same_files(store.pull(store.rollback(first))[0], one)
+        assert same_files(store.pull(second)[0], two)
+
+    def test_what_is_missing_is_told(self, store: Store, tmp_path: Path) -> None:
+        for act in (store.pull, store.rollback):
+            with pytest.raises(RevisionMissing):
+                act()
+        store.push(make_bundle(tmp_path / "one", "one"))
+        for name in ("abc", "0" * 40, "0" * 9, "v2", "../../one", "a b", "main/../x"):
+            with pytest.raises(RevisionMissing) as caught:
+                store.pull(name)
+            assert str(caught.value).count(". ") == 0
+            with pytest.raises(RevisionMissing):
+                store.rollback(name)
+        with pytest.raises(RevisionMissing, match="no earlier"):
+            store.rollback()
+
+    def test_another_file_than_the_name_stands_for_is_refused(self, store: Store, tmp_path: Path) -> None:
+        files = make_bundle(tmp_path / "one", "one")
+        store.push(files)
+        folder, _ = store.pull(content_name(files))
+        model = folder / "model.json"
+        model.write_text(model.read_text().replace('"format": 1', '"format":  1'))
+        with pytest.raises(BrokenModel):
+            store.pull(content_name(files))
+
+
+def test_both_stores_give_the_same_files_the_same_name(hub: Hub, tmp_path: Path) -> None:
+    files = make_bundle(tmp_path / "one", "one")
+    in_folder = FolderStore(tmp_path / "store")
+    on_hub = HubStore("anna/store", endpoint=hub.url, cache=tmp_path / "cache")
+    revision = in_folder.push(files)
+    on_hub.push(in_folder.pull(revision)[0])
+    assert on_hub.history()[0].contents == revision
+    assert same_files(on_hub.pull(revision)[0], files)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x", "hf://owner", "hf://a/b/c", "hf://", "hf://a/b@v1", "hf://../x"])
+def test_addresses_that_cannot_be(address: str) -> None:
+    with pytest.raises(UnknownStore, match="owner/name"):
+        open_store(address)
+
+
+def test_addresses_are_given_back(tmp_path: Path) -> None:
+    for address in (str(tmp_path / "store"), "hf://owner/name"):
+        assert open_store(address).address == address
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(RevisionMissing, match="no store"):
         FolderStore(tmp_path / "none").pull()
     (tmp_path / "empty").mkdir()
     with pytest.raises(RevisionMissing, match="empty"):
         FolderStore(tmp_path / "empty").pull()
-    store = FolderStore(tmp_path / "store")
-    store.push(make_files(tmp_path / "one", "one"))
-    with pytest.raises(RevisionMissing, match="no revision 'abc'"):
-        store.pull("abc")
-    with pytest.raises(RevisionMissing):
-        store.pull("../../one")
-    with pytest.raises(RevisionMissing, match="no earlier"):
-        store.rollback()
-    with pytest.raises(UnknownStore):
-        open_store("s3://bucket/x")
 
 
 def test_a_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreUnwritable, match="cannot be written"):
-        FolderStore(tmp_path / "file" / "store").push(make_files(tmp_path / "one", "one"))
+    store = FolderStore(tmp_path / "file" / "store")
+    for act in (store.check, lambda: store.push(make_files(tmp_path / "one", "one"))):
+        with pytest.raises(StoreUnwritable, match="cannot be written"):
+            act()
 
 
 PUSHER = """

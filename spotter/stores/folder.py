@@ -1,28 +1,19 @@
 """A store in a folder: `revisions/<REV>/` holds the files, `main` names the newest, `history.jsonl` tells the story."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spotter.errors import RevisionMissing, StoreUnwritable
+from spotter.bundle import MODEL_JSON
+from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
+from spotter.stores.base import Event, content_name, promised_name
 
 STALE_SECONDS = 24 * 3600
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of a store's history. `action` is "push" or "rollback", `at` an ISO time in UTC."""
-
-    revision: str
-    action: str
-    at: str
 
 
 class FolderStore:
@@ -34,6 +25,21 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+
+    @property
+    def address(self) -> str:
+        """The folder's path."""
+        return str(self.root)
+
+    def check(self) -> None:
+        """Find out whether the folder can be made and written.
+
+        Raises:
+            StoreUnwritable: it cannot.
+        """
+        there = next(path for path in (self.root, *self.root.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            raise StoreUnwritable(f"The store {str(self.root)!r} cannot be written: look at {str(there)!r}.")
 
     def push(self, folder: Path) -> str:
         """Publish the files in `folder` and point `main` at them.
@@ -58,14 +64,16 @@ class FolderStore:
         return revision
 
     def pull(self, revision: str | None = None) -> tuple[Path, str]:
-        """Find the folder of `revision` (a name or its first 7 or more digits; None: what `main` names).
+        """Find the folder of `revision` (a name, its first 7 or more digits, a version; None: what `main` names).
 
         Raises:
             RevisionMissing: no such store or revision.
+            BrokenModel: its `model.json` is not the one that its name stands for.
         """
         if not self.root.is_dir():
             raise RevisionMissing(f"There is no store at {str(self.root)!r}; train.py --to makes one.")
-        wanted = revision or self.head()
+        versions = {event.version: event.revision for event in self.history()}
+        wanted = versions.get(revision, revision) if revision else self.head()
         if wanted is None:
             raise RevisionMissing(f"The store {str(self.root)!r} is empty; publish to it with train.py --to.")
         found = [
@@ -74,13 +82,17 @@ class FolderStore:
         if len(found) != 1:
             known = ", ".join(path.name[:12] for path in self._all()) or "none"
             raise RevisionMissing(f"The store {str(self.root)!r} has no revision {wanted!r}; it has: {known}.")
+        with contextlib.suppress(FileNotFoundError):
+            if promised_name((found[0] / MODEL_JSON).read_bytes()) not in {None, found[0].name}:
+                raise BrokenModel(f"The revision {found[0].name[:12]} was changed after it was published.")
         return found[0], found[0].name
 
     def history(self) -> list[Event]:
         """What happened to `main`, oldest first."""
         with contextlib.suppress(FileNotFoundError):
             lines = (self.root / "history.jsonl").read_text(encoding="utf-8").splitlines()
-            return [Event(**json.loads(line)) for line in lines]
+            told = enumerate(map(json.loads, lines), 1)
+            return [Event(**event, version=f"v{number}", contents=event["revision"]) for number, event in told]
         return []
 
     def rollback(self, revision: str | None = None) -> str:
@@ -133,9 +145,9 @@ class FolderStore:
                 raise
 
     def _point_main(self, revision: str, action: str) -> None:
-        event = Event(revision, action, datetime.now(UTC).isoformat(timespec="seconds"))
+        event = {"revision": revision, "action": action, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         with (self.root / "history.jsonl").open("a", encoding="utf-8") as history:
-            history.write(json.dumps(asdict(event)) + "\n")
+            history.write(json.dumps(event) + "\n")
             history.flush()
             os.fsync(history.fileno())
         part = self.root / f".main.{os.getpid()}.part"
@@ -149,14 +161,6 @@ class FolderStore:
         for path in self._revisions.glob(".staging-*"):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def content_name(folder: Path) -> str:
-    """Name a set of files by their names and contents: 40 hex digits."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        digest.update(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n".encode())
-    return digest.hexdigest()[:40]
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,85 @@
+"""What every store offers, and how a set of files is named by its contents."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from spotter.bundle import MODEL_JSON
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a store's `main`.
+
+    `revision` is what to pull; `contents` is the name of its files, the same in every store; `version` counts the
+    events, "v1" on ("": the store gave none); `action` is "push", "rollback" or, by other means, "edit"; `at` is an
+    ISO time in UTC.
+    """
+
+    revision: str
+    action: str
+    at: str
+    version: str = ""
+    contents: str = ""
+
+
+class Store(Protocol):
+    """Where revisions are published to and pulled from. Every method raises subclasses of `SpotterError` alone."""
+
+    @property
+    def address(self) -> str:
+        """What `open_store` opens again."""
+
+    def check(self) -> None:
+        """Find out, as far as that is possible without publishing, whether `push` would be refused."""
+
+    def push(self, folder: Path) -> str:
+        """Publish the files in `folder`, all or nothing; return the revision. The same files again change nothing."""
+
+    def pull(self, revision: str | None = None) -> tuple[Path, str]:
+        """Return a folder with the files that serving needs, and the revision's full name.
+
+        `revision` is a name that `push` returned, a version, the name of the contents, or the first 7 or more digits
+        of a name; None is what `main` names.
+        """
+
+    def head(self) -> str | None:
+        """The revision that `main` names, or None."""
+
+    def history(self) -> list[Event]:
+        """What happened to `main`, oldest first."""
+
+    def rollback(self, revision: str | None = None) -> str:
+        """Take `main` back to the files of `revision` (None: of the one before); return the revision it now names."""
+
+
+def content_name(folder: Path) -> str:
+    """Name a set of files by their names and contents: 40 hex digits."""
+    return _name({file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()})
+
+
+def promised_hashes(model_json: bytes) -> dict[str, str] | None:
+    """File -> SHA-256 of every file of a revision, by its `model.json`; None when that is not one of Spotter's."""
+    try:
+        hashes = json.loads(model_json)["sha256"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(hashes, dict) or not all(isinstance(digest, str) for digest in hashes.values()):
+        return None
+    if any(Path(name).name != name for name in hashes):
+        return None
+    return {**hashes, MODEL_JSON: hashlib.sha256(model_json).hexdigest()}
+
+
+def promised_name(model_json: bytes) -> str | None:
+    """The `content_name` of a revision with this `model.json`, without its other files; None as `promised_hashes`."""
+    hashes = promised_hashes(model_json)
+    return _name(hashes) if hashes else None
+
+
+def _name(hashes: Mapping[str, str]) -> str:
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(hashes.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()[:40]

@@ -1,0 +1,477 @@
+"""A store on the Hugging Face Hub: a model repository, where a revision is a commit and versions are tags."""
+
+import errno
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationCopy,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    get_token,
+    set_client_factory,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.hf_api import ModelInfo
+from huggingface_hub.utils import hf_raise_for_status, parse_ratelimit_headers, validate_repo_id
+from huggingface_hub.utils._http import default_client_factory
+
+from spotter.bundle import MODEL_JSON, PICKLE, SERVING_FILES
+from spotter.errors import (
+    AccessRefused,
+    BrokenModel,
+    CacheUnwritable,
+    LostRace,
+    PaymentRequired,
+    RevisionMissing,
+    SpotterError,
+    StoreBusy,
+    StoreUnreachable,
+    StoreUnwritable,
+    UnknownStore,
+)
+from spotter.stores.base import Event, content_name, promised_hashes, promised_name
+
+T = TypeVar("T")
+Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+
+# Seconds without a byte. The client's own default for most requests is to wait for ever.
+SILENCE_S = 60
+# The longest that a Retry-After is obeyed; a longer one is told instead.
+PATIENCE_S = 60
+WAITS_S = (1, 3)
+RACES = 4
+_TITLE = re.compile(r"(Publish|Roll back to) ([0-9a-f]{40})")
+_FAILURES = (httpx2.HTTPError, OSError, ValueError, KeyError, RuntimeError, EntryNotFoundError)
+
+
+class HubStore:
+    """Published revisions in a model repository.
+
+    A revision is a commit: all its files come with one, or none. It is tagged `v1`, `v2` and so on, and its title holds
+    the name that a `FolderStore` gives the same files, so that either opens it. Files that Spotter did not publish
+    are left alone. The token is the one that the Hub's own client finds (`HF_TOKEN`, or that of `hf auth login`).
+
+    Args:
+        repo: `owner/name`.
+        private: whether a repository that `push` makes is private; False leaves it to the owner's settings.
+        endpoint: where the Hub answers (None: `HF_ENDPOINT`, or huggingface.co).
+        cache: the folder for what is pulled (None: the Hub client's own, which other programs share).
+        sleep: for tests.
+
+    Raises:
+        UnknownStore: the Hub allows no such name.
+    """
+
+    def __init__(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        endpoint: str | None = None,
+        cache: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        try:
+            validate_repo_id(repo)
+            owned = "/" in repo
+        except HFValidationError:
+            owned = False
+        if not owned:
+            raise UnknownStore(
+                f"{f'hf://{repo}'!r} cannot be a model on the Hub; write hf://owner/name, and --revision apart from it."
+            )
+        _bound_waits()
+        self._repo, self._private, self._sleep = repo, private, sleep
+        self._api = HfApi(endpoint=endpoint, library_name="spotter")
+        self._cache = cache or Path(constants.HF_HUB_CACHE)
+
+    @property
+    def address(self) -> str:
+        """`hf://owner/name`."""
+        return f"hf://{self._repo}"
+
+    def check(self) -> None:
+        """Find out, before hours of work, whether there is a good token and the repository is not something else.
+
+        Raises:
+            AccessRefused, StoreUnreachable, StoreUnwritable: as `push`.
+        """
+        info = self._look()
+        if info:
+            self._published(info, {*SERVING_FILES, PICKLE})
+
+    def push(self, folder: Path) -> str:
+        """Publish the files in `folder` as one commit on the newest, and give it a version.
+
+        Returns:
+            The commit: 40 hex digits. When `main` already holds these files: its own.
+
+        Raises:
+            AccessRefused, PaymentRequired: the Hub does not let us.
+            StoreUnreachable (StoreBusy: asked too often): it cannot be reached or fails; nothing or all was published.
+            StoreUnwritable: the repository holds something else, or does not take the files.
+            LostRace: others published at the same time, again and again.
+        """
+        files = {file.name: file for file in sorted(folder.iterdir())}
+
+        def operations(info: ModelInfo) -> list[Operation]:
+            old = self._published(info, set(files))
+            added = [CommitOperationAdd(name, str(file)) for name, file in files.items()]
+            return [*added, *(CommitOperationDelete(name) for name in sorted(old - set(files)))]
+
+        return self._commit(f"Publish {content_name(folder)}", operations, create=True)
+
+    def pull(self, revision: str | None = None) -> tuple[Path, str]:
+        """Fetch what serving needs of `revision` (a commit, a version, the name of the contents, or the first 7 or more
+        digits of a name; None: the newest). What is in the cache is not fetched again; a commit or a name of contents
+        that is there needs no network at all, and without network the last known commit of a version or of `main` does.
+
+        Raises:
+            RevisionMissing: no such repository or revision.
+            AccessRefused, StoreUnreachable (StoreBusy): the Hub does not give it.
+            CacheUnwritable: there is no room for it.
+            BrokenModel: the files are not those whose name was given.
+        """
+        wanted = revision or constants.DEFAULT_REVISION
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", wanted) or ".." in wanted:
+            raise RevisionMissing(f"{self.address} has no revision {wanted!r}.")
+        commit = self._cached(wanted) or self._find(wanted)
+        model_json = self._fetch(MODEL_JSON, commit)
+        content = model_json.read_bytes()
+        by_commit = commit.startswith(wanted) or not _is_digits(wanted)
+        if not by_commit and not (promised_name(content) or "").startswith(wanted):
+            raise BrokenModel(f"{self.address} says that it has {wanted[:12]}, but gives other files.")
+        for name in _serving_files(content):
+            self._fetch(name, commit)
+        return model_json.parent, commit
+
+    def head(self) -> str | None:
+        """The commit that `main` names, or None when nothing was published."""
+        events = self.history()
+        return events[-1].revision if events else None
+
+    def history(self) -> list[Event]:
+        """What happened to `main` since the first revision, oldest first; commits that are not ours are "edit".
+
+        Raises:
+            RevisionMissing: there is no such repository.
+            AccessRefused, StoreUnreachable (StoreBusy): the Hub does not tell.
+        """
+        versions = {commit: name for name, commit in self._versions().items()}
+        events: list[Event] = []
+        for commit in reversed(self._ask(lambda: self._api.list_repo_commits(self._repo))):
+            ours = _TITLE.fullmatch(commit.title)
+            if ours or events:
+                action = {"Publish": "push", "Roll back to": "rollback"}[ours[1]] if ours else "edit"
+                at = commit.created_at.astimezone(UTC).isoformat(timespec="seconds")
+                version = versions.get(commit.commit_id, "")
+                events.append(Event(commit.commit_id, action, at, version, ours[2] if ours else ""))
+        return events
+
+    def rollback(self, revision: str | None = None) -> str:
+        """Publish the files of `revision` again, or those of the last one that differ from the newest.
+
+        The Hub copies them itself. Nothing leaves the history, and pinned revisions stay.
+
+        Returns:
+            The new commit, which has a version of its own; when `main` already holds these files: its own.
+
+        Raises:
+            RevisionMissing: there is no such revision, or none before.
+            As `push`.
+        """
+        if revision is None:
+            events = self.history()
+            earlier = [event for event in events if event.contents not in {"", events[-1].contents}]
+            if not earlier:
+                raise RevisionMissing(f"{self.address} has no earlier revision to go back to.")
+            revision = earlier[-1].revision
+        target = self._find(revision)
+        content = self._fetch(MODEL_JSON, target).read_bytes()
+        files, name = set(promised_hashes(content) or ()), promised_name(content)
+        if not files:
+            raise RevisionMissing(f"{self.address} has at {revision!r} no model that Spotter published.")
+
+        def operations(info: ModelInfo) -> list[Operation]:
+            old = self._published(info, files)
+            copied = [CommitOperationCopy(name, name, src_revision=target) for name in sorted(files)]
+            return [*copied, *(CommitOperationDelete(name) for name in sorted(old - files))]
+
+        return self._commit(f"Roll back to {name}", operations)
+
+    def _commit(self, title: str, operations: Callable[[ModelInfo], list[Operation]], *, create: bool = False) -> str:
+        for _ in range(RACES):
+            info = self._look(writing=True) or (self._create() if create else None)
+            if info is None:
+                raise RevisionMissing(f"There is no model {self.address}; train.py --to makes one.")
+            made = self._try(info, title, operations)
+            if made:
+                self._tag(made)
+                return made
+        raise LostRace(f"Others publish to {self.address} at the same time, again and again; try later.")
+
+    def _try(self, info: ModelInfo, title: str, operations: Callable[[ModelInfo], list[Operation]]) -> str | None:
+        """Commit on top of what was looked at; None when `main` has moved since. A commit whose answer got lost
+        moves it too; the next look finds the files there and makes no other."""
+        try:
+            commit = self._ask(
+                lambda: self._api.create_commit(
+                    self._repo, operations(info), commit_message=title, parent_commit=info.sha
+                ),
+                writing=True,
+            )
+        except LostRace:
+            return None
+        return commit.oid
+
+    def _look(self, *, writing: bool = False) -> ModelInfo | None:
+        """What the repository is and holds, None when there is none yet."""
+        if not get_token():
+            raise AccessRefused(
+                f"To publish to {self.address} you need a token that may write: run .venv/bin/hf auth login, or set "
+                "HF_TOKEN."
+            )
+        try:
+            info = self._ask(lambda: self._api.model_info(self._repo), writing=writing)
+        except RevisionMissing:
+            return None
+        if self._private and info.private is False:
+            raise StoreUnwritable(
+                f"{self.address} is public, though --private was asked for; make it private in its settings on the Hub "
+                "or leave out --private."
+            )
+        return info
+
+    def _create(self) -> ModelInfo | None:
+        self._ask(lambda: self._api.create_repo(self._repo, private=self._private or None, exist_ok=True), writing=True)
+        return self._look(writing=True)
+
+    def _published(self, info: ModelInfo, files: set[str]) -> set[str]:
+        """The files that Spotter published last."""
+        there = {file.rfilename for file in info.siblings or ()}
+        if ".gitignore" in there:
+            raise StoreUnwritable(f"{self.address} has a .gitignore, which may hold back files; delete it there first.")
+        if MODEL_JSON in there and info.sha:
+            ours = promised_hashes(self._fetch(MODEL_JSON, info.sha).read_bytes())
+            if ours:
+                return set(ours) & there
+        # A new repository may have a card and a licence.
+        if foreign := there & (files - {"README.md"}):
+            raise StoreUnwritable(
+                f"{self.address} holds files that Spotter did not publish ({min(foreign)}); choose another name."
+            )
+        return set()
+
+    def _tag(self, commit: str) -> None:
+        for _ in range(RACES):
+            versions = self._versions()
+            if commit in versions.values():
+                return
+            following = f"v{1 + max((int(name[1:]) for name in versions), default=0)}"
+            try:
+                self._ask(partial(self._api.create_tag, self._repo, tag=following, revision=commit), writing=True)
+            except LostRace:
+                continue
+            return
+        raise LostRace(f"{commit} is published to {self.address}, but others took every version; try again.")
+
+    def _versions(self) -> dict[str, str]:
+        tags = self._ask(lambda: self._api.list_repo_refs(self._repo)).tags
+        return {tag.name: tag.target_commit for tag in tags if re.fullmatch(r"v[1-9]\d*", tag.name)}
+
+    def _cached(self, wanted: str) -> str | None:
+        """The commit in the cache that has this full name, or whose contents have it."""
+        if not re.fullmatch(r"[0-9a-f]{40}", wanted):
+            return None
+        snapshots = self._cache / f"models--{self._repo.replace('/', '--')}" / "snapshots"
+        if (snapshots / wanted / MODEL_JSON).is_file():
+            return wanted
+        named = (path for path in snapshots.glob(f"*/{MODEL_JSON}") if promised_name(path.read_bytes()) == wanted)
+        return next((path.parent.name for path in named), None)
+
+    def _find(self, wanted: str) -> str:
+        """The commit that the Hub, or without network the cache, knows by this name."""
+        try:
+            return self._fetch(MODEL_JSON, wanted).parent.name
+        except StoreUnreachable:
+            # The client looks there itself after most failures, not after a connection that was cut.
+            last_known = try_to_load_from_cache(self._repo, MODEL_JSON, self._cache, wanted)
+            if not isinstance(last_known, str):
+                raise
+            return Path(last_known).parent.name
+        except RevisionMissing:
+            if not _is_digits(wanted):
+                raise
+            for event in self.history():
+                if event.revision.startswith(wanted) or event.contents.startswith(wanted):
+                    return event.revision
+            raise
+
+    def _fetch(self, name: str, revision: str) -> Path:
+        # The client tries again by itself when there is nothing in the cache.
+        path = self._ask(
+            lambda: self._api.hf_hub_download(self._repo, name, revision=revision, cache_dir=self._cache), waits=()
+        )
+        return Path(path)
+
+    def _ask(self, call: Callable[[], T], *, writing: bool = False, waits: tuple[float, ...] = WAITS_S) -> T:
+        """Call the Hub, again after a while if that may help, and turn what is raised into our errors."""
+        # The HTTP client would show a token that it cannot send.
+        if not re.fullmatch(r"[!-~]*", get_token() or ""):
+            raise AccessRefused("The Hub token holds characters that no token has; set HF_TOKEN again or unset it.")
+        for wait in (*waits, None):
+            try:
+                return call()
+            except _FAILURES as error:
+                cause = _cause(error)
+                if wait is None or not _may_pass(cause):
+                    raise self._explain(cause, writing=writing) from error
+                self._sleep(max(wait, _told_to_wait(cause)))
+        raise AssertionError("the last wait is None")
+
+    def _explain(self, error: BaseException, *, writing: bool) -> SpotterError:
+        where = self.address
+        page = f"{self._api.endpoint}/{self._repo}"
+        if isinstance(error, GatedRepoError):
+            return AccessRefused(
+                f"{where} is gated: accept its terms at {page}, and log in (hf auth login) or set HF_TOKEN."
+            )
+        if isinstance(error, RepositoryNotFoundError):
+            return RevisionMissing(
+                f"The Hub shows no model {where}: check the name, or, if it is private, log in (hf auth login) or set "
+                "HF_TOKEN."
+            )
+        if isinstance(error, RevisionNotFoundError):
+            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} --list tells which it has.")
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
+            return RevisionMissing(
+                f"{where} lacks a file there that Spotter publishes; it is not a model of Spotter's."
+            )
+        if isinstance(error, HfHubHTTPError):
+            return self._explain_status(error, writing=writing)
+        if isinstance(error, OfflineModeIsEnabled):
+            return StoreUnreachable(
+                f"{where} is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub; unset it."
+            )
+        if isinstance(error, httpx2.HTTPError):
+            return StoreUnreachable(f"The Hub cannot be reached for {where} ({type(error).__name__}); try again later.")
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return CacheUnwritable(
+                f"What {where} holds cannot be kept in {str(self._cache)!r} ({error.strerror}); make room there or set "
+                "HF_HOME to another folder."
+            )
+        if str(error).startswith("Invalid metadata in README.md"):
+            return StoreUnwritable(f"The Hub does not take the model card for {where}: {_first_sentence(str(error))}.")
+        return StoreUnreachable(
+            f"The Hub gave a broken answer for {where} ({_first_sentence(str(error))}); try again later."
+        )
+
+    def _explain_status(self, error: HfHubHTTPError, *, writing: bool) -> SpotterError:
+        where, status = self.address, error.response.status_code
+        said = f" (it says: {_first_sentence(error.server_message)})" if error.server_message else ""
+        if status == 401 and not get_token():
+            return AccessRefused(f"The Hub wants a token for {where}; log in (hf auth login) or set HF_TOKEN.")
+        if status == 401:
+            return AccessRefused(
+                f"The Hub does not accept the token for {where}; log in again (hf auth login) or set HF_TOKEN."
+            )
+        if status == 402:
+            return PaymentRequired(f"The Hub wants to be paid before it takes {where}{said}; look at your plan there.")
+        if status == 403:
+            right = "write to" if writing else "read"
+            return AccessRefused(f"Your token may not {right} {where}{said}; use one that may, or another owner.")
+        if status == 404:
+            return RevisionMissing(f"The Hub shows no model {where}, or not this revision of it; check the name.")
+        if status in (409, 412):
+            return LostRace(f"Others changed {where} just now; try again.")
+        if status == 429:
+            told = _told_to_wait(error)
+            rest = f"it asks for {told} seconds of rest" if told else "wait some minutes"
+            return StoreBusy(f"The Hub was asked too often and refuses to answer for {where}; {rest}.")
+        if status >= 500:
+            return StoreUnreachable(f"The Hub fails for {where} (HTTP {status}); try again later.")
+        kind = StoreUnwritable if writing else StoreUnreachable
+        return kind(f"The Hub refuses what was asked of {where} with HTTP {status}{said}.")
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO}
+
+
+@cache
+def _bound_waits() -> None:
+    """Let the Hub's client, which all of the process shares, neither wait for ever nor sleep for hours."""
+    set_client_factory(_client)
+
+
+def _client() -> httpx2.Client:
+    client = default_client_factory()
+    client.timeout = httpx2.Timeout(SILENCE_S)
+    client.event_hooks = {**client.event_hooks, "response": [_refuse_long_waits]}
+    return client
+
+
+def _refuse_long_waits(response: httpx2.Response) -> None:
+    if response.status_code in (429, 503) and _seconds(response) > PATIENCE_S:
+        hf_raise_for_status(response)
+
+
+def _seconds(response: httpx2.Response) -> int:
+    limit = parse_ratelimit_headers(response.headers)
+    if response.status_code == 429 and limit and limit.remaining == 0:
+        return limit.reset_in_seconds
+    told = response.headers.get("Retry-After", "").strip()
+    return int(told) if told.isdigit() else 0
+
+
+def _told_to_wait(error: BaseException) -> int:
+    return _seconds(error.response) if isinstance(error, HfHubHTTPError) else 0
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return (status in (408, 429) or status >= 500) and _told_to_wait(error) <= PATIENCE_S
+    return isinstance(error, httpx2.TransportError | json.JSONDecodeError)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What the Hub's client wrapped into "not in the cache" or "error while uploading"."""
+    while isinstance(error, FileNotFoundError | RuntimeError) and error.__cause__:
+        error = error.__cause__
+    return error
+
+
+def _serving_files(model_json: bytes) -> Iterator[str]:
+    """Names of the other files that serving needs; whether they are right is for the reader of the bundle."""
+    yield from (name for name in SERVING_FILES if name != MODEL_JSON)
+    hashes = promised_hashes(model_json) or {}
+    examples = json.loads(model_json).get("examples") if hashes else None
+    if isinstance(examples, dict):
+        yield from (name for name in examples.values() if isinstance(name, str) and name in hashes)
+
+
+def _is_digits(revision: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{7,40}", revision))
+
+
+def _first_sentence(text: str | None) -> str:
+    return " ".join((text or "").split()).partition(". ")[0][:200].rstrip(".")

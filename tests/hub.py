@@ -1,0 +1,443 @@
+"""A Hugging Face Hub on this machine, as far as the Hub's own client talks to it, with a second port as its storage.
+
+It keeps to the shapes that huggingface_hub 2.4 sends and expects without Xet. Real sockets; nothing is patched.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+import yaml
+
+OWNER = "anna"
+WRITER = "hf_WriteSecretOfAnna"
+READER = "hf_ReadSecretOfAnna"
+STRANGER = "hf_SecretOfBert"
+LFS_SUFFIXES = (".onnx", ".pkl", ".safetensors", ".png")
+COMMITS_A_PAGE = 3
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the client asked. `token` is None without an Authorization header."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    token: str | None
+    headers: dict[str, str]
+    body: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the Hub says. `cut` closes the connection instead, in the middle of the body if there is one."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+LOST = Answer(cut=True)
+Fault = Callable[[Request, Callable[[Request], Answer]], Answer]
+
+
+@dataclass(frozen=True)
+class Commit:
+    oid: str
+    title: str
+    message: str
+    files: dict[str, bytes]
+    date: str
+
+
+@dataclass
+class Repo:
+    """A model repository with one branch."""
+
+    private: bool = False
+    gated: bool = False
+    commits: list[Commit] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def head(self) -> Commit:
+        return self.commits[-1]
+
+    def add(self, title: str, files: dict[str, bytes], message: str = "") -> Commit:
+        number = len(self.commits)
+        listing = json.dumps([title, number, {name: git_oid(content) for name, content in sorted(files.items())}])
+        date = f"2026-01-01T{number // 60:02}:{number % 60:02}:00.000Z"
+        self.commits.append(
+            Commit(hashlib.sha1(listing.encode(), usedforsecurity=False).hexdigest(), title, message, files, date)
+        )
+        return self.head
+
+    def find(self, revision: str) -> Commit | None:
+        wanted = self.tags.get(revision, revision)
+        if wanted == "main":
+            return self.head
+        return next((commit for commit in self.commits if commit.oid == wanted), None)
+
+
+class Hub:
+    """`with running_hub() as hub:`; `hub.url` is its address, `hub.repos` what it holds, `hub.requests` what was asked.
+
+    `hub.fault` may answer in place of a request: it is given the request and the function that would answer it.
+    """
+
+    def __init__(self) -> None:
+        self.repos: dict[str, Repo] = {}
+        self.users = {WRITER: (OWNER, "write"), READER: (OWNER, "read"), STRANGER: ("bert", "write")}
+        self.storage: dict[str, bytes] = {}
+        self.requests: list[Request] = []
+        self.storage_requests: list[Request] = []
+        self.fault: Fault | None = None
+        self.wants_money = False
+        self._turn = threading.RLock()
+        self._hub = _serve(self._answer)
+        self._store = _serve(self._answer_storage)
+        self.url = f"http://127.0.0.1:{self._hub.server_address[1]}"
+        self.storage_url = f"http://127.0.0.1:{self._store.server_address[1]}"
+
+    def close(self) -> None:
+        for server in (self._hub, self._store):
+            server.shutdown()
+            server.server_close()
+
+    def asked(self, pattern: str) -> int:
+        """How many requests look like `pattern`."""
+        return sum(bool(re.search(pattern, str(request))) for request in (*self.requests, *self.storage_requests))
+
+    def forget(self) -> None:
+        self.requests.clear()
+        self.storage_requests.clear()
+
+    def _answer(self, request: Request) -> Answer:
+        self.requests.append(request)
+        return self.fault(request, self._route) if self.fault else self._route(request)
+
+    def _answer_storage(self, request: Request) -> Answer:
+        self.storage_requests.append(request)
+        return self.fault(request, self._store_or_give) if self.fault else self._store_or_give(request)
+
+    def _store_or_give(self, request: Request) -> Answer:
+        if request.token:
+            return error(400, "a token has no business here")
+        oid = request.path.removeprefix("/")
+        with self._turn:
+            if request.method == "PUT":
+                if hashlib.sha256(request.body).hexdigest() != oid:
+                    return error(400, "not what was announced")
+                self.storage[oid] = request.body
+                return Answer()
+            content = self.storage[oid]
+        start = int(re.sub(r"\D", "", request.headers.get("range", "0").partition("-")[0]))
+        if start:
+            span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            return Answer(206, content[start:], {"Content-Range": span})
+        return Answer(200, content)
+
+    def _route(self, request: Request) -> Answer:
+        with self._turn:
+            if request.token and request.token not in self.users:
+                return error(401, "Invalid credentials in Authorization header")
+            user, role = self.users.get(request.token or "", (None, None))
+            if request.path == "/api/whoami-v2":
+                return reply({"name": user, "type": "user", "orgs": []}) if user else error(401, "Invalid user token")
+            if request.path == "/api/validate-yaml":
+                return self._validate(json.loads(request.body)["content"])
+            if request.path == "/api/repos/create":
+                return self._create(json.loads(request.body), user, role)
+            for pattern, method in _ROUTES:
+                found = re.fullmatch(pattern, f"{request.method} {request.path}")
+                if found:
+                    return method(
+                        self, request, user, role, **{key: unquote(v) for key, v in found.groupdict().items()}
+                    )
+            return error(404, f"no such page: {request}")
+
+    def _validate(self, content: str) -> Answer:
+        try:
+            yaml.safe_load(content.split("---")[1])
+        except (yaml.YAMLError, IndexError) as problem:
+            return Answer(400, json.dumps({"errors": [{"message": str(problem)[:50]}], "warnings": []}).encode())
+        return reply({"errors": [], "warnings": []})
+
+    def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
+        if self.wants_money:
+            return error(402, "Payment required to create this repository")
+        owner = wanted["organization"] or user
+        if role != "write" or owner != user:
+            return error(403, "You don't have the rights to create a model under this namespace")
+        name = f"{owner}/{wanted['name']}"
+        body = {"url": f"{self.url}/{name}"}
+        if name in self.repos:
+            return Answer(409, json.dumps(body | {"error": "You already created this model repo"}).encode())
+        self.repos[name] = Repo(private=wanted.get("visibility") == "private")
+        self.repos[name].add("initial commit", {".gitattributes": b"*.onnx filter=lfs\n"})
+        return reply(body)
+
+    def _repo(self, name: str, user: str | None) -> Repo | Answer:
+        repo = self.repos.get(name)
+        if repo is None or (repo.private and user != name.split("/")[0]):
+            return error(404 if user else 401, "Repository not found", "RepoNotFound")
+        return repo
+
+    def _info(self, request: Request, user: str | None, role: str | None, name: str, rev: str = "main") -> Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        commit = repo.find(rev)
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
+        return reply(
+            {
+                "id": name,
+                "sha": commit.oid,
+                "private": repo.private,
+                "lastModified": commit.date,
+                "tags": [],
+                "siblings": [{"rfilename": path} for path in sorted(commit.files)],
+            }
+        )
+
+    def _paths_info(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        commit = repo.find(rev)
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
+        paths = parse_qs(request.body.decode())["paths"]
+        return reply([describe(path, commit.files[path]) for path in paths if path in commit.files])
+
+    def _refs(self, request: Request, user: str | None, role: str | None, name: str) -> Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        tags = [{"name": tag, "ref": f"refs/tags/{tag}", "targetCommit": oid} for tag, oid in repo.tags.items()]
+        branches = [{"name": "main", "ref": "refs/heads/main", "targetCommit": repo.head.oid}]
+        return reply({"branches": branches, "tags": tags, "converts": []})
+
+    def _tag(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        tag, commit = json.loads(request.body)["tag"], repo.find(rev)
+        if tag in repo.tags:
+            return error(409, "Tag reference exists already")
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
+        repo.tags[tag] = commit.oid
+        return Answer()
+
+    def _commits(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        page = int(request.query.get("p", 0))
+        newest_first = repo.commits[::-1]
+        shown = newest_first[page * COMMITS_A_PAGE : (page + 1) * COMMITS_A_PAGE]
+        more = len(newest_first) > (page + 1) * COMMITS_A_PAGE
+        link = {"Link": f'<{self.url}{request.path}?p={page + 1}>; rel="next"'} if more else {}
+        return reply(
+            [
+                {"id": c.oid, "title": c.title, "message": c.message, "date": c.date, "authors": [{"user": OWNER}]}
+                for c in shown
+            ],
+            link,
+        )
+
+    def _writable(self, name: str, user: str | None, role: str | None) -> Repo | Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        if user is None:
+            return error(401, "Unauthorized")
+        if role != "write" or user != name.split("/")[0]:
+            return error(403, "You need write access to this repository")
+        return repo
+
+    def _preupload(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        commit = repo.find(rev)
+        assert commit
+        modes = []
+        for file in json.loads(request.body)["files"]:
+            path = file["path"]
+            known = commit.files.get(path)
+            mode = "lfs" if path.endswith(LFS_SUFFIXES) else "regular"
+            oid = None
+            if known is not None:
+                oid = hashlib.sha256(known).hexdigest() if mode == "lfs" else git_oid(known)
+            modes.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return reply({"files": modes})
+
+    def _batch(self, request: Request, user: str | None, role: str | None, name: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        objects = []
+        for wanted in json.loads(request.body)["objects"]:
+            entry = {"oid": wanted["oid"], "size": wanted["size"]}
+            if wanted["oid"] not in self.storage:
+                upload = {"href": f"{self.storage_url}/{wanted['oid']}"}
+                entry["actions"] = {"upload": upload, "verify": {"href": f"{self.url}/{name}.git/info/lfs/verify"}}
+            objects.append(entry)
+        return reply({"transfer": "basic", "objects": objects})
+
+    def _verify(self, request: Request, user: str | None, role: str | None, name: str) -> Answer:
+        wanted = json.loads(request.body)
+        content = self.storage.get(wanted["oid"])
+        return Answer() if content is not None and len(content) == wanted["size"] else error(404, "no such object")
+
+    def _commit(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        lines = [json.loads(line) for line in request.body.splitlines()]
+        header = lines[0]["value"]
+        if header.get("parentCommit", repo.head.oid) != repo.head.oid:
+            return error(412, "A commit has happened since. Please refresh and try again.")
+        files = dict(repo.head.files)
+        for line in lines[1:]:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                if value["oid"] not in self.storage:
+                    return error(400, f"LFS pointer pointed to a file that does not exist: {value['path']}")
+                files[value["path"]] = self.storage[value["oid"]]
+            elif line["key"] == "deletedFile":
+                if files.pop(value["path"], None) is None:
+                    return error(404, "A file with this name doesn't exist", "EntryNotFound")
+            else:
+                return error(400, f"no such operation: {line['key']}")
+        made = repo.add(header["summary"], files, header["description"])
+        return reply({"commitUrl": f"{self.url}/{name}/commit/{made.oid}", "commitOid": made.oid})
+
+    def _resolve(self, request: Request, user: str | None, role: str | None, name: str, rev: str, path: str) -> Answer:
+        repo = self._repo(name, user)
+        if isinstance(repo, Answer):
+            return repo
+        if repo.gated and user != name.split("/")[0]:
+            return error(403 if user else 401, f"Access to model {name} is restricted", "GatedRepo")
+        commit = repo.find(rev)
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
+        content = commit.files.get(path)
+        at = {"X-Repo-Commit": commit.oid}
+        if content is None:
+            missing = error(404, "Entry not found", "EntryNotFound")
+            return Answer(missing.status, missing.body, missing.headers | at)
+        if path.endswith(LFS_SUFFIXES):
+            oid = hashlib.sha256(content).hexdigest()
+            self.storage[oid] = content
+            linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
+            return Answer(302, b"", at | linked | {"Location": f"{self.storage_url}/{oid}"})
+        return Answer(200, content, at | {"ETag": f'"{git_oid(content)}"'})
+
+
+_NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
+_ROUTES = (
+    (rf"GET /api/models/{_NAME}", Hub._info),
+    (rf"GET /api/models/{_NAME}/revision/(?P<rev>[^/]+)", Hub._info),
+    (rf"GET /api/models/{_NAME}/refs", Hub._refs),
+    (rf"GET /api/models/{_NAME}/commits/(?P<rev>[^/]+)", Hub._commits),
+    (rf"POST /api/models/{_NAME}/paths-info/(?P<rev>[^/]+)", Hub._paths_info),
+    (rf"POST /api/models/{_NAME}/tag/(?P<rev>[^/]+)", Hub._tag),
+    (rf"POST /api/models/{_NAME}/preupload/(?P<rev>[^/]+)", Hub._preupload),
+    (rf"POST /api/models/{_NAME}/commit/(?P<rev>[^/]+)", Hub._commit),
+    (rf"POST /{_NAME}\.git/info/lfs/objects/batch", Hub._batch),
+    (rf"POST /{_NAME}\.git/info/lfs/verify", Hub._verify),
+    (rf"(?:GET|HEAD) /{_NAME}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", Hub._resolve),
+)
+
+
+@contextmanager
+def running_hub() -> Iterator[Hub]:
+    hub = Hub()
+    try:
+        yield hub
+    finally:
+        hub.close()
+
+
+def reply(content: object, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(200, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+def error(status: int, message: str, code: str = "", **headers: str) -> Answer:
+    """An error as the Hub words it; `headers` with _ for -."""
+    told = {"X-Error-Message": message, "Content-Type": "application/json"} | ({"X-Error-Code": code} if code else {})
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, json.dumps({"error": message}).encode(), told | more)
+
+
+def git_oid(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def describe(path: str, content: bytes) -> dict:
+    entry = {"type": "file", "path": path, "size": len(content), "oid": git_oid(content)}
+    if path.endswith(LFS_SUFFIXES):
+        entry["lfs"] = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+    return entry
+
+
+def _serve(answer: Callable[[Request], Answer]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _handle(self) -> None:
+            parts = urlsplit(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            token = headers.get("authorization", "").removeprefix("Bearer ") or None
+            query = dict(parse_qsl(parts.query))
+            self._send(answer(Request(self.command, parts.path, query, token, headers, self._body(headers))))
+
+        def _send(self, given: Answer) -> None:
+            if given.cut and not given.body:
+                self.close_connection = True
+                return
+            self.send_response(given.status)
+            for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(given.body[: len(given.body) // 2] if given.cut else given.body)
+            self.close_connection |= given.cut
+
+        def _body(self, headers: dict[str, str]) -> bytes:
+            if headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(headers.get("content-length", 0)))
+            body = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return server

@@ -1,0 +1,280 @@
+"""Hostile and broken published models, rows 24 to 27 of the threat table; each file has the hash that model.json says,
+unless the hash is what is tested. What a Hub in trouble does (27) is in test_hub.py, row for row of its answers."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from safetensors.numpy import save
+
+from spotter.bundle import read_bundle
+from spotter.errors import BrokenModel
+from spotter.network import check_network
+from spotter.predictor import Predictor
+from spotter.stores.hub import HubStore
+from tests.conftest import ROOT, Published
+from tests.drawing import draw, encode
+from tests.hub import WRITER, Hub
+
+
+@pytest.fixture
+def bundle(published: Published, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+
+
+def sign(folder: Path, **changes: object) -> Path:
+    """Let model.json promise what is there."""
+    content = json.loads((folder / "model.json").read_text()) | changes
+    content["sha256"] = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.name != "model.json"
+    }
+    (folder / "model.json").write_text(json.dumps(content))
+    return folder
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(BrokenModel) as caught:
+        Predictor(read_bundle(folder))
+    assert str(folder.parent) not in str(caught.value)
+    return str(caught.value)
+
+
+class Bomb:
+    """Its pickle makes a file when it is opened."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.canary),)
+
+
+LOAD = """
+import json, sys
+sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and sys.exit("a pickle was opened"))
+from spotter import Predictor
+predictor = Predictor.load(sys.argv[1])
+print(predictor.predict(sys.argv[2]).label, predictor.revision)
+"""
+
+
+def load(store: str, picture: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LOAD, store, str(picture)],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_row_24_a_bomb_goes_off_when_opened(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "canary")))  # noqa: S301
+    assert (tmp_path / "canary").exists()
+
+
+def test_row_24_no_pickle_is_fetched_or_opened(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    canary, home = tmp_path / "canary", tmp_path / "home"
+    (bundle / "export.pkl").write_bytes(pickle.dumps(Bomb(canary)))
+    revision = HubStore("anna/bombs", endpoint=hub.url, cache=tmp_path / "cache").push(sign(bundle))
+    (tmp_path / "cross.png").write_bytes(encode(draw("cross", 5)))
+    mine = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+    hub.forget()
+    for _ in range(2):
+        finished = load("hf://anna/bombs", tmp_path / "cross.png", **mine)
+        assert finished.stdout.split() == ["cross", revision], finished.stderr
+        assert not canary.exists()
+        # The second time it lies in the cache already, as another program may have left it there.
+        snapshot = next((home / "hub" / "models--anna--bombs" / "snapshots").iterdir())
+        (snapshot / "export.pkl").write_bytes(pickle.dumps(Bomb(canary)))
+    assert hub.asked("export.pkl") == 0
+    assert WRITER not in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "reference.safetensors", "model.json"])
+def test_row_24_a_pickle_under_another_name_is_not_opened(name: str, bundle: Path, tmp_path: Path) -> None:
+    bomb = pickle.dumps(Bomb(tmp_path / "canary"))
+    (bundle / name).write_bytes(bomb)
+    if name != "model.json":
+        sign(bundle)
+    assert name in refused(bundle)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_row_25_other_bytes_under_the_same_name_are_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    store = HubStore("anna/swapped", endpoint=hub.url, cache=tmp_path / "cache")
+    revision = store.push(bundle)
+    for name in ("model.onnx", "reference.safetensors", "example-1.jpg"):
+        commit = hub.repos["anna/swapped"].head
+        good = commit.files[name]
+        commit.files[name] = good[:-1] + bytes([good[-1] ^ 1])
+        cold = HubStore("anna/swapped", endpoint=hub.url, cache=tmp_path / f"cold-{name}")
+        assert f"{name} is damaged or was changed" in refused(cold.pull(revision)[0])
+        commit.files[name] = good
+
+
+def test_row_25_a_link_out_of_the_cache_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    store = HubStore("anna/linked", endpoint=hub.url, cache=tmp_path / "cache")
+    folder, _ = store.pull(store.push(bundle))
+    (tmp_path / "outside").write_bytes(b"root:x:0:0")
+    for name in ("model.onnx", "reference.safetensors", "example-1.jpg"):
+        link = (folder / name).readlink()
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / "outside")
+        assert f"{name} is damaged or was changed" in refused(folder)
+        (folder / name).unlink()
+        (folder / name).symlink_to(link)
+    assert Predictor(read_bundle(folder)).labels == ("disc", "cross", "stripes")
+
+
+def reference(rows: int, width: int, value: float = 1.0) -> bytes:
+    embeddings = np.zeros((rows, width), np.float32)
+    embeddings[:, 0] = value
+    return save({"embeddings": embeddings})
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (reference(5, 1280)[:-100], "cannot be read"),
+        (struct.pack("<Q", 2**63) + b"{}", "cannot be read"),
+        (b"", "cannot be read"),
+        (save({"weights": np.ones((2, 2), np.float32)}), "cannot be read"),
+        (save({"embeddings": np.ones(4, np.float32)}), "does not hold embeddings"),
+        (save({"embeddings": np.ones((4, 1), np.int64)}), "does not hold embeddings"),
+        (reference(0, 1280), "does not hold embeddings"),
+        (reference(5, 1280, float("nan")), "not of length 1"),
+        (reference(5, 1280, 10), "not of length 1"),
+        (reference(5, 7), "does not fit"),
+    ],
+)
+def test_row_26_reference_embeddings(content: bytes, sentence: str, bundle: Path) -> None:
+    (bundle / "reference.safetensors").write_bytes(content)
+    assert sentence in refused(sign(bundle))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"format": None}, "format None"),
+        ({"labels": ["disc", "cross"]}, "does not fit its labels"),
+        ({"labels": ["disc", "cross", "stripes", "more"]}, "does not fit its labels"),
+        ({"labels": ["disc", "disc", "stripes"]}, "cannot be"),
+        ({"size": 1_000_000}, "cannot be"),
+        ({"size": 1e999}, "garbles"),
+        ({"size": 97}, "cannot run"),
+    ],
+)
+def test_row_26_model_json(changes: dict, sentence: str, bundle: Path) -> None:
+    assert sentence in refused(sign(bundle, **changes))
+
+
+def test_row_26_a_model_json_that_nests_too_deeply(bundle: Path) -> None:
+    (bundle / "model.json").write_text('{"sha256":' + "[" * 100_000)
+    assert "cannot be read" in refused(bundle)
+
+
+def edit(folder: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
+    model = onnx.load(folder / "model.onnx")
+    change(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return sign(folder)
+
+
+def weights(model: onnx.ModelProto) -> TensorProto:
+    return max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+
+
+def outside(model: onnx.ModelProto) -> None:
+    tensor = weights(model)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": "../../../../etc/passwd", "offset": "0", "length": "64"}.items():
+        tensor.external_data.add(key=key, value=value)
+
+
+def outside_in_a_constant(model: onnx.ModelProto) -> None:
+    tensor = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="secret.bin")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value=tensor))
+
+
+def endless(model: onnx.ModelProto) -> None:
+    body = helper.make_graph([], "body", [], [])
+    model.graph.node.append(helper.make_node("Loop", ["", ""], [], body=body))
+
+
+def hidden_in_a_branch(model: onnx.ModelProto) -> None:
+    branch = helper.make_graph([helper.make_node("Scan", [], [], num_scan_inputs=0)], "branch", [], [])
+    model.graph.node.append(helper.make_node("If", ["x"], [], then_branch=branch, else_branch=branch))
+
+
+def foreign(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Shell", [], [], domain="evil.example"))
+
+
+def not_a_number(model: onnx.ModelProto) -> None:
+    tensor = weights(model)
+    tensor.raw_data = np.full(len(tensor.raw_data) // 4, np.nan, np.float32).tobytes()
+
+
+def other_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].name = "image"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (outside, "wants to read other files"),
+        (outside_in_a_constant, "wants to read other files"),
+        (endless, "the operator 'Loop'"),
+        (hidden_in_a_branch, "the operator 'Scan'"),
+        (foreign, "the operator 'Shell'"),
+        (not_a_number, "not numbers"),
+        (other_input, "cannot be opened|cannot run"),
+        (lambda model: model.graph.ClearField("output"), "cannot be opened|cannot run"),
+    ],
+)
+def test_row_26_networks(change: Callable[[onnx.ModelProto], object], sentence: str, bundle: Path) -> None:
+    told = refused(edit(bundle, change))
+    assert any(part in told for part in sentence.split("|")), told
+
+
+def test_row_26_networks_that_are_cut_or_noise(published: Published) -> None:
+    content = (published.folder / "model.onnx").read_bytes()
+    check_network(content)
+    noise = np.random.default_rng(3)
+    for hostile in (b"", b"\x08\x08", content[:-1], content[:100], *(noise.bytes(2000) for _ in range(20))):
+        with pytest.raises(BrokenModel, match="no ONNX file"):
+            check_network(hostile)
+
+
+def inside(field: int, message: bytes) -> bytes:
+    """A protobuf message as a field of another."""
+    length, size = b"", len(message)
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([field << 3 | 2]) + length + bytes([size]) + message
+
+
+def test_row_26_a_network_nested_without_end() -> None:
+    def nested(depth: int) -> bytes:
+        graph = inside(1, b"")
+        for _ in range(depth):
+            graph = inside(1, inside(5, inside(6, graph)))
+        return inside(7, graph)
+
+    check_network(nested(3))
+    with pytest.raises(BrokenModel, match="no ONNX file"):
+        check_network(nested(5000))
