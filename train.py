@@ -65,6 +65,7 @@ def run(options: argparse.Namespace) -> str:
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
         from spotter import bundle, evaluate, learner, report
         from spotter.backbone import compute_features, compute_spreads, embed_folder, imagenet_logits, load_backbone
+        from spotter.card import write_card
         from spotter.predictor import Predictor
         from spotter.review import review
 
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> str:
             bundle.write_manifest(files, dataset)
             examples = bundle.write_examples(files, dataset, trained)
             card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
-            bundle.write_card(files, card, evaluation)
+            write_card(files, card, evaluation, dataset, store.address, license_id=recipe.license, strangers=strangers)
             bundle.write_model_json(files, card)
 
         with stage("Compare them with the trained model"):

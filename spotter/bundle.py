@@ -167,28 +167,6 @@ def write_attribution(folder: Path, dataset: "Dataset") -> None:
             writer.writerow([_plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
 
 
-def write_card(folder: Path, card: ModelCard, evaluation: "Evaluation") -> None:
-    """Write the model card, `README.md`, with the metadata that the Hugging Face Hub reads."""
-    rows = "\n".join(
-        f"| {figures.label} | {figures.pictures} | {_percent(figures.precision)} | {_percent(figures.recall)} |"
-        for figures in evaluation.classes
-    )
-    text = _CARD.format(
-        title=card.title,
-        labels=", ".join(card.labels),
-        sentence=evaluation.sentence(),
-        rows=rows,
-        accepted=f"{evaluation.familiarity.accepted:.0%}",
-        threshold=f"{card.threshold:.3f}",
-        neighbours=card.neighbours,
-        arch=card.arch,
-        pictures=card.made["pictures"],
-        command=card.made["command"],
-        versions=", ".join(f"{name} {number}" for name, number in card.versions.items()),
-    )
-    (folder / "README.md").write_text(text, encoding="utf-8")
-
-
 def write_model_json(folder: Path, card: ModelCard) -> None:
     """Write `model.json` last: it holds the SHA-256 of every other file in `folder`."""
     hashes = {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir()) if file.name != MODEL_JSON}
@@ -290,61 +268,6 @@ def _variants() -> list[Callable[[Image.Image], bytes]]:
         + [turned(orientation) for orientation in range(1, 9)]
         + [mode(*pair) for pair in modes]
     )
-
-
-_CARD = """---
-library_name: fastai
-pipeline_tag: image-classification
-tags:
-- fastai
-- image-classification
-- spotter
----
-
-# {title}
-
-Tells apart: {labels}. For a picture unlike those it learned from, it says that it is not sure.
-
-## How good it is
-
-{sentence}.
-
-| Class | Pictures | Precision | Recall |
-|---|---|---|---|
-{rows}
-
-![Confusion matrix](confusion.png)
-
-The pictures it got most wrong (prediction / actual / loss / probability):
-
-![Top losses](top_losses.png)
-
-## When it is not sure
-
-Familiarity is the mean cosine between a picture's features and those of the {neighbours} nearest training pictures.
-Below {threshold} the answer is "not sure"; {accepted} of the pictures it did not see were above. A familiar picture
-may still be of something else: do not use this model where a wrong answer harms someone.
-
-## How it was made
-
-{arch} with ImageNet weights, on {pictures} pictures; `manifest.jsonl` lists where each came from, `ATTRIBUTION.csv`
-whom to name. Command: `{command}`. Versions: {versions}.
-
-## How to use it
-
-`export.pkl` opens with fastai's `load_learner`. It is a pickle: open it only if you trust who published it.
-`model.onnx` and `reference.safetensors` hold no code and give the same answers:
-
-```python
-from spotter import Predictor
-
-Predictor.load("models/STORE").predict("picture.jpg")
-```
-"""
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
 
 
 def _plain_cell(value: str | None) -> str:

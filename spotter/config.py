@@ -4,7 +4,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spotter.errors import RecipeError
@@ -20,12 +20,15 @@ class ClassSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to tell apart. `per_class` is the number of pictures wanted for each class."""
+    """What to tell apart. `per_class` is the number of pictures wanted for each class; `license` is the model's own, as
+    the Hub names it ("apache-2.0"), "" when its owner says nothing.
+    """
 
     name: str
     classes: tuple[ClassSpec, ...]
     per_class: int = 150
     title: str = ""
+    license: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ _RESERVED = {"not sure"}
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe (TOML: `name`, optional `title` and `per_class`, and a table `[classes]` label = "query").
+    """Read a recipe (TOML: `name`, optional `title`, `license` and `per_class`, and a table `[classes]` label = "query").
 
     Raises:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
@@ -143,7 +146,11 @@ def read_recipe(path: Path) -> Recipe:
     per_class = table.get("per_class", Recipe.per_class)
     if not isinstance(per_class, int) or per_class < 1:
         raise RecipeError(f"In {str(path)!r}, per_class must be a positive whole number, not {per_class!r}.")
-    return make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
+    license_id = table.get("license", "")
+    if not isinstance(license_id, str) or not re.fullmatch(r"(?:[a-z0-9][a-z0-9.-]{0,39})?", license_id):
+        raise RecipeError(f"In {str(path)!r}, license must be an id of the Hub's such as 'mit', not {license_id!r}.")
+    recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
+    return replace(recipe, license=license_id)
 
 
 def recipe_from_options(options: Sequence[str]) -> Recipe:

@@ -16,7 +16,7 @@ ONLY_IN = {
     "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
     "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
     "timm": {"backbone.py"},
-    "huggingface_hub": {"stores/"},
+    "huggingface_hub": {"stores/", "card.py"},
     "httpx": {"search/", "download.py"},
     "httpx2": {"stores/"},
     "httpcore": {"search/", "download.py"},

@@ -580,7 +580,11 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     revision = trained.stdout.splitlines()[-1].removeprefix("revision ")
     assert revision == repo.head.oid
     assert repo.private
-    assert {n: c for n, c in repo.head.files.items() if n != ".gitattributes"} == files_of(published.folder)
+    apart = {".gitattributes", "README.md", "model.json"}
+    there, here = repo.head.files, files_of(published.folder)
+    assert there.keys() - {".gitattributes"} == here.keys()
+    assert {n: c for n, c in there.items() if n not in apart} == {n: c for n, c in here.items() if n not in apart}
+    assert f'Predictor.load("{address}")'.encode() in repo.head.files["README.md"]
     assert f"python app.py --model {address}" in trained.stdout
     assert WRITER not in trained.stdout + trained.stderr
 
@@ -590,7 +594,7 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     assert hub.asked("export.pkl") == 0
 
     hub.close()
-    settings = {"MODEL_STORE": address, "MODEL_REVISION": published.revision}
+    settings = {"MODEL_STORE": address, "MODEL_REVISION": repo.head.title.split()[-1]}
     assert served(start("--port", 0, **environment(hub, home, **settings))) == revision
 
 

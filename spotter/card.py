@@ -1,0 +1,168 @@
+"""The model card: `README.md` of a published revision, with the metadata that the Hugging Face Hub reads."""
+
+import hashlib
+import json
+import re
+import shlex
+from collections import Counter
+from pathlib import Path, PurePath
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from spotter.bundle import MODEL_JSON, ModelCard
+from spotter.dataset import Dataset
+from spotter.evaluate import Evaluation, Strangers, wilson_interval
+
+CARD = "README.md"
+HUB = "hf://"
+# All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
+_SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
+
+
+def write_card(
+    folder: Path,
+    card: ModelCard,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    address: str,
+    *,
+    license_id: str = "",
+    strangers: Strangers | None = None,
+) -> None:
+    """Write the model card of the files in `folder`, after all of them but `model.json`.
+
+    The same files, figures and pictures give the same bytes.
+
+    Args:
+        address: of the store that the files will be pushed to.
+        license_id: the model's own licence as the Hub names it ("apache-2.0"); "" when its owner says nothing.
+    """
+    text = f"---\n{_metadata(card, evaluation, license_id)}\n---\n\n"
+    text += _body(folder, card, evaluation, dataset, address, license_id, strangers)
+    # A title may hold half of a surrogate pair, which is no text.
+    (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
+
+
+def escape_markdown(text: str) -> str:
+    """The same text in one line, as words that Markdown shows as they are."""
+    return _SPECIAL.sub(r"\\\g<0>", _in_one_line(text))
+
+
+def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
+    figures = {
+        "accuracy": ("Accuracy", 1 - evaluation.error),
+        "expected_calibration_error": ("Expected calibration error", evaluation.calibration.expected_calibration_error),
+        "nll": ("Negative log likelihood", evaluation.negative_log_likelihood),
+    }
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="imagefolder",
+            dataset_name=f"{_in_one_line(card.title)} ({evaluation.pictures} pictures it did not see)",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(float(value), 4),
+        )
+        for kind, (name, value) in figures.items()
+    ]
+    return ModelCardData(
+        license=license_id or None,
+        library_name="fastai",
+        pipeline_tag="image-classification",
+        tags=["fastai", "image-classification", "onnx", "spotter", "timm"],
+        metrics=["accuracy"],
+        model_name=card.name,
+        eval_results=results,
+    ).to_yaml()
+
+
+def _body(
+    folder: Path,
+    card: ModelCard,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    address: str,
+    license_id: str,
+    strangers: Strangers | None,
+) -> str:
+    environment = Environment(  # noqa: S701 - Markdown, escaped by the filter; HTML's entities would show in code
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # Jinja's own is for HTML, and would turn an apostrophe into an escape.
+    environment.filters |= {"plain": escape_markdown, "tojson": lambda text: json.dumps(text, ensure_ascii=False)}
+    address = _public_address(address, card.name)
+    command = _in_one_line(str(card.made["command"]))
+    epochs = card.made["fine_tune_epochs"]
+    outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
+    return environment.get_template("card.md").render(
+        card=card,
+        labels=", ".join(escape_markdown(label) for label in card.labels),
+        learnt_from=card.made["pictures"],
+        sentence=evaluation.sentence(),
+        classes=_class_rows(evaluation),
+        outlook=outlook[:1].upper() + outlook[1:],
+        calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
+        uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
+        temperature=f"{card.temperature:.2f}",
+        loss=f"{evaluation.negative_log_likelihood:.3f}",
+        threshold=f"{card.threshold:.3f}",
+        accepted=f"{evaluation.familiarity.accepted:.1%}",
+        strangers=strangers,
+        refused_interval=_span(strangers.refused_interval) if strangers else "",
+        origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
+        license_id=license_id,
+        address=address,
+        shell_address=shlex.quote(address),
+        repo=address.removeprefix(HUB) if address.startswith(HUB) else "",
+        head=f"fine-tuned for {epochs} epochs" if epochs else "frozen, under a linear head",
+        command=command,
+        # A fence is closed only by one at least as long.
+        fence="`" * max(3, 1 + max((len(run) for run in re.findall("`+", command)), default=0)),
+        hashes=[
+            (file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+            for file in sorted(folder.iterdir())
+            if file.name not in {CARD, MODEL_JSON}
+        ],
+    )
+
+
+def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    rows = []
+    for index, figures in enumerate(evaluation.classes):
+        right = evaluation.confusion[index][index]
+        called = sum(row[index] for row in evaluation.confusion)
+        rows.append(
+            {
+                "label": figures.label,
+                "pictures": figures.pictures,
+                "precision": _share(right, called),
+                "precision_interval": _span(wilson_interval(right, called)) if called else "-",
+                "recall": _share(right, figures.pictures),
+                "recall_interval": _span(wilson_interval(right, figures.pictures)) if figures.pictures else "-",
+            }
+        )
+    return rows
+
+
+def _public_address(address: str, name: str) -> str:
+    """The store's address; for a folder that only this machine knows, the place where it would be by default."""
+    path = PurePath(address)
+    return f"models/{name}" if not address.startswith(HUB) and (path.is_absolute() or ".." in path.parts) else address
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,0 +1,185 @@
+"""The model card: what the Hub reads in it, what people read in it, and that nothing from outside can break it."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import ModelCard as HubCard
+from markdown_it import MarkdownIt
+
+from spotter.bundle import ModelCard
+from spotter.card import escape_markdown, write_card
+from spotter.config import make_recipe
+from spotter.dataset import Dataset, Record
+from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
+from tests.conftest import Published
+
+HOSTILE = [
+    "---\nlicense: mit\n---",
+    "a: [b",
+    "x | y | z",
+    "**bold** _it_ `code` ~~no~~",
+    "<script>alert(1)</script><img src=x onerror=y>",
+    "[click](https://evil.example) ![p](https://evil.example/p.png) https://evil.example www.evil.example",
+    "# heading\n\n- item",
+    "```\nfence",
+    "\"quoted\" \\ 'single' &amp; {{ 7 * 7 }} {% raw %} $$x$$",
+    "\u202e\x00\x1b[31mred\u2028line\ud800",
+    "🐻 Bär 熊",
+]
+
+
+def make_card(
+    title: str = "Disc or cross?", labels: tuple[str, str] = ("disc", "cross"), command: str = ""
+) -> ModelCard:
+    return ModelCard(
+        name="shapes", title=title, labels=labels, arch="tf_efficientnet_lite0", size=224, resize="crop",
+        temperature=1.5, threshold=0.61, neighbours=3, versions={"fastai": "2.8.12", "timm": "1.0"},
+        made={"command": command or "train.py --class disc", "seed": 42, "pictures": 20, "fine_tune_epochs": 0},
+    )  # fmt: skip
+
+
+def make_evaluation(labels: tuple[str, str] = ("disc", "cross")) -> Evaluation:
+    targets = np.repeat([0, 1], 10)
+    probabilities = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
+    probabilities[3] = [0.2, 0.8]
+    return evaluate(
+        probabilities, targets, labels, [f"{n}.jpg" for n in range(20)], Familiarity(0.61, 0.97, 3), "a test"
+    )
+
+
+def make_dataset(labels: tuple[str, str] = ("disc", "cross"), source: str = "openverse") -> Dataset:
+    licenses = ["CC0-1.0", "unknown"]
+    records = [
+        Record(labels[n // 10], source, str(n), "q", n, "kept", file=f"{n}.jpg", license_id=licenses[n % 2])
+        for n in range(20)
+    ]
+    return Dataset(Path("x"), labels, tuple(records), ())
+
+
+def written(folder: Path, card: ModelCard, address: str = "hf://anna/shapes", **more) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.onnx").write_bytes(b"onnx")
+    labels = (card.labels[0], card.labels[1])
+    dataset = more.pop("dataset", make_dataset(labels))
+    write_card(folder, card, make_evaluation(labels), dataset, address, **more)
+    return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
+    data = HubCard(written(tmp_path, make_card(), license_id="mit")).data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("fastai", "image-classification", "mit")
+    assert {"spotter", "fastai", "image-classification"} <= set(data.tags)
+    assert data.model_name == "shapes"
+    results = {result.metric_type: result for result in data.eval_results}
+    assert results["accuracy"].metric_value == 0.95
+    assert results["accuracy"].task_type == "image-classification"
+    assert set(results) == {"accuracy", "expected_calibration_error", "nll"}
+
+
+def test_no_licence_is_claimed_that_nobody_gave(tmp_path: Path) -> None:
+    text = written(tmp_path, make_card())
+    assert HubCard(text).data.license is None
+    assert "has stated no licence" in text
+
+
+def test_people_read_figures_with_intervals_sources_and_how_it_was_made(tmp_path: Path) -> None:
+    text = written(tmp_path, make_card())
+    assert "1 of 20 wrong: error 5.0% (95 % interval 0.9% to 23.6%; a test)." in text
+    assert "| disc | 10 | 100.0% | 70.1% to 100.0% | 90.0% | 59.6% to 98.2% |" in text
+    assert "| cross | openverse | CC0-1.0 | 5 |" in text
+    for link in ("(confusion.png)", "(top_losses.png)", "(ATTRIBUTION.csv)", "(manifest.jsonl)"):
+        assert link in text
+    assert re.search(r"\| `model\.onnx` \| `[0-9a-f]{64}` \|", text)
+    assert "was not measured" in text
+    assert "train.py --class disc" in text
+
+
+def test_strangers_are_told_where_they_were_measured(tmp_path: Path) -> None:
+    strangers = Strangers(40, 0.9, 30, (0.598, 0.858), 0.97, ())
+    text = written(tmp_path, make_card(), strangers=strangers)
+    assert "Of 40 pictures of none of the classes, it refused 30 (95 % interval 59.8% to 85.8%)." in text
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("hf://anna/shapes", "hf://anna/shapes"),
+        ("models/other", "models/other"),
+        ("/home/anna/secret", "models/shapes"),
+        ("../secret", "models/shapes"),
+    ],
+)
+def test_the_address_is_the_stores_but_no_folder_of_this_machine(address: str, shown: str, tmp_path: Path) -> None:
+    text = written(tmp_path, make_card(), address)
+    assert f'Predictor.load("{shown}")' in text
+    assert f"app.py --model {shown}" in text
+    assert "secret" not in text
+    assert ('hf_hub_download("anna/shapes", "export.pkl")' in text) == address.startswith("hf:")
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    assert written(tmp_path / "a", make_card()) == written(tmp_path / "b", make_card())
+
+
+def headings(tokens: list) -> list[str]:
+    return [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_from_outside_breaks_neither_metadata_nor_markdown(text: str, tmp_path: Path) -> None:
+    parser = MarkdownIt("gfm-like", {"linkify": False})
+    plain = parser.parse(HubCard(written(tmp_path / "plain", make_card())).text)
+    card = make_card(title=text, labels=(text, "cross"), command=f"train.py --class {text}")
+    hostile = HubCard(written(tmp_path / "hostile", card, dataset=make_dataset((text, "cross"), source=text)))
+    assert hostile.data.license is None
+    assert hostile.data.library_name == "fastai"
+    assert hostile.data.eval_results
+    tokens = parser.parse(hostile.text)
+    assert [token.type for token in tokens] == [token.type for token in plain]
+    assert headings(tokens)[1:] == headings(plain)[1:]
+    shown = re.sub(r"[^\x21-\x7e🐻Bär熊]+", "", text)
+    children = [child for token in tokens for child in token.children or ()]
+    kinds = {child.type for child in children}
+    assert "html_inline" not in kinds
+    links = [child.attrs["href"] for child in children if child.type == "link_open"]
+    pictures = [child.attrs["src"] for child in children if child.type == "image"]
+    assert set(links) == {"ATTRIBUTION.csv", "manifest.jsonl"}
+    assert pictures == ["confusion.png", "top_losses.png"]
+    # What GitHub and the Hub make links of without being asked.
+    assert not re.search(r"https?://evil|www\.evil", hostile.text.replace(card.made["command"].replace("\n", " "), ""))
+    title = next(token for i, token in enumerate(tokens) if tokens[i - 1].type == "heading_open")
+    assert re.sub(r"[^\x21-\x7e🐻Bär熊]+", "", "".join(child.content for child in title.children or ())) == shown
+
+
+def test_words_stay_readable() -> None:
+    assert escape_markdown("Grizzly, black-bear or (toy) teddy's?") == "Grizzly, black-bear or (toy) teddy's?"
+
+
+def test_a_published_card_is_whole(published: Published) -> None:
+    folder = published.folder
+    card = HubCard.load(folder / "README.md")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert card.data.eval_results
+    accuracy = next(result for result in card.data.eval_results if result.metric_type == "accuracy")
+    assert accuracy.metric_value == round(1 - metrics["error"], 4)
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", card.text):
+        assert (folder / target).is_file(), target
+    hashes = json.loads((folder / "model.json").read_text())["sha256"]
+    listed = dict(re.findall(r"\| `([\w.-]+)` \| `([0-9a-f]{64})` \|", card.text))
+    assert listed == {name: digest for name, digest in hashes.items() if name != "README.md"}
+
+
+def test_a_licence_must_look_like_one_of_the_hubs(tmp_path: Path) -> None:
+    from spotter.config import read_recipe
+    from spotter.errors import RecipeError
+
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('name = "r"\nlicense = "cc-by-4.0"\n[classes]\na = "a"\nb = "b"\n')
+    assert read_recipe(recipe) == replace(make_recipe({"a": "a", "b": "b"}, "r"), license="cc-by-4.0")
+    recipe.write_text('name = "r"\nlicense = "My own: [x]"\n[classes]\na = "a"\nb = "b"\n')
+    with pytest.raises(RecipeError, match="license must be"):
+        read_recipe(recipe)
