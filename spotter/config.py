@@ -129,7 +129,7 @@ _RESERVED = {"not sure"}
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe (TOML: `name`, optional `title`, `license` and `per_class`, and a table `[classes]` label = "query").
+    """Read a recipe (TOML: `name`, maybe `title`, `license` and `per_class`, and a table `[classes]` label = "query").
 
     Raises:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.

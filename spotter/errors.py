@@ -81,6 +81,10 @@ class PaymentRequired(SpotterError):
     """The Hub wants money for what was asked."""
 
 
+class SpaceFailed(SpotterError):
+    """A Space was not built, does not start, or does not answer as the model does."""
+
+
 class LostRace(SpotterError):
     """Others changed the store each time we were about to."""
 

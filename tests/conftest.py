@@ -83,3 +83,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_TOKEN", WRITER)
     with running_hub() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bare_python(request: pytest.FixtureRequest) -> Path:
+    """A Python with requirements.txt alone."""
+    from tests.bare import make_bare_python
+
+    assert request.config.cache
+    return make_bare_python(Path(request.config.cache.mkdir("bare")))

@@ -64,12 +64,22 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A model repository with one branch."""
+    """A repository with one branch; the rest is for Spaces.
+
+    `stages` are the answers to the next questions about what a Space does, the last one for ever; without "sha" it is
+    the newest commit.
+    """
 
     private: bool = False
     gated: bool = False
     commits: list[Commit] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    hardware: str = "cpu-basic"
+    variables: dict[str, str] = field(default_factory=dict)
+    stages: list[dict] = field(default_factory=lambda: [{"stage": "RUNNING"}])
+    log: str = ""
+    restarts: int = 0
 
     @property
     def head(self) -> Commit:
@@ -92,7 +102,8 @@ class Repo:
 
 
 class Hub:
-    """`with running_hub() as hub:`; `hub.url` is its address, `hub.repos` what it holds, `hub.requests` what was asked.
+    """`with running_hub() as hub:`; `hub.url` is its address, `hub.repos` what it holds, Spaces as "spaces/owner/name",
+    and `hub.requests` what was asked.
 
     `hub.fault` may answer in place of a request: it is given the request and the function that would answer it.
     """
@@ -105,6 +116,7 @@ class Hub:
         self.storage_requests: list[Request] = []
         self.fault: Fault | None = None
         self.wants_money = False
+        self.space_host = ""
         self._turn = threading.RLock()
         self._hub = _serve(self._answer)
         self._store = _serve(self._answer_storage)
@@ -163,8 +175,10 @@ class Hub:
             for pattern, method in _ROUTES:
                 found = re.fullmatch(pattern, f"{request.method} {request.path}")
                 if found:
+                    parts = {key: unquote(value) for key, value in found.groupdict().items() if value}
+                    is_space = parts.pop("kind", "models").startswith("spaces")
                     return method(
-                        self, request, user, role, **{key: unquote(v) for key, v in found.groupdict().items()}
+                        self, request, user, role, **parts | {"name": f"{'spaces/' * is_space}{parts['name']}"}
                     )
             return error(404, f"no such page: {request}")
 
@@ -176,22 +190,25 @@ class Hub:
         return reply({"errors": [], "warnings": []})
 
     def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
-        if self.wants_money:
-            return error(402, "Payment required to create this repository")
+        is_space = wanted.get("type") == "space"
+        if self.wants_money and wanted.get("hardware") not in {"zero-a10g", "cpu-upgrade"}:
+            return error(402, "hosting Gradio Spaces on free cpu-basic requires a PRO subscription")
         owner = wanted["organization"] or user
         if role != "write" or owner != user:
             return error(403, "You don't have the rights to create a model under this namespace")
-        name = f"{owner}/{wanted['name']}"
+        name = f"{'spaces/' * is_space}{owner}/{wanted['name']}"
         body = {"url": f"{self.url}/{name}"}
         if name in self.repos:
             return Answer(409, json.dumps(body | {"error": "You already created this model repo"}).encode())
         self.repos[name] = Repo(private=wanted.get("visibility") == "private")
         self.repos[name].add("initial commit", {".gitattributes": b"*.onnx filter=lfs\n"})
+        self.repos[name].hardware = wanted.get("hardware", "cpu-basic")
+        self.repos[name].host = self.space_host
         return reply(body)
 
     def _repo(self, name: str, user: str | None) -> Repo | Answer:
         repo = self.repos.get(name)
-        if repo is None or (repo.private and user != name.split("/")[0]):
+        if repo is None or (repo.private and user != name.split("/")[-2]):
             return error(404 if user else 401, "Repository not found", "RepoNotFound")
         return repo
 
@@ -204,7 +221,8 @@ class Hub:
             return error(404, "Invalid rev id", "RevisionNotFound")
         return reply(
             {
-                "id": name,
+                "id": name.removeprefix("spaces/"),
+                "host": repo.host or None,
                 "sha": commit.oid,
                 "private": repo.private,
                 "lastModified": commit.date,
@@ -266,7 +284,7 @@ class Hub:
             return repo
         if user is None:
             return error(401, "Unauthorized")
-        if role != "write" or user != name.split("/")[0]:
+        if role != "write" or user != name.split("/")[-2]:
             return error(403, "You need write access to this repository")
         return repo
 
@@ -334,7 +352,7 @@ class Hub:
         repo = self._repo(name, user)
         if isinstance(repo, Answer):
             return repo
-        if repo.gated and user != name.split("/")[0]:
+        if repo.gated and user != name.split("/")[-2]:
             return error(403 if user else 401, f"Access to model {name} is restricted", "GatedRepo")
         commit = repo.find(rev)
         if commit is None:
@@ -351,20 +369,47 @@ class Hub:
             return Answer(302, b"", at | linked | {"Location": f"{self.storage_url}/{oid}"})
         return Answer(200, content, at | {"ETag": f'"{git_oid(content)}"'})
 
+    def _space(self, request: Request, user: str | None, role: str | None, name: str, what: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        body = json.loads(request.body) if request.body else {}
+        if what == "variables":
+            if request.method == "POST":
+                repo.variables[body["key"]] = body["value"]
+            elif request.method == "DELETE":
+                del repo.variables[body["key"]]
+            return reply({key: {"key": key, "value": value} for key, value in repo.variables.items()})
+        if what.startswith("logs/"):
+            return Answer(200, repo.log.encode(), {"Content-Type": "text/event-stream"})
+        if what == "hardware":
+            repo.hardware = body["flavor"]
+        if what == "restart":
+            repo.restarts += 1
+        stage = repo.stages.pop(0) if len(repo.stages) > 1 and what == "runtime" else repo.stages[0]
+        hardware = {"current": repo.hardware, "requested": repo.hardware}
+        return reply({"sha": repo.head.oid, "hardware": hardware, "gcTimeout": 172800, **stage})
+
 
 _NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
+_KIND = r"(?P<kind>models|spaces)"
+_SPACES = r"(?P<kind>spaces/)?"
 _ROUTES = (
-    (rf"GET /api/models/{_NAME}", Hub._info),
-    (rf"GET /api/models/{_NAME}/revision/(?P<rev>[^/]+)", Hub._info),
-    (rf"GET /api/models/{_NAME}/refs", Hub._refs),
-    (rf"GET /api/models/{_NAME}/commits/(?P<rev>[^/]+)", Hub._commits),
-    (rf"POST /api/models/{_NAME}/paths-info/(?P<rev>[^/]+)", Hub._paths_info),
-    (rf"POST /api/models/{_NAME}/tag/(?P<rev>[^/]+)", Hub._tag),
-    (rf"POST /api/models/{_NAME}/preupload/(?P<rev>[^/]+)", Hub._preupload),
-    (rf"POST /api/models/{_NAME}/commit/(?P<rev>[^/]+)", Hub._commit),
-    (rf"POST /{_NAME}\.git/info/lfs/objects/batch", Hub._batch),
-    (rf"POST /{_NAME}\.git/info/lfs/verify", Hub._verify),
-    (rf"(?:GET|HEAD) /{_NAME}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", Hub._resolve),
+    (rf"GET /api/{_KIND}/{_NAME}", Hub._info),
+    (rf"GET /api/{_KIND}/{_NAME}/revision/(?P<rev>[^/]+)", Hub._info),
+    (rf"GET /api/{_KIND}/{_NAME}/refs", Hub._refs),
+    (rf"GET /api/{_KIND}/{_NAME}/commits/(?P<rev>[^/]+)", Hub._commits),
+    (rf"POST /api/{_KIND}/{_NAME}/paths-info/(?P<rev>[^/]+)", Hub._paths_info),
+    (rf"POST /api/{_KIND}/{_NAME}/tag/(?P<rev>[^/]+)", Hub._tag),
+    (rf"POST /api/{_KIND}/{_NAME}/preupload/(?P<rev>[^/]+)", Hub._preupload),
+    (rf"POST /api/{_KIND}/{_NAME}/commit/(?P<rev>[^/]+)", Hub._commit),
+    (
+        rf"(?:GET|POST|DELETE) /api/(?P<kind>spaces)/{_NAME}/(?P<what>variables|runtime|hardware|restart|logs/\w+)",
+        Hub._space,
+    ),
+    (rf"POST /{_SPACES}{_NAME}\.git/info/lfs/objects/batch", Hub._batch),
+    (rf"POST /{_SPACES}{_NAME}\.git/info/lfs/verify", Hub._verify),
+    (rf"(?:GET|HEAD) /{_SPACES}{_NAME}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", Hub._resolve),
 )
 
 

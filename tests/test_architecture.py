@@ -13,11 +13,12 @@ from tests.conftest import ROOT
 SOURCES = [*sorted((ROOT / "spotter").rglob("*.py")), ROOT / "app.py", ROOT / "train.py"]
 ONLY_IN = {
     "gradio": {"web.py", "cleaner.py"},
-    "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
+    "gradio_client": {"deploy.py"},
+    "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py", "processes.py"},
     "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
     "timm": {"backbone.py"},
-    "huggingface_hub": {"stores/", "card.py"},
-    "httpx": {"search/", "download.py"},
+    "huggingface_hub": {"stores/", "card.py", "deploy.py"},
+    "httpx": {"search/", "download.py", "deploy.py"},
     "httpx2": {"stores/"},
     "httpcore": {"search/", "download.py"},
     "ddgs": {"search/"},

@@ -17,6 +17,7 @@ from spotter.dataset import Dataset, Record
 from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
 from tests.conftest import Published
 
+LABELS = ("disc", "cross")
 HOSTILE = [
     "---\nlicense: mit\n---",
     "a: [b",
@@ -32,9 +33,7 @@ HOSTILE = [
 ]
 
 
-def make_card(
-    title: str = "Disc or cross?", labels: tuple[str, str] = ("disc", "cross"), command: str = ""
-) -> ModelCard:
+def make_card(title: str = "Disc or cross?", labels: tuple[str, str] = LABELS, command: str = "") -> ModelCard:
     return ModelCard(
         name="shapes", title=title, labels=labels, arch="tf_efficientnet_lite0", size=224, resize="crop",
         temperature=1.5, threshold=0.61, neighbours=3, versions={"fastai": "2.8.12", "timm": "1.0"},
@@ -42,7 +41,7 @@ def make_card(
     )  # fmt: skip
 
 
-def make_evaluation(labels: tuple[str, str] = ("disc", "cross")) -> Evaluation:
+def make_evaluation(labels: tuple[str, str] = LABELS) -> Evaluation:
     targets = np.repeat([0, 1], 10)
     probabilities = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
     probabilities[3] = [0.2, 0.8]
@@ -51,7 +50,7 @@ def make_evaluation(labels: tuple[str, str] = ("disc", "cross")) -> Evaluation:
     )
 
 
-def make_dataset(labels: tuple[str, str] = ("disc", "cross"), source: str = "openverse") -> Dataset:
+def make_dataset(labels: tuple[str, str] = LABELS, source: str = "openverse") -> Dataset:
     licenses = ["CC0-1.0", "unknown"]
     records = [
         Record(labels[n // 10], source, str(n), "q", n, "kept", file=f"{n}.jpg", license_id=licenses[n % 2])

@@ -1,0 +1,219 @@
+"""From a published model to a running Space: which files it needs, its card, the smoke test, and the way back."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+from gradio_client import Client, handle_file
+from huggingface_hub import SpaceCardData
+from PIL import Image
+
+from spotter.bundle import SERVING_FILES, ModelCard
+from spotter.card import escape_markdown
+from spotter.errors import SpaceFailed, SpotterError
+from spotter.predictor import Predictor
+from spotter.serving import APP, REQUIREMENTS, serving_files
+from spotter.stores.space import CPU, ZERO_GPU, SpaceRepo, SpaceState
+
+CARD, ZERO_APP = "README.md", "app_zero.py"
+PYTHON = "3.11"
+# The versions that ZeroGPU offers are few.
+ZERO_PYTHON = "3.12.12"
+LONGEST_DESCRIPTION = 60
+BUILD_PATIENCE_S = 1200.0
+SMOKE_PATIENCE_S = 180.0
+NOT_SURE = "not sure"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a Space will hold: its files by name, its variables, and its hardware."""
+
+    files: Mapping[str, bytes]
+    variables: Mapping[str, str]
+    hardware: str
+
+
+def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU) -> Plan:
+    """Gather what a Space needs to serve a model.
+
+    Args:
+        root: of the checkout. store: `hf://owner/name`. predictor: the model, with its revision.
+    """
+    revision = str(predictor.revision)
+    files = {name: (root / name).read_bytes() for name in [*serving_files(root), REQUIREMENTS]}
+    if hardware == ZERO_GPU:
+        files[ZERO_APP] = _ZERO_APP.encode()
+    examples = tuple(sorted(path.name for path in predictor.examples.values()))
+    pins = pinned(files[REQUIREMENTS].decode())
+    files[CARD] = _space_card(predictor.card, store, revision, examples, pins["gradio"], hardware).encode()
+    return Plan(files, {"MODEL_STORE": store, "MODEL_REVISION": revision}, hardware)
+
+
+def pinned(requirements: str) -> dict[str, str]:
+    """Name -> version of each `name==version` line."""
+    return dict(re.findall(r"^([\w-]+)==(\S+)$", requirements, re.MULTILINE))
+
+
+def deploy(
+    space: SpaceRepo,
+    plan: Plan,
+    before: SpaceState | None,
+    predictor: Predictor,
+    say: Callable[[str], None],
+    *,
+    build_patience_s: float = BUILD_PATIENCE_S,
+    smoke_patience_s: float = SMOKE_PATIENCE_S,
+) -> str:
+    """Put a plan on a Space, wait for it, and try it; put back what was there if it fails. Return its address.
+
+    Raises:
+        SpaceFailed: it does not run or does not answer as the model does here; what was there before is back.
+        PaymentRequired, AccessRefused, StoreUnreachable, StoreUnwritable, LostRace: the Hub does not take it.
+    """
+    instead = choices(plan)
+    if before is None:
+        space.create(plan.hardware, instead)
+    elif space.hardware() != plan.hardware:
+        space.move(plan.hardware, instead)
+    space.set_variables(plan.variables, before.variables if before else {})
+    title = f"Serve {plan.variables['MODEL_STORE']} {plan.variables['MODEL_REVISION'][:7]}"
+    commit = space.push(plan.files, before, title)
+    try:
+        url = space.wait(commit, build_patience_s, say)
+        check_answers(url, predictor, smoke_patience_s)
+    except SpotterError as error:
+        reason = str(error).rstrip(".")
+        if before is None:
+            raise SpaceFailed(f"{reason}; there is nothing from before to put back, so it stays as it is.") from error
+        try:
+            space.restore(before, commit, plan.variables)
+        except SpotterError as second:
+            why = str(second).rstrip(".")
+            raise SpaceFailed(f"{reason}; what was there before could not be put back ({why}).") from error
+        raise SpaceFailed(f"{reason}; the files and settings from before ({before.commit[:7]}) are back.") from error
+    return url
+
+
+def check_answers(url: str, predictor: Predictor, patience_s: float = SMOKE_PATIENCE_S) -> None:
+    """Try a running app: the revision, the page, and through the Gradio client what it answers to example pictures.
+
+    Args:
+        predictor: the same model here, to compare with.
+
+    Raises:
+        SpaceFailed: it answers nothing, or something else.
+    """
+    _wait_for_revision(url, str(predictor.revision), patience_s)
+    try:
+        page = httpx.get(f"{url}/", timeout=30)
+        if page.status_code != 200 or "gradio" not in page.text:
+            raise SpaceFailed(f"{url} shows no page (HTTP {page.status_code}).")
+        client = Client(url, verbose=False, download_files=False, analytics_enabled=False)
+        with TemporaryDirectory(prefix="spotter-") as folder:
+            for path in _pictures(predictor, Path(folder)):
+                expected = predictor.predict(path)
+                answer = client.submit(handle_file(str(path)), api_name="/predict").result(timeout=60)
+                _compare(url, answer, expected.label if expected.familiar else NOT_SURE, expected.probabilities)
+    except SpotterError:
+        raise
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, RuntimeError, OSError, TimeoutError) as error:
+        raise SpaceFailed(f"{url} does not answer as it should ({type(error).__name__}).") from error
+
+
+def choices(plan: Plan) -> str:
+    """What remains when the Hub wants money, in words."""
+    store = plan.variables["MODEL_STORE"]
+    zero = (
+        []
+        if plan.hardware == ZERO_GPU
+        else [f"--hardware {ZERO_GPU} (free for two Spaces of an account that is 30 days old)"]
+    )
+    others = ["a PRO plan", "the Dockerfile on another host", f"python app.py --model {store} on your own machine"]
+    return f"what remains: {', '.join([*zero, *others[:-1]])}, or {others[-1]}"
+
+
+def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            found = httpx.get(f"{url}/healthz", timeout=10).json().get("revision")
+            told = f"serves the revision {found}, not {revision}"
+        except (httpx.HTTPError, ValueError, AttributeError):
+            found, told = None, "does not answer at /healthz"
+        if found == revision:
+            return
+        # A restart for new variables takes a while, and until then the old app answers.
+        if time.monotonic() >= deadline:
+            raise SpaceFailed(f"{url} {told}.")
+        time.sleep(min(1.0, patience_s / 10))
+
+
+def _pictures(predictor: Predictor, folder: Path) -> Sequence[Path]:
+    if predictor.examples:
+        return sorted(predictor.examples.values())
+    path = folder / "gradient.png"
+    Image.merge("RGB", [Image.linear_gradient("L").rotate(turn) for turn in (0, 90, 180)]).save(path)
+    return [path]
+
+
+def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, float]) -> None:
+    given = {row["label"]: row["confidence"] for row in answer["confidences"]}
+    differs = given.keys() != probabilities.keys() or any(abs(given[k] - probabilities[k]) > 0.01 for k in given)
+    if answer["label"] != label or differs:
+        raise SpaceFailed(f"{url} answers {str(answer['label'])[:60]!r} where the model here answers {label!r}.")
+
+
+def _space_card(card: ModelCard, store: str, revision: str, examples: Sequence[str], gradio: str, hardware: str) -> str:
+    repo = store.removeprefix("hf://")
+    title = " ".join("".join(c if c.isprintable() else " " for c in card.title).split())
+    is_zero = hardware == ZERO_GPU
+    described = f"Tells apart {', '.join(card.labels)}"
+    if len(described) > LONGEST_DESCRIPTION:
+        described = f"Tells {len(card.labels)} things apart, or says that it is not sure"
+    thumbnail = f"https://huggingface.co/{repo}/resolve/{revision}/{examples[0]}" if examples else None
+    data = SpaceCardData(
+        title=title,
+        emoji="🔎",
+        colorFrom="green",
+        colorTo="gray",
+        sdk="gradio",
+        sdk_version=gradio,
+        python_version=ZERO_PYTHON if is_zero else PYTHON,
+        app_file=ZERO_APP if is_zero else APP,
+        license="apache-2.0",
+        short_description=described,
+        thumbnail=thumbnail,
+        models=[repo],
+        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *examples])} {revision}"],
+        tags=["image-classification", "spotter"],
+    )
+    link = f"https://huggingface.co/{repo}/tree/{revision}"
+    return f"---\n{data.to_yaml()}\n---\n\n# {escape_markdown(title)}\n\nServes [{repo}]({link}), with Spotter.\n"
+
+
+_ZERO_APP = '''"""The app on ZeroGPU, which wants to see a function for its graphics card. The app itself needs none."""
+
+import sys
+
+import spaces
+from spaces import zero
+
+import app
+
+
+@spaces.GPU
+def use_no_card() -> None:
+    """Never called."""
+
+
+if __name__ == "__main__":
+    # Gradio's launch() would say that all is well; the app has a server of its own.
+    if hasattr(zero, "startup"):
+        zero.startup()
+    sys.exit(app.main())
+'''

@@ -1,0 +1,359 @@
+"""Deploying to a Space: what is put there, against a Hub on this machine, with a real app in the Space's place."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from huggingface_hub import SpaceCard
+
+from spotter.config import ServeConfig
+from spotter.deploy import ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.errors import AccessRefused, LostRace, PaymentRequired, SpaceFailed, StoreUnwritable
+from spotter.predictor import Predictor
+from spotter.serving import serving_files
+from spotter.stores.hub import HubStore
+from spotter.stores.space import SpaceRepo
+from spotter.web import ModelInfo, create_app
+from tests.bare import bare_environment
+from tests.conftest import ROOT, Published
+from tests.hub import READER, Hub, Repo, error
+from tests.pictures import serving
+from tests.test_app import address_of, start, stop
+from tests.test_hub import always, environment, refusal
+
+STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
+VARIABLES = ("MODEL_STORE", "MODEL_REVISION")
+NONE = dict.fromkeys(VARIABLES, "")
+OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "spotter/gone.py": b"old"}
+
+
+@pytest.fixture(scope="module")
+def predictor(published: Published) -> Predictor:
+    return Predictor.load(published.store)
+
+
+@pytest.fixture(scope="module")
+def plan(predictor: Predictor) -> Plan:
+    return plan_space(ROOT, STORE, predictor)
+
+
+@pytest.fixture(scope="module")
+def app(published: Published) -> Iterator[str]:
+    process = start("--model", published.store, "--port", 0)
+    yield address_of(process)
+    stop(process)
+
+
+@pytest.fixture
+def space(hub: Hub, app: str) -> SpaceRepo:
+    hub.space_host = app
+    return SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None)
+
+
+@pytest.fixture
+def old(hub: Hub, app: str) -> Repo:
+    """A Space that was deployed before, with a file that is no longer needed and one that is not ours."""
+    hub.repos[SPACE] = Repo(host=app, variables={"MODEL_STORE": "hf://anna/old", "THEIRS": "1"})
+    hub.repos[SPACE].add("old", {".gitattributes": b"", **OLD, "NOTES": b"theirs"})
+    return hub.repos[SPACE]
+
+
+def run(
+    space: SpaceRepo, plan: Plan, predictor: Predictor, said: list[str] | None = None, patience: float = 0.5
+) -> str:
+    say = (said if said is not None else []).append
+    return deploy(space, plan, space.state(NONE), predictor, say, build_patience_s=60, smoke_patience_s=patience)
+
+
+# What a Space needs
+
+
+def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
+    modules = {name for name in plan.files if name.endswith(".py")}
+    assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
+    assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
+    assert plan.files.keys() - modules == {"requirements.txt", "README.md"}
+
+
+def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "spotter").mkdir()
+    (tmp_path / "app.py").write_text("from spotter.a import x\nfrom spotter import b\n")
+    (tmp_path / "spotter" / "__init__.py").touch()
+    (tmp_path / "spotter" / "a.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import spotter.heavy\ndef f():\n    import spotter.late\n"
+    )
+    for name in ("b", "heavy", "late", "unused"):
+        (tmp_path / "spotter" / f"{name}.py").touch()
+    assert serving_files(tmp_path) == [
+        "app.py", "spotter/__init__.py", "spotter/a.py", "spotter/b.py", "spotter/late.py",
+    ]  # fmt: skip
+
+
+def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -> None:
+    data = SpaceCard(plan.files["README.md"].decode()).data
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    assert (data.sdk, data.sdk_version, data.app_file) == ("gradio", pins["gradio"], "app.py")
+    assert data.python_version == "3.11"
+    assert data.models == ["anna/shapes"]
+    repo, files, revision = data.preload_from_hub[0].split()
+    assert (repo, revision) == ("anna/shapes", predictor.revision)
+    assert files.split(",") == [
+        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "example-2.jpg", "example-3.jpg",
+    ]  # fmt: skip
+    assert len(data.short_description) <= 60
+    assert data.thumbnail.endswith(f"/anna/shapes/resolve/{predictor.revision}/example-1.jpg")
+    assert data.title == predictor.card.title
+    assert {data.colorFrom, data.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_hostile_titles_and_many_labels_break_no_card(published: Published) -> None:
+    predictor = Predictor.load(published.store)
+    labels = tuple(f"a very long label {number}" for number in range(12))
+    predictor.card = replace(predictor.card, title='---\nsdk: docker # "x" [y](z)', labels=labels)
+    card = SpaceCard(plan_space(ROOT, STORE, predictor).files["README.md"].decode())
+    assert card.data.sdk == "gradio"
+    assert card.data.title == '--- sdk: docker # "x" [y](z)'
+    assert len(card.data.short_description) <= 60
+    assert "[y](z)" not in card.text
+
+
+def test_the_files_serve_where_only_the_requirements_are(
+    plan: Plan, bare_python: Path, published: Published, tmp_path: Path
+) -> None:
+    folder = tmp_path / "space"
+    for name, content in plan.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    settings = bare_environment(tmp_path, **plan.variables | {"MODEL_STORE": str(published.store)})
+    for heavy in ("torch", "fastai"):
+        tried = subprocess.run([bare_python, "-c", f"import {heavy}"], env=settings, capture_output=True, check=False)
+        assert b"ModuleNotFoundError" in tried.stderr
+    process = subprocess.Popen(
+        [bare_python, "app.py", "--port", "0"],
+        cwd=folder, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = address_of(process)
+        with urllib.request.urlopen(f"{address}/healthz") as answer:
+            assert json.load(answer)["revision"] == published.revision
+        picture = handle_file(str(published.folder / "example-2.jpg"))
+        assert Client(address, verbose=False).predict(picture, api_name="/predict")["label"] == "cross"
+    finally:
+        stop(process)
+
+
+# Deploying
+
+
+def test_a_new_space_is_made_filled_and_tried(
+    hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor, app: str
+) -> None:
+    assert run(space, plan, predictor) == app
+    repo = hub.repos[SPACE]
+    assert {name: content for name, content in repo.head.files.items() if name != ".gitattributes"} == plan.files
+    assert repo.variables == {"MODEL_STORE": STORE, "MODEL_REVISION": predictor.revision}
+    created = next(json.loads(request.body) for request in hub.requests if request.path == "/api/repos/create")
+    assert (created["type"], created["sdk"], created["hardware"]) == ("space", "gradio", "cpu-basic")
+
+
+def test_an_older_one_is_brought_up_to_date_in_one_commit(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    run(space, plan, predictor)
+    assert old.head.files == {".gitattributes": b"", "NOTES": b"theirs", **plan.files}
+    assert len(old.commits) == 2
+    assert old.variables == {**plan.variables, "THEIRS": "1"}
+
+
+def test_it_waits_for_its_own_commit_and_wakes_a_sleeper(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    old.stages = [
+        {"stage": "RUNNING"},
+        {"stage": "PAUSED"},
+        {"stage": "RUNNING", "sha": "0" * 40},
+        {"stage": "BUILD_ERROR", "sha": "0" * 40},
+        {"stage": "RUNNING_BUILDING"},
+        {"stage": "RUNNING"},
+    ]
+    said: list[str] = []
+    run(space, plan, predictor, said)
+    assert said == [
+        f"the Space is {stage}" for stage in ("PAUSED", "RUNNING", "BUILD_ERROR", "RUNNING_BUILDING", "RUNNING")
+    ]
+    assert old.restarts == 1
+
+
+LOG = 'data: {"data": "Collecting gradio", "timestamp": "x"}\n\ndata: {"data": "ERROR: no such version", "timestamp": "x"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("stage", "log", "words"),
+    [
+        ({"stage": "BUILD_ERROR"}, LOG, r"ends in BUILD_ERROR \(it says: ERROR: no such version\)"),
+        (
+            {"stage": "RUNTIME_ERROR", "errorMessage": "Exit code: 1."},
+            "",
+            r"ends in RUNTIME_ERROR \(it says: Exit code: 1\)",
+        ),
+        ({"stage": "CONFIG_ERROR"}, "", r"ends in CONFIG_ERROR; its log"),
+        ({"stage": "BUILDING"}, "", r"does not run after 1 minutes \(BUILDING\)"),
+    ],
+)
+def test_what_does_not_run_is_told_and_taken_back(
+    stage: dict, log: str, words: str, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    files, variables, commit = old.head.files, dict(old.variables), old.head.oid
+    old.stages, old.log = [{"stage": "RUNNING"}, stage], log
+    sentence = refusal(SpaceFailed, lambda: run(space, plan, predictor))
+    assert re.search(words, sentence)
+    assert f"from before ({commit[:7]}) are back" in sentence
+    assert old.head.files == files
+    assert old.variables == variables
+    assert [commit.title.split()[0] for commit in old.commits] == ["old", "Serve", "Roll"]
+
+
+def test_what_serves_another_revision_is_taken_back(
+    space: SpaceRepo, old: Repo, plan: Plan, published: Published
+) -> None:
+    other = Predictor.load(published.store)
+    other.revision = "f" * 40
+    sentence = refusal(SpaceFailed, lambda: run(space, plan, other, patience=0.2))
+    assert "serves the revision" in sentence
+    assert old.head.files.items() >= OLD.items()
+
+
+def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
+    info = ModelInfo("x", predictor.labels, predictor.revision)
+    right = create_app(predictor.predict, info, ServeConfig())
+    with serving(right) as url:
+        check_answers(url, predictor, 5)
+
+    def wrong(picture):
+        answer = predictor.predict(picture)
+        return replace(answer, label="disc", familiar=True)
+
+    with (
+        serving(create_app(wrong, info, ServeConfig())) as url,
+        pytest.raises(SpaceFailed, match="answers 'disc' where"),
+    ):
+        check_answers(url, predictor, 5)
+
+    def broken(picture):
+        raise RuntimeError
+
+    with (
+        serving(create_app(broken, info, ServeConfig())) as url,
+        pytest.raises(SpaceFailed, match="does not answer as"),
+    ):
+        check_answers(url, predictor, 5)
+
+
+def test_a_first_try_that_fails_stays_to_be_looked_at(
+    hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor
+) -> None:
+    hub.space_host = "http://127.0.0.1:9"
+    assert "nothing from before to put back" in refusal(SpaceFailed, lambda: run(space, plan, predictor, patience=0.2))
+    assert hub.repos[SPACE].head.files["app.py"] == plan.files["app.py"]
+
+
+def test_a_way_back_that_is_blocked_is_told_with_the_reason(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    old.stages = [{"stage": "RUNNING"}, {"stage": "BUILD_ERROR"}]
+
+    def fault(request, usual):
+        answer = usual(request)
+        if "/commit/main" in request.path:
+            hub.fault = always(error(403, "no"), at="/commit/main")
+        return answer
+
+    hub.fault = fault
+    assert "BUILD_ERROR; its log" in (said := refusal(SpaceFailed, lambda: run(space, plan, predictor)))
+    assert "could not be put back (Your token may not write" in said
+
+
+# Refusals
+
+
+def test_money_is_told_with_what_remains(hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor) -> None:
+    hub.wants_money = True
+    said = refusal(PaymentRequired, lambda: run(space, plan, predictor))
+    for choice in ("requires a PRO", "--hardware zero-a10g", "Dockerfile", f"python app.py --model {STORE}"):
+        assert choice in said
+    assert SPACE not in hub.repos
+
+
+def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Predictor, tmp_path: Path) -> None:
+    hub.wants_money = True
+    plan = plan_space(ROOT, STORE, predictor, "zero-a10g")
+    data = SpaceCard(plan.files["README.md"].decode()).data
+    assert (data.app_file, data.python_version) == (ZERO_APP, "3.12.12")
+    run(space, plan, predictor)
+    assert hub.repos[SPACE].hardware == "zero-a10g"
+    # A stand-in for the package that is on ZeroGPU machines alone.
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "__init__.py").write_text("def GPU(f):\n    print('function', f.__name__)\n    return f\n")
+    (tmp_path / "spaces" / "zero.py").write_text("def startup():\n    print('ready')\n")
+    (tmp_path / ZERO_APP).write_bytes(plan.files[ZERO_APP])
+    finished = subprocess.run(
+        [sys.executable, ZERO_APP, "--model", str(tmp_path / "none")],
+        cwd=tmp_path, env=environment(hub, tmp_path, PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.stdout.split() == ["function", "use_no_card", "ready"]
+    assert "no store" in finished.stderr
+
+
+def test_other_peoples_spaces_and_races_are_left_alone(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = space.state(NONE)
+    moved = old.add("somebody else", old.head.files | {"NOTES": b"new"})
+    with pytest.raises(LostRace):
+        deploy(space, plan, before, predictor, print)
+    assert old.head == moved
+    old.add("theirs", {"app.py": b"a chess game"})
+    assert "did not deploy" in refusal(StoreUnwritable, lambda: space.state(NONE))
+    for token, words in (("", "need a token"), (READER, "may not write")):
+        monkeypatch.setenv("HF_TOKEN", token)
+        assert words in refusal(
+            AccessRefused,
+            lambda: SpaceRepo("anna/new", endpoint=hub.url).create("cpu-basic", "x") if token else space.state(NONE),
+        )
+
+
+# The command
+
+
+def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/deploy_space.py", *arguments],
+        cwd=ROOT, env=environment(hub, home, PYTHONPATH="."), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_shows_and_then_deploys(hub: Hub, published: Published, tmp_path: Path) -> None:
+    revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    for word in ("spotter/web.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
+        assert word in dry.stdout
+    assert SPACE not in hub.repos
+
+    process = start("--model", STORE, "--revision", revision, "--port", 0, **environment(hub, tmp_path))
+    try:
+        hub.space_host = address_of(process)
+        done = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1")
+    finally:
+        stop(process)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == hub.space_host
+    assert hub.repos[SPACE].variables["MODEL_REVISION"] == revision
+    assert command(hub, tmp_path, "anna/app", "--model", STORE).returncode == 2
