@@ -87,7 +87,9 @@ def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("from spotter.a import x\nfrom spotter import b\n")
     (tmp_path / "spotter" / "__init__.py").touch()
     (tmp_path / "spotter" / "a.py").write_text(
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import spotter.heavy\ndef f():\n    import spotter.late\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import spotter.heavy\n"
+        "def f():\n    import spotter.late\n"
     )
     for name in ("b", "heavy", "late", "unused"):
         (tmp_path / "spotter" / f"{name}.py").touch()
@@ -191,7 +193,10 @@ def test_it_waits_for_its_own_commit_and_wakes_a_sleeper(
     assert old.restarts == 1
 
 
-LOG = 'data: {"data": "Collecting gradio", "timestamp": "x"}\n\ndata: {"data": "ERROR: no such version", "timestamp": "x"}\n\n'
+LOG = "".join(
+    f'data: {{"data": "{line}", "timestamp": "2026-01-01T00:00:00Z"}}\n\n'
+    for line in ("Collecting gradio", "ERROR: no such version")
+)
 
 
 @pytest.mark.parametrize(
@@ -321,12 +326,11 @@ def test_other_peoples_spaces_and_races_are_left_alone(
     assert old.head == moved
     old.add("theirs", {"app.py": b"a chess game"})
     assert "did not deploy" in refusal(StoreUnwritable, lambda: space.state(NONE))
-    for token, words in (("", "need a token"), (READER, "may not write")):
-        monkeypatch.setenv("HF_TOKEN", token)
-        assert words in refusal(
-            AccessRefused,
-            lambda: SpaceRepo("anna/new", endpoint=hub.url).create("cpu-basic", "x") if token else space.state(NONE),
-        )
+    new = SpaceRepo("anna/new", endpoint=hub.url)
+    monkeypatch.setenv("HF_TOKEN", "")
+    assert "need a token" in refusal(AccessRefused, lambda: new.state(NONE))
+    monkeypatch.setenv("HF_TOKEN", READER)
+    assert "may not write" in refusal(AccessRefused, lambda: new.create("cpu-basic", "nothing"))
 
 
 # The command

@@ -157,15 +157,14 @@ class SpaceRepo(HubClient):
             if stage == "RUNNING" and is_ours:
                 return self._url()
             if stage in _FAILED and is_ours:
-                raise SpaceFailed(
-                    f"{self.address} ends in {stage}{self._reason(runtime)}; its log: {self.page}?logs=build."
-                )
+                log = f"{self.page}?logs={'container' if stage == 'RUNTIME_ERROR' else 'build'}"
+                raise SpaceFailed(f"{self.address} ends in {stage}{self._reason(runtime)}; its log is at {log}.")
             if stage in _ASLEEP and not woken:
                 self._ask(lambda: self._api.restart_space(self._repo), writing=True)
                 woken = True
             if waited >= patience_s:
                 raise SpaceFailed(
-                    f"{self.address} does not run after {waited / 60:.0f} minutes ({stage}); see {self.page}."
+                    f"{self.address} does not run after {waited / 60:.0f} minutes ({stage}); look at {self.page}."
                 )
             self._sleep(POLL_S)
             waited += POLL_S
