@@ -192,7 +192,8 @@ class Hub:
     def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
         is_space = wanted.get("type") == "space"
         if self.wants_money and wanted.get("hardware") not in {"zero-a10g", "cpu-upgrade"}:
-            return error(402, "hosting Gradio Spaces on free cpu-basic requires a PRO subscription")
+            on_cpu = "hosting Gradio Spaces on free cpu-basic requires a PRO subscription"
+            return error(402, on_cpu if is_space else "Payment required to create this repository")
         owner = wanted["organization"] or user
         if role != "write" or owner != user:
             return error(403, "You don't have the rights to create a model under this namespace")

@@ -251,6 +251,13 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
     ):
         check_answers(url, predictor, 5)
 
+    def vague(picture):
+        answer = predictor.predict(picture)
+        return replace(answer, probabilities=dict.fromkeys(answer.probabilities, 1 / 3))
+
+    with serving(create_app(vague, info, ServeConfig())) as url, pytest.raises(SpaceFailed, match="answers '"):
+        check_answers(url, predictor, 5)
+
     def broken(picture):
         raise RuntimeError
 
