@@ -130,6 +130,7 @@ def make_card(
             "command": command,
             "seed": config.seed,
             "strength": trained.strength,
+            "balanced": trained.balanced,
             "fine_tune_epochs": trained.fine_tune_epochs,
             "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),

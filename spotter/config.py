@@ -71,7 +71,10 @@ class DownloadConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only)."""
+    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only).
+
+    When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
+    """
 
     arch: str = "tf_efficientnet_lite0"
     size: int = 224
@@ -79,6 +82,7 @@ class TrainConfig:
     seed: int = 42
     folds: int = 5
     fine_tune: int = 0
+    uneven: float = 1.5
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
