@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,12 @@ from spotter.errors import (
     BadPicture,
     DatasetUnwritable,
     FolderMissing,
+    TrainingFailed,
     UnknownArchitecture,
     WeightsUnavailable,
 )
 from spotter.images import center_square, load_picture
+from spotter.temporary import temporary_folder
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
@@ -82,6 +83,7 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
+        TrainingFailed: the features are not finite numbers.
     """
     name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
     cache = dataset.folder / "features" / name
@@ -90,6 +92,10 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
         fresh = run_body(backbone, [dataset.paths[index] for index in missing])
+        if not np.isfinite(fresh).all():
+            raise TrainingFailed(
+                f"The backbone {backbone.arch!r} gave features that are not numbers; try another --arch."
+            )
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
         _write_cache(cache, {key: known[key] for key in keys})
     return np.stack([known[key] for key in keys])
@@ -168,8 +174,8 @@ def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]
 
 def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
     size = backbone.size
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "body.onnx"
+    with temporary_folder() as folder:
+        file = folder / "body.onnx"
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         pooled = nn.Sequential(backbone.pool, nn.Flatten())
         export_network(FeatureNetwork(backbone.body, pooled, mean, std, size), file, size, ["features"])
@@ -288,10 +294,11 @@ def _read_cache(path: Path) -> dict[str, np.ndarray]:
 
 
 def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
         save_file(features, part)
         part.replace(path)
     except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
         raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error}.") from error

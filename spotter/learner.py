@@ -189,10 +189,18 @@ def put_head(learn: Learner, head: Head) -> None:
 
 
 def export_pickle(learn: Learner, path: Path) -> None:
-    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code."""
+    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     learn.model.eval()
     # Not fastai's default, cloudpickle: that writes bytecode of this Python, and paths of this machine.
-    learn.export(path.absolute(), pickle_module=pickle)
+    try:
+        learn.export(path.absolute(), pickle_module=pickle)
+    except RuntimeError as error:
+        # What torch makes of a full disk.
+        raise OSError(f"torch cannot write {path.name}") from error
 
 
 def export_onnx(learn: Learner, path: Path, size: int) -> None:
