@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from spotter.collect import read_more
 from spotter.command import (
@@ -35,6 +34,7 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import assign_folds
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import HUB, open_store
+from spotter.temporary import temporary_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,8 +100,7 @@ def run(options: argparse.Namespace) -> str:
         report.write_report(evaluation, trained, dataset, folds, page, strangers=strangers)
         say(f"all of this with the pictures: {page}")
 
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        files = Path(temporary)
+    with temporary_folder() as files:
         with stage("Write the files"):
             bundle.write_reference(files / bundle.REFERENCE, trained.embeddings[trained.learnt_from])
             learner.export_pickle(trained.learner, files / bundle.PICKLE)

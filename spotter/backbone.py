@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -31,11 +30,13 @@ from spotter.errors import (
     BadPicture,
     DatasetUnwritable,
     FolderMissing,
+    TrainingFailed,
     UnknownArchitecture,
     WeightsUnavailable,
 )
 from spotter.images import load_picture, to_square
 from spotter.subject import centre_classifier, measure_spread, read_spreads, write_spreads
+from spotter.temporary import temporary_folder
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
@@ -84,6 +85,7 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
+        TrainingFailed: the features are not finite numbers.
     """
     cache = _cache_path(backbone, dataset)
     known = _read_cache(cache)
@@ -91,6 +93,10 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
         fresh, spreads = _run(backbone, [dataset.paths[index] for index in missing])
+        if not np.isfinite(fresh).all():
+            raise TrainingFailed(
+                f"The backbone {backbone.arch!r} gave features that are not numbers; try another --arch."
+            )
         _add_spreads(cache, [keys[index] for index in missing], spreads)
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
         _write_cache(cache, {key: known[key] for key in keys})
@@ -207,8 +213,8 @@ def _run(backbone: Backbone, paths: Sequence[Path]) -> tuple[np.ndarray, list[fl
     classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
     size = backbone.size
     outputs = ["features", "places"] if classifier else ["features"]
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "body.onnx"
+    with temporary_folder() as folder:
+        file = folder / "body.onnx"
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         pooled = nn.Sequential(backbone.pool, nn.Flatten())
         network = FeatureNetwork(backbone.body, pooled, mean, std, size)
@@ -359,10 +365,11 @@ def _read_cache(path: Path) -> dict[str, np.ndarray]:
 
 
 def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
+    part = path.with_suffix(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
         save_file(features, part)
         part.replace(path)
     except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
         raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error}.") from error

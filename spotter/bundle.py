@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save as save_tensors
 
 from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, ParityError
@@ -138,6 +138,7 @@ def make_card(
             "command": command,
             "seed": config.seed,
             "strength": trained.strength,
+            "balanced": trained.balanced,
             "fine_tune_epochs": trained.fine_tune_epochs,
             "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),
@@ -147,7 +148,7 @@ def make_card(
 
 def write_reference(path: Path, embeddings: np.ndarray) -> None:
     """Write the training pictures' embeddings, shape (n, d), for familiarity."""
-    save_file({"embeddings": embeddings.astype(np.float32)}, path)
+    path.write_bytes(save_tensors({"embeddings": embeddings.astype(np.float32)}))
 
 
 def write_manifest(folder: Path, dataset: "Dataset") -> None:

@@ -79,6 +79,7 @@ class TrainConfig:
     `resize` is one of `RESIZES`. The rest of the augmentation is for fine-tuning: crops of at least `min_scale` of a
     picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
     `find_rate` looks for the learning rate first.
+    When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -92,6 +93,7 @@ class TrainConfig:
     seed: int = 42
     folds: int = 5
     fine_tune: int = 0
+    uneven: float = 1.5
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 

@@ -237,13 +237,23 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
     targets, groups = dataset.targets, dataset.groups
-    smallest = min(len(np.unique(groups[targets == index])) for index in range(len(dataset.labels)))
+    different = [len(np.unique(groups[targets == index])) for index in range(len(dataset.labels))]
+    smallest = min(different)
     if smallest < 2:
-        raise TooFewPictures("A class holds copies of a single picture; it needs different ones to learn from.")
+        raise TooFewPictures(
+            f"The class {dataset.labels[different.index(1)]!r} holds copies of a single picture; it needs "
+            "different ones to learn from."
+        )
     splitter = StratifiedGroupKFold(n_splits=min(folds, smallest), shuffle=True, random_state=seed)
     assigned = np.zeros(len(targets), dtype=np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(targets, targets, groups)):
         assigned[held_out] = fold
+    for index, label in enumerate(dataset.labels):
+        if len(np.unique(assigned[targets == index])) < 2:
+            raise TooFewPictures(
+                f"The class {label!r} has too few different pictures: too many are near duplicates of each other or of "
+                "another class's; it needs more to learn from."
+            )
     return assigned
 
 

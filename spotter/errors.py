@@ -41,6 +41,10 @@ class DatasetUnwritable(SpotterError):
     """The folder for the collected pictures or cached features cannot be written."""
 
 
+class TemporaryUnwritable(SpotterError):
+    """The system's temporary folder is full or cannot be written."""
+
+
 class UnknownArchitecture(SpotterError):
     """The name given to `--arch` is no timm model."""
 

@@ -148,8 +148,8 @@ class Evaluation:
     """Figures over pictures that the judged classifier did not see.
 
     `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
-    class i that were called class j. `calibration` is of the published probabilities, `uncalibrated` of those before
-    temperature scaling; the temperature was chosen on the same pictures, which flatters the former a little.
+    class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
+    those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve.
     """
 
@@ -197,7 +197,7 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: Familia
     learning = None
     if judged.all():
         settings = TrainConfig(strengths=(trained.strength,))
-        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups)
+        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.balanced)
     return evaluate(
         trained.probabilities,
         targets[judged],
@@ -206,6 +206,7 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: Familia
         known,
         trained.how,
         temperature=trained.temperature,
+        judged_temperatures=trained.judged_temperatures,
         learning=learning,
     )
 
@@ -226,6 +227,7 @@ def evaluate(
     known: Familiarity,
     how: str,
     temperature: float = 1.0,
+    judged_temperatures: np.ndarray | None = None,
     learning: LearningCurve | None = None,
 ) -> Evaluation:
     """Judge probabilities, shape (n, classes), of pictures that the classifier did not see.
@@ -233,7 +235,8 @@ def evaluate(
     Args:
         targets: int64 (n,), indexes into `labels`. files: n names, for the top losses.
         known: the familiarity threshold and its acceptance. how: says in words what "did not see" means.
-        temperature: what the logits of these probabilities were divided by.
+        temperature: what the published logits are divided by.
+        judged_temperatures: what those of each of these pictures were, (n,); None: the same.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
@@ -242,6 +245,7 @@ def evaluate(
     losses = -np.log(np.clip(probabilities[np.arange(total), targets], 1e-12, 1))
     worst = np.argsort(-losses, kind="stable")[:9]
     calibration = calibrate(probabilities, targets)
+    divisors = temperature if judged_temperatures is None else judged_temperatures[:, None]
     return Evaluation(
         how=how,
         pictures=total,
@@ -264,13 +268,13 @@ def evaluate(
         familiarity=known,
         temperature=temperature,
         calibration=calibration,
-        uncalibrated=calibrate(unscale(probabilities, temperature), targets),
+        uncalibrated=calibrate(unscale(probabilities, divisors), targets),
         learning=learning,
     )
 
 
-def unscale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Undo temperature scaling: probabilities of shape (n, classes) as they were before."""
+def unscale(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Undo temperature scaling, by one number or one a row (n, 1): probabilities (n, classes) as they were before."""
     # log p is the scaled logits but for a constant a row, which softmax does not see; a class with p = 0 stays there.
     return softmax(temperature * np.log(np.clip(probabilities.astype(np.float64), 1e-300, 1)))
 
@@ -293,6 +297,7 @@ def learning_curve(
     folds: np.ndarray,
     config: TrainConfig,
     groups: np.ndarray | None = None,
+    balanced: bool = False,
 ) -> LearningCurve:
     """Measure the held-out error of linear heads that learn from only a share of the other folds.
 
@@ -301,6 +306,7 @@ def learning_curve(
 
     Args:
         features: float32 (n, features). targets, folds: int64 (n,). groups: int64 (n,), None when all are different.
+        balanced: each class has the same weight.
     """
     groups = np.arange(len(targets)) if groups is None else groups
     # The cost grows with the square of the pictures: large sets need no repeats, and a part of their folds is plenty.
@@ -315,7 +321,7 @@ def learning_curve(
             out = folds == judging[fold]
             rng = np.random.default_rng((config.seed, repeat, fold))
             for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
-                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0])
+                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0], balanced)
                 mistakes[row, out] += (predicted != targets[out]) / repeats
                 sizes[row] += len(chosen) / (repeats * len(judging))
     mistakes = mistakes[:, judged]
@@ -522,7 +528,9 @@ def _nested_shares(
     return [np.sort(np.concatenate(parts)) for parts in chosen]
 
 
-def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float) -> np.ndarray:
+def _predict(
+    features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float, balanced: bool
+) -> np.ndarray:
     """Fit a linear head as `head.fit_head` does, and predict the classes of other features."""
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
     points, others = (features - mean) / spread, (held_out - mean) / spread
@@ -533,7 +541,8 @@ def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, st
         products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points)
         factor = cholesky(products, lower=True)
         points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
-    return LogisticRegression(C=strength, max_iter=500).fit(points, targets).predict(others)
+    model = LogisticRegression(C=strength, max_iter=500, class_weight="balanced" if balanced else None)
+    return model.fit(points, targets).predict(others)
 
 
 def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """A linear head on cached features: fitted, chosen on held-out folds, calibrated. Needs no torch."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,20 +12,26 @@ from tqdm import tqdm
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
 
+# Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
+PRIOR_SPREAD = 0.2
+
 
 @dataclass(frozen=True)
 class Head:
     """A linear head on pooled features: logits = features @ weight.T + bias, already divided by the temperature.
 
-    `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`;
-    `losses` maps each strength that was tried to its loss on held-out folds.
+    `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`; a `balanced` head gave
+    each class the same weight, however many pictures it has. `losses` maps each (strength, balanced) that was tried to
+    its loss on held-out folds; `fold_temperatures` are those that the other folds chose for each fold.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     strength: float
     temperature: float = 1.0
-    losses: dict[float, float] = field(default_factory=dict)
+    balanced: bool = False
+    losses: dict[tuple[float, bool], float] = field(default_factory=dict)
+    fold_temperatures: dict[int, float] = field(default_factory=dict)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
@@ -34,13 +41,14 @@ class Head:
 def fit_head(
     features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig
 ) -> tuple[Head, np.ndarray]:
-    """Fit a linear head on all pictures, its strength and temperature chosen on held-out folds.
+    """Fit a linear head on all pictures, its strength, class balance and temperature chosen on held-out folds.
 
     Args:
         features: float32 (n, features). targets: int64 (n,). folds: int64 (n,), from `assign_folds`.
 
     Returns:
-        The head, and float64 (n, classes): each picture's probabilities by a head that never saw its fold.
+        The head, and float64 (n, classes): each picture's probabilities by a head that never saw its fold, and with a
+        temperature that the other folds chose.
 
     Raises:
         TrainingFailed: the features are not finite numbers.
@@ -48,19 +56,33 @@ def fit_head(
     if not np.isfinite(features).all():
         raise TrainingFailed("The backbone gave features that are not numbers; try another --arch.")
     classes = int(targets.max()) + 1
-    logits = {strength: np.zeros((len(targets), classes)) for strength in config.strengths}
-    for fold in tqdm(np.unique(folds), desc="  folds", unit=""):
+    balances = (False, True) if is_uneven(targets, config) else (False,)
+    weights = class_weights(targets, config)[targets]
+    logits = {pair: np.zeros((len(targets), classes)) for pair in itertools.product(config.strengths, balances)}
+    for fold, balanced in tqdm(list(itertools.product(np.unique(folds), balances)), desc="  folds", unit=""):
         out = folds == fold
-        for head in _fit_linear(features[~out], targets[~out], config.strengths):
-            logits[head.strength][out] = features[out] @ head.weight.T + head.bias
-    losses = {strength: negative_log_likelihood(softmax(values), targets) for strength, values in logits.items()}
-    strength = min(losses, key=losses.__getitem__)
-    if not np.isfinite(losses[strength]):
+        for head in _fit_linear(features[~out], targets[~out], config.strengths, balanced):
+            logits[head.strength, balanced][out] = features[out] @ head.weight.T + head.bias
+    losses = {pair: negative_log_likelihood(softmax(values), targets, weights) for pair, values in logits.items()}
+    strength, balanced = best = min(losses, key=losses.__getitem__)
+    if not np.isfinite(losses[best]):
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
-    temperature = _fit_temperature(logits[strength], targets)
-    head = _fit_linear(features, targets, [strength])[0]
-    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, losses)
-    return scaled, softmax(logits[strength] / temperature)
+    temperature, of_fold = _fit_temperatures(logits[best], targets, folds)
+    head = _fit_linear(features, targets, [strength], balanced)[0]
+    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, balanced, losses, of_fold)
+    return scaled, softmax(logits[best] / _per_row(of_fold, folds))
+
+
+def is_uneven(targets: np.ndarray, config: TrainConfig) -> bool:
+    """Whether the largest class has more than `config.uneven` times the pictures of the smallest."""
+    counts = np.bincount(targets)
+    return bool(counts.max() > config.uneven * counts.min())
+
+
+def class_weights(targets: np.ndarray, config: TrainConfig) -> np.ndarray:
+    """What a picture of each class counts, shape (classes,): the same, or in uneven sets, each class as a whole."""
+    counts = np.bincount(targets)
+    return len(targets) / (len(counts) * counts) if is_uneven(targets, config) else np.ones(len(counts))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -69,18 +91,23 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean -log of the probability given to the right class."""
-    return float(-np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, 1)).mean())
+def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean -log of the probability given to the right class; `weights` (n,) say what each picture counts."""
+    losses = -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, 1))
+    return float(np.average(losses, weights=weights))
 
 
-def _fit_linear(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:
+def _fit_linear(
+    features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool = False
+) -> list[Head]:
     # For so small matrices, threads cost more than they give.
     with threadpool_limits(1):
-        return _fit_linear_alone(features, targets, strengths)
+        return _fit_linear_alone(features, targets, strengths, balanced)
 
 
-def _fit_linear_alone(features: np.ndarray, targets: np.ndarray, strengths: Sequence[float]) -> list[Head]:
+def _fit_linear_alone(
+    features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool
+) -> list[Head]:
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
     # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
     # than features the fit is the same, and several times faster, in coordinates of that span.
@@ -88,7 +115,7 @@ def _fit_linear_alone(features: np.ndarray, targets: np.ndarray, strengths: Sequ
     coordinates = rotated * scales
     heads = []
     # From strong to weak regularisation, each fit starts where the one before ended.
-    model = LogisticRegression(max_iter=500, warm_start=True)
+    model = LogisticRegression(max_iter=500, warm_start=True, class_weight="balanced" if balanced else None)
     for strength in sorted(strengths):
         model.set_params(C=strength).fit(coordinates, targets)
         weight, bias = model.coef_ @ axes, model.intercept_
@@ -97,13 +124,30 @@ def _fit_linear_alone(features: np.ndarray, targets: np.ndarray, strengths: Sequ
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         # The standardisation is folded in, so that the head works on plain features.
         weight = weight / spread
-        heads.append(Head(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32), strength))
+        heads.append(
+            Head(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32), strength, balanced=balanced)
+        )
     return heads
 
 
+def _fit_temperatures(logits: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> tuple[float, dict[int, float]]:
+    """A temperature from all pictures, and for each fold from the others; all are 1 if these do not lower the loss."""
+    of_fold = {int(fold): _fit_temperature(logits[folds != fold], targets[folds != fold]) for fold in np.unique(folds)}
+    scaled = softmax(logits / _per_row(of_fold, folds))
+    if negative_log_likelihood(scaled, targets) < negative_log_likelihood(softmax(logits), targets):
+        return _fit_temperature(logits, targets), of_fold
+    return 1.0, dict.fromkeys(of_fold, 1.0)
+
+
 def _fit_temperature(logits: np.ndarray, targets: np.ndarray) -> float:
-    """The divisor of the logits with the least loss on held-out pictures; 1.0 when none is better."""
-    candidates = np.geomspace(0.25, 4, 81)
-    losses = [negative_log_likelihood(softmax(logits / candidate), targets) for candidate in candidates]
-    best = float(candidates[int(np.argmin(losses))])
-    return best if min(losses) < negative_log_likelihood(softmax(logits), targets) else 1.0
+    """The divisor of the logits with the least loss on held-out pictures, given that it is hardly far from 1."""
+    candidates = 2 ** np.linspace(-2, 2, 81)
+    # Where all pictures are right, the loss alone would ask for the smallest divisor; a prior on its logarithm knows
+    # better, and does not count once there are many wrong answers.
+    penalties = (np.log(candidates) / PRIOR_SPREAD) ** 2 / 2
+    losses = [len(targets) * negative_log_likelihood(softmax(logits / divisor), targets) for divisor in candidates]
+    return float(candidates[int(np.argmin(losses + penalties))])
+
+
+def _per_row(of_fold: dict[int, float], folds: np.ndarray) -> np.ndarray:
+    return np.array([[of_fold[fold]] for fold in folds.tolist()])

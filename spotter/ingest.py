@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 import threading
@@ -28,6 +29,8 @@ LICENSE = "license "
 
 # What is known of a stored picture whatever the hit that led to it.
 FACTS = ("reason", "file", "sha256", "original_sha256", "phash", "width", "height", "final_url", "fetched_at")
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -67,11 +70,12 @@ class PictureSet:
         self._fetch = fetch
         (folder / INCOMING).mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(folder)
-        known = [
-            self._checked(record)
-            for record in _read_with_journal(folder)
-            if not record.kept or (folder / str(record.file)).is_file()
-        ]
+        written = _read_with_journal(folder)
+        known = [self._checked(record) for record in written if not record.kept or _is_whole(folder, record)]
+        if len(known) < len(written):
+            log.warning(
+                "%d stored pictures are missing or damaged; they are collected again", len(written) - len(known)
+            )
         self._by_id = {_id(record): record for record in known}
         self._by_content = {(record.label, record.original_sha256): record for record in known if record.kept}
         self._journal = (folder / JOURNAL).open("ab")
@@ -325,6 +329,11 @@ def _with_facts(hit: ImageHit, known: Record) -> Record:
 def _drain(ready: deque[Record]) -> Iterator[Record]:
     while ready:
         yield ready.popleft()
+
+
+def _is_whole(folder: Path, record: Record) -> bool:
+    path = folder / str(record.file)
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
 
 
 def _lock(folder: Path) -> TextIO:

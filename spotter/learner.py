@@ -19,6 +19,7 @@ from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
 from fastai.learner import Learner, load_learner
+from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.augment import PadMode, RandomResizedCrop, Resize, aug_transforms
@@ -35,7 +36,7 @@ from spotter.backbone import Backbone, FeatureNetwork, embed, export_network, ru
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
-from spotter.head import Head, fit_head, negative_log_likelihood
+from spotter.head import Head, class_weights, fit_head, is_uneven, negative_log_likelihood
 from spotter.processes import share, together
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
@@ -48,8 +49,10 @@ class Trained:
     """A trained learner, and what judging and publishing it needs.
 
     `features` (n, features) are of its own body; `judged` and `learnt_from` are bool arrays of shape (n,);
-    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them. `tried` says
-    what was compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better.
+    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them, their logits
+    divided by `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was
+    compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has
+    the same weight.
     """
 
     learner: Learner
@@ -62,6 +65,8 @@ class Trained:
     how: str
     fine_tune_epochs: int = 0
     tried: tuple[str, ...] = ()
+    balanced: bool = False
+    judged_temperatures: np.ndarray | None = None
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -91,7 +96,9 @@ def train_head(
         head.temperature,
         head.strength,
         how,
-        tried=(_tried(head),),
+        tried=_tried(head, dataset, config),
+        balanced=head.balanced,
+        judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
     )
 
 
@@ -101,12 +108,16 @@ def train_whole(
     """Learn a head on all folds but the first, then fine-tune the whole network; judge it on the first fold.
 
     From the head on (LP-FT: Kumar et al., ICLR 2022) as the chapter does it: one frozen epoch, then `config.fine_tune`
-    epochs of the whole network. Kept only if its loss on the first fold is less than the head's alone; else the answer
-    is that of `train_head`.
+    epochs of the whole network. Kept only if its loss on the first fold is less than the head's alone; else, and with
+    fewer than three folds, the answer is that of `train_head`.
 
     Raises:
         TrainingFailed: the features are not numbers, or the loss became NaN.
     """
+    if folds.max() < 2:
+        trained = train_head(dataset, folds, backbone, features, config)
+        left_out = "fine-tuning is left out: it needs at least 3 different pictures of each class"
+        return replace(trained, tried=(*trained.tried, left_out))
     held_out = folds == 0
     head, _ = fit_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config)
     rate, found = None, list[str]()
@@ -114,15 +125,18 @@ def train_whole(
         rate = find_learning_rate(dataset, held_out, backbone, config)
         found.append(f"learning rate {rate:.2g} found by fastai's lr_find")
     learn = share(tune, dataset, held_out, backbone, head, config, rate)
+    weights = class_weights(dataset.targets[~held_out], config)
     tuned_features = run_body(replace(backbone, body=learn.model[0]), dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
     probabilities = tuned.probabilities(tuned_features[held_out])
     targets = dataset.targets[held_out]
-    before = negative_log_likelihood(head.probabilities(features[held_out]), targets)
-    after = negative_log_likelihood(probabilities, targets)
+    counting = weights[targets]
+    before = negative_log_likelihood(head.probabilities(features[held_out]), targets, counting)
+    after = negative_log_likelihood(probabilities, targets, counting)
     tried = f"loss on the held-out fold: {before:.4f} by the linear head, {after:.4f} after fine-tuning"
-    if after >= before:
+    # Written so that NaN is not better.
+    if not after < before:
         trained = train_head(dataset, folds, backbone, features, config)
         return replace(trained, tried=(*trained.tried, *found, f"{tried}, which is not kept"))
     how = "held-out fifth, near duplicates kept together"
@@ -136,7 +150,8 @@ def train_whole(
         head.strength,
         how,
         fine_tune_epochs=config.fine_tune,
-        tried=(_tried(head), *found, tried),
+        tried=(*_tried(head, dataset, config), *found, tried),
+        balanced=head.balanced,
     )
 
 
@@ -157,17 +172,24 @@ def tune(
     """
     learn = build_learner(dataset, held_out, backbone, config)
     put_head(learn, head)
+    if head.balanced:
+        weights = class_weights(dataset.targets[~held_out], config)
+        learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(weights, dtype=torch.float32))
+        learn.loss_func.to(learn.dls.device)
     if learn.dls.device.type == "cuda":
         learn.to_fp16()
     set_seed(config.seed)
     with together(learn):
         learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
+    # When it began and how long each epoch took would make every export another one.
+    learn.recorder.start_epoch, learn.recorder.log = 0.0, []
     if not np.isfinite(float(learn.recorder.losses[-1])):
         raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
     if learn.dls.device.type == "cuda":
         learn.to_fp32()
     learn.dls.cpu()
     learn.model.cpu()
+    learn.loss_func.to("cpu")
     return learn
 
 
@@ -285,10 +307,18 @@ def put_head(learn: Learner, head: Head) -> None:
 
 
 def export_pickle(learn: Learner, path: Path) -> None:
-    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code."""
+    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     learn.model.eval()
     # Not fastai's default, cloudpickle: that writes bytecode of this Python, and paths of this machine.
-    learn.export(path.absolute(), pickle_module=pickle)
+    try:
+        learn.export(path.absolute(), pickle_module=pickle)
+    except RuntimeError as error:
+        # What torch makes of a full disk.
+        raise OSError(f"torch cannot write {path.name}") from error
 
 
 def export_onnx(learn: Learner, path: Path, size: int) -> None:
@@ -337,6 +367,16 @@ class _ServingNetwork(nn.Module):
         return *answers, nn.functional.conv2d(places, self.linear.weight[:, :, None, None])
 
 
-def _tried(head: Head) -> str:
-    losses = ", ".join(f"{loss:.4f} (C={strength:g})" for strength, loss in sorted(head.losses.items()))
-    return f"loss of linear heads on held-out folds: {losses}; C={head.strength:g} is taken"
+def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
+    names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
+    losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
+    taken = names[head.strength, head.balanced]
+    if not is_uneven(dataset.targets, config):
+        return (f"loss of linear heads on held-out folds: {losses}; {taken} is taken",)
+    counts = np.bincount(dataset.targets)
+    few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
+    return (
+        f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
+        f"pictures of {few} would help most",
+        f"loss of linear heads on held-out folds, the mean of the classes: {losses}; {taken} is taken",
+    )

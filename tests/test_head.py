@@ -3,7 +3,7 @@ import pytest
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import fit_head, negative_log_likelihood, softmax
+from spotter.head import class_weights, fit_head, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,6 +40,56 @@ def test_features_that_are_no_numbers_are_told() -> None:
     features[3, 3] = np.nan
     with pytest.raises(TrainingFailed, match="not numbers"):
         fit_head(features, targets, folds, TrainConfig())
+
+
+def uneven(few: int, many: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    features, targets, folds = blobs(3, many)
+    kept = np.concatenate([np.flatnonzero(targets == 0)[:few], np.flatnonzero(targets > 0)])
+    return features[kept], targets[kept], folds[kept]
+
+
+def test_each_class_of_an_uneven_set_counts_the_same() -> None:
+    features, targets, folds = uneven(8, 80)
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    plain, plain_held_out = fit_head(features, targets, folds, TrainConfig(uneven=1000))
+    assert (head.balanced, plain.balanced) == (True, False)
+    assert set(head.losses) == {
+        (strength, balanced) for strength in TrainConfig.strengths for balanced in (False, True)
+    }
+    rare = targets == 0
+    assert held_out[rare, 0].mean() > plain_held_out[rare, 0].mean() + 0.03
+    assert class_weights(targets, TrainConfig())[targets][rare].sum() == pytest.approx(len(targets) / 3)
+
+
+def test_an_even_set_is_learnt_as_if_there_were_no_balance() -> None:
+    features, targets, folds = uneven(60, 80)
+    head, _ = fit_head(features, targets, folds, TrainConfig())
+    assert not head.balanced
+    assert {balanced for _, balanced in head.losses} == {False}
+    assert class_weights(targets, TrainConfig()).tolist() == [1, 1, 1]
+
+
+def test_right_answers_alone_do_not_make_the_probabilities_surer() -> None:
+    features, targets, folds = blobs(2, 10)
+    features[np.arange(len(targets)), targets] += 60
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    assert (held_out.argmax(axis=1) == targets).all()
+    assert 0.6 < head.temperature <= 1
+
+
+def test_many_wrong_answers_choose_the_temperature_and_no_fold_its_own() -> None:
+    features, targets, folds = blobs(2, 60)
+    rng = np.random.default_rng(5)
+    targets = np.where(rng.random(len(targets)) < np.where(folds == 0, 0.5, 0.1), 1 - targets, targets)
+    # With next to no regularisation, the head is far too sure.
+    head, held_out = fit_head(features, targets, folds, TrainConfig(strengths=(3.0,)))
+    assert head.temperature > 1.5
+    of_fold = head.fold_temperatures
+    # Half the labels of the first fold are wrong, and it alone is not told so.
+    assert of_fold[0] < min(of_fold[fold] for fold in range(1, 5))
+    divisors = np.array([[of_fold[fold]] for fold in folds.tolist()])
+    unscaled = softmax(divisors * np.log(held_out))
+    assert negative_log_likelihood(held_out, targets) < negative_log_likelihood(unscaled, targets) - 0.1
 
 
 def test_softmax_of_large_logits() -> None:
