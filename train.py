@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> str:
             evaluate.write_evaluation(evaluation, dataset, files)
             bundle.write_manifest(files, dataset)
             examples = bundle.write_examples(files, dataset, trained)
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
+            stats = backbone.mean, backbone.std
+            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources), stats)
             bundle.write_card(files, card, evaluation)
             bundle.write_model_json(files, card)
 
@@ -109,6 +110,16 @@ def run(options: argparse.Namespace) -> str:
                 bundle.parity_pictures(dataset.paths),
             )
             say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+
+        if options.int8:
+            with stage("Make it faster with int8"):
+                from spotter.int8 import add_int8
+
+                figures, sentence = add_int8(files, dataset, folds, trained)
+                say(sentence)
+                card = replace(card, int8=figures)
+                bundle.write_card(files, card, evaluation)
+                bundle.write_model_json(files, card)
 
         with stage("Publish"):
             revision = store.push(files)
@@ -124,6 +135,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arch", default=TrainConfig.arch, help="a timm architecture (default: %(default)s)")
     parser.add_argument(
         "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster on this processor"
     )
     parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
@@ -145,6 +159,8 @@ def command(options: argparse.Namespace, sources: Sequence[SearchBackend]) -> st
     words += ["--search", names, "--license", options.license, "--arch", options.arch]
     if options.fine_tune:
         words += ["--fine-tune", str(options.fine_tune)]
+    if options.int8:
+        words.append("--int8")
     return shlex.join(words)
 
 

@@ -178,8 +178,14 @@ def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
+    return run_network(session, paths, size, "features")
+
+
+def run_network(session: onnxruntime.InferenceSession, paths: Sequence[Path], size: int, output: str) -> np.ndarray:
+    """Run one output of a network over pictures, decoding some while others run: float32 (n, width of the output)."""
+
     def run(path: Path) -> np.ndarray:
-        return session.run(None, {PIXELS: center_square(load_picture(path), size)[None]})[0][0]
+        return session.run([output], {PIXELS: center_square(load_picture(path), size)[None]})[0][0]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.stack(list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths))))
