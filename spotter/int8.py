@@ -40,7 +40,7 @@ def add_int8(
     bundle = read_bundle(files)
     last = folds == folds.max()
     calibration = _spread(_paths(dataset, trained.learnt_from & last), config.pictures)
-    network = quantise(bundle.onnx, [_square(path, bundle.card.size) for path in calibration])
+    network = quantise(bundle.onnx, calibration_squares(calibration, bundle.card.size))
     figures = measure(bundle, network, dataset, folds, trained, trained.judged & ~last, config)
     refusal = refuse(figures, config)
     if refusal:
@@ -48,6 +48,16 @@ def add_int8(
     (files / INT8_ONNX).write_bytes(network)
     megabytes = " instead of ".join(f"{len(content) / 1e6:.1f}" for content in (network, bundle.onnx))
     return figures, f"{INT8_ONNX}: {describe(figures)}; {megabytes} MB"
+
+
+def calibration_squares(paths: Sequence[Path], size: int) -> list[np.ndarray]:
+    """Each picture, and each dithered to black and white: uint8 (size, size, 3).
+
+    The second gives ranges for edges harder than photos have: answers on scans and line art stay closer.
+    """
+    pictures = [load_picture(path) for path in paths]
+    hard = [picture.convert("1").convert("RGB") for picture in pictures]
+    return [center_square(picture, size) for picture in (*pictures, *hard)]
 
 
 def quantise(network: bytes, squares: Sequence[np.ndarray]) -> bytes:
