@@ -108,7 +108,8 @@ def run(options: argparse.Namespace) -> str:
             evaluate.write_evaluation(evaluation, dataset, files)
             bundle.write_manifest(files, dataset)
             examples = bundle.write_examples(files, dataset, trained)
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
+            stats = backbone.mean, backbone.std
+            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources), stats)
             bundle.write_card(files, card, evaluation)
             bundle.write_model_json(files, card)
 
@@ -119,6 +120,16 @@ def run(options: argparse.Namespace) -> str:
                 bundle.parity_pictures(dataset.paths),
             )
             say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+
+        if options.int8:
+            with stage("Make it faster with int8"):
+                from spotter.int8 import add_int8
+
+                figures, sentence = add_int8(files, dataset, folds, trained)
+                say(sentence)
+                card = replace(card, int8=figures)
+                bundle.write_card(files, card, evaluation)
+                bundle.write_model_json(files, card)
 
         with stage("Publish"):
             revision = store.push(files)
@@ -145,6 +156,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
+        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster on this processor"
+    )
+    parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
     )
     options = parse(parser, argv)
@@ -166,7 +180,8 @@ def command(options: argparse.Namespace, sources: Sequence[SearchBackend]) -> st
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
         if getattr(options, name) != getattr(TrainConfig, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    return shlex.join([*words, *(["--find-rate"] if options.find_rate else [])])
+    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

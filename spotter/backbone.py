@@ -6,11 +6,11 @@ import difflib
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -40,6 +40,8 @@ from spotter.temporary import temporary_folder
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -224,13 +226,22 @@ def _run(backbone: Backbone, paths: Sequence[Path]) -> tuple[np.ndarray, list[fl
         options.intra_op_num_threads = 1
         session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
-    def run(path: Path) -> tuple[np.ndarray, float | None]:
-        features, *places = session.run(outputs, {PIXELS: to_square(load_picture(path), size, backbone.resize)[None]})
+    def run(square: np.ndarray) -> tuple[np.ndarray, float | None]:
+        features, *places = session.run(outputs, {PIXELS: square[None]})
         return features[0], measure_spread(places[0][0], *classifier) if classifier else None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths)))
+    rows = map_squares(run, paths, size, backbone.resize)
     return np.stack([row for row, _ in rows]), [spread for _, spread in rows if spread is not None]
+
+
+def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str) -> list[T]:
+    """Run a function over pictures as a network sees them, uint8 (size, size, 3), on all cores at once."""
+
+    def decode_and_run(path: Path) -> T:
+        return run(to_square(load_picture(path), size, resize))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(tqdm(pool.map(decode_and_run, paths), desc="  pictures", unit="", total=len(paths)))
 
 
 def _sees_spreads(backbone: Backbone) -> bool:

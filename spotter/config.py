@@ -107,10 +107,36 @@ class FamiliarityConfig:
 
 @dataclass(frozen=True)
 class ParityConfig:
-    """What the gate before publishing asks for."""
+    """What the gate before publishing asks for.
+
+    Probabilities of at least `min_pictures` pictures differ by less than `tolerance`, on average by less than
+    `mean_tolerance`, and at least the share `same_labels` of the pictures keep their label.
+    """
 
     min_pictures: int = 64
     tolerance: float = 1e-3
+    mean_tolerance: float = 1e-3
+    same_labels: float = 1.0
+
+
+@dataclass(frozen=True)
+class Int8Config:
+    """How an int8 variant is made and timed, and what it must be to be published.
+
+    It is calibrated on at most so many `pictures`, twice each, and timed over `runs`. It must lose less than
+    `max_points_lost` points of held-out pictures, be `min_speed_ratio` times as fast (less, and the noise of timing
+    would decide), change the share of familiar pictures by no more than `max_acceptance_change`, and pass `parity` with
+    the float network.
+    """
+
+    pictures: int = 48
+    runs: int = 60
+    max_points_lost: float = 0.5
+    min_speed_ratio: float = 1.1
+    max_acceptance_change: float = 0.03
+    parity: ParityConfig = field(
+        default_factory=lambda: ParityConfig(tolerance=0.5, mean_tolerance=0.03, same_labels=0.95)
+    )
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,10 @@ class BrokenModel(SpotterError):
     """A published file is missing, truncated, altered or not what `model.json` promises."""
 
 
+class NoInt8(SpotterError):
+    """The revision asked for has no int8 network."""
+
+
 class NoExplanation(SpotterError):
     """Why a picture got its label cannot be shown."""
 

@@ -85,6 +85,24 @@ def class_weights(targets: np.ndarray, config: TrainConfig) -> np.ndarray:
     return len(targets) / (len(counts) * counts) if is_uneven(targets, config) else np.ones(len(counts))
 
 
+def judge_features(
+    features: np.ndarray, judged: np.ndarray, targets: np.ndarray, folds: np.ndarray, strength: float
+) -> np.ndarray:
+    """Class probabilities of `judged`, other features of the same pictures, by heads that never saw their fold.
+
+    Args:
+        features, judged: float32 (n, features). targets, folds: int64 (n,). strength: of every head.
+
+    Returns:
+        float64 (n, classes), without temperature.
+    """
+    probabilities = np.zeros((len(targets), int(targets.max()) + 1))
+    for fold in np.unique(folds):
+        out = folds == fold
+        probabilities[out] = _fit_linear(features[~out], targets[~out], [strength])[0].probabilities(judged[out])
+    return probabilities
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Row-wise softmax of an array of shape (n, classes)."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -16,6 +16,7 @@ ONLY_IN = {
     "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
     "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
     "timm": {"backbone.py"},
+    "onnx": {"int8.py"},
     "huggingface_hub": {"stores/"},
     "httpx": {"search/", "download.py"},
     "httpx2": {"stores/"},

@@ -3,7 +3,7 @@ import pytest
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import class_weights, fit_head, negative_log_likelihood, softmax
+from spotter.head import class_weights, fit_head, judge_features, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,6 +25,16 @@ def test_the_head_learns_and_its_folds_are_honest(classes: int) -> None:
     assert (held_out.argmax(axis=1) == targets).mean() > 0.8
     # A head that has seen a picture is surer of it: were these equal, a fold would have leaked.
     assert negative_log_likelihood(own, targets) < negative_log_likelihood(held_out, targets)
+
+
+def test_other_features_are_judged_by_heads_that_never_saw_the_fold() -> None:
+    features, targets, folds = blobs(3)
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    same = judge_features(features, features, targets, folds, head.strength)
+    assert softmax(np.log(same) / head.temperature) == pytest.approx(held_out, abs=0.05)
+    noisy = features + np.random.default_rng(2).normal(size=features.shape).astype(np.float32) * 9
+    worse = judge_features(features, noisy, targets, folds, head.strength)
+    assert negative_log_likelihood(worse, targets) > negative_log_likelihood(same, targets)
 
 
 def test_labels_without_meaning_cannot_be_learnt() -> None:
