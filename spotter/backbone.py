@@ -1,12 +1,11 @@
 """Pretrained backbones: loading them, and the pooled features of pictures, computed once and cached."""
 
-import contextlib
 import copy
 import difflib
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,16 @@ import onnxruntime
 import timm
 import torch
 from fastai.vision.learner import TimmBody
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
 from tqdm import tqdm
 
+from spotter.cache import FOLDER, PART, FeatureCache
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import (
     BadPicture,
-    DatasetUnwritable,
     FolderMissing,
     UnknownArchitecture,
     WeightsUnavailable,
@@ -38,6 +35,8 @@ from spotter.images import center_square, load_picture
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
+# How `images` prepares a picture for the body; cached features of another way are not read.
+PREPARED = "centre square, Pillow bilinear"
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,17 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
-    cache = dataset.folder / "features" / name
-    known = _read_cache(cache)
+    name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone)}"
+    cache = FeatureCache(dataset.folder / FOLDER, name, backbone.width)
     keys = [str(record.sha256) for record in dataset.records]
-    missing = [index for index, key in enumerate(keys) if key not in known]
-    if missing:
-        fresh = run_body(backbone, [dataset.paths[index] for index in missing])
-        known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
-        _write_cache(cache, {key: known[key] for key in keys})
-    return np.stack([known[key] for key in keys])
+    features, known = cache.read(keys)
+    missing = np.flatnonzero(~known)
+    for part in _run_in_parts(backbone, [dataset.paths[index] for index in missing]):
+        some, missing = missing[: len(part)], missing[len(part) :]
+        features[some] = part
+        cache.add([keys[index] for index in some], part)
+    cache.tidy(keys, features)
+    return features
 
 
 def embed(features: np.ndarray) -> np.ndarray:
@@ -167,6 +167,13 @@ def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]
 
 
 def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
+    return np.concatenate(list(_run_in_parts(backbone, paths)))
+
+
+def _run_in_parts(backbone: Backbone, paths: Sequence[Path]) -> Iterator[np.ndarray]:
+    """Yield the pooled features of the pictures, `PART` of them at a time."""
+    if not paths:
+        return
     size = backbone.size
     with TemporaryDirectory() as folder:
         file = Path(folder) / "body.onnx"
@@ -181,8 +188,13 @@ def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
     def run(path: Path) -> np.ndarray:
         return session.run(None, {PIXELS: center_square(load_picture(path), size)[None]})[0][0]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return np.stack(list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths))))
+    with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
+        for start in range(0, len(paths), PART):
+            rows = []
+            for row in pool.map(run, paths[start : start + PART]):
+                rows.append(row)
+                bar.update()
+            yield np.stack(rows)
 
 
 def _is_picture(path: Path) -> bool:
@@ -273,25 +285,9 @@ def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
     return body
 
 
-def _fingerprint(body: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in body.state_dict().values():
+def _fingerprint(backbone: Backbone) -> str:
+    """What features depend on beside the picture: the weights, and how pictures are prepared."""
+    digest = hashlib.sha256(repr((PREPARED, backbone.mean, backbone.std)).encode())
+    for tensor in backbone.body.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray]:
-    # A damaged cache is as good as none: everything in it can be computed again.
-    with contextlib.suppress(FileNotFoundError, SafetensorError):
-        return load_file(path)
-    return {}
-
-
-def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file(features, part)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error}.") from error

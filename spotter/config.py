@@ -71,7 +71,10 @@ class DownloadConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only)."""
+    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only).
+
+    With more than `many` pictures, one held-out fold is enough to choose a strength on.
+    """
 
     arch: str = "tf_efficientnet_lite0"
     size: int = 224
@@ -79,15 +82,20 @@ class TrainConfig:
     seed: int = 42
     folds: int = 5
     fine_tune: int = 0
+    many: int = 2000
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
 class FamiliarityConfig:
-    """A picture is familiar when its mean cosine to the nearest training pictures is high enough."""
+    """A picture is familiar when its mean cosine to the nearest training pictures is high enough.
+
+    Of more than `most_reference` training pictures, as many centres stand for all.
+    """
 
     neighbours: int = 3
     accept: float = 0.965
+    most_reference: int = 10_000
 
 
 @dataclass(frozen=True)
