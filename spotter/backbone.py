@@ -70,11 +70,11 @@ def load_backbone(config: TrainConfig) -> Backbone:
     )
 
 
-def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
+def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART) -> np.ndarray:
     """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
-    the result with torch.
+    the result with torch. A run that is killed loses the last `part` pictures at most.
 
     Returns:
         float32 array of shape (n, width): the pooled features.
@@ -87,10 +87,11 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     keys = [str(record.sha256) for record in dataset.records]
     features, known = cache.read(keys)
     missing = np.flatnonzero(~known)
-    for part in _run_in_parts(backbone, [dataset.paths[index] for index in missing]):
-        some, missing = missing[: len(part)], missing[len(part) :]
-        features[some] = part
-        cache.add([keys[index] for index in some], part)
+    paths = dataset.paths
+    for rows in _run_in_parts(backbone, [paths[index] for index in missing], part):
+        some, missing = missing[: len(rows)], missing[len(rows) :]
+        features[some] = rows
+        cache.add([keys[index] for index in some], rows)
     cache.tidy(keys, features)
     return features
 
@@ -170,8 +171,8 @@ def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
     return np.concatenate(list(_run_in_parts(backbone, paths)))
 
 
-def _run_in_parts(backbone: Backbone, paths: Sequence[Path]) -> Iterator[np.ndarray]:
-    """Yield the pooled features of the pictures, `PART` of them at a time."""
+def _run_in_parts(backbone: Backbone, paths: Sequence[Path], part: int = PART) -> Iterator[np.ndarray]:
+    """Yield the pooled features of the pictures, `part` of them at a time."""
     if not paths:
         return
     size = backbone.size
@@ -189,9 +190,9 @@ def _run_in_parts(backbone: Backbone, paths: Sequence[Path]) -> Iterator[np.ndar
         return session.run(None, {PIXELS: center_square(load_picture(path), size)[None]})[0][0]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool, tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
-        for start in range(0, len(paths), PART):
+        for start in range(0, len(paths), part):
             rows = []
-            for row in pool.map(run, paths[start : start + PART]):
+            for row in pool.map(run, paths[start : start + part]):
                 rows.append(row)
                 bar.update()
             yield np.stack(rows)

@@ -25,6 +25,8 @@ from spotter.reference import score, thin
 RELIABILITY_BINS = 15
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MORE_PER_CLASS = 50
+# With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
+MANY_LABELS = 30
 # Fewer wrong answers than this have no trend.
 FEWEST_WRONG = 3
 # A fall of the error by less than this part of it is not worth the pictures.
@@ -460,15 +462,25 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draw the confusion matrix as a PNG."""
     labels = [figures.label for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
-    side = max(4.5, 0.55 * len(labels) + 2.5)
+    many = len(labels) > MANY_LABELS
+    side = max(4.5, (0.2 if many else 0.55) * len(labels) + 2.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
+        if many and not counts[row, column]:
+            continue
         dark = counts[row, column] > counts[row].sum() / 2
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 4 else 0)
+        color = "white" if dark else "black"
+        text = axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
+        if many:
+            # Within the axes whatever the layout, which would measure each of thousands again and again.
+            text.set_in_layout(False)
+            text.set_fontsize(6)
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if many else 45 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), labels)
+    if many:
+        axes.tick_params(labelsize=7)
     axes.set_xlabel("Predicted")
     axes.set_ylabel("Actual")
     axes.set_title(f"{evaluation.wrong} of {evaluation.pictures} wrong", loc="left")
