@@ -7,6 +7,7 @@ import numpy as np
 from spotter.bundle import write_attribution
 from spotter.coverage import describe, write_report
 from spotter.dataset import Dataset, confirm_duplicates, write_manifest
+from spotter.errors import DatasetUnwritable
 from spotter.junk import find_junk
 from spotter.pages import plural
 
@@ -27,7 +28,7 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
         The set with groups and flags, and what there is to say about it, a sentence each.
 
     Raises:
-        DatasetUnwritable: the report cannot be written.
+        DatasetUnwritable: the report, the manifest or what was computed cannot be written.
     """
     dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
     junk = find_junk(dataset, features, imagenet_logits=imagenet_logits)
@@ -35,8 +36,14 @@ def review(dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray |
         replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, junk, strict=True)
     )
     dataset = replace(dataset, records=records)
-    write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
-    write_attribution(dataset.folder, dataset)
+    try:
+        write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
+        write_attribution(dataset.folder, dataset)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetUnwritable(
+            f"The list of pictures cannot be stored in {str(dataset.folder)!r}: {reason}."
+        ) from error
     report = dataset.folder / REPORT
     pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
     write_report(describe(dataset, features, junk), dataset, report, pairs)
