@@ -136,11 +136,11 @@ def _flags_of_shades(pixels: np.ndarray, config: JunkConfig) -> set[str]:
     A photo is full of soft steps; drawings, text and screens are flat areas with sharp steps between them.
     """
     values = pixels.astype(np.int16)
-    away = np.abs(values - np.median(values, axis=(0, 1))).max(axis=2)
+    away = _of_channels(np.abs(values - np.median(values, axis=(0, 1))))
     if (away <= 16).mean() >= config.one_colour:
         return {"blank"}
-    across = np.abs(np.diff(values, axis=1)).max(axis=2)[:-1]
-    down = np.abs(np.diff(values, axis=0)).max(axis=2)[:, :-1]
+    across = _of_channels(np.abs(np.diff(values, axis=1)))[:-1]
+    down = _of_channels(np.abs(np.diff(values, axis=0)))[:, :-1]
     step = np.maximum(across, down)
     soft, sharp, flat = (step > 4) & (step <= 24), step > 48, step <= 2
 
@@ -169,6 +169,11 @@ def _flags_of_shades(pixels: np.ndarray, config: JunkConfig) -> set[str]:
     found = {flag for flag, raised in flags.items() if raised}
     # A blurred photo has no steps at all, and so nothing of a drawing either.
     return {"blurry"} if "blurry" in found else found
+
+
+def _of_channels(values: np.ndarray) -> np.ndarray:
+    """The largest of the three channels of each pixel: (h, w, 3) to (h, w), several times faster than `max`."""
+    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
 
 
 def _straightness(across: np.ndarray, down: np.ndarray) -> float:
