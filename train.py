@@ -102,7 +102,8 @@ def run(options: argparse.Namespace) -> str:
 
     with temporary_folder() as files:
         with stage("Write the files"):
-            bundle.write_reference(files / bundle.REFERENCE, trained.embeddings[trained.learnt_from])
+            reference = evaluate.make_reference(trained, folds, FamiliarityConfig())
+            bundle.write_reference(files / bundle.REFERENCE, reference)
             learner.export_pickle(trained.learner, files / bundle.PICKLE)
             learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
             evaluate.write_evaluation(evaluation, dataset, files)

@@ -3,6 +3,7 @@
     scripts/bench --pictures folder:../shared/data/bears            (about six minutes on two cores)
     scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
     scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
+    scripts/bench --scale ../shared/data/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench_scale import print_scale
 from PIL import Image
 
 TUTORIAL_TRAIN = """
@@ -179,7 +181,12 @@ def main() -> None:
     parser.add_argument("--pictures", default="sample", metavar="SOURCE", help="where pictures come from (as --search)")
     parser.add_argument("--folds", type=int, default=1, help="folds the tutorial is trained on, to compare errors")
     parser.add_argument("--downloads", type=int, metavar="N", help="time downloads only: 1,000 pictures, and then N")
+    parser.add_argument("--scale", type=Path, metavar="FOLDER", help="train on sets made by augmenting its pictures")
+    parser.add_argument("--sizes", default="400,4000,40000", help="pictures in these sets (default: %(default)s)")
     options = parser.parse_args()
+    if options.scale:
+        print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
+        return
     if options.downloads:
         print_downloads(options.downloads)
         return

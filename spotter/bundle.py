@@ -147,14 +147,14 @@ def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict
     """
     given = trained.probabilities[np.arange(trained.judged.sum()), dataset.targets[trained.judged]]
     sureness = dict(zip(np.flatnonzero(trained.judged), given, strict=True))
-    examples = {}
+    examples, paths = {}, dataset.paths
     for number, label in enumerate(dataset.labels, 1):
         mine = [index for index in sureness if dataset.records[index].label == label]
         shown = [i for i in mine if may_be_shown(dataset.records[i].backend, dataset.records[i].license_id)]
         if shown:
             examples[label] = f"example-{number}.jpg"
             best = max(shown, key=sureness.__getitem__)
-            (folder / examples[label]).write_bytes(dataset.paths[best].read_bytes())
+            (folder / examples[label]).write_bytes(paths[best].read_bytes())
     return examples
 
 

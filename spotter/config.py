@@ -80,6 +80,7 @@ class TrainConfig:
     picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
     `find_rate` looks for the learning rate first.
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
+    With more than `many` pictures, one held-out fold is enough to choose a strength on.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -94,15 +95,20 @@ class TrainConfig:
     folds: int = 5
     fine_tune: int = 0
     uneven: float = 1.5
+    many: int = 2000
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
 class FamiliarityConfig:
-    """A picture is familiar when its mean cosine to the nearest training pictures is high enough."""
+    """A picture is familiar when its mean cosine to the nearest training pictures is high enough.
+
+    Of more than `most_reference` training pictures, as many centres stand for all.
+    """
 
     neighbours: int = 3
     accept: float = 0.965
+    most_reference: int = 10_000
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,13 @@ from spotter.head import negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
 from spotter.learner import Trained
 from spotter.licenses import may_be_shown
-from spotter.predictor import familiarity
+from spotter.reference import score, thin
 
 RELIABILITY_BINS = 15
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MORE_PER_CLASS = 50
+# With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
+MANY_LABELS = 30
 # Fewer wrong answers than this have no trend.
 FEWEST_WRONG = 3
 # A fall of the error by less than this part of it is not worth the pictures.
@@ -396,7 +398,7 @@ def judge_strangers(
 ) -> Strangers:
     """Judge the published threshold on embeddings, float32 (k, d) of length 1, of pictures of none of the classes."""
     known = score_known(trained, folds, config)
-    reference = trained.embeddings[trained.learnt_from]
+    reference = make_reference(trained, folds, config)
     return evaluate_strangers(reference, known, strangers, evaluation.familiarity.threshold, config.neighbours)
 
 
@@ -409,7 +411,7 @@ def evaluate_strangers(
         reference: the published reference embeddings (m, d). known_scores: (n,), from `score_known`.
         strangers: embeddings (k, d) of pictures of none of the classes; all embeddings are of length 1.
     """
-    scores = familiarity(strangers, reference, neighbours)
+    scores = score(strangers, reference, neighbours)
     is_known = np.repeat([1, 0], [len(known_scores), len(scores)])
     false, true, _ = roc_curve(is_known, np.concatenate([known_scores, scores]))
     refused = int((scores < threshold).sum())
@@ -435,20 +437,25 @@ def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
+def make_reference(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+    """The published reference embeddings, float32 (m, d): of what was learnt from, or what stands for it."""
+    return thin(trained.embeddings[trained.learnt_from], folds[trained.learnt_from], config)[0]
+
+
 def score_known(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
     """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
-    embeddings, judged = trained.embeddings, trained.judged
-    if judged.all():
-        return score_folds(embeddings, folds, config)
-    return familiarity(embeddings[judged], embeddings[trained.learnt_from], config.neighbours)
+    if trained.judged.all():
+        return score_folds(trained.embeddings, folds, config)
+    return score(trained.embeddings[trained.judged], make_reference(trained, folds, config), config.neighbours)
 
 
 def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
-    """Familiarity, shape (n,), of each picture to those of the other folds."""
+    """Familiarity, shape (n,), of each picture to the reference embeddings that stand for the other folds."""
     scores = np.zeros(len(embeddings))
+    reference, stands_for = thin(embeddings, folds, config)
     for fold in np.unique(folds):
         out = folds == fold
-        scores[out] = familiarity(embeddings[out], embeddings[~out], config.neighbours)
+        scores[out] = score(embeddings[out], reference[stands_for != fold], config.neighbours)
     return scores
 
 
@@ -461,15 +468,25 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draw the confusion matrix as a PNG."""
     labels = [figures.label for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
-    side = max(4.5, 0.55 * len(labels) + 2.5)
+    many = len(labels) > MANY_LABELS
+    side = max(4.5, (0.2 if many else 0.55) * len(labels) + 2.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
+        if many and not counts[row, column]:
+            continue
         dark = counts[row, column] > counts[row].sum() / 2
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 4 else 0)
+        color = "white" if dark else "black"
+        text = axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
+        if many:
+            # Within the axes whatever the layout, which would measure each of thousands again and again.
+            text.set_in_layout(False)
+            text.set_fontsize(6)
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if many else 45 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), labels)
+    if many:
+        axes.tick_params(labelsize=7)
     axes.set_xlabel("Predicted")
     axes.set_ylabel("Actual")
     axes.set_title(f"{evaluation.wrong} of {evaluation.pictures} wrong", loc="left")
@@ -533,7 +550,9 @@ def _predict(
 ) -> np.ndarray:
     """Fit a linear head as `head.fit_head` does, and predict the classes of other features."""
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    points, others = (features - mean) / spread, (held_out - mean) / spread
+    points, others = features - mean, held_out - mean
+    points /= spread
+    others /= spread
     if len(points) < points.shape[1]:
         # Only products of pictures matter to the fit. Their Cholesky factor has the same ones in fewer coordinates,
         # and unlike the learner's SVD costs next to nothing; a trace of noise keeps it from being singular.

@@ -14,6 +14,8 @@ from spotter.errors import TrainingFailed
 
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
 PRIOR_SPREAD = 0.2
+# With more pictures than this there are more of them than features, and finding their span costs more than it saves.
+SPANNED = 2000
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ def fit_head(
 ) -> tuple[Head, np.ndarray]:
     """Fit a linear head on all pictures, its strength, class balance and temperature chosen on held-out folds.
 
+    With more than `config.many` pictures the strength is chosen on the first fold alone; every picture is still judged
+    by a head that never saw its fold.
+
     Args:
         features: float32 (n, features). targets: int64 (n,). folds: int64 (n,), from `assign_folds`.
 
@@ -55,22 +60,27 @@ def fit_head(
     """
     if not np.isfinite(features).all():
         raise TrainingFailed("The backbone gave features that are not numbers; try another --arch.")
-    classes = int(targets.max()) + 1
     balances = (False, True) if is_uneven(targets, config) else (False,)
     weights = class_weights(targets, config)[targets]
-    logits = {pair: np.zeros((len(targets), classes)) for pair in itertools.product(config.strengths, balances)}
-    for fold, balanced in tqdm(list(itertools.product(np.unique(folds), balances)), desc="  folds", unit=""):
-        out = folds == fold
-        for head in _fit_linear(features[~out], targets[~out], config.strengths, balanced):
-            logits[head.strength, balanced][out] = features[out] @ head.weight.T + head.bias
-    losses = {pair: negative_log_likelihood(softmax(values), targets, weights) for pair, values in logits.items()}
+    numbers = np.unique(folds)
+    choosing = numbers if len(targets) <= config.many else numbers[:1]
+    logits = _held_out_logits(features, targets, folds, choosing, config.strengths, balances)
+    chosen_on = np.isin(folds, choosing)
+    losses = {
+        candidate: negative_log_likelihood(softmax(values[chosen_on]), targets[chosen_on], weights[chosen_on])
+        for candidate, values in logits.items()
+    }
     strength, balanced = best = min(losses, key=losses.__getitem__)
     if not np.isfinite(losses[best]):
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
-    temperature, of_fold = _fit_temperatures(logits[best], targets, folds)
+    held_out = logits[best]
+    if len(choosing) < len(numbers):
+        others = _held_out_logits(features, targets, folds, numbers[1:], [strength], [balanced])[best]
+        held_out = np.where(chosen_on[:, None], held_out, others)
+    temperature, of_fold = _fit_temperatures(held_out, targets, folds)
     head = _fit_linear(features, targets, [strength], balanced)[0]
     scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, balanced, losses, of_fold)
-    return scaled, softmax(logits[best] / _per_row(of_fold, folds))
+    return scaled, softmax(held_out / _per_row(of_fold, folds))
 
 
 def is_uneven(targets: np.ndarray, config: TrainConfig) -> bool:
@@ -115,6 +125,24 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray, weig
     return float(np.average(losses, weights=weights))
 
 
+def _held_out_logits(
+    features: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    judged: np.ndarray,
+    strengths: Sequence[float],
+    balances: Sequence[bool],
+) -> dict[tuple[float, bool], np.ndarray]:
+    """For each strength and balance the logits (n, classes) of the folds `judged`, by heads that did not see them."""
+    classes = int(targets.max()) + 1
+    logits = {pair: np.zeros((len(targets), classes)) for pair in itertools.product(strengths, balances)}
+    for fold, balanced in tqdm(list(itertools.product(judged, balances)), desc="  folds", unit=""):
+        out = folds == fold
+        for head in _fit_linear(features[~out], targets[~out], strengths, balanced):
+            logits[head.strength, balanced][out] = features[out] @ head.weight.T + head.bias
+    return logits
+
+
 def _fit_linear(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool = False
 ) -> list[Head]:
@@ -127,16 +155,22 @@ def _fit_linear_alone(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool
 ) -> list[Head]:
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
-    # than features the fit is the same, and several times faster, in coordinates of that span.
-    rotated, scales, axes = np.linalg.svd((features - mean) / spread, full_matrices=False)
-    coordinates = rotated * scales
+    points = features - mean
+    points /= spread
+    axes = None
+    if len(points) <= SPANNED:
+        # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
+        # than features the fit is the same, and several times faster, in coordinates of that span.
+        rotated, scales, axes = np.linalg.svd(points, full_matrices=False)
+        points = rotated * scales
     heads = []
     # From strong to weak regularisation, each fit starts where the one before ended.
     model = LogisticRegression(max_iter=500, warm_start=True, class_weight="balanced" if balanced else None)
     for strength in sorted(strengths):
-        model.set_params(C=strength).fit(coordinates, targets)
-        weight, bias = model.coef_ @ axes, model.intercept_
+        model.set_params(C=strength).fit(points, targets)
+        weight, bias = model.coef_, model.intercept_
+        if axes is not None:
+            weight = weight @ axes
         if len(weight) == 1:
             # scikit-learn keeps one row for two classes; half of it each way gives the same probabilities.
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

@@ -11,6 +11,7 @@ import onnx
 from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from tqdm import tqdm
 
 from spotter.backbone import PIXELS, embed, map_squares
 from spotter.bundle import INT8_ONNX, ONNX, Bundle, Int8, ModelCard, compare, parity_pictures, read_bundle
@@ -98,12 +99,11 @@ def measure(
     card, targets = bundle.card, dataset.targets[judged]
     session, output = _open_features(network)
     features = trained.features.copy()
-    features[judged] = map_squares(
-        lambda square: session.run([output], {PIXELS: square[None]})[0][0],
-        _paths(dataset, judged),
-        card.size,
-        card.resize,
-    )
+    paths = _paths(dataset, judged)
+    with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
+        features[judged] = map_squares(
+            lambda square: session.run([output], {PIXELS: square[None]})[0][0], paths, card.size, card.resize, bar
+        )
     wrong, wrong_int8 = (
         int((_held_out(trained, each, dataset.targets, folds)[judged].argmax(axis=1) != targets).sum())
         for each in (trained.features, features)

@@ -169,6 +169,11 @@ def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) 
     """
     # Not "@": the threads of BLAS and those of ONNX Runtime would fight for the same cores, ten times slower.
     cosines = np.einsum("nd,md->nm", embeddings, reference)
+    return mean_of_nearest(cosines, neighbours)
+
+
+def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
+    """The mean of the highest of each row of cosines (n, m), clipped to [0, 1]: shape (n,)."""
     nearest = min(neighbours, cosines.shape[1])
     return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
 

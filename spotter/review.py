@@ -31,7 +31,7 @@ def review(
         The set with groups and flags, and what there is to say about it, a sentence each.
 
     Raises:
-        DatasetUnwritable: one of these cannot be written.
+        DatasetUnwritable: the report, the manifest or what was computed cannot be written.
     """
     dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
     junk = find_junk(dataset, features, imagenet_logits=imagenet_logits)
@@ -44,7 +44,9 @@ def review(
         write_attribution(dataset.folder, dataset)
     except OSError as error:
         reason = error.strerror or error
-        raise DatasetUnwritable(f"The manifest cannot be stored in {str(dataset.folder)!r}: {reason}.") from error
+        raise DatasetUnwritable(
+            f"The list of pictures cannot be stored in {str(dataset.folder)!r}: {reason}."
+        ) from error
     report = dataset.folder / REPORT
     pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
     write_report(describe(dataset, features, junk, spreads), dataset, report, pairs)

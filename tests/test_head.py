@@ -3,7 +3,7 @@ import pytest
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import class_weights, fit_head, judge_features, negative_log_likelihood, softmax
+from spotter.head import SPANNED, class_weights, fit_head, judge_features, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -35,6 +35,28 @@ def test_other_features_are_judged_by_heads_that_never_saw_the_fold() -> None:
     noisy = features + np.random.default_rng(2).normal(size=features.shape).astype(np.float32) * 9
     worse = judge_features(features, noisy, targets, folds, head.strength)
     assert negative_log_likelihood(worse, targets) > negative_log_likelihood(same, targets)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_large_set_is_learnt_alike_and_its_folds_are_honest(classes: int) -> None:
+    features, targets, folds = blobs(classes, per_class=2100 // classes)
+    one, held_out = fit_head(features, targets, folds, TrainConfig())
+    all_, others = fit_head(features, targets, folds, TrainConfig(many=len(targets)))
+    assert set(one.losses) == set(all_.losses)
+    assert held_out.sum(axis=1) == pytest.approx(np.ones(len(targets)))
+    assert np.abs(one.probabilities(features) - all_.probabilities(features)).max() < 0.1
+    assert np.abs(held_out - others).mean() < 0.01
+    # What a fold is called does not depend on its own labels.
+    wrong = np.where(folds == 3, (targets + 1) % classes, targets)
+    _, misled = fit_head(features, wrong, folds, TrainConfig(strengths=(one.strength,)))
+    assert (misled[folds == 3].argmax(axis=1) == targets[folds == 3]).mean() > 0.8
+
+
+def test_without_rotation_the_head_is_the_same() -> None:
+    features, targets, folds = blobs(3, per_class=SPANNED // 3 + 1)
+    turned, _ = fit_head(features[:SPANNED], targets[:SPANNED], folds[:SPANNED], TrainConfig(strengths=(0.1,)))
+    plain, _ = fit_head(features, targets, folds, TrainConfig(strengths=(0.1,)))
+    assert plain.probabilities(features) == pytest.approx(turned.probabilities(features), abs=0.02)
 
 
 def test_labels_without_meaning_cannot_be_learnt() -> None:

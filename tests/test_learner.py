@@ -38,9 +38,10 @@ def test_the_pickle_is_an_ordinary_fastai_learner(published: Published, tmp_path
 
 
 def test_features_are_cached(published: Published) -> None:
-    caches = list(published.data.rglob("features/*.safetensors"))
-    assert len(caches) == 1
-    assert caches[0].name.startswith("tf_efficientnet_lite0-224-crop-")
+    caches = sorted(path.name for path in published.data.rglob("features/*.safetensors"))
+    assert all(name.startswith("tf_efficientnet_lite0-224-crop-") for name in caches)
+    # The features, and how far the subjects spread.
+    assert len(caches) == 2
 
 
 @pytest.fixture(scope="module")
