@@ -159,8 +159,18 @@ def test_copies_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
         path.unlink()
     for quality in range(70, 76):
         (source / "disc" / f"{quality}.jpg").write_bytes(encode(draw("disc", 1), quality=quality))
-    with pytest.raises(TooFewPictures, match="copies of a single picture"):
+    with pytest.raises(TooFewPictures, match="'disc' holds copies of a single picture"):
         assign_folds(gather(source, tmp_path / "set"), 5, seed=1)
+
+
+def test_a_class_that_near_duplicates_push_into_one_fold_is_told(tmp_path: Path) -> None:
+    labels, groups = ["disc"] * 5 + ["cross"] * 5, [2, 2, 3, 0, 3, 1, 3, 1, 1, 1]
+    records = tuple(
+        Record(label, "folder", f"{number}.jpg", label, number, "kept", group=group)
+        for number, (label, group) in enumerate(zip(labels, groups, strict=True))
+    )
+    with pytest.raises(TooFewPictures, match="'cross' has too few different pictures"):
+        assign_folds(Dataset(tmp_path, ("disc", "cross"), records, ()), 5, seed=42)
 
 
 def test_perceptual_hash_survives_encoding_and_knows_the_mirror() -> None:
