@@ -16,6 +16,7 @@ import onnxruntime
 import timm
 import torch
 from fastai.vision.learner import TimmBody
+from PIL import Image, ImageOps
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
@@ -41,6 +42,20 @@ PIXELS = "pixels"
 PREPARED = "as fastai's Resize, Pillow bilinear"
 
 T = TypeVar("T")
+
+
+def _cut(picture: Image.Image, x: float, y: float) -> Image.Image:
+    """Three quarters of the shorter side, as a square at (x, y) of what room there is, both in [0, 1]."""
+    side = max(1, round(0.75 * min(picture.size)))
+    left, top = round(x * (picture.width - side)), round(y * (picture.height - side))
+    return picture.crop((left, top, left + side, top + side))
+
+
+VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "mirrored": ImageOps.mirror,
+    "upper-left": lambda picture: _cut(picture, 0.2, 0.3),
+    "lower-right-mirrored": lambda picture: ImageOps.mirror(_cut(picture, 0.8, 0.7)),
+}
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,34 @@ def feature_cache(backbone: Backbone, folder: Path) -> FeatureCache:
     """Where the features of the pictures of the set in `folder` are kept."""
     name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone)}"
     return FeatureCache(folder / FOLDER, name, backbone.width)
+
+
+def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
+    """Features of other views of the pictures, to learn from too: for each of `VIEWS` float32 (n, width), cached.
+
+    Raises:
+        DatasetUnwritable: the cache cannot be written.
+    """
+    keys = [str(record.sha256) for record in dataset.records]
+    plain = feature_cache(backbone, dataset.folder)
+    caches = [FeatureCache(plain.folder, f"{plain.name}-{name}", plain.width) for name in VIEWS]
+    found = [cache.read(keys) for cache in caches]
+    missing = np.flatnonzero(~np.all([known for _, known in found], axis=0))
+    if len(missing):
+        session = _open_body(backbone, ["features"])
+
+        def run(path: Path) -> np.ndarray:
+            picture = load_picture(path)
+            views = [to_square(view(picture), backbone.size, backbone.resize) for view in VIEWS.values()]
+            return np.concatenate([session.run(["features"], {PIXELS: square[None]})[0] for square in views])
+
+        paths = [dataset.paths[index] for index in missing]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = np.stack(list(tqdm(pool.map(run, paths), desc="  views", unit="", total=len(paths))))
+        for number, (cache, (features, _)) in enumerate(zip(caches, found, strict=True)):
+            features[missing] = rows[:, number]
+            cache.add([keys[index] for index in missing], rows[:, number])
+    return [features for features, _ in found]
 
 
 def embed(features: np.ndarray) -> np.ndarray:
@@ -226,18 +269,8 @@ def _run_in_parts(
     if not paths:
         return
     classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
-    size = backbone.size
     outputs = ["features", "places"] if classifier else ["features"]
-    with temporary_folder() as folder:
-        file = folder / "body.onnx"
-        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
-        pooled = nn.Sequential(backbone.pool, nn.Flatten())
-        network = FeatureNetwork(backbone.body, pooled, mean, std, size)
-        export_network(_WithPlaces(network) if classifier else network, file, size, outputs)
-        options = onnxruntime.SessionOptions()
-        # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+    session = _open_body(backbone, outputs)
 
     def run(square: np.ndarray) -> tuple[np.ndarray, float | None]:
         features, *places = session.run(outputs, {PIXELS: square[None]})
@@ -245,9 +278,22 @@ def _run_in_parts(
 
     with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
         for start in range(0, len(paths), part):
-            pairs = map_squares(run, paths[start : start + part], size, backbone.resize, bar)
+            pairs = map_squares(run, paths[start : start + part], backbone.size, backbone.resize, bar)
             spreads = np.array([spread for _, spread in pairs], dtype=np.float32)[:, None] if classifier else None
             yield np.stack([row for row, _ in pairs]), spreads
+
+
+def _open_body(backbone: Backbone, outputs: list[str]) -> onnxruntime.InferenceSession:
+    with temporary_folder() as folder:
+        file = folder / "body.onnx"
+        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+        pooled = nn.Sequential(backbone.pool, nn.Flatten())
+        network = FeatureNetwork(backbone.body, pooled, mean, std, backbone.size)
+        export_network(_WithPlaces(network) if "places" in outputs else network, file, backbone.size, outputs)
+        options = onnxruntime.SessionOptions()
+        # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
+        options.intra_op_num_threads = 1
+        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str, bar: tqdm) -> list[T]:

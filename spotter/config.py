@@ -80,7 +80,8 @@ class TrainConfig:
     picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
     `find_rate` looks for the learning rate first.
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
-    With more than `many` pictures, one held-out fold is enough to choose a strength on.
+    With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
+    and cropped views of them are tried too.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -96,6 +97,7 @@ class TrainConfig:
     fine_tune: int = 0
     uneven: float = 1.5
     many: int = 2000
+    few: int = 200
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 

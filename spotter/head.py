@@ -41,7 +41,11 @@ class Head:
 
 
 def fit_head(
-    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig
+    features: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    config: TrainConfig,
+    views: Sequence[np.ndarray] = (),
 ) -> tuple[Head, np.ndarray]:
     """Fit a linear head on all pictures, its strength, class balance and temperature chosen on held-out folds.
 
@@ -50,6 +54,7 @@ def fit_head(
 
     Args:
         features: float32 (n, features). targets: int64 (n,). folds: int64 (n,), from `assign_folds`.
+        views: features of other views of the pictures, of the same shape: to learn from, never to be judged.
 
     Returns:
         The head, and float64 (n, classes): each picture's probabilities by a head that never saw its fold, and with a
@@ -64,7 +69,8 @@ def fit_head(
     weights = class_weights(targets, config)[targets]
     numbers = np.unique(folds)
     choosing = numbers if len(targets) <= config.many else numbers[:1]
-    logits = _held_out_logits(features, targets, folds, choosing, config.strengths, balances)
+    several = (features, *views)
+    logits = _held_out_logits(several, targets, folds, choosing, config.strengths, balances)
     chosen_on = np.isin(folds, choosing)
     losses = {
         candidate: negative_log_likelihood(softmax(values[chosen_on]), targets[chosen_on], weights[chosen_on])
@@ -75,10 +81,10 @@ def fit_head(
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
     held_out = logits[best]
     if len(choosing) < len(numbers):
-        others = _held_out_logits(features, targets, folds, numbers[1:], [strength], [balanced])[best]
+        others = _held_out_logits(several, targets, folds, numbers[1:], [strength], [balanced])[best]
         held_out = np.where(chosen_on[:, None], held_out, others)
     temperature, of_fold = _fit_temperatures(held_out, targets, folds)
-    head = _fit_linear(features, targets, [strength], balanced)[0]
+    head = _fit_views(several, targets, [strength], balanced)[0]
     scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, balanced, losses, of_fold)
     return scaled, softmax(held_out / _per_row(of_fold, folds))
 
@@ -126,21 +132,30 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray, weig
 
 
 def _held_out_logits(
-    features: np.ndarray,
+    views: Sequence[np.ndarray],
     targets: np.ndarray,
     folds: np.ndarray,
     judged: np.ndarray,
     strengths: Sequence[float],
     balances: Sequence[bool],
 ) -> dict[tuple[float, bool], np.ndarray]:
-    """For each strength and balance the logits (n, classes) of the folds `judged`, by heads that did not see them."""
+    """For each strength and balance the logits (n, classes) of the folds `judged`, by heads that did not see them.
+
+    The heads learn from all views of a picture; the first one is judged.
+    """
     classes = int(targets.max()) + 1
     logits = {pair: np.zeros((len(targets), classes)) for pair in itertools.product(strengths, balances)}
     for fold, balanced in tqdm(list(itertools.product(judged, balances)), desc="  folds", unit=""):
         out = folds == fold
-        for head in _fit_linear(features[~out], targets[~out], strengths, balanced):
-            logits[head.strength, balanced][out] = features[out] @ head.weight.T + head.bias
+        for head in _fit_views([view[~out] for view in views], targets[~out], strengths, balanced):
+            logits[head.strength, balanced][out] = views[0][out] @ head.weight.T + head.bias
     return logits
+
+
+def _fit_views(
+    views: Sequence[np.ndarray], targets: np.ndarray, strengths: Sequence[float], balanced: bool
+) -> list[Head]:
+    return _fit_linear(np.concatenate(views), np.tile(targets, len(views)), strengths, balanced)
 
 
 def _fit_linear(

@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from spotter.backbone import Backbone, FeatureNetwork, embed, export_network, run_body
+from spotter.backbone import Backbone, FeatureNetwork, compute_views, embed, export_network, run_body
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
@@ -85,6 +85,15 @@ def train_head(
     everything = np.ones(len(folds), dtype=bool)
     learn = build_learner(dataset, folds == 0, backbone, config)
     head, probabilities = fit_head(features, dataset.targets, folds, config)
+    tried = _tried(head, dataset, config)
+    if len(dataset.records) <= config.few:
+        views = compute_views(backbone, dataset)
+        viewed, by_viewed = fit_head(features, dataset.targets, folds, config, views)
+        before, after = min(head.losses.values()), min(viewed.losses.values())
+        words = f"learning from mirrored and cropped views too: {after:.4f} instead of {before:.4f}"
+        tried = (*tried, words if after < before else f"{words}, which is not kept")
+        if after < before:
+            head, probabilities = viewed, by_viewed
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
     return Trained(
@@ -96,7 +105,7 @@ def train_head(
         head.temperature,
         head.strength,
         how,
-        tried=_tried(head, dataset, config),
+        tried=tried,
         balanced=head.balanced,
         judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
     )

@@ -126,3 +126,19 @@ def test_many_wrong_answers_choose_the_temperature_and_no_fold_its_own() -> None
 
 def test_softmax_of_large_logits() -> None:
     assert softmax(np.array([[1000.0, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
+
+
+def test_views_are_learnt_from_and_never_judged() -> None:
+    features, targets, folds = blobs(3, per_class=6)
+    rng = np.random.default_rng(5)
+    # Other looks at the same pictures: the noise of each is its own, as far as crops differ.
+    views = [features + rng.normal(size=features.shape).astype(np.float32) * 2 for _ in range(3)]
+    _, plain = fit_head(features, targets, folds, TrainConfig())
+    _, viewed = fit_head(features, targets, folds, TrainConfig(), views)
+    assert viewed.shape == plain.shape
+    assert not np.allclose(plain, viewed)
+    # Views that tell the truth about a fold's own pictures must not help to judge them: a leak would be perfect.
+    noise = rng.normal(size=features.shape).astype(np.float32)
+    telling = np.eye(3, 64, dtype=np.float32)[targets] * 100
+    _, judged = fit_head(noise, targets, folds, TrainConfig(), [telling])
+    assert (judged.argmax(axis=1) == targets).mean() < 0.7
