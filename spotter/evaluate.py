@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -552,7 +553,10 @@ def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, st
         products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points)
         factor = cholesky(products, lower=True)
         points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
-    return LogisticRegression(C=strength, max_iter=500).fit(points, targets).predict(others)
+    with warnings.catch_warnings():
+        # A fifth of a small class may be one picture.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        return LogisticRegression(C=strength, max_iter=500).fit(points, targets).predict(others)
 
 
 def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
