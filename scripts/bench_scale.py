@@ -50,24 +50,25 @@ class Run:
 
 
 def print_scale(source: Path, sizes: Sequence[int]) -> None:
-    """Train on sets of so many pictures, made by augmenting those of `source` (a folder of classes), and print both
-    tables: time and memory by size, and what ten more pictures cost the smallest set."""
+    """Train on sets of so many pictures, made by augmenting those of `source` (a folder of classes), then again with
+    ten more pictures in each; print time and memory by size, and what the ten cost."""
+    runs, again = [], []
     with tempfile.TemporaryDirectory(prefix="spotter-scale-") as temporary:
-        runs, again = [], None
         for size in sizes:
             work = Path(temporary) / str(size)
             make_set(source, work / "pictures", size)
             runs.append(train(work))
-            if again is None:
-                make_set(source, work / "pictures", 10, seed=1)
-                again = train(work)
+            make_set(source, work / "pictures", 10, seed=1)
+            again.append(train(work))
             shutil.rmtree(work)
-    print_table([f"{run.pictures} kept of {size}" for run, size in zip(runs, sizes, strict=True)], runs)
-    if again:
-        print_table([f"{runs[0].pictures}, from nothing", f"{again.pictures}, 10 of them new"], [runs[0], again])
-        first, second = runs[0].column(), again.column()
+    print_table([str(run.pictures) for run in runs], runs)
+    print("| Ten more pictures for | Features (s) | Ratio | Whole command (s) | Ratio |\n|---|---|---|---|---|")
+    for first, second in zip(runs, again, strict=True):
+        cells = [f"{first.pictures}"]
         for name in ("Features (s)", "Whole command (s)"):
-            print(f"ten more, {name}: {float(second[name]) / float(first[name]):.2f} of the first run")
+            before, after = (float(run.column()[name]) for run in (first, second))
+            cells += [f"{before:.1f}, then {after:.1f}", f"{after / before:.2f}"]
+        print(f"| {' | '.join(cells)} |")
 
 
 def make_set(source: Path, folder: Path, count: int, seed: int = 0) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -561,7 +562,10 @@ def _predict(
         factor = cholesky(products, lower=True)
         points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
     model = LogisticRegression(C=strength, max_iter=500, class_weight="balanced" if balanced else None)
-    return model.fit(points, targets).predict(others)
+    with warnings.catch_warnings():
+        # A fifth of a small class may be one picture.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        return model.fit(points, targets).predict(others)
 
 
 def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
