@@ -21,14 +21,14 @@ from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
     collect_pictures,
+    edit,
     parse,
     recipe_of,
     run_command,
     say,
     stage,
 )
-from spotter.config import FamiliarityConfig, TrainConfig
-from spotter.dataset import assign_folds
+from spotter.config import TrainConfig
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import open_store
 
@@ -51,68 +51,44 @@ def run(options: argparse.Namespace) -> str:
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.root}")
 
     with stage("Collect the pictures"):
-        dataset = collect_pictures(options, recipe, sources, more)
+        collected = collect_pictures(options, recipe, sources, more)
+        dataset = edit(collected)
 
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-        from spotter import bundle, evaluate, learner, report
-        from spotter.backbone import compute_features, embed_folder, imagenet_logits, load_backbone
-        from spotter.predictor import Predictor
-        from spotter.review import review
+        from spotter import pipeline
+        from spotter.backbone import compute_features, embed_folder, load_backbone
 
     with stage("Compute the features"):
         backbone = load_backbone(config)
         features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset, sayings = review(dataset, features, imagenet_logits(backbone, features))
-        for saying in sayings:
-            say(saying)
+        dataset = pipeline.look(dataset, features, backbone, collected)
 
     with stage("Learn"):
-        folds = assign_folds(dataset, config.folds, config.seed)
-        train = learner.train_whole if config.fine_tune else learner.train_head
-        trained = train(dataset, folds, backbone, features, config)
-        for line in trained.tried:
-            say(line)
+        trained, folds = pipeline.learn(dataset, backbone, features, config)
 
     with stage("Judge it on pictures it did not see"):
-        evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
         strangers = None
         if options.unfamiliar:
-            embeddings = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
-            strangers = evaluate.judge_strangers(evaluation, trained, folds, embeddings, FamiliarityConfig())
-        for line in evaluate.sentences(evaluation, strangers):
-            say(line)
-        page = dataset.folder / report.REPORT
-        report.write_report(evaluation, trained, dataset, folds, page, strangers=strangers)
-        say(f"all of this with the pictures: {page}")
+            strangers = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
+        evaluation = pipeline.judge(trained, dataset, folds, strangers)
 
     with TemporaryDirectory(prefix="spotter-") as temporary:
-        files = Path(temporary)
+        files, words = Path(temporary), command(options, sources)
         with stage("Write the files"):
-            bundle.write_reference(files / bundle.REFERENCE, trained.embeddings[trained.learnt_from])
-            learner.export_pickle(trained.learner, files / bundle.PICKLE)
-            learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
-            evaluate.write_evaluation(evaluation, dataset, files)
-            bundle.write_manifest(files, dataset)
-            examples = bundle.write_examples(files, dataset, trained)
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
-            bundle.write_card(files, card, evaluation)
-            bundle.write_model_json(files, card)
+            pipeline.write_files(files, recipe, config, trained, evaluation, dataset, words)
 
         with stage("Compare them with the trained model"):
-            parity = bundle.check_parity(
-                lambda pictures: learner.predict_with_pickle(files / bundle.PICKLE, pictures),
-                Predictor(bundle.read_bundle(files)).probabilities,
-                bundle.parity_pictures(dataset.paths),
-            )
-            say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+            pipeline.compare(files, dataset)
 
         with stage("Publish"):
             revision = store.push(files)
+            pipeline.remember(revision, store, recipe, config, backbone, trained, evaluation, dataset, folds, words)
             say(f"python app.py --model {shlex.quote(str(store.root))}")
+            say(f"scripts/clean {shlex.quote(str(store.root))}")
     return revision
 
 

@@ -15,6 +15,7 @@ from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
     collect_pictures,
+    edit,
     parse,
     recipe_of,
     run_command,
@@ -39,7 +40,8 @@ def run(options: argparse.Namespace) -> str:
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
         sources = get_backends(options.search)
-        dataset = collect_pictures(options, recipe, sources, more)
+        collected = collect_pictures(options, recipe, sources, more)
+        dataset = edit(collected)
 
     with stage("Look at what was collected"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> str:
 
         backbone = load_backbone(TrainConfig())
         features = compute_features(backbone, dataset)
-        _, sayings = review(dataset, features, imagenet_logits(backbone, features))
+        _, sayings = review(dataset, features, imagenet_logits(backbone, features), collected)
         for saying in sayings:
             say(saying)
     return str(dataset.folder)

@@ -26,7 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
-from spotter.dataset import Dataset
+from spotter.dataset import DELETED, Dataset
 from spotter.errors import (
     BadPicture,
     DatasetUnwritable,
@@ -83,16 +83,22 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    name = f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
-    cache = dataset.folder / "features" / name
+    cache = feature_cache(backbone, dataset.folder)
     known = _read_cache(cache)
     keys = [str(record.sha256) for record in dataset.records]
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
         fresh = run_body(backbone, [dataset.paths[index] for index in missing])
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
-        _write_cache(cache, {key: known[key] for key in keys})
+        # A deletion may be taken back, and then its picture is wanted again at once.
+        keep = {*keys, *(str(record.sha256) for record in dataset.dropped if str(record.reason).startswith(DELETED))}
+        _write_cache(cache, {key: row for key, row in known.items() if key in keep})
     return np.stack([known[key] for key in keys])
+
+
+def feature_cache(backbone: Backbone, folder: Path) -> Path:
+    """Where the features of the pictures of a set in `folder` are kept: safetensors, a row for each SHA-256."""
+    return folder / "features" / f"{backbone.arch}-{backbone.size}-{_fingerprint(backbone.body)}.safetensors"
 
 
 def embed(features: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from pathlib import Path
 from spotter.collect import collect
 from spotter.config import CollectConfig, Recipe, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset
+from spotter.edits import EditLog, apply_edits
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend
@@ -79,6 +80,18 @@ def collect_pictures(
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
     return dataset
+
+
+def edit(collected: Dataset) -> Dataset:
+    """The set as people decided it should be (see scripts/clean), saying what that changes.
+
+    Raises:
+        EditsDamaged: their log cannot be read. TooFewPictures: they leave a class with too few.
+    """
+    edited = apply_edits(collected, EditLog(collected.folder).read())
+    if edited.sentence():
+        say(edited.sentence())
+    return edited.dataset
 
 
 def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:

@@ -30,6 +30,9 @@ MOST_OF_ONE_PAGE = 10
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
+DELETED = "deleted"
+# Pictures that stand in two classes wait here for a decision; fastai skips folders with such a name.
+DISPUTED = ".disputed"
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,22 @@ def read_manifest(folder: Path) -> list[Record]:
         return [Record.from_json(line) for line in path.read_bytes().split(b"\n") if line]
     except (ValueError, TypeError) as error:
         raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
+
+
+def read_dataset(folder: Path, labels: Sequence[str]) -> Dataset:
+    """Read a set that a second look has grouped, as it was collected.
+
+    Raises:
+        DatasetUnwritable: the manifest is damaged.
+    """
+    records = [record for record in read_manifest(folder) if record.label in labels]
+    kept = sorted((record for record in records if record.kept), key=lambda record: str(record.file))
+    return Dataset(folder, tuple(labels), tuple(kept), tuple(record for record in records if not record.kept))
+
+
+def disputed_file(record: Record) -> str:
+    """Where a picture waits that stands in two classes, relative to the set's folder."""
+    return f"{DISPUTED}/{str(record.sha256)[:32]}.jpg"
 
 
 def group_duplicates(records: Sequence[Record]) -> list[Record]:

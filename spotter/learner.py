@@ -3,16 +3,18 @@
 import copy
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Learner its bar, and no_bar)
 from fastai.callback.schedule import fine_tune  # noqa: F401  (gives Learner its fine_tune)
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
+from fastai.data.transforms import IndexSplitter, Normalize, parent_label
 from fastai.learner import Learner, load_learner
 from fastai.metrics import error_rate
 from fastai.torch_core import set_seed
@@ -67,7 +69,8 @@ def train_head(
         TrainingFailed: the features or the loss are not numbers.
     """
     everything = np.ones(len(folds), dtype=bool)
-    learn = build_learner(dataset, folds == 0, backbone, config)
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, folds == 0, backbone, config)
     head, probabilities = fit_head(features, dataset.targets, folds, config)
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
@@ -97,11 +100,12 @@ def train_whole(
         TrainingFailed: the features are not numbers, or the loss became NaN.
     """
     held_out = folds == 0
-    learn = build_learner(dataset, held_out, backbone, config)
     head, _ = fit_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config)
-    put_head(learn, head)
-    set_seed(config.seed)
-    learn.fine_tune(config.fine_tune)
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+        put_head(learn, head)
+        set_seed(config.seed)
+        learn.fine_tune(config.fine_tune)
     if not np.isfinite(float(learn.recorder.losses[-1])):
         raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
     tuned_features = run_body(replace(backbone, body=learn.model[0]), dataset.paths)
@@ -130,27 +134,42 @@ def train_whole(
     )
 
 
-def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
+@contextmanager
+def labelled_view(dataset: Dataset) -> Iterator[Path]:
+    """A folder for fastai, which takes labels from the names of folders: edits move no files.
+
+    It holds a link to each picture, `<label>/<name>`, and is gone afterwards.
+    """
+    with TemporaryDirectory(prefix="spotter-view-") as folder:
+        for record, path in zip(dataset.records, dataset.paths, strict=True):
+            link = Path(folder) / record.label / path.name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.absolute())
+        yield Path(folder)
+
+
+def build_learner(
+    dataset: Dataset, view: Path, held_out: np.ndarray, backbone: Backbone, config: TrainConfig
+) -> Learner:
     """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
 
     Args:
-        dataset: the pictures; their folder is read by fastai itself.
-        held_out: bool array of shape (n,): the validation pictures.
+        dataset: the pictures. held_out: bool array of shape (n,): the validation pictures.
+        view: a folder from `labelled_view`, which has to stay for as long as the Learner reads pictures.
     """
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
-    held_out_names = {path.name for path, out in zip(dataset.paths, held_out, strict=True) if out}
-    files = get_image_files(dataset.folder)
+    files = [view / record.label / path.name for record, path in zip(dataset.records, dataset.paths, strict=True)]
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
-        get_items=get_image_files,
+        get_items=lambda _: files,
         get_y=parent_label,
-        splitter=IndexSplitter([index for index, file in enumerate(files) if file.name in held_out_names]),
+        splitter=IndexSplitter(np.flatnonzero(held_out).tolist()),
         item_tfms=Resize(config.size),
         batch_tfms=aug_transforms(),
     )
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
-    dls = block.dataloaders(dataset.folder, bs=config.batch_size, num_workers=0)
+    dls = block.dataloaders(view, bs=config.batch_size, num_workers=0)
     head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
     learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
     learn.model[0].load_state_dict(backbone.body.state_dict())

@@ -1,0 +1,188 @@
+"""The stages that train.py and the cleaning page share; as a command, what the page runs to publish a cleaned set.
+
+    python -m spotter.pipeline data/bears/openverse
+
+The last line on stdout is `revision REV`; exit status as of train.py.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from spotter import bundle, evaluate, learner
+from spotter.backbone import Backbone, compute_features, feature_cache, imagenet_logits, load_backbone
+from spotter.command import edit, run_command, say, stage
+from spotter.config import FamiliarityConfig, Recipe, TrainConfig
+from spotter.dataset import Dataset, assign_folds, read_dataset
+from spotter.evaluate import Evaluation, Strangers
+from spotter.learner import Trained
+from spotter.predictor import Predictor
+from spotter.report import REPORT, write_report
+from spotter.review import review
+from spotter.run import Run, read_run, write_run
+from spotter.stores import FolderStore, open_store
+from spotter.takedown import Takedown
+
+
+def look(dataset: Dataset, features: np.ndarray, backbone: Backbone, collected: Dataset) -> Dataset:
+    """Take the second look at a set, and say what there is to say about it."""
+    dataset, sayings = review(dataset, features, imagenet_logits(backbone, features), collected)
+    for saying in sayings:
+        say(saying)
+    return dataset
+
+
+def learn(
+    dataset: Dataset, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> tuple[Trained, np.ndarray]:
+    """Train a Learner; returns it with the folds, int64 (n,), that it is judged on."""
+    folds = assign_folds(dataset, config.folds, config.seed)
+    train = learner.train_whole if config.fine_tune else learner.train_head
+    trained = train(dataset, folds, backbone, features, config)
+    for line in trained.tried:
+        say(line)
+    return trained, folds
+
+
+def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, strangers: np.ndarray | None = None) -> Evaluation:
+    """Judge a trained learner, say how good it is, and write the report with the pictures.
+
+    Args:
+        strangers: float32 (k, d), embeddings of length 1 of pictures of none of the classes.
+    """
+    evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
+    judged: Strangers | None = None
+    if strangers is not None:
+        judged = evaluate.judge_strangers(evaluation, trained, folds, strangers, FamiliarityConfig())
+    for line in evaluate.sentences(evaluation, judged):
+        say(line)
+    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=judged)
+    say(f"all of this with the pictures: {dataset.folder / REPORT}")
+    return evaluation
+
+
+def write_files(
+    files: Path,
+    recipe: Recipe,
+    config: TrainConfig,
+    trained: Trained,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    command: str,
+) -> None:
+    """Write everything that a revision holds into the folder `files`."""
+    bundle.write_reference(files / bundle.REFERENCE, trained.embeddings[trained.learnt_from])
+    learner.export_pickle(trained.learner, files / bundle.PICKLE)
+    learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
+    evaluate.write_evaluation(evaluation, dataset, files)
+    bundle.write_manifest(files, dataset)
+    examples = bundle.write_examples(files, dataset, trained)
+    card = bundle.make_card(recipe, config, trained, evaluation, examples, command)
+    bundle.write_card(files, card, evaluation)
+    bundle.write_model_json(files, card)
+
+
+def compare(files: Path, dataset: Dataset) -> None:
+    """The gate before publishing: the files must answer like the trained model.
+
+    Raises:
+        ParityError: they do not.
+    """
+    parity = bundle.check_parity(
+        lambda pictures: learner.predict_with_pickle(files / bundle.PICKLE, pictures),
+        Predictor(bundle.read_bundle(files)).probabilities,
+        bundle.parity_pictures(dataset.paths),
+    )
+    say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+
+
+def remember(
+    revision: str,
+    store: FolderStore,
+    recipe: Recipe,
+    config: TrainConfig,
+    backbone: Backbone,
+    trained: Trained,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    folds: np.ndarray,
+    command: str,
+) -> None:
+    """Write down beside the pictures what scripts/clean needs to know of this run."""
+    judged, count = trained.judged, len(dataset.records)
+    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
+    probabilities[judged] = trained.probabilities
+    familiarity = np.full(count, np.nan, dtype=np.float32)
+    familiarity[judged] = evaluate.score_known(trained, folds, FamiliarityConfig())
+    write_run(
+        Run(
+            folder=dataset.folder,
+            recipe=recipe,
+            config=config,
+            command=command,
+            store=str(store.root.absolute()),
+            revision=revision,
+            threshold=evaluation.familiarity.threshold,
+            features=feature_cache(backbone, dataset.folder).name,
+            keys=tuple(str(record.sha256) for record in dataset.records),
+            given=tuple(record.label for record in dataset.records),
+            probabilities=probabilities,
+            familiarity=familiarity,
+            folds=folds,
+        )
+    )
+
+
+def publish_again(folder: Path) -> str:
+    """Train on a set as people have cleaned it, and publish to the store of its last run; return the revision.
+
+    Raises:
+        NoTrainingRun: there is no run to repeat. ParityError: the gate stays shut.
+    """
+    with stage("Read the picture set"):
+        last = read_run(folder)
+        recipe, config, store = last.recipe, last.config, open_store(last.store)
+        collected = read_dataset(folder, recipe.labels)
+        # Beside the recipes' folders, where train.py reads it.
+        takedown = Takedown(folder.absolute().parent.parent / "takedown.txt")
+        stays = tuple(record for record in collected.records if not takedown.covers(record))
+        dataset = edit(replace(collected, records=stays))
+        say(dataset.summary())
+    with stage("Compute the features"):
+        backbone = load_backbone(config)
+        features = compute_features(backbone, dataset)
+    with stage("Look at what was collected"):
+        dataset = look(dataset, features, backbone, collected)
+    with stage("Learn"):
+        trained, folds = learn(dataset, backbone, features, config)
+    with stage("Judge it on pictures it did not see"):
+        evaluation = judge(trained, dataset, folds)
+    with TemporaryDirectory(prefix="spotter-") as temporary:
+        files = Path(temporary)
+        with stage("Write the files"):
+            write_files(files, recipe, config, trained, evaluation, dataset, last.command)
+        with stage("Compare them with the trained model"):
+            compare(files, dataset)
+        with stage("Publish"):
+            revision = store.push(files)
+            remember(revision, store, recipe, config, backbone, trained, evaluation, dataset, folds, last.command)
+    return revision
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Publish a cleaned set and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder of a picture set that train.py has trained on")
+    options = parser.parse_args(argv)
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
+    return run_command("publish", lambda: f"revision {publish_again(options.folder)}", argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
