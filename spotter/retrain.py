@@ -1,0 +1,126 @@
+"""Seconds instead of minutes: a head on cached features of a set as it is cleaned, against the last run. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from spotter.config import FamiliarityConfig
+from spotter.dataset import Dataset, assign_folds, confirm_duplicates, read_dataset
+from spotter.edits import Edit, apply_edits
+from spotter.errors import NoTrainingRun
+from spotter.evaluate import familiarity_on_folds, score_folds, wilson_interval
+from spotter.head import fit_head
+from spotter.run import Run
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`wrong` of `pictures` by heads that did not see them, and the Wilson 95 % interval of that share."""
+
+    pictures: int
+    wrong: int
+    interval: tuple[float, float]
+
+    @property
+    def error(self) -> float:
+        return self.wrong / self.pictures
+
+
+@dataclass(frozen=True)
+class Change:
+    """A picture whose answer is right now and was not, or the other way round; the labels it has and was called."""
+
+    key: str
+    label: str
+    was_label: str
+    was: str
+    now: str
+
+    @property
+    def is_right(self) -> bool:
+        return self.now == self.label
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A run over the cleaned set, and what it changed.
+
+    `before` is the last run by the labels it learnt from, `relabelled` the same answers by the labels of now, over the
+    pictures that are still there; `after` is the new run. `missing` pictures have no cached features yet.
+    """
+
+    run: Run
+    before: Figures
+    relabelled: Figures
+    after: Figures
+    changes: tuple[Change, ...]
+    missing: int
+
+
+def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
+    """Fit a head on what the edits leave of the set, on folds as train.py deals them, and judge it out of fold.
+
+    Raises:
+        NoTrainingRun: the cached features are gone. TooFewPictures: the edits leave a class with too few.
+        TrainingFailed: the features are not numbers.
+    """
+    edited = apply_edits(read_dataset(run.folder, run.recipe.labels), edits).dataset
+    dataset, features = _with_features(edited, run)
+    embeddings = features / np.linalg.norm(features, axis=1, keepdims=True)
+    dataset, _ = confirm_duplicates(dataset, embeddings)
+    folds = assign_folds(dataset, run.config.folds, run.config.seed)
+    _, probabilities = fit_head(features, dataset.targets, folds, run.config)
+    known = FamiliarityConfig()
+    new = replace(
+        run,
+        threshold=familiarity_on_folds(embeddings, folds, known).threshold,
+        keys=tuple(str(record.sha256) for record in dataset.records),
+        given=tuple(record.label for record in dataset.records),
+        probabilities=probabilities,
+        familiarity=score_folds(embeddings, folds, known),
+        folds=folds,
+    )
+    given, called = _answers(run)
+    now, called_now = _answers(new)
+    changes = [
+        Change(key, label, given[key], called[key], called_now[key])
+        for key, label in now.items()
+        if key in called and (called[key] == given[key]) != (called_now[key] == label)
+    ]
+    there = [key for key in called if key in now]
+    return Retrained(
+        new,
+        before=_figures([called[key] == given[key] for key in called]),
+        relabelled=_figures([called[key] == now[key] for key in there]),
+        after=_figures([called_now[key] == label for key, label in now.items()]),
+        changes=tuple(sorted(changes, key=lambda change: (change.is_right, change.key))),
+        missing=len(edited.records) - len(dataset.records),
+    )
+
+
+def _with_features(dataset: Dataset, run: Run) -> tuple[Dataset, np.ndarray]:
+    path = run.folder / "features" / run.features
+    try:
+        cache = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise NoTrainingRun(f"The cached features {str(path)!r} cannot be read; train again with train.py.") from error
+    there = tuple(record for record in dataset.records if str(record.sha256) in cache)
+    if not there:
+        raise NoTrainingRun(f"The cached features {str(path)!r} are of other pictures; train again with train.py.")
+    return replace(dataset, records=there), np.stack([cache[str(record.sha256)] for record in there])
+
+
+def _answers(run: Run) -> tuple[dict[str, str], dict[str, str]]:
+    """For each judged picture of a run: the label it had, and what it was called."""
+    judged = ~np.isnan(run.probabilities).any(axis=1)
+    names = run.recipe.labels
+    called = {run.keys[i]: names[int(run.probabilities[i].argmax())] for i in np.flatnonzero(judged)}
+    return {key: label for key, label in zip(run.keys, run.given, strict=True) if key in called}, called
+
+
+def _figures(right: Sequence[bool]) -> Figures:
+    wrong = len(right) - sum(right)
+    return Figures(len(right), wrong, wilson_interval(wrong, len(right)))
