@@ -21,7 +21,6 @@ from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
     collect_pictures,
-    edit,
     parse,
     recipe_of,
     run_command,
@@ -51,8 +50,7 @@ def run(options: argparse.Namespace) -> str:
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.root}")
 
     with stage("Collect the pictures"):
-        collected = collect_pictures(options, recipe, sources, more)
-        dataset = edit(collected)
+        dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
@@ -65,10 +63,11 @@ def run(options: argparse.Namespace) -> str:
         features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset = pipeline.look(dataset, features, backbone, collected)
+        dataset = pipeline.look(dataset, features, backbone)
+        dataset, features, folds = pipeline.clean(dataset, features, config)
 
     with stage("Learn"):
-        trained, folds = pipeline.learn(dataset, backbone, features, config)
+        trained = pipeline.learn(dataset, folds, backbone, features, config)
 
     with stage("Judge it on pictures it did not see"):
         strangers = None

@@ -15,7 +15,6 @@ from spotter.collect import read_more
 from spotter.command import (
     add_picture_options,
     collect_pictures,
-    edit,
     parse,
     recipe_of,
     run_command,
@@ -23,6 +22,7 @@ from spotter.command import (
     stage,
 )
 from spotter.config import TrainConfig
+from spotter.edits import EditLog
 from spotter.search import get_backends
 
 
@@ -40,8 +40,7 @@ def run(options: argparse.Namespace) -> str:
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
         sources = get_backends(options.search)
-        collected = collect_pictures(options, recipe, sources, more)
-        dataset = edit(collected)
+        dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Look at what was collected"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> str:
 
         backbone = load_backbone(TrainConfig())
         features = compute_features(backbone, dataset)
-        _, sayings = review(dataset, features, imagenet_logits(backbone, features), collected)
+        _, sayings = review(dataset, features, imagenet_logits(backbone, features), EditLog(dataset.folder).read())
         for saying in sayings:
             say(saying)
     return str(dataset.folder)

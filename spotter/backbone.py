@@ -26,7 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
-from spotter.dataset import DELETED, Dataset
+from spotter.dataset import Dataset
 from spotter.errors import (
     BadPicture,
     DatasetUnwritable,
@@ -90,9 +90,7 @@ def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
     if missing:
         fresh = run_body(backbone, [dataset.paths[index] for index in missing])
         known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
-        # A deletion may be taken back, and then its picture is wanted again at once.
-        keep = {*keys, *(str(record.sha256) for record in dataset.dropped if str(record.reason).startswith(DELETED))}
-        _write_cache(cache, {key: row for key, row in known.items() if key in keep})
+        _write_cache(cache, {key: known[key] for key in keys})
     return np.stack([known[key] for key in keys])
 
 

@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
-from spotter.dataset import IN_TWO_CLASSES, Record, disputed_file, read_dataset
+from spotter.dataset import IN_TWO_CLASSES, Record, read_dataset, with_disputed
 from spotter.edits import (
     DELETE,
     EDITS,
@@ -563,16 +563,16 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
 
 
 def _fill_shelf(run: Run) -> Shelf:
-    dataset = read_dataset(run.folder, run.recipe.labels)
+    dataset = with_disputed(read_dataset(run.folder, run.recipe.labels))
     records = [record for record in dataset.records if (run.folder / str(record.file)).is_file()]
-    claims: list[tuple[str, ...]] = [()] * len(records)
-    disputed: dict[str, list[Record]] = {}
+    labels_of: dict[str, list[str]] = {}
     for record in dataset.dropped:
-        if record.reason == IN_TWO_CLASSES and (run.folder / disputed_file(record)).is_file():
-            disputed.setdefault(str(record.sha256), []).append(record)
-    for several in disputed.values():
-        records.append(replace(several[0], file=disputed_file(several[0]), group=None))
-        claims.append(tuple(dict.fromkeys(record.label for record in several)))
+        if record.reason == IN_TWO_CLASSES:
+            labels_of.setdefault(str(record.sha256), []).append(record.label)
+    claims = [
+        tuple(dict.fromkeys(labels_of[str(record.sha256)])) if record.reason == IN_TWO_CLASSES else ()
+        for record in records
+    ]
     position = {str(record.sha256)[:ID_DIGITS]: index for index, record in enumerate(records)}
     return Shelf(run, tuple(records), tuple(claims), (*dataset.records, *dataset.dropped), position)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from spotter.collect import collect
 from spotter.config import CollectConfig, Recipe, read_recipe, recipe_from_options, slug
-from spotter.dataset import Dataset
-from spotter.edits import EditLog, apply_edits
+from spotter.dataset import Dataset, with_disputed
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend
@@ -71,6 +70,8 @@ def collect_pictures(
 ) -> Dataset:
     """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
 
+    What stands in two classes is among its records too, for the second look.
+
     Raises:
         As `collect`.
     """
@@ -79,19 +80,7 @@ def collect_pictures(
     dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
-    return dataset
-
-
-def edit(collected: Dataset) -> Dataset:
-    """The set as people decided it should be (see scripts/clean), saying what that changes.
-
-    Raises:
-        EditsDamaged: their log cannot be read. TooFewPictures: they leave a class with too few.
-    """
-    edited = apply_edits(collected, EditLog(collected.folder).read())
-    if edited.sentence():
-        say(edited.sentence())
-    return edited.dataset
+    return with_disputed(dataset)
 
 
 def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:

@@ -178,6 +178,23 @@ def disputed_file(record: Record) -> str:
     return f"{DISPUTED}/{str(record.sha256)[:32]}.jpg"
 
 
+def with_disputed(dataset: Dataset) -> Dataset:
+    """The set with the pictures that stand in two classes among its records, each once; their `reason` says so."""
+    known = {record.sha256 for record in dataset.records}
+    waiting: dict[str, Record] = {}
+    for record in dataset.dropped:
+        is_waiting = record.reason == IN_TWO_CLASSES and record.sha256 not in known
+        if is_waiting and (dataset.folder / disputed_file(record)).is_file():
+            waiting.setdefault(str(record.sha256), record)
+    # A group each; the second look finds out what else they belong to.
+    after = int(dataset.groups.max(initial=-1)) + 1
+    records = [
+        replace(record, decision="kept", file=disputed_file(record), group=after + number)
+        for number, record in enumerate(waiting.values())
+    ]
+    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+
+
 def group_duplicates(records: Sequence[Record]) -> list[Record]:
     """Drop exact copies (in two classes: all of them) and what looks like a picture that was taken down; number
     groups of near duplicates by their hashes alone.

@@ -15,14 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spotter.config import CollectConfig
+import numpy as np
+
+from spotter.config import CollectConfig, TrainConfig
 from spotter.dataset import (
     DELETED,
     IN_TWO_CLASSES,
     Dataset,
     Record,
+    assign_folds,
     disputed_file,
     read_manifest,
+    with_disputed,
     write_atomically,
     write_manifest,
 )
@@ -264,54 +268,85 @@ def judge_edits(edits: Sequence[Edit], records: Sequence[Record]) -> tuple[dict[
 def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
     """The set as people decided it should be; files stay where they are.
 
-    A deleted picture is dropped with the reason, a relabelled one has its new label and says what it was; one that
-    stood in two classes and was dropped for that comes back in the class that was chosen.
+    A deleted picture is dropped with the reason, a relabelled one has its new label and says what it was. A picture
+    that stands in two classes is in the one that was chosen, and in none before.
 
     Raises:
         TooFewPictures: the edits leave a class with too few.
     """
-    if not edits:
-        return Edited(dataset, 0, 0, 0, 0, 0, 0)
+    dataset = with_disputed(dataset)
     verdicts, elsewhere = judge_edits(edits, [*dataset.records, *dataset.dropped])
     counts = dict.fromkeys(("kept", "relabelled", "deleted", "restored"), 0)
     records: list[Record] = []
     dropped: list[Record] = []
+    settled: dict[str, str] = {}
+    came_back: list[Record] = []
     for record in dataset.records:
         edit = _counting(verdicts, record)
-        if edit is None or (edit.to is not None and edit.to not in dataset.labels):
+        is_disputed = record.reason == IN_TWO_CLASSES
+        if edit is None or edit.to not in {None, *dataset.labels}:
             elsewhere += edit is not None
-            records.append(record)
+            records += [] if is_disputed else [record]
         elif edit.to is None:
             counts["deleted"] += 1
-            dropped.append(replace(record, decision="dropped", reason=_reason(edit), file=None, group=None, flags=()))
+            if is_disputed:
+                settled[str(record.sha256)] = _reason(edit)
+            else:
+                dropped.append(replace(record, decision="dropped", reason=_reason(edit), file=None, group=None))
+        elif is_disputed:
+            counts["restored"] += 1
+            settled[str(record.sha256)] = "copy"
+            # It is known by the hit of its own class, if it has one there.
+            hits = [hit for hit in dataset.dropped if hit.sha256 == record.sha256 and hit.reason == IN_TWO_CLASSES]
+            hit = next((hit for hit in hits if hit.label == edit.to), hits[0])
+            came_back.append(hit)
+            facts = {name: getattr(record, name) for name in ("decision", "file", "group", "flags")}
+            records.append(replace(hit, **facts, label=edit.to, reason=None))
+        elif edit.to == record.label:
+            counts["kept"] += 1
+            records.append(record)
         else:
-            counts["kept" if edit.to == record.label else "relabelled"] += 1
-            records.append(_relabelled(record, edit.to))
-    restored: set[str] = set()
-    # The record of the chosen class first, if it has one.
-    for record in sorted(dataset.dropped, key=lambda r: (e := _counting(verdicts, r)) is None or e.to != r.label):
-        edit = _counting(verdicts, record) if record.reason == IN_TWO_CLASSES else None
-        if edit is None or edit.to not in {None, *dataset.labels}:
-            dropped.append(record)
-        elif edit.to is None:
-            dropped.append(replace(record, reason=_reason(edit)))
-        elif record.sha256 in restored:
-            dropped.append(replace(record, reason="copy"))
-        elif (dataset.folder / disputed_file(record)).is_file():
-            restored.add(str(record.sha256))
-            # A group of its own; the second look finds out whether it belongs to another.
-            group = max((r.group or 0 for r in records), default=0) + 1
-            back = replace(record, decision="kept", reason=None, file=disputed_file(record), group=group)
-            records.append(_relabelled(back, edit.to))
-        else:
-            dropped.append(record)
-    counts["restored"] = len(restored)
-    edited = replace(
-        dataset, records=tuple(sorted(records, key=lambda r: str(r.file))), dropped=tuple(sorted(dropped, key=_order))
-    )
+            counts["relabelled"] += 1
+            records.append(replace(record, label=edit.to, reason=f"was {record.label}"))
+    others = [
+        replace(record, reason=settled.get(str(record.sha256), record.reason))
+        for record in dataset.dropped
+        if record not in came_back
+    ]
+    edited = replace(dataset, records=tuple(records), dropped=(*others, *dropped))
     disputed = sum(verdict.is_disputed for verdict in verdicts.values())
-    _require_pictures(edited)
+    if edits:
+        _require_pictures(edited)
     return Edited(edited, disputed=disputed, elsewhere=elsewhere, **counts)
+
+
+def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.ndarray:
+    """Deal the pictures of `edited` into folds, int64 (n,), as `dataset` would be without any edits.
+
+    So an edit moves no other picture into another fold, and errors before and after it can be compared.
+
+    Raises:
+        TooFewPictures: a class has so few different pictures that none could be held out.
+    """
+    is_settled = np.array([record.reason != IN_TWO_CLASSES for record in dataset.records])
+    plain = replace(dataset, records=tuple(r for r in dataset.records if r.reason != IN_TWO_CLASSES))
+    folds = np.zeros(len(dataset.records), dtype=np.int64)
+    folds[is_settled] = dealt = assign_folds(plain, config.folds, config.seed)
+    of_group = dict(zip(plain.groups.tolist(), dealt.tolist(), strict=True))
+    smallest = int(np.bincount(dealt).argmin())
+    for index in np.flatnonzero(~is_settled):
+        folds[index] = of_group.get(int(dataset.groups[index]), smallest)
+    own = folds[positions(dataset, edited)]
+    if min(len(np.unique(own[edited.targets == target])) for target in range(len(edited.labels))) < 2:
+        # What is left of a class lies in one fold, and no head could learn it there.
+        return assign_folds(edited, config.folds, config.seed)
+    return np.unique(own, return_inverse=True)[1]
+
+
+def positions(dataset: Dataset, edited: Dataset) -> np.ndarray:
+    """Where the pictures of `edited` are in `dataset`: int64 (n,)."""
+    rows = {record.sha256: index for index, record in enumerate(dataset.records)}
+    return np.array([rows[record.sha256] for record in edited.records], dtype=np.int64)
 
 
 def write_to_disk(folder: Path) -> tuple[int, int]:
@@ -380,16 +415,8 @@ def _counting(verdicts: dict[str, Verdict], record: Record) -> Edit | None:
     return verdict.edit if verdict else None
 
 
-def _relabelled(record: Record, label: str) -> Record:
-    return record if record.label == label else replace(record, label=label, reason=f"was {record.label}")
-
-
 def _reason(edit: Edit) -> str:
     return f"{DELETED}: {edit.why}" if edit.why else DELETED
-
-
-def _order(record: Record) -> tuple[str, str, str, int, str]:
-    return record.label, record.backend, record.query, record.rank, record.backend_id
 
 
 def _require_pictures(dataset: Dataset) -> None:

@@ -17,9 +17,10 @@ import numpy as np
 
 from spotter import bundle, evaluate, learner
 from spotter.backbone import Backbone, compute_features, feature_cache, imagenet_logits, load_backbone
-from spotter.command import edit, run_command, say, stage
+from spotter.command import run_command, say, stage
 from spotter.config import FamiliarityConfig, Recipe, TrainConfig
-from spotter.dataset import Dataset, assign_folds, read_dataset
+from spotter.dataset import Dataset, read_dataset, with_disputed
+from spotter.edits import EditLog, apply_edits, deal_folds, positions
 from spotter.evaluate import Evaluation, Strangers
 from spotter.learner import Trained
 from spotter.predictor import Predictor
@@ -30,24 +31,40 @@ from spotter.stores import FolderStore, open_store
 from spotter.takedown import Takedown
 
 
-def look(dataset: Dataset, features: np.ndarray, backbone: Backbone, collected: Dataset) -> Dataset:
+def look(dataset: Dataset, features: np.ndarray, backbone: Backbone) -> Dataset:
     """Take the second look at a set, and say what there is to say about it."""
-    dataset, sayings = review(dataset, features, imagenet_logits(backbone, features), collected)
+    edits = EditLog(dataset.folder).read()
+    dataset, sayings = review(dataset, features, imagenet_logits(backbone, features), edits)
     for saying in sayings:
         say(saying)
     return dataset
 
 
+def clean(dataset: Dataset, features: np.ndarray, config: TrainConfig) -> tuple[Dataset, np.ndarray, np.ndarray]:
+    """Apply what people decided (see scripts/clean), and say what that changes.
+
+    Returns:
+        The set after it, with its features, float32 (n, width), and folds, int64 (n,).
+
+    Raises:
+        EditsDamaged: the log cannot be read. TooFewPictures: the edits leave a class with too few.
+    """
+    edited = apply_edits(dataset, EditLog(dataset.folder).read())
+    if edited.sentence():
+        say(edited.sentence())
+    rows = positions(dataset, edited.dataset)
+    return edited.dataset, features[rows], deal_folds(dataset, edited.dataset, config)
+
+
 def learn(
-    dataset: Dataset, backbone: Backbone, features: np.ndarray, config: TrainConfig
-) -> tuple[Trained, np.ndarray]:
-    """Train a Learner; returns it with the folds, int64 (n,), that it is judged on."""
-    folds = assign_folds(dataset, config.folds, config.seed)
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
+    """Train a Learner, and say what was tried."""
     train = learner.train_whole if config.fine_tune else learner.train_head
     trained = train(dataset, folds, backbone, features, config)
     for line in trained.tried:
         say(line)
-    return trained, folds
+    return trained
 
 
 def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, strangers: np.ndarray | None = None) -> Evaluation:
@@ -151,16 +168,16 @@ def publish_again(folder: Path) -> str:
         collected = read_dataset(folder, recipe.labels)
         # Beside the recipes' folders, where train.py reads it.
         takedown = Takedown(folder.absolute().parent.parent / "takedown.txt")
-        stays = tuple(record for record in collected.records if not takedown.covers(record))
-        dataset = edit(replace(collected, records=stays))
-        say(dataset.summary())
+        dataset = with_disputed(collected)
+        dataset = replace(dataset, records=tuple(r for r in dataset.records if not takedown.covers(r)))
     with stage("Compute the features"):
         backbone = load_backbone(config)
         features = compute_features(backbone, dataset)
     with stage("Look at what was collected"):
-        dataset = look(dataset, features, backbone, collected)
+        dataset = look(dataset, features, backbone)
+        dataset, features, folds = clean(dataset, features, config)
     with stage("Learn"):
-        trained, folds = learn(dataset, backbone, features, config)
+        trained = learn(dataset, folds, backbone, features, config)
     with stage("Judge it on pictures it did not see"):
         evaluation = judge(trained, dataset, folds)
     with TemporaryDirectory(prefix="spotter-") as temporary:

@@ -8,8 +8,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from spotter.config import FamiliarityConfig
-from spotter.dataset import Dataset, assign_folds, confirm_duplicates, read_dataset
-from spotter.edits import Edit, apply_edits
+from spotter.dataset import Dataset, confirm_duplicates, read_dataset, with_disputed
+from spotter.edits import Edit, apply_edits, deal_folds, positions
 from spotter.errors import NoTrainingRun
 from spotter.evaluate import familiarity_on_folds, score_folds, wilson_interval
 from spotter.head import fit_head
@@ -67,20 +67,22 @@ def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
         NoTrainingRun: the cached features are gone. TooFewPictures: the edits leave a class with too few.
         TrainingFailed: the features are not numbers.
     """
-    edited = apply_edits(read_dataset(run.folder, run.recipe.labels), edits).dataset
-    dataset, features = _with_features(edited, run)
+    everything = with_disputed(read_dataset(run.folder, run.recipe.labels))
+    known, features = _with_features(everything, run)
+    known, _ = confirm_duplicates(known, features / np.linalg.norm(features, axis=1, keepdims=True))
+    dataset = apply_edits(known, edits).dataset
+    features = features[positions(known, dataset)]
     embeddings = features / np.linalg.norm(features, axis=1, keepdims=True)
-    dataset, _ = confirm_duplicates(dataset, embeddings)
-    folds = assign_folds(dataset, run.config.folds, run.config.seed)
+    folds = deal_folds(known, dataset, run.config)
     _, probabilities = fit_head(features, dataset.targets, folds, run.config)
-    known = FamiliarityConfig()
+    neighbours = FamiliarityConfig()
     new = replace(
         run,
-        threshold=familiarity_on_folds(embeddings, folds, known).threshold,
+        threshold=familiarity_on_folds(embeddings, folds, neighbours).threshold,
         keys=tuple(str(record.sha256) for record in dataset.records),
         given=tuple(record.label for record in dataset.records),
         probabilities=probabilities,
-        familiarity=score_folds(embeddings, folds, known),
+        familiarity=score_folds(embeddings, folds, neighbours),
         folds=folds,
     )
     given, called = _answers(run)
@@ -97,7 +99,7 @@ def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
         relabelled=_figures([called[key] == now[key] for key in there]),
         after=_figures([called_now[key] == label for key, label in now.items()]),
         changes=tuple(sorted(changes, key=lambda change: (change.is_right, change.key))),
-        missing=len(edited.records) - len(dataset.records),
+        missing=len(everything.records) - len(known.records),
     )
 
 
