@@ -11,6 +11,8 @@ from tqdm import tqdm
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
 
+AS_GOOD = 0.05
+
 
 @dataclass(frozen=True)
 class Head:
@@ -54,8 +56,11 @@ def fit_head(
         for head in _fit_linear(features[~out], targets[~out], config.strengths):
             logits[head.strength][out] = features[out] @ head.weight.T + head.bias
     losses = {strength: negative_log_likelihood(softmax(values), targets) for strength, values in logits.items()}
-    strength = min(losses, key=losses.__getitem__)
-    if not np.isfinite(losses[strength]):
+    least = min(losses.values())
+    # Losses so close to the least are the same for all that so few pictures can tell; the strongest regularisation of
+    # these does not change when a few pictures do, and the errors before and after that can be compared.
+    strength = min((each for each, loss in losses.items() if loss <= (1 + AS_GOOD) * least), default=0.0)
+    if not np.isfinite(least):
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
     temperature = _fit_temperature(logits[strength], targets)
     head = _fit_linear(features, targets, [strength])[0]
