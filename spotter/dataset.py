@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.search.base import UNKNOWN_LICENSE
@@ -272,6 +271,9 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
     Raises:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
+    # Here rather than at the top: the cleaning page opens a second sooner.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     targets, groups = dataset.targets, dataset.groups
     smallest = min(len(np.unique(groups[targets == index])) for index in range(len(dataset.labels)))
     if smallest < 2:

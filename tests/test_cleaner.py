@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from spotter.config import ServeConfig
 from spotter.dataset import read_dataset, read_manifest, write_manifest
 from spotter.edits import Edit, EditLog
 from spotter.errors import NoTrainingRun, PasswordMissing
-from spotter.run import find_pictures, read_run
+from spotter.run import find_pictures, read_run, write_run
 from tests.cleaning import HOSTILE, RECIPE, lines, make_run
 from tests.conftest import ROOT, Published
 from tests.pictures import free_port, serving
@@ -296,13 +297,9 @@ def test_the_filters_leave_what_they_name(client: httpx.Client) -> None:
     for name, value in (("label", "disc"), ("fold", "2"), ("source", "folder")):
         items = client.get("/clean/queue", params={"name": "losses", name: value}).json()["items"]
         ids = ",".join("+".join(group) for group in items)
-        cards = [
-            card
-            for group in client.get("/clean/cards", params={"queue": "losses", "ids": ids}).json()["cards"]
-            for card in group
-        ]
-        key = {"label": "label", "fold": "fold", "source": "source"}[name]
-        assert {str(card[key]) for card in cards} == {value}
+        groups = client.get("/clean/cards", params={"queue": "losses", "ids": ids}).json()["cards"]
+        cards = [card for group in groups for card in group]
+        assert {str(card[name]) for card in cards} == {value}
         assert len(items) == len(everything) if name == "source" else 0 < len(items) < len(everything)
     assert client.get("/clean/queue", params={"name": "nonsense"}).status_code == 404
 
@@ -323,8 +320,6 @@ def test_a_manifest_that_names_a_file_outside_shows_nothing(folder: Path) -> Non
     records = read_manifest(folder)
     victim = next(index for index, record in enumerate(records) if record.kept)
     (folder.parent / "secret.jpg").write_bytes((folder / str(records[victim].file)).read_bytes())
-    from dataclasses import replace
-
     records[victim] = replace(records[victim], file="../secret.jpg")
     write_manifest(folder, records)
     with serving(create_app(Session(folder, "anna"), ServeConfig())) as url:
@@ -455,10 +450,6 @@ def test_what_train_py_leaves_can_be_cleaned_and_published_again(published: Publ
     assert folder.is_relative_to(published.data)
     folder = data / folder.relative_to(published.data)
     run = read_run(folder)
-    from dataclasses import replace
-
-    from spotter.run import write_run
-
     write_run(replace(run, folder=folder, store=str(store)))
     records = read_dataset(folder, run.recipe.labels).records
     EditLog(folder).append(
@@ -481,10 +472,8 @@ def test_what_train_py_leaves_can_be_cleaned_and_published_again(published: Publ
     again = read_manifest(store / "revisions" / revision)
     by_hash = {record.sha256: record for record in again}
     assert by_hash[records[0].sha256].reason == "deleted: junk"
-    assert (by_hash[records[1].sha256].label, by_hash[records[1].sha256].reason) == (
-        "stripes",
-        "was " + records[1].label,
-    )
+    moved = by_hash[records[1].sha256]
+    assert (moved.label, moved.reason) == ("stripes", f"was {records[1].label}")
     assert read_run(folder).revision == revision
     assert session.state()["revision"] == revision
     # The set itself still says what was collected.
