@@ -116,6 +116,7 @@
     await sending;
     remember();
     get("heading").textContent = heading();
+    get("todo").disabled = showsAll();
     const words = new URLSearchParams({ name: queue, label: get("label").value, fold: get("fold").value,
       source: get("source").value, todo: String(get("todo").checked && !showsAll()) });
     const { items } = await ask(`queue?${words}`);
@@ -158,17 +159,19 @@
     get("empty").hidden = some > 0;
     get("empty").textContent = get("todo").checked && !showsAll() ? "Nothing here is undecided." : "There is nothing here.";
     focused = Math.max(0, ids().findIndex((id) => !isDecided(id)));
-    focusCard(document.activeElement === document.body || document.activeElement?.closest("#clean-cards, .pager, nav") !== null);
+    // The first time, the head of the page stays in sight.
+    const isFirst = document.activeElement === document.body && scrollY === 0;
+    focusCard(isFirst || document.activeElement === document.body || Boolean(document.activeElement?.closest("#clean-cards, .pager, nav")), isFirst);
   };
 
   // ---- cards ------------------------------------------------------------------------------------------------------
   const ids = () => [...cards.keys()];
   const isDecided = (id) => cards.get(id).card.decisions.length > 0 && !(queue === "disputes" && cards.get(id).card.disputed);
   const rove = () => ids().forEach((id, index) => { cards.get(id).node.tabIndex = index === focused ? 0 : -1; });
-  const focusCard = (really = true) => {
+  const focusCard = (really = true, preventScroll = false) => {
     rove();
     const id = ids()[focused];
-    if (id && really) cards.get(id).node.focus();
+    if (id && really) cards.get(id).node.focus({ preventScroll });
   };
   const inWords = ({ action, to }) => action === "delete" ? "deleted" : action === "keep" ? `kept as ${to}` : `moved to ${to}`;
   const paint = (id, count = cards.size) => {
