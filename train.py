@@ -30,8 +30,7 @@ from spotter.command import (
     say,
     stage,
 )
-from spotter.config import FamiliarityConfig, TrainConfig
-from spotter.dataset import assign_folds
+from spotter.config import TrainConfig
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import HUB, open_store
 from spotter.temporary import temporary_folder
@@ -63,78 +62,45 @@ def run(options: argparse.Namespace) -> str:
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-        from spotter import bundle, evaluate, learner, report
-        from spotter.backbone import compute_features, compute_spreads, embed_folder, imagenet_logits, load_backbone
-        from spotter.predictor import Predictor
-        from spotter.review import review
+        from spotter import pipeline
+        from spotter.backbone import compute_features, embed_folder, load_backbone
 
     with stage("Compute the features"):
         backbone = load_backbone(config)
         features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset, sayings = review(
-            dataset, features, imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
-        )
-        for saying in sayings:
-            say(saying)
+        dataset = pipeline.look(dataset, features, backbone)
+        dataset, features, folds = pipeline.clean(dataset, features, config)
 
     with stage("Learn"):
         if options.show_batch:
-            say(f"contact sheets of what it learns from: {learner.show_batch(dataset, backbone, config)}")
-        folds = assign_folds(dataset, config.folds, config.seed)
-        train = learner.train_whole if config.fine_tune else learner.train_head
-        trained = train(dataset, folds, backbone, features, config)
-        for line in trained.tried:
-            say(line)
+            pipeline.show_batch(dataset, backbone, config)
+        trained = pipeline.learn(dataset, folds, backbone, features, config)
 
     with stage("Judge it on pictures it did not see"):
-        evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
         strangers = None
         if options.unfamiliar:
-            embeddings = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
-            strangers = evaluate.judge_strangers(evaluation, trained, folds, embeddings, FamiliarityConfig())
-        for line in evaluate.sentences(evaluation, strangers):
-            say(line)
-        page = dataset.folder / report.REPORT
-        report.write_report(evaluation, trained, dataset, folds, page, strangers=strangers)
-        say(f"all of this with the pictures: {page}")
+            strangers = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
+        evaluation = pipeline.judge(trained, dataset, folds, strangers)
 
     with temporary_folder() as files:
+        words = command(options, sources)
         with stage("Write the files"):
-            reference = evaluate.make_reference(trained, folds, FamiliarityConfig())
-            bundle.write_reference(files / bundle.REFERENCE, reference)
-            learner.export_pickle(trained.learner, files / bundle.PICKLE)
-            learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
-            evaluate.write_evaluation(evaluation, dataset, files)
-            bundle.write_manifest(files, dataset)
-            examples = bundle.write_examples(files, dataset, trained)
-            stats = backbone.mean, backbone.std
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources), stats)
-            bundle.write_card(files, card, evaluation)
-            bundle.write_model_json(files, card)
+            card = pipeline.write_files(files, recipe, config, backbone, trained, evaluation, dataset, folds, words)
 
         with stage("Compare them with the trained model"):
-            parity = bundle.check_parity(
-                lambda pictures: learner.predict_with_pickle(files / bundle.PICKLE, pictures),
-                Predictor(bundle.read_bundle(files)).probabilities,
-                bundle.parity_pictures(dataset.paths),
-            )
-            say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+            pipeline.compare(files, dataset)
 
         if options.int8:
             with stage("Make it faster with int8"):
-                from spotter.int8 import add_int8
-
-                figures, sentence = add_int8(files, dataset, folds, trained)
-                say(sentence)
-                card = replace(card, int8=figures)
-                bundle.write_card(files, card, evaluation)
-                bundle.write_model_json(files, card)
+                pipeline.add_int8(files, card, trained, evaluation, dataset, folds)
 
         with stage("Publish"):
             revision = store.push(files)
+            pipeline.remember(revision, store, recipe, config, backbone, trained, evaluation, dataset, folds, words)
             say(f"python app.py --model {shlex.quote(store.address)}")
+            say(f"scripts/clean {shlex.quote(str(dataset.folder))}")
     return revision
 
 

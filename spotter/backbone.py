@@ -16,7 +16,6 @@ import onnxruntime
 import timm
 import torch
 from fastai.vision.learner import TimmBody
-from PIL import Image, ImageOps
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
@@ -35,6 +34,7 @@ from spotter.errors import (
 from spotter.images import load_picture, to_square
 from spotter.subject import centre_classifier, measure_spread
 from spotter.temporary import temporary_folder
+from spotter.views import VIEWS, view_caches
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
@@ -42,20 +42,6 @@ PIXELS = "pixels"
 PREPARED = "as fastai's Resize, Pillow bilinear"
 
 T = TypeVar("T")
-
-
-def _cut(picture: Image.Image, x: float, y: float) -> Image.Image:
-    """Three quarters of the shorter side, as a square at (x, y) of what room there is, both in [0, 1]."""
-    side = max(1, round(0.75 * min(picture.size)))
-    left, top = round(x * (picture.width - side)), round(y * (picture.height - side))
-    return picture.crop((left, top, left + side, top + side))
-
-
-VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "mirrored": ImageOps.mirror,
-    "upper-left": lambda picture: _cut(picture, 0.2, 0.3),
-    "lower-right-mirrored": lambda picture: ImageOps.mirror(_cut(picture, 0.8, 0.7)),
-}
 
 
 @dataclass(frozen=True)
@@ -157,7 +143,7 @@ def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
     """
     keys = [str(record.sha256) for record in dataset.records]
     plain = feature_cache(backbone, dataset.folder)
-    caches = [FeatureCache(plain.folder, f"{plain.name}-{name}", plain.width) for name in VIEWS]
+    caches = view_caches(plain)
     found = [cache.read(keys) for cache in caches]
     missing = np.flatnonzero(~np.all([known for _, known in found], axis=0))
     if len(missing):

@@ -157,6 +157,16 @@ class ServeConfig:
     max_queue: int = 32
 
 
+@dataclass(frozen=True)
+class CleanConfig:
+    """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
+
+    port: int = 7861
+    page_size: int = 24
+    thumb_side: int = 320
+    thumbs: int = 2000
+
+
 MIN_CLASSES = 2
 _RESERVED = {"not sure"}
 

@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.search.base import UNKNOWN_LICENSE
@@ -33,6 +32,9 @@ MOST_TWINS = 10_000
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
+DELETED = "deleted"
+# Pictures that stand in two classes wait here for a decision; fastai skips folders with such a name.
+DISPUTED = ".disputed"
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,39 @@ def read_manifest(folder: Path) -> list[Record]:
         raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
 
 
+def read_dataset(folder: Path, labels: Sequence[str]) -> Dataset:
+    """Read a set that a second look has grouped, as it was collected.
+
+    Raises:
+        DatasetUnwritable: the manifest is damaged.
+    """
+    records = [record for record in read_manifest(folder) if record.label in labels]
+    kept = sorted((record for record in records if record.kept), key=lambda record: str(record.file))
+    return Dataset(folder, tuple(labels), tuple(kept), tuple(record for record in records if not record.kept))
+
+
+def disputed_file(record: Record) -> str:
+    """Where a picture waits that stands in two classes, relative to the set's folder."""
+    return f"{DISPUTED}/{str(record.sha256)[:32]}.jpg"
+
+
+def with_disputed(dataset: Dataset) -> Dataset:
+    """The set with the pictures that stand in two classes among its records, each once; their `reason` says so."""
+    known = {record.sha256 for record in dataset.records}
+    waiting: dict[str, Record] = {}
+    for record in dataset.dropped:
+        is_waiting = record.reason == IN_TWO_CLASSES and record.sha256 not in known
+        if is_waiting and (dataset.folder / disputed_file(record)).is_file():
+            waiting.setdefault(str(record.sha256), record)
+    # A group each; the second look finds out what else they belong to.
+    after = int(dataset.groups.max(initial=-1)) + 1
+    records = [
+        replace(record, decision="kept", file=disputed_file(record), group=after + number)
+        for number, record in enumerate(waiting.values())
+    ]
+    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+
+
 def group_duplicates(records: Sequence[Record]) -> list[Record]:
     """Drop exact copies (in two classes: all of them) and what looks like a picture that was taken down; number
     groups of near duplicates by their hashes alone.
@@ -247,6 +282,9 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
     Raises:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
+    # Here rather than at the top: the cleaning page opens a second sooner.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     targets, groups = dataset.targets, dataset.groups
     different = [len(np.unique(groups[targets == index])) for index in range(len(dataset.labels))]
     smallest = min(different)

@@ -45,6 +45,18 @@ class TemporaryUnwritable(SpotterError):
     """The system's temporary folder is full or cannot be written."""
 
 
+class EditsDamaged(SpotterError):
+    """The log of decisions about pictures holds a line that is none."""
+
+
+class NoTrainingRun(SpotterError):
+    """There is no training run whose pictures could be cleaned."""
+
+
+class PasswordMissing(SpotterError):
+    """A page that changes a picture set is to be served to other machines without a password."""
+
+
 class UnknownArchitecture(SpotterError):
     """The name given to `--arch` is no timm model."""
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,9 +19,12 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
 from spotter.head import negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
-from spotter.learner import Trained
 from spotter.licenses import may_be_shown
 from spotter.reference import score, thin
+
+if TYPE_CHECKING:
+    # For its fields alone: the cleaning page judges heads too, and has no torch.
+    from spotter.learner import Trained
 
 RELIABILITY_BINS = 15
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -189,7 +192,7 @@ class Evaluation:
         return f"Wrong on {self.error:.1%} of pictures it did not see (95 % interval {low:.1%} to {high:.1%})"
 
 
-def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
+def judge(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
     """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too.
 
     There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.
@@ -395,7 +398,7 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
 
 
 def judge_strangers(
-    evaluation: Evaluation, trained: Trained, folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
+    evaluation: Evaluation, trained: "Trained", folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
 ) -> Strangers:
     """Judge the published threshold on embeddings, float32 (k, d) of length 1, of pictures of none of the classes."""
     known = score_known(trained, folds, config)
@@ -438,12 +441,12 @@ def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-def make_reference(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+def make_reference(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
     """The published reference embeddings, float32 (m, d): of what was learnt from, or what stands for it."""
     return thin(trained.embeddings[trained.learnt_from], folds[trained.learnt_from], config)[0]
 
 
-def score_known(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+def score_known(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
     """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
     if trained.judged.all():
         return score_folds(trained.embeddings, folds, config)

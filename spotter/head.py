@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -16,6 +16,7 @@ from spotter.errors import TrainingFailed
 PRIOR_SPREAD = 0.2
 # With more pictures than this there are more of them than features, and finding their span costs more than it saves.
 SPANNED = 2000
+AS_GOOD = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Head:
 
     `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`; a `balanced` head gave
     each class the same weight, however many pictures it has. `losses` maps each (strength, balanced) that was tried to
-    its loss on held-out folds; `fold_temperatures` are those that the other folds chose for each fold.
+    its loss on held-out folds; `fold_temperatures` are those that the other folds chose for each fold; `view_losses`
+    are the losses of heads that learnt without and with other views of the pictures, if that was tried.
     """
 
     weight: np.ndarray
@@ -34,10 +36,29 @@ class Head:
     balanced: bool = False
     losses: dict[tuple[float, bool], float] = field(default_factory=dict)
     fold_temperatures: dict[int, float] = field(default_factory=dict)
+    view_losses: tuple[float, float] | None = None
+
+    @property
+    def loss(self) -> float:
+        """Its loss on held-out folds."""
+        return self.losses[self.strength, self.balanced]
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
         return softmax(features @ self.weight.T + self.bias)
+
+
+def choose_head(
+    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig, views: Sequence[np.ndarray]
+) -> tuple[Head, np.ndarray]:
+    """As `fit_head`, with and without the views, if there are any; the one of less loss on held-out folds."""
+    plain = fit_head(features, targets, folds, config)
+    if not views:
+        return plain
+    viewed = fit_head(features, targets, folds, config, views)
+    losses = plain[0].loss, viewed[0].loss
+    head, probabilities = viewed if losses[1] < losses[0] else plain
+    return replace(head, view_losses=losses), probabilities
 
 
 def fit_head(
@@ -76,9 +97,13 @@ def fit_head(
         candidate: negative_log_likelihood(softmax(values[chosen_on]), targets[chosen_on], weights[chosen_on])
         for candidate, values in logits.items()
     }
-    strength, balanced = best = min(losses, key=losses.__getitem__)
-    if not np.isfinite(losses[best]):
+    least = min(losses.values())
+    if not np.isfinite(least):
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
+    # Losses so close to the least are the same for all that so few pictures can tell; the strongest regularisation of
+    # these does not change when a few pictures do, and the errors before and after that can be compared.
+    as_good = [candidate for candidate, loss in losses.items() if loss <= (1 + AS_GOOD) * least]
+    strength, balanced = best = min(as_good, key=lambda candidate: (candidate[0], losses[candidate]))
     held_out = logits[best]
     if len(choosing) < len(numbers):
         others = _held_out_logits(several, targets, folds, numbers[1:], [strength], [balanced])[best]

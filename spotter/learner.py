@@ -3,9 +3,9 @@
 import copy
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +17,7 @@ from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Lear
 from fastai.callback.schedule import fine_tune, lr_find  # noqa: F401  (give Learner its fine_tune and lr_find)
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
+from fastai.data.transforms import IndexSplitter, Normalize, parent_label
 from fastai.learner import Learner, load_learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import error_rate
@@ -36,8 +36,9 @@ from spotter.backbone import Backbone, FeatureNetwork, compute_views, embed, exp
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
-from spotter.head import Head, class_weights, fit_head, is_uneven, negative_log_likelihood
+from spotter.head import Head, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
 from spotter.processes import share, together
+from spotter.temporary import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
 RATE_STEPS = 50
@@ -83,17 +84,10 @@ def train_head(
         TrainingFailed: the features or the loss are not numbers.
     """
     everything = np.ones(len(folds), dtype=bool)
-    learn = build_learner(dataset, folds == 0, backbone, config)
-    head, probabilities = fit_head(features, dataset.targets, folds, config)
-    tried = _tried(head, dataset, config)
-    if len(dataset.records) <= config.few:
-        views = compute_views(backbone, dataset)
-        viewed, by_viewed = fit_head(features, dataset.targets, folds, config, views)
-        before, after = min(head.losses.values()), min(viewed.losses.values())
-        words = f"learning from mirrored and cropped views too: {after:.4f} instead of {before:.4f}"
-        tried = (*tried, words if after < before else f"{words}, which is not kept")
-        if after < before:
-            head, probabilities = viewed, by_viewed
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, folds == 0, backbone, config)
+    views = compute_views(backbone, dataset) if len(dataset.records) <= config.few else []
+    head, probabilities = choose_head(features, dataset.targets, folds, config, views)
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
     return Trained(
@@ -105,7 +99,7 @@ def train_head(
         head.temperature,
         head.strength,
         how,
-        tried=tried,
+        tried=_tried(head, dataset, config),
         balanced=head.balanced,
         judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
     )
@@ -179,17 +173,18 @@ def tune(
     Raises:
         TrainingFailed: the loss became NaN.
     """
-    learn = build_learner(dataset, held_out, backbone, config)
-    put_head(learn, head)
-    if head.balanced:
-        weights = class_weights(dataset.targets[~held_out], config)
-        learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(weights, dtype=torch.float32))
-        learn.loss_func.to(learn.dls.device)
-    if learn.dls.device.type == "cuda":
-        learn.to_fp16()
-    set_seed(config.seed)
-    with together(learn):
-        learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+        put_head(learn, head)
+        if head.balanced:
+            weights = class_weights(dataset.targets[~held_out], config)
+            learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(weights, dtype=torch.float32))
+            learn.loss_func.to(learn.dls.device)
+        if learn.dls.device.type == "cuda":
+            learn.to_fp16()
+        set_seed(config.seed)
+        with together(learn):
+            learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
     # When it began and how long each epoch took would make every export another one.
     learn.recorder.start_epoch, learn.recorder.log = 0.0, []
     if not np.isfinite(float(learn.recorder.losses[-1])):
@@ -210,9 +205,9 @@ def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbon
     Raises:
         TrainingFailed: the loss did not fall at any rate.
     """
-    learn = build_learner(dataset, held_out, backbone, config)
-    set_seed(config.seed)
-    with TemporaryDirectory() as folder:
+    with labelled_view(dataset) as view, TemporaryDirectory() as folder:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+        set_seed(config.seed)
         # It keeps the weights on disk to put them back.
         learn.model_dir = Path(folder)
         suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
@@ -237,40 +232,55 @@ def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> Pat
     Returns:
         The folder, with `show_batch.png` and `show_batch_unique.png` in it.
     """
-    dls = build_learner(dataset, np.zeros(len(dataset.records), dtype=bool), backbone, config).dls
-    set_seed(config.seed)
-    for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
-        dls.train.show_batch(max_n=9, unique=unique)
-        pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
-        pyplot.close()
+    everything = np.zeros(len(dataset.records), dtype=bool)
+    with labelled_view(dataset) as view:
+        dls = build_learner(dataset, view, everything, backbone, config).dls
+        set_seed(config.seed)
+        for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
+            dls.train.show_batch(max_n=9, unique=unique)
+            pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
+            pyplot.close()
     return dataset.folder
 
 
-def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
+@contextmanager
+def labelled_view(dataset: Dataset) -> Iterator[Path]:
+    """A folder for fastai, which takes labels from the names of folders: edits move no files.
+
+    It holds a link to each picture, `<label>/<name>`, and is gone afterwards.
+    """
+    with temporary_folder() as folder:
+        for record, path in zip(dataset.records, dataset.paths, strict=True):
+            link = folder / record.label / path.name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.absolute())
+        yield folder
+
+
+def build_learner(
+    dataset: Dataset, view: Path, held_out: np.ndarray, backbone: Backbone, config: TrainConfig
+) -> Learner:
     """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
 
     Args:
-        dataset: the pictures; their folder is read by fastai itself.
-        held_out: bool array of shape (n,): the validation pictures.
+        dataset: the pictures. held_out: bool array of shape (n,): the validation pictures.
+        view: a folder from `labelled_view`, which has to stay for as long as the Learner reads pictures.
     """
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
-    held_out_names = {path.name for path, out in zip(dataset.paths, held_out, strict=True) if out}
-    # Only the classes' folders: reports and plots lie beside them.
-    get_items = partial(get_image_files, folders=list(dataset.labels))
-    files = get_items(dataset.folder)
+    files = [view / record.label / path.name for record, path in zip(dataset.records, dataset.paths, strict=True)]
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
-        get_items=get_items,
+        get_items=lambda _: files,
         get_y=parent_label,
-        splitter=IndexSplitter([index for index, file in enumerate(files) if file.name in held_out_names]),
+        splitter=IndexSplitter(np.flatnonzero(held_out).tolist()),
         item_tfms=Resize(config.size, method=config.resize, pad_mode=PadMode.Zeros),
         batch_tfms=_batch_transforms(config),
     )
     # fastai drops a training batch that is not full, and with it, silently, all of a small set.
     batch_size = min(config.batch_size, int((~held_out).sum()))
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
-    dls = block.dataloaders(dataset.folder, bs=batch_size, num_workers=0)
+    dls = block.dataloaders(view, bs=batch_size, num_workers=0)
     _crop_at_random(dls, config)
     head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
     learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
@@ -379,13 +389,20 @@ class _ServingNetwork(nn.Module):
 def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
     names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
     losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
-    taken = names[head.strength, head.balanced]
-    if not is_uneven(dataset.targets, config):
-        return (f"loss of linear heads on held-out folds: {losses}; {taken} is taken",)
-    counts = np.bincount(dataset.targets)
-    few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
-    return (
-        f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
-        f"pictures of {few} would help most",
-        f"loss of linear heads on held-out folds, the mean of the classes: {losses}; {taken} is taken",
-    )
+    taken = f"{names[head.strength, head.balanced]} is taken, the strongest regularisation of those as good as the best"
+    said = []
+    if is_uneven(dataset.targets, config):
+        counts = np.bincount(dataset.targets)
+        few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
+        said.append(
+            f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
+            f"pictures of {few} would help most"
+        )
+        said.append(f"loss of linear heads on held-out folds, the mean of the classes: {losses}; {taken}")
+    else:
+        said.append(f"loss of linear heads on held-out folds: {losses}; {taken}")
+    if head.view_losses:
+        without, with_views = head.view_losses
+        kept = "" if with_views < without else ", which is not kept"
+        said.append(f"learning from mirrored and cropped views too: {with_views:.4f} instead of {without:.4f}{kept}")
+    return tuple(said)
