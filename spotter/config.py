@@ -131,13 +131,13 @@ class ParityConfig:
 class Int8Config:
     """How an int8 variant is made and timed, and what it must be to be published.
 
-    It is calibrated on at most so many `pictures`, twice each, and timed over `runs`. It must lose less than
+    It is calibrated on at most so many `pictures` and timed over `runs`. It must lose less than
     `max_points_lost` points of held-out pictures, be `min_speed_ratio` times as fast (less, and the noise of timing
     would decide), change the share of familiar pictures by no more than `max_acceptance_change`, and pass `parity` with
     the float network.
     """
 
-    pictures: int = 48
+    pictures: int = 64
     runs: int = 60
     max_points_lost: float = 0.5
     min_speed_ratio: float = 1.1

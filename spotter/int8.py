@@ -14,7 +14,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
 from spotter.backbone import PIXELS, embed, map_squares
-from spotter.bundle import INT8_ONNX, ONNX, Bundle, Int8, ModelCard, compare, parity_pictures, read_bundle
+from spotter.bundle import INT8_ONNX, ONNX, Bundle, Int8, compare, parity_pictures, read_bundle
 from spotter.config import Int8Config
 from spotter.dataset import Dataset
 from spotter.head import Head, judge_features
@@ -41,7 +41,8 @@ def add_int8(
     bundle = read_bundle(files)
     last = folds == folds.max()
     calibration = _spread(_paths(dataset, trained.learnt_from & last), config.pictures)
-    network = quantise(bundle.onnx, calibration_squares(calibration, bundle.card))
+    squares = [to_square(load_picture(path), bundle.card.size, bundle.card.resize) for path in calibration]
+    network = quantise(bundle.onnx, squares)
     figures = measure(bundle, network, dataset, folds, trained, trained.judged & ~last, config)
     refusal = refuse(figures, config)
     if refusal:
@@ -51,18 +52,12 @@ def add_int8(
     return figures, f"{INT8_ONNX}: {describe(figures)}; {megabytes} MB"
 
 
-def calibration_squares(paths: Sequence[Path], card: ModelCard) -> list[np.ndarray]:
-    """Each picture, and each dithered to black and white: uint8 (size, size, 3).
-
-    The second gives ranges for edges harder than photos have: answers on scans and line art stay closer.
-    """
-    pictures = [load_picture(path) for path in paths]
-    hard = [picture.convert("1").convert("RGB") for picture in pictures]
-    return [to_square(picture, card.size, card.resize) for picture in (*pictures, *hard)]
-
-
 def quantise(network: bytes, squares: Sequence[np.ndarray]) -> bytes:
-    """Turn the body of a network to int8, with the ranges of values that `squares`, uint8 (size, size, 3), give."""
+    """Turn the body of a network to int8, with the ranges of values that `squares`, uint8 (size, size, 3), give.
+
+    What rounding adds to each pooled feature on average is taken off again (bias correction: Nagel et al., Data-Free
+    Quantization Through Weight Equalization and Bias Correction, ICCV 2019, section 4.2, with pictures).
+    """
     with TemporaryDirectory(prefix="spotter-") as temporary:
         plain, merged, quantised = (Path(temporary) / name for name in ("plain.onnx", "merged.onnx", "int8.onnx"))
         plain.write_bytes(network)
@@ -83,7 +78,9 @@ def quantise(network: bytes, squares: Sequence[np.ndarray]) -> bytes:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=spared,
         )
-        return quantised.read_bytes()
+        rounded = onnx.load(quantised)
+    added = _mean_features(rounded, squares) - _mean_features(onnx.load_from_string(network), squares)
+    return _subtract(rounded, added).SerializeToString()
 
 
 def measure(
@@ -97,7 +94,7 @@ def measure(
 ) -> Int8:
     """Compare an int8 network with the one in `bundle`, on the pictures of `judged`, bool (n,), and this processor."""
     card, targets = bundle.card, dataset.targets[judged]
-    session, output = _open_features(network)
+    session, output = _open_features(onnx.load_from_string(network))
     features = trained.features.copy()
     paths = _paths(dataset, judged)
     with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
@@ -212,14 +209,36 @@ def _familiarity(
     return scores[judged]
 
 
-def _open_features(network: bytes) -> tuple[InferenceSession, str]:
-    """Open a network with one more output: what its linear layer reads."""
-    model = onnx.load_from_string(network)
+def _features_of(model: onnx.ModelProto) -> str:
+    """The name of what the linear layer reads: the pooled features."""
     makers = {output: node for node in model.graph.node for output in node.output}
-    features = makers[makers[PROBABILITIES].input[0]].input[0]
-    model.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
+    return makers[makers[PROBABILITIES].input[0]].input[0]
+
+
+def _open_features(model: onnx.ModelProto) -> tuple[InferenceSession, str]:
+    """Open a network with one more output: its pooled features."""
+    copy, features = onnx.ModelProto(), _features_of(model)
+    copy.CopyFrom(model)
+    copy.graph.output.append(onnx.helper.make_tensor_value_info(features, onnx.TensorProto.FLOAT, None))
     # One thread, as in the rest of training: a picture a core.
-    return open_session(model.SerializeToString(), INT8_ONNX, threads=1), features
+    return open_session(copy.SerializeToString(), INT8_ONNX, threads=1), features
+
+
+def _mean_features(model: onnx.ModelProto, squares: Sequence[np.ndarray]) -> np.ndarray:
+    session, output = _open_features(model)
+    return np.mean([session.run([output], {PIXELS: square[None]})[0][0] for square in squares], axis=0)
+
+
+def _subtract(model: onnx.ModelProto, added: np.ndarray) -> onnx.ModelProto:
+    """Make whatever reads the pooled features read them less `added`, float32 (features,)."""
+    features, graph = _features_of(model), model.graph
+    corrected, constant = f"{features}_corrected", f"{features}_added"
+    for node in graph.node:
+        node.input[:] = [corrected if name == features else name for name in node.input]
+    graph.initializer.append(onnx.numpy_helper.from_array(added, constant))
+    maker = next(index for index, node in enumerate(graph.node) if features in node.output)
+    graph.node.insert(maker + 1, onnx.helper.make_node("Sub", [features, constant], [corrected]))
+    return model
 
 
 def _paths(dataset: Dataset, chosen: np.ndarray) -> list[Path]:

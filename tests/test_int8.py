@@ -25,6 +25,7 @@ from spotter.head import fit_head
 from spotter.images import load_picture, to_square
 from spotter.int8 import add_int8, measure, quantise, refuse, speed_ratio
 from spotter.learner import Trained
+from spotter.predictor import open_session
 from spotter.processor import has_vnni, processor_name
 from spotter.stores import FolderStore
 from tests.conftest import Published
@@ -97,6 +98,20 @@ def test_the_body_is_int8_and_the_head_is_not(store: FolderStore) -> None:
     # The first convolution, the one that explains, and the head.
     weights = [node.input[1] for node in nodes if node.op_type == "Gemm"]
     assert [convolutions[0][1], convolutions[-1][1], makers.get(weights[0])] == [None] * 3
+
+
+def test_its_features_are_not_shifted(store: FolderStore, published: Published, learnt) -> None:
+    dataset, folds, _ = learnt
+    last = folds == folds.max()
+    paths = [path for path, is_last in zip(dataset.paths, last, strict=True) if is_last][:8]
+    squares = np.stack([to_square(load_picture(path), 224) for path in paths])
+    exact = read_bundle(published.folder).onnx
+    means = []
+    for network in (quantise(exact, list(squares)), exact):
+        session = open_session(network, "a test")
+        means.append(session.run(["embedding"], {"pixels": squares})[0].mean(axis=0))
+    # Without the correction the cosine of the means is 0.991.
+    assert means[0] @ means[1] / np.prod(np.linalg.norm(means, axis=1)) > 0.998
 
 
 def test_it_can_explain_itself(quick: Predictor, published: Published) -> None:
