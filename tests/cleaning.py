@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
 
+from spotter.cache import FOLDER, FeatureCache
 from spotter.collect import collect
 from spotter.config import FamiliarityConfig, TrainConfig, make_recipe
 from spotter.dataset import assign_folds, confirm_duplicates, read_manifest, with_disputed, write_manifest
@@ -58,11 +58,8 @@ def make_run(base: Path, count: int = 16) -> Run:
             record = replace(record, title=HOSTILE, creator=HOSTILE, page_url="javascript:alert(1)", flags=("blurry",))
         manifest.append(record)
     write_manifest(folder, manifest)
-    (folder / "features").mkdir()
-    save_file(
-        {str(record.sha256): row for record, row in zip(dataset.records, features, strict=True)},
-        folder / "features" / "drawn.safetensors",
-    )
+    cache = FeatureCache(folder / FOLDER, "drawn", features.shape[1])
+    cache.add([str(record.sha256) for record in dataset.records], features)
     rows = [index for index, record in enumerate(dataset.records) if record.reason is None]
     learnt = replace(dataset, records=tuple(dataset.records[row] for row in rows))
     config = TrainConfig(strengths=(0.01, 0.1))
@@ -77,7 +74,8 @@ def make_run(base: Path, count: int = 16) -> Run:
         store=str(base / "models" / "shapes"),
         revision="0123456789abcdef",
         threshold=0.5,
-        features="drawn.safetensors",
+        features=cache.name,
+        width=cache.width,
         keys=tuple(str(record.sha256) for record in learnt.records),
         given=tuple(record.label for record in learnt.records),
         probabilities=probabilities.astype(np.float32),

@@ -166,7 +166,7 @@ def test_a_loss_that_is_no_number_is_told(published: Published) -> None:
         for weight in model.parameters():
             weight.fill_(float("nan"))
     pool, width = torch.nn.AdaptiveAvgPool2d(1), model.num_features
-    backbone = Backbone("test_resnet", 64, TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
+    backbone = Backbone("test_resnet", 64, "crop", TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
     # As if they had been computed before the weights were damaged.
     features = np.random.default_rng(1).normal(size=(len(dataset.records), width)).astype(np.float32)
     config = TrainConfig(arch="test_resnet", size=64, fine_tune=1)
@@ -214,7 +214,7 @@ def test_no_room_for_the_features(disk: Callable[[int], Path], published: Publis
     place = disk(kilobytes_in(data) + 150)
     shutil.copytree(data, place, dirs_exist_ok=True)
     said = refusal(capsys, tmp_path / "s", *CLASSES, "--search", f"folder:{published.pictures}", "--data", place)
-    assert "The features cannot be stored in" in said
+    assert "What was computed of the pictures cannot be stored in" in said
     assert not list(place.rglob("*.part"))
 
 

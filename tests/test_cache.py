@@ -75,6 +75,10 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
     assert cache.read(keys(1, 2))[1].tolist() == [True, False]
 
 
+def stored_features(base: Path) -> list[Path]:
+    return sorted(path for path in (base / "set" / "features").iterdir() if "-spread." not in path.name)
+
+
 def test_ten_more_pictures_cost_ten_pictures(tmp_path: Path, backbone: Backbone) -> None:
     source = write_folder(tmp_path / "source", count=6)
     dataset = collected(tmp_path, source)
@@ -83,7 +87,7 @@ def test_ten_more_pictures_cost_ten_pictures(tmp_path: Path, backbone: Backbone)
         (source / "disc" / f"{number}.jpg").write_bytes(encode(draw("disc", number)))
     more = collected(tmp_path, source)
     features = compute_features(backbone, more)
-    old, new = sorted((tmp_path / "set" / "features").iterdir())
+    old, new = stored_features(tmp_path)
     assert new.stat().st_size < old.stat().st_size
     place = {record.sha256: row for record, row in zip(more.records, features, strict=True)}
     assert all((place[record.sha256] == row).all() for record, row in zip(dataset.records, first, strict=True))
@@ -97,13 +101,12 @@ def test_a_run_cut_short_goes_on_from_what_it_had_computed(tmp_path: Path, backb
     dataset.paths[9].write_bytes(b"cut")
     with pytest.raises(BadPicture):
         compute_features(backbone, dataset, part=4)
-    stored = sorted((tmp_path / "set" / "features").iterdir())
-    assert len(stored) == 2
+    assert len(stored_features(tmp_path)) == 2
     # Were they computed again, the eighth would not be found.
     dataset.paths[7].unlink()
     dataset.paths[9].write_bytes(content)
     features = compute_features(backbone, dataset, part=100)
-    assert len(list((tmp_path / "set" / "features").iterdir())) == 3
+    assert len(stored_features(tmp_path)) == 3
     assert (features != 0).any(axis=1).all()
 
 

@@ -29,7 +29,7 @@ def test_fine_tuning_twice_gives_the_same_files(published: Published, tmp_path: 
     torch.manual_seed(1)
     model = timm.create_model("test_resnet", pretrained=False, num_classes=0)
     pool, width = torch.nn.AdaptiveAvgPool2d(1), model.num_features
-    backbone = Backbone("test_resnet", 64, TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
+    backbone = Backbone("test_resnet", 64, "crop", TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
     # Noise instead of features: whatever fine-tuning gives is better, and so it is kept.
     features = 100 * np.random.default_rng(1).normal(size=(len(dataset.records), width)).astype(np.float32)
     config = TrainConfig(arch="test_resnet", size=64, fine_tune=1, strengths=(1.0,))

@@ -44,7 +44,7 @@ def test_a_large_set_is_learnt_alike_and_its_folds_are_honest(classes: int) -> N
     all_, others = fit_head(features, targets, folds, TrainConfig(many=len(targets)))
     assert set(one.losses) == set(all_.losses)
     assert held_out.sum(axis=1) == pytest.approx(np.ones(len(targets)))
-    assert np.abs(one.probabilities(features) - all_.probabilities(features)).max() < 0.1
+    assert np.abs(one.probabilities(features) - all_.probabilities(features)).mean() < 0.02
     assert np.abs(held_out - others).mean() < 0.01
     # What a fold is called does not depend on its own labels.
     wrong = np.where(folds == 3, (targets + 1) % classes, targets)

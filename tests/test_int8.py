@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
-from safetensors.numpy import load_file
 
 import app
 import train
 from spotter import Predictor
+from spotter.backbone import compute_features, load_backbone
 from spotter.bundle import INT8_ONNX, Int8, ParityReport, compare, read_bundle, write_model_json
 from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainConfig
 from spotter.dataset import Dataset, Record, assign_folds
@@ -47,8 +47,7 @@ def learnt(published: Published) -> tuple[Dataset, np.ndarray, Trained]:
     manifest = next(published.data.rglob("manifest.jsonl"))
     records = tuple(record for line in manifest.read_text().splitlines() if (record := Record.from_json(line)).kept)
     dataset = Dataset(manifest.parent, ("disc", "cross", "stripes"), records, ())
-    cache = load_file(next(published.data.rglob("features/*.safetensors")))
-    features = np.stack([cache[str(record.sha256)] for record in records])
+    features = compute_features(load_backbone(TrainConfig()), dataset)
     folds = assign_folds(dataset, 5, 42)
     head, probabilities = fit_head(features, dataset.targets, folds, TrainConfig())
     everything = np.ones(len(records), dtype=bool)
