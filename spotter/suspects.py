@@ -163,7 +163,8 @@ def _groups(view: View, crossing: bool) -> list[tuple[int, ...]]:
 
 
 def _likeness(view: View, members: Sequence[int], index: int) -> str:
-    first, second, bits = near_pairs([view.records[i] for i in members], 64)
+    parts = near_pairs([view.records[i] for i in members], 64)
+    first, second, bits = (np.concatenate(each) for each in zip(*parts, strict=True))
     own = list(members).index(index)
     near = bits[(first == own) | (second == own)]
     closest = int(near.min())

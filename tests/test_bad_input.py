@@ -79,21 +79,21 @@ def test_three_pictures_beside_three_hundred_are_refused(tmp_path: Path, capsys)
     assert "The class 'disc' has 3 usable pictures and needs at least 5." in said
 
 
-def test_six_pictures_beside_sixty_count_as_much_and_broken_ones_are_named(tmp_path: Path, capsys) -> None:
-    discs = drawn_ones("disc", 8)
-    discs[2] = discs[2][:900]
-    discs[4] = b"<html>gone</html>"
+def test_a_poor_class_beside_a_rich_one(tmp_path: Path, capsys) -> None:
+    """Five usable pictures, of only two things, among broken ones, beside sixty."""
+    broken = [drawn_ones("disc", 1)[0][:900], b"<html>gone</html>"]
+    discs = broken + versions_of("disc", 1, 3) + versions_of("disc", 2, 2)
     source = write(tmp_path / "p", disc=discs, stripes=drawn_ones("stripes", 60))
-    status, output, _ = run(
-        capsys, *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d", "--to", tmp_path / "s"
-    )
+    where = ["--search", f"folder:{source}", "--data", tmp_path / "d", "--to", tmp_path / "s"]
+    status, output, _ = run(capsys, *TWO, *where, "--fine-tune", 1)
     assert status == 0
-    assert "dropped disc/002.jpg: corrupt" in output
-    assert "dropped disc/004.jpg: not-a-picture" in output
-    assert "classes are uneven, 6 disc and 60 stripes: each counts the same, and more pictures of disc would" in output
-    assert ", balanced is taken" in output
+    assert "dropped disc/000.jpg: corrupt" in output
+    assert "dropped disc/001.jpg: not-a-picture" in output
+    assert "classes are uneven, 5 disc and 60 stripes: each counts the same, and more pictures of disc would" in output
+    assert "; 2-fold cross-validation" in output
+    assert "fine-tuning is left out: it needs at least 3 different pictures of each class" in output
     made = published_card(tmp_path / "s")["made"]
-    assert made["balanced"] is True
+    assert made["fine_tune_epochs"] == 0
     assert any("uneven" in line for line in made["tried"])
 
 
@@ -117,19 +117,6 @@ def test_a_class_of_near_duplicates_alone_is_refused(tmp_path: Path, capsys) -> 
     source = write(tmp_path / "p", disc=versions_of("disc", 1, 6), stripes=drawn_ones("stripes", 6))
     said = refusal(capsys, tmp_path / "s", *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d")
     assert "The class 'disc' holds copies of a single picture" in said
-
-
-def test_two_different_pictures_make_two_folds_and_no_fine_tuning(tmp_path: Path, capsys) -> None:
-    discs = versions_of("disc", 1, 3) + versions_of("disc", 2, 2)
-    source = write(tmp_path / "p", disc=discs, stripes=drawn_ones("stripes", 6))
-    status, output, _ = run(
-        capsys,
-        *[*TWO, "--search", f"folder:{source}", "--data", tmp_path / "d", "--to", tmp_path / "s", "--fine-tune", 1],
-    )
-    assert status == 0
-    assert "; 2-fold cross-validation" in output
-    assert "fine-tuning is left out: it needs at least 3 different pictures of each class" in output
-    assert published_card(tmp_path / "s")["made"]["fine_tune_epochs"] == 0
 
 
 def test_one_class_is_refused(drawn: Path, tmp_path: Path, capsys) -> None:
