@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> int:
     """Do one task: `export PICKLE FOLDER [FUNCTIONS]` or `answer PICKLE FOLDER [FUNCTIONS]`.
 
     `export` writes `facts.json` and `network.onnx` into FOLDER; `answer` writes `answers.npy`, the probabilities of the
-    PNGs there in the order of their names. An expected failure is a sentence in `failure.txt` and status 1.
+    PNGs there in the order of their names. An expected failure is its class and sentence in `failure.txt`,
+    and status 1.
     """
     task, file, place, *functions = arguments
     path, folder = Path(file), Path(place)
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> int:
             pictures = [Image.open(picture).convert("RGB") for picture in sorted(folder.glob("*.png"))]
             np.save(folder / ANSWERS, predict_with_pickle(path, pictures), allow_pickle=False)
     except SpotterError as error:
-        (folder / FAILURE).write_text(str(error), encoding="utf-8")
+        (folder / FAILURE).write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
         return 1
     return 0
 
