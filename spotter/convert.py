@@ -66,9 +66,10 @@ def export_network(export: Export, path: Path, config: ConvertConfig | None = No
         folder = Path(temporary)
         _run("export", export, folder, config or ConvertConfig())
         try:
-            facts = Facts(**json.loads((folder / FACTS).read_text(encoding="utf-8")))
+            told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            facts = Facts(**{**told, "labels": tuple(told["labels"])})
             network = (folder / NETWORK).read_bytes()
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise BrokenExport("The process that opened the export ended without an answer.") from error
     check_network(network)
     path.write_bytes(network)
@@ -98,8 +99,7 @@ def recipe_of(facts: Facts) -> Recipe:
     Raises:
         RecipeError: they cannot be told apart, or cannot be names of folders.
     """
-    labels = [str(label) for label in facts.labels]
-    return make_recipe({label: label for label in labels}, name="-".join(map(slug, labels))[:60])
+    return make_recipe({label: label for label in facts.labels}, name="-".join(map(slug, facts.labels))[:60])
 
 
 def read_pictures(pictures: Path, facts: Facts, folder: Path, takedown: Path) -> Dataset:

@@ -21,7 +21,8 @@ def help_of(*command: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "program", ["train.py", "app.py", "scripts/collect.py", "scripts/rollback.py", "scripts/bench.py"]
+    "program",
+    ["train.py", "app.py", "scripts/collect.py", "scripts/rollback.py", "scripts/bench.py", "scripts/convert.py"],
 )
 def test_every_flag_is_in_the_readme(program: str) -> None:
     text = help_of(sys.executable, program, "--help")
