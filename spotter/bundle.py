@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -137,7 +137,16 @@ class Bundle:
     file: str = ONNX
 
 
-def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict[str, str]:
+class Judged(Protocol):
+    """What is needed of a judged model: `judged`, bool (n,), and `probabilities` (judged.sum(), classes)."""
+
+    @property
+    def judged(self) -> np.ndarray: ...
+    @property
+    def probabilities(self) -> np.ndarray: ...
+
+
+def write_examples(folder: Path, dataset: "Dataset", trained: Judged) -> dict[str, str]:
     """Copy one example picture a class: the surest right answer among those that may be shown.
 
     That is: your own pictures (from a folder) and those under an open licence, never those of unknown licence.
@@ -181,7 +190,7 @@ def make_card(
         neighbours=evaluation.familiarity.neighbours,
         summary=evaluation.brief(),
         examples=examples,
-        versions={name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")},
+        versions=installed_versions(),
         made={
             "command": command,
             "seed": config.seed,
@@ -203,6 +212,11 @@ def make_card(
             "std": list(std),
         },
     )
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of what a model depends on."""
+    return {name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")}
 
 
 def write_reference(path: Path, embeddings: np.ndarray) -> None:

@@ -148,6 +148,13 @@ class Int8Config:
 
 
 @dataclass(frozen=True)
+class ConvertConfig:
+    """How long the process that opens somebody's export may take for each of its two tasks."""
+
+    patience_s: float = 600.0
+
+
+@dataclass(frozen=True)
 class ServeConfig:
     """Where the app listens and what it accepts."""
 

@@ -73,6 +73,14 @@ class ParityError(SpotterError):
     """The files to be published do not answer like the trained model."""
 
 
+class BrokenExport(SpotterError):
+    """Somebody's fastai export cannot be opened: damaged, of another version, or in need of what is not here."""
+
+
+class UnsuitableExport(SpotterError):
+    """Somebody's fastai export is no classifier of pictures, or treats them in a way that cannot be repeated."""
+
+
 class UnknownStore(SpotterError):
     """The store's address is of a kind that cannot be opened."""
 

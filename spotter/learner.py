@@ -347,7 +347,14 @@ def export_onnx(learn: Learner, path: Path, size: int) -> None:
     gives a map of features, `activation` (n, classes, h, w) is what each place of it adds to each class: class
     activation maps (Zhou et al., CVPR 2016), whose means over the places are the logits without their bias.
     """
-    network = _ServingNetwork(learn, size)
+    normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
+    head = learn.model[1]
+    features = FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
+    export_serving(ServingNetwork(features, head[-1], isinstance(head[0], nn.AdaptiveAvgPool2d)), path, size)
+
+
+def export_serving(network: "ServingNetwork", path: Path, size: int) -> None:
+    """Write a network as the ONNX file that `export_onnx` describes."""
     outputs = [PROBABILITIES, EMBEDDING] + ([ACTIVATION] if network.has_places else [])
     export_network(network, path, size, outputs)
 
@@ -367,23 +374,25 @@ def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarr
         return learn.get_preds(dl=dl)[0].numpy()
 
 
-class _ServingNetwork(nn.Module):
-    def __init__(self, learn: Learner, size: int) -> None:
+class ServingNetwork(nn.Module):
+    """Pixels to probabilities and embedding: `head` gives the logits of the pooled features.
+
+    With `has_places`, `head` is linear and the pooled features are means over the places of a map; then the activation
+    of each place too.
+    """
+
+    def __init__(self, features: FeatureNetwork, head: nn.Module, has_places: bool) -> None:
         super().__init__()
-        normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
-        head = learn.model[1]
-        self.features = FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
-        self.linear = head[-1]
-        self.has_places = isinstance(head[0], nn.AdaptiveAvgPool2d)
+        self.features, self.head, self.has_places = features, head, has_places
         self.eval()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         places = self.features.places(pixels)
         pooled = self.features.pool(places)
-        answers = torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
+        answers = torch.softmax(self.head(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
         if not self.has_places:
             return answers
-        return *answers, nn.functional.conv2d(places, self.linear.weight[:, :, None, None])
+        return *answers, nn.functional.conv2d(places, self.head.get_parameter("weight")[:, :, None, None])
 
 
 def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 SOURCES = [*sorted((ROOT / "spotter").rglob("*.py")), ROOT / "app.py", ROOT / "train.py"]
 ONLY_IN = {
     "gradio": {"web.py", "cleaner.py"},
-    "fastai": {"backbone.py", "learner.py", "processes.py", "evaluate.py", "bundle.py"},
-    "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
+    "fastai": {"backbone.py", "learner.py", "processes.py", "evaluate.py", "bundle.py", "foreign.py"},
+    "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py", "foreign.py"},
     "timm": {"backbone.py"},
     "accelerate": {"processes.py"},
     "onnx": {"int8.py"},

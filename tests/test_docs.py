@@ -22,7 +22,15 @@ def help_of(*command: str) -> str:
 
 @pytest.mark.parametrize(
     "program",
-    ["train.py", "app.py", "scripts/collect.py", "scripts/rollback.py", "scripts/bench.py", "-m spotter.cleaner"],
+    [
+        "train.py",
+        "app.py",
+        "scripts/collect.py",
+        "scripts/rollback.py",
+        "scripts/bench.py",
+        "scripts/convert.py",
+        "-m spotter.cleaner",
+    ],
 )
 def test_every_flag_is_in_the_readme(program: str) -> None:
     text = help_of(sys.executable, *program.split(), "--help")
