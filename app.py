@@ -3,7 +3,7 @@
     python app.py --model models/bears
     python app.py --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION.
+On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     config = ServeConfig(host=options.host, port=options.port)
     try:
-        predictor = Predictor.load(options.model, options.revision)
+        predictor = Predictor.load(options.model, options.revision, options.int8)
         serve(create_app(predictor.predict, describe(predictor), config), config)
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
@@ -56,6 +56,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--revision", default=os.environ.get("MODEL_REVISION") or None, help="default: the newest ($MODEL_REVISION)"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
+        help="answer by the int8 network, where one was published ($MODEL_INT8=1)",
     )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")

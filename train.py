@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from spotter.collect import read_more
 from spotter.command import (
@@ -31,10 +30,10 @@ from spotter.command import (
     say,
     stage,
 )
-from spotter.config import FamiliarityConfig, TrainConfig
-from spotter.dataset import assign_folds
+from spotter.config import TrainConfig
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import HUB, open_store
+from spotter.temporary import temporary_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,68 +62,49 @@ def run(options: argparse.Namespace) -> str:
     with stage("Load fastai and torch"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-        from spotter import bundle, evaluate, learner, report
-        from spotter.backbone import compute_features, compute_spreads, embed_folder, imagenet_logits, load_backbone
-        from spotter.card import write_card
-        from spotter.predictor import Predictor
-        from spotter.review import review
+        from spotter import pipeline
+        from spotter.backbone import compute_features, embed_folder, load_backbone
 
     with stage("Compute the features"):
         backbone = load_backbone(config)
         features = compute_features(backbone, dataset)
 
     with stage("Look at what was collected"):
-        dataset, sayings = review(
-            dataset, features, imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
-        )
-        for saying in sayings:
-            say(saying)
+        dataset = pipeline.look(dataset, features, backbone)
+        dataset, features, folds = pipeline.clean(dataset, features, config)
 
     with stage("Learn"):
         if options.show_batch:
-            say(f"contact sheets of what it learns from: {learner.show_batch(dataset, backbone, config)}")
-        folds = assign_folds(dataset, config.folds, config.seed)
-        train = learner.train_whole if config.fine_tune else learner.train_head
-        trained = train(dataset, folds, backbone, features, config)
-        for line in trained.tried:
-            say(line)
+            pipeline.show_batch(dataset, backbone, config)
+        trained = pipeline.learn(dataset, folds, backbone, features, config)
 
     with stage("Judge it on pictures it did not see"):
-        evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
         strangers = None
         if options.unfamiliar:
-            embeddings = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
-            strangers = evaluate.judge_strangers(evaluation, trained, folds, embeddings, FamiliarityConfig())
-        for line in evaluate.sentences(evaluation, strangers):
-            say(line)
-        page = dataset.folder / report.REPORT
-        report.write_report(evaluation, trained, dataset, folds, page, strangers=strangers)
-        say(f"all of this with the pictures: {page}")
+            strangers = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
+        judged = pipeline.judge(trained, dataset, folds, strangers)
 
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        files = Path(temporary)
+    with temporary_folder() as files:
+        words = command(options, sources)
         with stage("Write the files"):
-            bundle.write_reference(files / bundle.REFERENCE, trained.embeddings[trained.learnt_from])
-            learner.export_pickle(trained.learner, files / bundle.PICKLE)
-            learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
-            evaluate.write_evaluation(evaluation, dataset, files)
-            bundle.write_manifest(files, dataset)
-            examples = bundle.write_examples(files, dataset, trained)
-            card = bundle.make_card(recipe, config, trained, evaluation, examples, command(options, sources))
-            write_card(files, card, evaluation, dataset, store.address, license_id=recipe.license, strangers=strangers)
-            bundle.write_model_json(files, card)
+            card = pipeline.write_files(
+                files, recipe, config, backbone, trained, judged, dataset, folds, words, store.address
+            )
 
         with stage("Compare them with the trained model"):
-            parity = bundle.check_parity(
-                lambda pictures: learner.predict_with_pickle(files / bundle.PICKLE, pictures),
-                Predictor(bundle.read_bundle(files)).probabilities,
-                bundle.parity_pictures(dataset.paths),
-            )
-            say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+            pipeline.compare(files, dataset)
+
+        if options.int8:
+            with stage("Make it faster with int8"):
+                pipeline.add_int8(files, card, recipe, trained, judged, dataset, folds, store.address)
 
         with stage("Publish"):
             revision = store.push(files)
+            pipeline.remember(
+                revision, store, recipe, config, backbone, trained, judged.evaluation, dataset, folds, words
+            )
             say(f"python app.py --model {shlex.quote(store.address)}")
+            say(f"scripts/clean {shlex.quote(str(dataset.folder))}")
     return revision
 
 
@@ -147,6 +127,9 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
+        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster on this processor"
+    )
+    parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
     )
     options = parse(parser, argv)
@@ -168,7 +151,8 @@ def command(options: argparse.Namespace, sources: Sequence[SearchBackend]) -> st
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
         if getattr(options, name) != getattr(TrainConfig, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    return shlex.join([*words, *(["--find-rate"] if options.find_rate else [])])
+    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
+    return shlex.join(words)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     scripts/bench --pictures folder:../shared/data/bears            (about six minutes on two cores)
     scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
     scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
+    scripts/bench --scale ../shared/data/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench_scale import print_scale
 from PIL import Image
 
 TUTORIAL_TRAIN = """
@@ -29,8 +31,11 @@ from pathlib import Path
 from fastai.vision.all import *
 from spotter.backbone import load_packaged_weights
 folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
+unfamiliar = sorted(get_image_files(sys.argv[4])) if sys.argv[4] else []
+labels = [path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.jpg"))]
 started = time.perf_counter()
-block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label,
+block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=partial(get_image_files, folders=labels),
+    get_y=parent_label,
     splitter=FuncSplitter(lambda path: path.name in held_out),
     item_tfms=RandomResizedCrop(224, min_scale=0.5), batch_tfms=aug_transforms())
 dls = block.dataloaders(folder)
@@ -41,10 +46,15 @@ learn.freeze()
 learn.fine_tune(4)
 wrong = round(float(learn.validate()[1]) * len(dls.valid_ds))
 seconds = time.perf_counter() - started
+probabilities, targets = learn.get_preds()
+strangers = learn.get_preds(dl=dls.test_dl(unfamiliar))[0].max(dim=1).values.tolist() if unfamiliar else []
 learn.path = out
 learn.export("export.pkl")
-print("RESULT", json.dumps({"seconds": seconds, "wrong": wrong, "pictures": len(dls.valid_ds)}))
+print("RESULT", json.dumps({"seconds": seconds, "wrong": wrong, "pictures": len(dls.valid_ds), "strangers": strangers,
+    "probabilities": probabilities.tolist(), "targets": targets.tolist()}))
 """
+
+TUTORIAL_SAID = ("probabilities", "targets", "strangers")
 
 TUTORIAL_APP = """
 import sys
@@ -178,14 +188,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", default="sample", metavar="SOURCE", help="where pictures come from (as --search)")
     parser.add_argument("--folds", type=int, default=1, help="folds the tutorial is trained on, to compare errors")
+    parser.add_argument("--unfamiliar", type=Path, metavar="FOLDER", help="strangers, to tell from the pictures")
     parser.add_argument("--downloads", type=int, metavar="N", help="time downloads only: 1,000 pictures, and then N")
+    parser.add_argument("--scale", type=Path, metavar="FOLDER", help="train on sets made by augmenting its pictures")
+    parser.add_argument("--sizes", default="400,4000,40000", help="pictures in these sets (default: %(default)s)")
     options = parser.parse_args()
+    if options.scale:
+        print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
+        return
     if options.downloads:
         print_downloads(options.downloads)
         return
     with tempfile.TemporaryDirectory(prefix="spotter-bench-") as temporary:
         work = Path(temporary)
-        rows = compare_training(options.pictures, options.folds, work) + compare_apps(work) + compare_predict(work)
+        rows = compare_training(options.pictures, options.folds, options.unfamiliar, work)
+        rows += compare_apps(work) + compare_predict(work)
     print("\n| | Tutorial | Spotter | Ratio |\n|---|---|---|---|")
     print("\n".join(rows))
 
@@ -220,8 +237,8 @@ def print_downloads(more: int) -> None:
         print(f"| {title} | {figures['seconds']:.1f} | {figures['pictures']} | {figures['memory']:.0f} |")
 
 
-def compare_training(source: str, folds: int, work: Path) -> list[str]:
-    """Train both ways on the same pictures; count errors on the same held-out ones."""
+def compare_training(source: str, folds: int, unfamiliar: Path | None, work: Path) -> list[str]:
+    """Train both ways on the same pictures; judge both on the same held-out ones."""
     command = [sys.executable, "train.py", "recipes/bears.toml", "--search", source, "--to", work / "store"]
     started = time.perf_counter()
     output = run([*command, "--data", work / "data"])
@@ -229,46 +246,26 @@ def compare_training(source: str, folds: int, work: Path) -> list[str]:
     stages = re.findall(r"^(\S.*) \.\.\.\n(?:  .*\n)*?  done in ([\d.]+) s$", output, re.MULTILINE)
     learning = sum(float(seconds) for title, seconds in stages if title.startswith(("Compute", "Learn", "Judge")))
 
-    dataset_folder, assigned, wrong_by_name = own_held_out_answers(source, work / "data")
-    tutorial_seconds, tutorial_wrong, own_wrong, judged = [], 0, 0, 0
+    # Here rather than at the top: it loads torch, which the other comparisons must not share memory with.
+    from bench_honesty import Tutorial, compare_honesty, train_again
+
+    own = train_again(source, work / "data")
+    results, own_wrong = [], 0
     for fold in range(folds):
-        held_out = [name for name, number in assigned.items() if number == fold]
+        held_out = [path.name for path, number in zip(own.dataset.paths, own.folds, strict=True) if number == fold]
         (work / "tutorial").mkdir(exist_ok=True)
-        arguments = [dataset_folder, json.dumps(held_out), work / "tutorial"]
-        result = json.loads(run([sys.executable, "-c", TUTORIAL_TRAIN, *arguments]).rpartition("RESULT")[2])
-        tutorial_seconds.append(result["seconds"])
-        tutorial_wrong += result["wrong"]
-        own_wrong += sum(wrong_by_name[name] for name in held_out)
-        judged += len(held_out)
-    tutorial = statistics.median(tutorial_seconds)
+        arguments = [own.dataset.folder, json.dumps(held_out), work / "tutorial", unfamiliar or ""]
+        results.append(json.loads(run([sys.executable, "-c", TUTORIAL_TRAIN, *arguments]).rpartition("RESULT")[2]))
+        own_wrong += sum(own.wrong[name] for name in held_out)
+    tutorial = statistics.median(result["seconds"] for result in results)
+    tutorial_wrong, judged = (sum(result[name] for result in results) for name in ("wrong", "pictures"))
+    said = Tutorial(*(np.concatenate([result[name] for result in results]) for name in TUTORIAL_SAID))
     return [
         row("Training: features, head, evaluation (s)", tutorial, learning),
         row("Training: whole command, imports, gate and all (s)", tutorial, whole),
         f"| Wrong of {judged} held-out pictures | {tutorial_wrong} | {own_wrong} | |",
+        *compare_honesty(own, said, unfamiliar),
     ]
-
-
-def own_held_out_answers(source: str, data: Path) -> tuple[Path, dict[str, int], dict[str, bool]]:
-    """The folds of the run that has just ended, and which pictures its cross-validation got wrong."""
-    from spotter.backbone import compute_features, embed, load_backbone
-    from spotter.collect import collect
-    from spotter.command import picture_folder
-    from spotter.config import TrainConfig, read_recipe
-    from spotter.dataset import assign_folds, confirm_duplicates
-    from spotter.learner import train_head
-    from spotter.search import get_backends
-
-    recipe, config = read_recipe(Path("recipes/bears.toml")), TrainConfig()
-    folder = picture_folder(data, recipe, source)
-    dataset = collect(recipe, get_backends(source), folder)
-    backbone = load_backbone(config)
-    features = compute_features(backbone, dataset)
-    dataset, _ = confirm_duplicates(dataset, embed(features))
-    folds = assign_folds(dataset, config.folds, config.seed)
-    trained = train_head(dataset, folds, backbone, features, config)
-    wrong = trained.probabilities.argmax(axis=1) != dataset.targets
-    names = [path.name for path in dataset.paths]
-    return folder, dict(zip(names, folds.tolist(), strict=True)), dict(zip(names, wrong.tolist(), strict=True))
 
 
 def compare_apps(work: Path, rounds: int = 3) -> list[str]:

@@ -22,6 +22,7 @@ from spotter.command import (
     stage,
 )
 from spotter.config import TrainConfig
+from spotter.edits import EditLog
 from spotter.search import get_backends
 
 
@@ -49,7 +50,9 @@ def run(options: argparse.Namespace) -> str:
 
         backbone = load_backbone(TrainConfig())
         features = compute_features(backbone, dataset)
-        _, sayings = review(dataset, features, imagenet_logits(backbone, features), compute_spreads(backbone, dataset))
+        edits = EditLog(dataset.folder).read()
+        logits, spreads = imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
+        _, sayings = review(dataset, features, logits, spreads, edits)
         for saying in sayings:
             say(saying)
     return str(dataset.folder)

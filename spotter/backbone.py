@@ -1,44 +1,47 @@
 """Pretrained backbones: loading them, and the pooled features of pictures, computed once and cached."""
 
-import contextlib
 import copy
 import difflib
 import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime
 import timm
 import torch
 from fastai.vision.learner import TimmBody
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
 from tqdm import tqdm
 
+from spotter.cache import FOLDER, PART, FeatureCache
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import (
     BadPicture,
-    DatasetUnwritable,
     FolderMissing,
+    TrainingFailed,
     UnknownArchitecture,
     WeightsUnavailable,
 )
 from spotter.images import load_picture, to_square
-from spotter.subject import centre_classifier, measure_spread, read_spreads, write_spreads
+from spotter.subject import centre_classifier, measure_spread
+from spotter.temporary import temporary_folder
+from spotter.views import VIEWS, view_caches
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 PIXELS = "pixels"
+# How `images` prepares a picture for the body; cached features of another way are not read.
+PREPARED = "as fastai's Resize, Pillow bilinear"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,48 +76,91 @@ def load_backbone(config: TrainConfig) -> Backbone:
     return Backbone(config.arch, config.size, config.resize, body, pool, width, mean, std)
 
 
-def compute_features(backbone: Backbone, dataset: Dataset) -> np.ndarray:
+def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART) -> np.ndarray:
     """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
-    the result with torch.
+    the result with torch. A run that is killed loses the last `part` pictures at most.
 
     Returns:
         float32 array of shape (n, width): the pooled features.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
+        TrainingFailed: the features are not finite numbers.
     """
-    cache = _cache_path(backbone, dataset)
-    known = _read_cache(cache)
-    keys = [str(record.sha256) for record in dataset.records]
-    missing = [index for index, key in enumerate(keys) if key not in known]
-    if missing:
-        fresh, spreads = _run(backbone, [dataset.paths[index] for index in missing])
-        _add_spreads(cache, [keys[index] for index in missing], spreads)
-        known.update({keys[index]: row for index, row in zip(missing, fresh, strict=True)})
-        _write_cache(cache, {key: known[key] for key in keys})
-    return np.stack([known[key] for key in keys])
+    return _compute(backbone, dataset, part)[0]
 
 
 def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
     """How far the subject of each picture spreads over it: float (n,); None but for the default network and its view.
 
-    `compute_features` measures it in passing; only what it read from a cache without spreads is run again here.
+    `compute_features` measures it in passing; here it is mostly read from the cache.
+
+    Raises:
+        As `compute_features`.
+    """
+    return _compute(backbone, dataset, PART)[1]
+
+
+def _compute(backbone: Backbone, dataset: Dataset, part: int) -> tuple[np.ndarray, np.ndarray | None]:
+    keys = [str(record.sha256) for record in dataset.records]
+    cache = feature_cache(backbone, dataset.folder)
+    spread_cache = FeatureCache(cache.folder, f"{cache.name}-spread", 1)
+    features, known = cache.read(keys)
+    spreads, known_too = spread_cache.read(keys)
+    missing = np.flatnonzero(~(known & known_too) if _sees_spreads(backbone) else ~known)
+    paths = dataset.paths
+    for rows, some_spreads in _run_in_parts(backbone, [paths[index] for index in missing], part):
+        if not np.isfinite(rows).all():
+            raise TrainingFailed(
+                f"The backbone {backbone.arch!r} gave features that are not numbers; try another --arch."
+            )
+        some, missing = missing[: len(rows)], missing[len(rows) :]
+        features[some] = rows
+        cache.add([keys[index] for index in some], rows)
+        if some_spreads is not None:
+            spreads[some] = some_spreads
+            spread_cache.add([keys[index] for index in some], some_spreads)
+    cache.tidy(keys, features)
+    if not _sees_spreads(backbone):
+        return features, None
+    spread_cache.tidy(keys, spreads)
+    return features, spreads[:, 0]
+
+
+def feature_cache(backbone: Backbone, folder: Path) -> FeatureCache:
+    """Where the features of the pictures of the set in `folder` are kept."""
+    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone)}"
+    return FeatureCache(folder / FOLDER, name, backbone.width)
+
+
+def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
+    """Features of other views of the pictures, to learn from too: for each of `VIEWS` float32 (n, width), cached.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    if not _sees_spreads(backbone):
-        return None
-    cache = _cache_path(backbone, dataset)
     keys = [str(record.sha256) for record in dataset.records]
-    known = read_spreads(_spreads_path(cache))
-    missing = [index for index, key in enumerate(keys) if key not in known]
-    if missing:
-        _, spreads = _run(backbone, [dataset.paths[index] for index in missing])
-        known = _add_spreads(cache, [keys[index] for index in missing], spreads)
-    return np.array([known[key] for key in keys])
+    plain = feature_cache(backbone, dataset.folder)
+    caches = view_caches(plain)
+    found = [cache.read(keys) for cache in caches]
+    missing = np.flatnonzero(~np.all([known for _, known in found], axis=0))
+    if len(missing):
+        session = _open_body(backbone, ["features"])
+
+        def run(path: Path) -> np.ndarray:
+            picture = load_picture(path)
+            views = [to_square(view(picture), backbone.size, backbone.resize) for view in VIEWS.values()]
+            return np.concatenate([session.run(["features"], {PIXELS: square[None]})[0] for square in views])
+
+        paths = [dataset.paths[index] for index in missing]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = np.stack(list(tqdm(pool.map(run, paths), desc="  views", unit="", total=len(paths))))
+        for number, (cache, (features, _)) in enumerate(zip(caches, found, strict=True)):
+            features[missing] = rows[:, number]
+            cache.add([keys[index] for index in missing], rows[:, number])
+    return [features for features, _ in found]
 
 
 def embed(features: np.ndarray) -> np.ndarray:
@@ -199,32 +245,55 @@ def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]
 
 
 def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
-    return _run(backbone, paths)[0]
+    return np.concatenate([rows for rows, _ in _run_in_parts(backbone, paths)])
 
 
-def _run(backbone: Backbone, paths: Sequence[Path]) -> tuple[np.ndarray, list[float]]:
-    """The pooled features of pictures, and their spreads; of those none without the packaged ImageNet classifier."""
+def _run_in_parts(
+    backbone: Backbone, paths: Sequence[Path], part: int = PART
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield the pooled features (part, width) and the spreads (part, 1) of the pictures, `part` of them at a time."""
+    if not paths:
+        return
     classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
-    size = backbone.size
     outputs = ["features", "places"] if classifier else ["features"]
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "body.onnx"
+    session = _open_body(backbone, outputs)
+
+    def run(square: np.ndarray) -> tuple[np.ndarray, float | None]:
+        features, *places = session.run(outputs, {PIXELS: square[None]})
+        return features[0], measure_spread(places[0][0], *classifier) if classifier else None
+
+    with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
+        for start in range(0, len(paths), part):
+            pairs = map_squares(run, paths[start : start + part], backbone.size, backbone.resize, bar)
+            spreads = np.array([spread for _, spread in pairs], dtype=np.float32)[:, None] if classifier else None
+            yield np.stack([row for row, _ in pairs]), spreads
+
+
+def _open_body(backbone: Backbone, outputs: list[str]) -> onnxruntime.InferenceSession:
+    with temporary_folder() as folder:
+        file = folder / "body.onnx"
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         pooled = nn.Sequential(backbone.pool, nn.Flatten())
-        network = FeatureNetwork(backbone.body, pooled, mean, std, size)
-        export_network(_WithPlaces(network) if classifier else network, file, size, outputs)
+        network = FeatureNetwork(backbone.body, pooled, mean, std, backbone.size)
+        export_network(_WithPlaces(network) if "places" in outputs else network, file, backbone.size, outputs)
         options = onnxruntime.SessionOptions()
         # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
         options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
 
-    def run(path: Path) -> tuple[np.ndarray, float | None]:
-        features, *places = session.run(outputs, {PIXELS: to_square(load_picture(path), size, backbone.resize)[None]})
-        return features[0], measure_spread(places[0][0], *classifier) if classifier else None
 
+def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str, bar: tqdm) -> list[T]:
+    """Run a function over pictures as a network sees them, uint8 (size, size, 3), on all cores at once."""
+
+    def decode_and_run(path: Path) -> T:
+        return run(to_square(load_picture(path), size, resize))
+
+    results = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(tqdm(pool.map(run, paths), desc="  pictures", unit="", total=len(paths)))
-    return np.stack([row for row, _ in rows]), [spread for _, spread in rows if spread is not None]
+        for result in pool.map(decode_and_run, paths):
+            results.append(result)
+            bar.update()
+    return results
 
 
 def _sees_spreads(backbone: Backbone) -> bool:
@@ -327,42 +396,9 @@ def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
     return body
 
 
-def _fingerprint(body: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in body.state_dict().values():
+def _fingerprint(backbone: Backbone) -> str:
+    """What features depend on beside the picture: the weights, and how pictures are prepared."""
+    digest = hashlib.sha256(repr((PREPARED, backbone.mean, backbone.std)).encode())
+    for tensor in backbone.body.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _cache_path(backbone: Backbone, dataset: Dataset) -> Path:
-    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone.body)}.safetensors"
-    return dataset.folder / "features" / name
-
-
-def _spreads_path(cache: Path) -> Path:
-    return cache.with_suffix(".spreads.json")
-
-
-def _add_spreads(cache: Path, keys: Sequence[str], spreads: Sequence[float]) -> dict[str, float]:
-    if not spreads:
-        return {}
-    known = read_spreads(_spreads_path(cache)) | dict(zip(keys, spreads, strict=True))
-    write_spreads(_spreads_path(cache), known)
-    return known
-
-
-def _read_cache(path: Path) -> dict[str, np.ndarray]:
-    # A damaged cache is as good as none: everything in it can be computed again.
-    with contextlib.suppress(FileNotFoundError, SafetensorError):
-        return load_file(path)
-    return {}
-
-
-def _write_cache(path: Path, features: dict[str, np.ndarray]) -> None:
-    try:
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        save_file(features, part)
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise DatasetUnwritable(f"The features cannot be stored in {str(path)!r}: {error}.") from error

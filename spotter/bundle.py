@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save_file
+from safetensors.numpy import save as save_tensors
 
 from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
-from spotter.errors import BrokenModel, ParityError
+from spotter.errors import BrokenModel, NoInt8, ParityError
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
 from spotter.network import check_network
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
+INT8_ONNX = "model-int8.onnx"
 ATTRIBUTION_COLUMNS = (
     "file",
     "backend",
@@ -48,13 +49,62 @@ SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
 
 
 @dataclass(frozen=True)
+class ParityReport:
+    """How close two sides were over `pictures` pictures.
+
+    The largest and the mean difference of any probability, and how many pictures got another label.
+    """
+
+    pictures: int
+    largest_difference: float
+    mean_difference: float
+    other_labels: int
+
+    def complaint(self, config: ParityConfig) -> str:
+        """What is not close enough, in words; "" when all is."""
+        # Written so that NaN on either side fails too.
+        if not self.largest_difference < config.tolerance:
+            return f"probabilities differ by up to {self.largest_difference:.2g}, allowed is {config.tolerance:g}"
+        if not self.mean_difference < config.mean_tolerance:
+            return (
+                f"probabilities differ by {self.mean_difference:.2g} on average, allowed is {config.mean_tolerance:g}"
+            )
+        if self.other_labels > (1 - config.same_labels) * self.pictures:
+            return f"{self.other_labels} of {self.pictures} pictures get other labels"
+        return ""
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How the int8 network compares with the float one.
+
+    `points_lost` is the rise of the error in percentage points (below 0: a fall) on `pictures` held-out pictures, of
+    which the float network has `wrong` and the int8 one `wrong_int8`; `accepted` and `accepted_int8` are the shares of
+    them that are familiar at the published threshold, in [0, 1]; `speed_ratio` is how many times as fast it answers
+    for one picture on `processor`.
+    """
+
+    points_lost: float
+    pictures: int
+    wrong: int
+    wrong_int8: int
+    accepted: float
+    accepted_int8: float
+    parity: ParityReport
+    speed_ratio: float
+    processor: str
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """The contents of `model.json`, but for the hashes of the files.
 
     `size` is the side of the square that the network sees, in pixels, and `resize` how a picture becomes one ("crop",
     "squish" or "pad"); `temperature` is already inside the
     network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary`
-    says the error in words; `examples` maps labels to files of example pictures beside `model.json`.
+    says the error in words; `examples` maps labels to files of example pictures beside `model.json`; `preprocessing`
+    says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
+    no int8 network.
     """
 
     name: str
@@ -70,28 +120,33 @@ class ModelCard:
     examples: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     made: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    int8: Int8 | None = None
 
 
 @dataclass(frozen=True)
 class Bundle:
     """What serving needs, checked: the card, the ONNX bytes, reference embeddings (n, d), float32, length 1, and label
-    -> path of its example picture."""
+    -> path of its example picture. `file` is the name of the file that the ONNX bytes are from.
+    """
 
     card: ModelCard
     onnx: bytes
     reference: np.ndarray
     examples: dict[str, Path] = field(default_factory=dict)
+    file: str = ONNX
 
 
-@dataclass(frozen=True)
-class ParityReport:
-    """How close the two sides were: the largest difference of any probability over `pictures` pictures."""
+class Judged(Protocol):
+    """What is needed of a judged model: `judged`, bool (n,), and `probabilities` (judged.sum(), classes)."""
 
-    pictures: int
-    largest_difference: float
+    @property
+    def judged(self) -> np.ndarray: ...
+    @property
+    def probabilities(self) -> np.ndarray: ...
 
 
-def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict[str, str]:
+def write_examples(folder: Path, dataset: "Dataset", trained: Judged) -> dict[str, str]:
     """Copy one example picture a class: the surest right answer among those that may be shown.
 
     That is: your own pictures (from a folder) and those under an open licence, never those of unknown licence.
@@ -101,14 +156,14 @@ def write_examples(folder: Path, dataset: "Dataset", trained: "Trained") -> dict
     """
     given = trained.probabilities[np.arange(trained.judged.sum()), dataset.targets[trained.judged]]
     sureness = dict(zip(np.flatnonzero(trained.judged), given, strict=True))
-    examples = {}
+    examples, paths = {}, dataset.paths
     for number, label in enumerate(dataset.labels, 1):
         mine = [index for index in sureness if dataset.records[index].label == label]
         shown = [i for i in mine if may_be_shown(dataset.records[i].backend, dataset.records[i].license_id)]
         if shown:
             examples[label] = f"example-{number}.jpg"
             best = max(shown, key=sureness.__getitem__)
-            (folder / examples[label]).write_bytes(dataset.paths[best].read_bytes())
+            (folder / examples[label]).write_bytes(paths[best].read_bytes())
     return examples
 
 
@@ -119,8 +174,10 @@ def make_card(
     evaluation: "Evaluation",
     examples: dict[str, str],
     command: str,
+    stats: tuple[Sequence[float], Sequence[float]],
 ) -> ModelCard:
-    """Gather what `model.json` says about a trained model."""
+    """Gather what `model.json` says about a trained model; `stats` are the mean and spread of its normalisation."""
+    mean, std = stats
     return ModelCard(
         name=recipe.name,
         title=recipe.title,
@@ -133,21 +190,38 @@ def make_card(
         neighbours=evaluation.familiarity.neighbours,
         summary=evaluation.brief(),
         examples=examples,
-        versions={name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")},
+        versions=installed_versions(),
         made={
             "command": command,
             "seed": config.seed,
             "strength": trained.strength,
+            "balanced": trained.balanced,
             "fine_tune_epochs": trained.fine_tune_epochs,
             "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),
         },
+        preprocessing={
+            "upright": "EXIF orientation applied",
+            "mode": "RGB, alpha on white",
+            "resize": f"{config.resize}, as fastai's Resize does at inference; padding is black",
+            "interpolation": "Pillow bilinear",
+            "size": config.size,
+            "input": "uint8 NHWC; the graph does the rest: (pixels * scale - mean) / std, by channel",
+            "scale": 1 / 255,
+            "mean": list(mean),
+            "std": list(std),
+        },
     )
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of what a model depends on."""
+    return {name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")}
 
 
 def write_reference(path: Path, embeddings: np.ndarray) -> None:
     """Write the training pictures' embeddings, shape (n, d), for familiarity."""
-    save_file({"embeddings": embeddings.astype(np.float32)}, path)
+    path.write_bytes(save_tensors({"embeddings": embeddings.astype(np.float32)}))
 
 
 def write_manifest(folder: Path, dataset: "Dataset") -> None:
@@ -170,31 +244,28 @@ def write_attribution(folder: Path, dataset: "Dataset") -> None:
 def write_model_json(folder: Path, card: ModelCard) -> None:
     """Write `model.json` last: it holds the SHA-256 of every other file in `folder`."""
     hashes = {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir()) if file.name != MODEL_JSON}
-    preprocessing = {
-        "upright": "EXIF orientation applied",
-        "mode": "RGB, alpha on white",
-        "resize": f"{card.resize}, as fastai's Resize does at inference (padding: black), Pillow bilinear",
-        "size": card.size,
-        "input": "uint8 NHWC; the graph scales and normalises",
-    }
-    content = {"format": FORMAT, **asdict(card), "preprocessing": preprocessing, "sha256": hashes}
+    content = {"format": FORMAT, **asdict(card), "sha256": hashes}
     (folder / MODEL_JSON).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_bundle(folder: Path) -> Bundle:
-    """Read and check what serving needs; no pickle is opened.
+def read_bundle(folder: Path, int8: bool = False) -> Bundle:
+    """Read and check what serving needs, with the float or the `int8` network; no pickle is opened.
 
     Raises:
         BrokenModel: a file is missing, does not have the promised hash, or does not hold what it should.
+        NoInt8: there is no int8 network.
     """
     content = _read_model_json(folder)
-    files = {name: _read_checked(folder, name, content) for name in (ONNX, REFERENCE)}
     card = _as_card(content)
-    check_network(files[ONNX])
+    if int8 and card.int8 is None:
+        raise NoInt8("This revision has no int8 network; serve it without int8, or publish one with train.py --int8.")
+    network = INT8_ONNX if int8 else ONNX
+    files = {name: _read_checked(folder, name, content) for name in (network, REFERENCE)}
+    check_network(files[network])
     examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
     for path in examples.values():
         _read_checked(folder, path.name, content)
-    return Bundle(card, files[ONNX], _read_reference(files[REFERENCE]), examples)
+    return Bundle(card, files[network], _read_reference(files[REFERENCE]), examples, network)
 
 
 def check_parity(
@@ -210,7 +281,7 @@ def check_parity(
         pictures: encoded pictures, at least `min_pictures`.
 
     Raises:
-        ParityError: too few pictures, a probability differs by `tolerance` or more, or a label differs.
+        ParityError: too few pictures, or the answers are not as close as `config` asks.
     """
     config = config or ParityConfig()
     if len(pictures) < config.min_pictures:
@@ -219,17 +290,20 @@ def check_parity(
     first, second = learner(decoded), bundle(decoded)
     if first.shape != second.shape:
         raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
-    # Written so that NaN on either side fails too.
-    difference = np.abs(first - second)
-    largest = float(difference.max())
-    if not largest < config.tolerance:
+    report = compare(first, second)
+    complaint = report.complaint(config)
+    if complaint:
         raise ParityError(
-            f"The published files would not answer like the trained model: probabilities differ by up to "
-            f"{largest:.2g}, allowed is {config.tolerance:g}; nothing was published."
+            f"The published files would not answer like the trained model: {complaint}; nothing was published."
         )
-    if not np.array_equal(first.argmax(axis=1), second.argmax(axis=1)):
-        raise ParityError("The published files would give other labels than the trained model; nothing was published.")
-    return ParityReport(len(pictures), largest)
+    return report
+
+
+def compare(first: np.ndarray, second: np.ndarray) -> ParityReport:
+    """Compare two arrays of probabilities, both (n, classes)."""
+    difference = np.abs(first - second)
+    others = int((first.argmax(axis=1) != second.argmax(axis=1)).sum())
+    return ParityReport(len(first), float(difference.max()), float(difference.mean()), others)
 
 
 def parity_pictures(paths: Sequence[Path], count: int = ParityConfig.min_pictures + 8) -> list[bytes]:
@@ -330,6 +404,8 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
             examples={str(label): str(file) for label, file in dict(content["examples"]).items()},
             versions=dict(content["versions"]),
             made=dict(content["made"]),
+            preprocessing=dict(content["preprocessing"]),
+            int8=_as_int8(content.get("int8")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise BrokenModel(f"The model's model.json lacks or garbles a field ({error}).") from error
@@ -344,6 +420,10 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
     ):
         raise BrokenModel("The model's model.json holds values that cannot be.")
     return card
+
+
+def _as_int8(content: dict[str, Any] | None) -> Int8 | None:
+    return None if content is None else Int8(**{**content, "parity": ParityReport(**content["parity"])})
 
 
 def _read_reference(data: bytes) -> np.ndarray:

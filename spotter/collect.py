@@ -145,6 +145,7 @@ class _Gathering:
     ) -> list[Failure]:
         """Add to `records` until `wanted` more are kept; return the failures of sources that failed."""
         failed: list[Failure] = []
+        dropped = sum(not record.kept for record in records)
         for source in sources:
             try:
                 for record in self._from_source(
@@ -153,7 +154,8 @@ class _Gathering:
                     records.append(record)
                     wanted -= record.kept
                     bar.update(record.kept)
-                    bar.set_postfix(dropped=sum(not record.kept for record in records), refresh=False)
+                    dropped += not record.kept
+                    bar.set_postfix(dropped=dropped, refresh=False)
             except (SourceUnavailable, FolderMissing) as error:
                 failed.append(error)
         return failed

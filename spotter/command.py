@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spotter.collect import collect
 from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
-from spotter.dataset import Dataset
+from spotter.dataset import Dataset, with_disputed
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend
@@ -117,6 +117,8 @@ def collect_pictures(
 ) -> Dataset:
     """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
 
+    What stands in two classes is among its records too, for the second look.
+
     Raises:
         As `collect`.
     """
@@ -125,7 +127,7 @@ def collect_pictures(
     dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
-    return dataset
+    return with_disputed(dataset)
 
 
 def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:

@@ -82,6 +82,9 @@ class TrainConfig:
     `resize` is one of `RESIZES`. The rest of the augmentation is for fine-tuning: crops of at least `min_scale` of a
     picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
     `find_rate` looks for the learning rate first.
+    When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
+    With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
+    and cropped views of them are tried too.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -95,23 +98,63 @@ class TrainConfig:
     seed: int = 42
     folds: int = 5
     fine_tune: int = 0
+    uneven: float = 1.5
+    many: int = 2000
+    few: int = 200
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
 class FamiliarityConfig:
-    """A picture is familiar when its mean cosine to the nearest training pictures is high enough."""
+    """A picture is familiar when its mean cosine to the nearest training pictures is high enough.
+
+    Of more than `most_reference` training pictures, as many centres stand for all.
+    """
 
     neighbours: int = 3
     accept: float = 0.965
+    most_reference: int = 10_000
 
 
 @dataclass(frozen=True)
 class ParityConfig:
-    """What the gate before publishing asks for."""
+    """What the gate before publishing asks for.
+
+    Probabilities of at least `min_pictures` pictures differ by less than `tolerance`, on average by less than
+    `mean_tolerance`, and at least the share `same_labels` of the pictures keep their label.
+    """
 
     min_pictures: int = 64
     tolerance: float = 1e-3
+    mean_tolerance: float = 1e-3
+    same_labels: float = 1.0
+
+
+@dataclass(frozen=True)
+class Int8Config:
+    """How an int8 variant is made and timed, and what it must be to be published.
+
+    It is calibrated on at most so many `pictures` and timed over `runs`. It must lose less than
+    `max_points_lost` points of held-out pictures, be `min_speed_ratio` times as fast (less, and the noise of timing
+    would decide), change the share of familiar pictures by no more than `max_acceptance_change`, and pass `parity` with
+    the float network.
+    """
+
+    pictures: int = 64
+    runs: int = 60
+    max_points_lost: float = 0.5
+    min_speed_ratio: float = 1.1
+    max_acceptance_change: float = 0.03
+    parity: ParityConfig = field(
+        default_factory=lambda: ParityConfig(tolerance=0.5, mean_tolerance=0.03, same_labels=0.95)
+    )
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """How long the process that opens somebody's export may take for each of its two tasks."""
+
+    patience_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +165,16 @@ class ServeConfig:
     port: int = 7860
     max_upload_bytes: int = 15_000_000
     max_queue: int = 32
+
+
+@dataclass(frozen=True)
+class CleanConfig:
+    """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
+
+    port: int = 7861
+    page_size: int = 24
+    thumb_side: int = 320
+    thumbs: int = 2000
 
 
 MIN_CLASSES = 2

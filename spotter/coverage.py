@@ -4,11 +4,9 @@ A classifier of skin trained on pictures of skin diseases has never seen healthy
 thought of, so the report also shows the pictures and says what was not measured.
 """
 
-import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,9 @@ from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_limits
 
+from spotter.cache import FOLDER, measure_once
 from spotter.dataset import Dataset, Record
 from spotter.images import load_picture
 from spotter.junk import JUNK_REASONS
@@ -31,6 +31,8 @@ MOST_CLUSTERS = 8
 EXEMPLARS = 12
 SHOWN_FLAGGED = 24
 SHOWN_PAIRS = 30
+# To be raised when tones are measured in another way: what was measured before is then not read.
+MEASURE = 1
 # Mean brightness (0..1) below which a picture counts as dark, and the channel difference below which it is grey.
 DARK = 0.2
 GREY = 20
@@ -121,10 +123,15 @@ def describe(
 
     Raises:
         BadPicture: a stored picture is damaged.
+        DatasetUnwritable: what was measured cannot be stored.
     """
-    directions = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tones = np.array(list(pool.map(_tones, dataset.paths)), dtype=bool).reshape(-1, 2)
+    paths = dataset.paths
+    measured = measure_once(
+        dataset.folder / FOLDER / f"tones-{MEASURE}.json",
+        [record.sha256 for record in dataset.records],
+        lambda index: _tones(paths[index]),
+    )
+    tones = np.array(measured, dtype=bool).reshape(-1, 2)
     targets = dataset.targets
     coverages = []
     for target, label in enumerate(dataset.labels):
@@ -134,7 +141,11 @@ def describe(
         small = None if spreads is None else int((spreads[members] <= SMALL).sum())
         filling = None if spreads is None else int((spreads[members] >= FILLING).sum())
         flagged = tuple(Flagged(str(dataset.records[index].file), flags[index]) for index in members if flags[index])
-        clusters = _cluster(directions[members], [str(record.file) for record in records])
+        own = features[members]
+        directions = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
+        # For so few dimensions, threads cost more than they give.
+        with threadpool_limits(1):
+            clusters = _cluster(directions, [str(record.file) for record in records])
         site = _main_origin(_host(record.page_url) or _host(record.image_url) for record in records)
         creator = _main_origin(record.creator for record in records)
         queries = Counter(record.query for record in records)
@@ -221,7 +232,7 @@ def _cluster(directions: np.ndarray, files: Sequence[str]) -> tuple[Cluster, ...
     if not len(files):
         return ()
     # Copies of one picture cannot be told apart.
-    different = len(np.unique(directions.round(4), axis=0))
+    different = len({row.tobytes() for row in directions.round(4) + 0.0})
     if different < CLUSTERABLE:
         return (_make_cluster(directions, files),)
     # In a few dimensions distances tell more, and k-means is quick.

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import get_ident
@@ -14,7 +14,6 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.search.base import UNKNOWN_LICENSE
@@ -27,9 +26,15 @@ FAR_BITS = 16
 FAR_COSINE = 0.85
 # A page with a few pictures shows one animal from several sides; one with more is a gallery.
 MOST_OF_ONE_PAGE = 10
+# Pairs looked at in one go; their embeddings are copied.
+PART = 8192
+MOST_TWINS = 10_000
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
+DELETED = "deleted"
+# Pictures that stand in two classes wait here for a decision; fastai skips folders with such a name.
+DISPUTED = ".disputed"
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,39 @@ def read_manifest(folder: Path) -> list[Record]:
         raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
 
 
+def read_dataset(folder: Path, labels: Sequence[str]) -> Dataset:
+    """Read a set that a second look has grouped, as it was collected.
+
+    Raises:
+        DatasetUnwritable: the manifest is damaged.
+    """
+    records = [record for record in read_manifest(folder) if record.label in labels]
+    kept = sorted((record for record in records if record.kept), key=lambda record: str(record.file))
+    return Dataset(folder, tuple(labels), tuple(kept), tuple(record for record in records if not record.kept))
+
+
+def disputed_file(record: Record) -> str:
+    """Where a picture waits that stands in two classes, relative to the set's folder."""
+    return f"{DISPUTED}/{str(record.sha256)[:32]}.jpg"
+
+
+def with_disputed(dataset: Dataset) -> Dataset:
+    """The set with the pictures that stand in two classes among its records, each once; their `reason` says so."""
+    known = {record.sha256 for record in dataset.records}
+    waiting: dict[str, Record] = {}
+    for record in dataset.dropped:
+        is_waiting = record.reason == IN_TWO_CLASSES and record.sha256 not in known
+        if is_waiting and (dataset.folder / disputed_file(record)).is_file():
+            waiting.setdefault(str(record.sha256), record)
+    # A group each; the second look finds out what else they belong to.
+    after = int(dataset.groups.max(initial=-1)) + 1
+    records = [
+        replace(record, decision="kept", file=disputed_file(record), group=after + number)
+        for number, record in enumerate(waiting.values())
+    ]
+    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+
+
 def group_duplicates(records: Sequence[Record]) -> list[Record]:
     """Drop exact copies (in two classes: all of them) and what looks like a picture that was taken down; number
     groups of near duplicates by their hashes alone.
@@ -188,8 +226,10 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
             seen.add(digest)
         checked.append(record)
     kept = sorted((record for record in checked if record.kept), key=lambda record: str(record.file))
-    first, second, _ = near_pairs(kept, NEAR_BITS)
-    groups = _groups(first, second, len(kept))
+    families = _Families(len(kept))
+    for first, second, _ in near_pairs(kept, NEAR_BITS):
+        families.join(first, second)
+    groups = families.numbers()
     grouped = [replace(record, group=group, flags=()) for record, group in zip(kept, groups, strict=True)]
     return grouped + [replace(record, group=None, file=None, flags=()) for record in checked if not record.kept]
 
@@ -205,26 +245,32 @@ def confirm_duplicates(dataset: Dataset, embeddings: np.ndarray) -> tuple[Datase
         embeddings: float32 (n, d), of length 1, in the order of `dataset.records`.
 
     Returns:
-        The set with new groups, and the pairs that stand in two classes, the most alike first; these are flagged.
+        The set with new groups, and the pairs that stand in two classes, the most alike first (`MOST_TWINS` of them at
+        most); these are flagged.
     """
-    first, second, distances = near_pairs(dataset.records, FAR_BITS)
-    cosines = np.einsum("nd,nd->n", embeddings[first], embeddings[second])
-    alike = cosines >= np.where(distances <= NEAR_BITS, NEAR_COSINE, FAR_COSINE)
-    pages = _pairs_of_one_page(dataset.records)
-    joined = np.concatenate([np.stack([first[alike], second[alike]]), pages], axis=1)
-    groups = _groups(joined[0], joined[1], len(dataset.records))
     targets = dataset.targets
-    crossing = alike & (targets[first] != targets[second])
-    flagged = {int(index) for side in (first, second) for index in side[crossing]}
+    families = _Families(len(targets))
+    families.join(*_pairs_of_one_page(dataset.records))
+    flagged = np.zeros(len(targets), dtype=bool)
+    twins = np.zeros((2, 0), dtype=np.int64), np.zeros(0, dtype=embeddings.dtype)
+    for first, second, distances in near_pairs(dataset.records, FAR_BITS):
+        crossing = targets[first] != targets[second]
+        # What others have joined already needs no look: a thousand copies would be half a million pairs.
+        open_ = crossing | families.are_apart(first, second)
+        first, second, distances, crossing = (values[open_] for values in (first, second, distances, crossing))
+        cosines = _cosines(embeddings, first, second)
+        alike = cosines >= np.where(distances <= NEAR_BITS, NEAR_COSINE, FAR_COSINE)
+        families.join(first[alike], second[alike])
+        crossing &= alike
+        flagged[first[crossing]] = flagged[second[crossing]] = True
+        twins = _most_alike(*twins, np.stack([first[crossing], second[crossing]]), cosines[crossing])
     records = tuple(
-        replace(record, group=group, flags=(NEAR_IN_TWO_CLASSES,) if index in flagged else ())
-        for index, (record, group) in enumerate(zip(dataset.records, groups, strict=True))
+        replace(record, group=group, flags=(NEAR_IN_TWO_CLASSES,) if is_flagged else ())
+        for record, group, is_flagged in zip(dataset.records, families.numbers(), flagged, strict=True)
     )
-    twins = [
-        Twins(records[i], records[j], float(c))
-        for i, j, c in zip(first[crossing], second[crossing], cosines[crossing], strict=True)
-    ]
-    return replace(dataset, records=records), sorted(twins, key=lambda pair: -pair.cosine)
+    (firsts, seconds), cosines = twins
+    found = [Twins(records[i], records[j], float(c)) for i, j, c in zip(firsts, seconds, cosines, strict=True)]
+    return replace(dataset, records=records), found
 
 
 def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
@@ -236,14 +282,27 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
     Raises:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
+    # Here rather than at the top: the cleaning page opens a second sooner.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     targets, groups = dataset.targets, dataset.groups
-    smallest = min(len(np.unique(groups[targets == index])) for index in range(len(dataset.labels)))
+    different = [len(np.unique(groups[targets == index])) for index in range(len(dataset.labels))]
+    smallest = min(different)
     if smallest < 2:
-        raise TooFewPictures("A class holds copies of a single picture; it needs different ones to learn from.")
+        raise TooFewPictures(
+            f"The class {dataset.labels[different.index(1)]!r} holds copies of a single picture; it needs "
+            "different ones to learn from."
+        )
     splitter = StratifiedGroupKFold(n_splits=min(folds, smallest), shuffle=True, random_state=seed)
     assigned = np.zeros(len(targets), dtype=np.int64)
     for fold, (_, held_out) in enumerate(splitter.split(targets, targets, groups)):
         assigned[held_out] = fold
+    for index, label in enumerate(dataset.labels):
+        if len(np.unique(assigned[targets == index])) < 2:
+            raise TooFewPictures(
+                f"The class {label!r} has too few different pictures: too many are near duplicates of each other or of "
+                "another class's; it needs more to learn from."
+            )
     return assigned
 
 
@@ -260,22 +319,70 @@ def perceptual_hash(picture: Image.Image) -> int:
 _MIRROR = np.uint64(int.from_bytes(np.packbits(np.tile(np.arange(8) % 2 == 1, (8, 1))).tobytes()))
 
 
-def near_pairs(records: Sequence[Record], bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs whose perceptual hashes differ in at most `bits`, mirrored or not.
+def near_pairs(records: Sequence[Record], bits: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Pairs whose perceptual hashes differ in at most `bits`, mirrored or not; in parts, as there may be many.
 
     Returns:
-        Three int64 arrays of shape (pairs,): the positions of the two records, and the bits that differ.
+        Three int64 arrays of shape (pairs,): the positions of the two records, the first before the second, and the
+        bits that differ.
     """
     own = np.array([int(str(record.phash), 16) for record in records], dtype=np.uint64)
-    mirrored = own ^ _MIRROR
-    found = [np.zeros((3, 0), dtype=np.int64)]
-    for index in range(1, len(own)):
-        same, turned = np.bitwise_count(own[index] ^ own[:index]), np.bitwise_count(own[index] ^ mirrored[:index])
-        distance = np.minimum(same, turned)
+    found: list[np.ndarray] = []
+    waiting = 0
+    for index in range(len(own) - 1):
+        rest = own[index + 1 :]
+        distance = np.minimum(
+            np.bitwise_count(rest ^ own[index]),
+            np.bitwise_count(rest ^ (own[index] ^ _MIRROR)),
+        )
         near = np.flatnonzero(distance <= bits)
-        found.append(np.stack([near, np.full(len(near), index), distance[near]]))
-    first, second, distances = np.concatenate(found, axis=1)
-    return first, second, distances
+        if len(near):
+            found.append(np.stack([np.full(len(near), index), near + index + 1, distance[near]]))
+            waiting += len(near)
+        if found and (waiting >= PART or index == len(own) - 2):
+            first, second, distances = np.concatenate(found, axis=1)
+            found, waiting = [], 0
+            yield first, second, distances
+
+
+class _Families:
+    """Which of `count` pictures belong together, by pairs that arrive in parts."""
+
+    def __init__(self, count: int) -> None:
+        self._of = np.arange(count)
+
+    def are_apart(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Bool (pairs,): whether nothing has joined the two yet."""
+        return self._of[first] != self._of[second]
+
+    def join(self, first: np.ndarray, second: np.ndarray) -> None:
+        """Join the two of each pair, int64 (pairs,) both, and with them their families."""
+        if len(first):
+            count = len(self._of)
+            graph = coo_array(
+                (np.ones(len(first), dtype=bool), (self._of[first], self._of[second])), shape=(count, count)
+            )
+            self._of = connected_components(graph, directed=False)[1][self._of]
+
+    def numbers(self) -> list[int]:
+        """The number of each picture's family: 0 for the first picture's, and so on in the order of the pictures."""
+        _, starts, inverse = np.unique(self._of, return_index=True, return_inverse=True)
+        return [int(number) for number in np.argsort(np.argsort(starts))[inverse]]
+
+
+def _cosines(embeddings: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    parts = [slice(start, start + PART) for start in range(0, len(first), PART)]
+    cosines = [np.einsum("nd,nd->n", embeddings[first[part]], embeddings[second[part]]) for part in parts]
+    return np.concatenate([np.zeros(0, dtype=embeddings.dtype), *cosines])
+
+
+def _most_alike(
+    pairs: np.ndarray, cosines: np.ndarray, more_pairs: np.ndarray, more_cosines: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `MOST_TWINS` pairs, int64 (2, pairs), with the highest cosines, these first."""
+    pairs, cosines = np.concatenate([pairs, more_pairs], axis=1), np.concatenate([cosines, more_cosines])
+    order = np.lexsort((pairs[0], pairs[1], -cosines))[:MOST_TWINS]
+    return pairs[:, order], cosines[order]
 
 
 def _pairs_of_one_page(records: Sequence[Record]) -> np.ndarray:
@@ -295,11 +402,6 @@ def _is_near(record: Record, hashes: Sequence[int]) -> bool:
     )
 
 
-def _groups(first: np.ndarray, second: np.ndarray, count: int) -> list[int]:
-    graph = coo_array((np.ones(len(first), dtype=bool), (first, second)), shape=(count, count))
-    return [int(group) for group in connected_components(graph, directed=False)[1]]
-
-
 def write_manifest(folder: Path, records: Iterable[Record]) -> None:
     """Write `manifest.jsonl` of a set in one step."""
     lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
@@ -310,5 +412,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that is either there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        # On a full disk half a file would only take what room there is.
+        part.unlink(missing_ok=True)
+        raise

@@ -41,6 +41,22 @@ class DatasetUnwritable(SpotterError):
     """The folder for the collected pictures or cached features cannot be written."""
 
 
+class TemporaryUnwritable(SpotterError):
+    """The system's temporary folder is full or cannot be written."""
+
+
+class EditsDamaged(SpotterError):
+    """The log of decisions about pictures holds a line that is none."""
+
+
+class NoTrainingRun(SpotterError):
+    """There is no training run whose pictures could be cleaned."""
+
+
+class PasswordMissing(SpotterError):
+    """A page that changes a picture set is to be served to other machines without a password."""
+
+
 class UnknownArchitecture(SpotterError):
     """The name given to `--arch` is no timm model."""
 
@@ -55,6 +71,14 @@ class TrainingFailed(SpotterError):
 
 class ParityError(SpotterError):
     """The files to be published do not answer like the trained model."""
+
+
+class BrokenExport(SpotterError):
+    """Somebody's fastai export cannot be opened: damaged, of another version, or in need of what is not here."""
+
+
+class UnsuitableExport(SpotterError):
+    """Somebody's fastai export is no classifier of pictures, or treats them in a way that cannot be repeated."""
 
 
 class UnknownStore(SpotterError):
@@ -99,6 +123,10 @@ class RevisionMissing(SpotterError):
 
 class BrokenModel(SpotterError):
     """A published file is missing, truncated, altered or not what `model.json` promises."""
+
+
+class NoInt8(SpotterError):
+    """The revision asked for has no int8 network."""
 
 
 class NoExplanation(SpotterError):

@@ -2,10 +2,11 @@
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,13 +19,18 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
 from spotter.head import negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
-from spotter.learner import Trained
 from spotter.licenses import may_be_shown
-from spotter.predictor import familiarity
+from spotter.reference import score, thin
+
+if TYPE_CHECKING:
+    # For its fields alone: the cleaning page judges heads too, and has no torch.
+    from spotter.learner import Trained
 
 RELIABILITY_BINS = 15
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MORE_PER_CLASS = 50
+# With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
+MANY_LABELS = 30
 # Fewer wrong answers than this have no trend.
 FEWEST_WRONG = 3
 # A fall of the error by less than this part of it is not worth the pictures.
@@ -148,8 +154,8 @@ class Evaluation:
     """Figures over pictures that the judged classifier did not see.
 
     `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
-    class i that were called class j. `calibration` is of the published probabilities, `uncalibrated` of those before
-    temperature scaling; the temperature was chosen on the same pictures, which flatters the former a little.
+    class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
+    those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve.
     """
 
@@ -186,7 +192,7 @@ class Evaluation:
         return f"Wrong on {self.error:.1%} of pictures it did not see (95 % interval {low:.1%} to {high:.1%})"
 
 
-def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
+def judge(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
     """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too.
 
     There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.
@@ -197,7 +203,7 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: Familia
     learning = None
     if judged.all():
         settings = TrainConfig(strengths=(trained.strength,))
-        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups)
+        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.balanced)
     return evaluate(
         trained.probabilities,
         targets[judged],
@@ -206,6 +212,7 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, config: Familia
         known,
         trained.how,
         temperature=trained.temperature,
+        judged_temperatures=trained.judged_temperatures,
         learning=learning,
     )
 
@@ -226,6 +233,7 @@ def evaluate(
     known: Familiarity,
     how: str,
     temperature: float = 1.0,
+    judged_temperatures: np.ndarray | None = None,
     learning: LearningCurve | None = None,
 ) -> Evaluation:
     """Judge probabilities, shape (n, classes), of pictures that the classifier did not see.
@@ -233,7 +241,8 @@ def evaluate(
     Args:
         targets: int64 (n,), indexes into `labels`. files: n names, for the top losses.
         known: the familiarity threshold and its acceptance. how: says in words what "did not see" means.
-        temperature: what the logits of these probabilities were divided by.
+        temperature: what the published logits are divided by.
+        judged_temperatures: what those of each of these pictures were, (n,); None: the same.
     """
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
@@ -242,6 +251,7 @@ def evaluate(
     losses = -np.log(np.clip(probabilities[np.arange(total), targets], 1e-12, 1))
     worst = np.argsort(-losses, kind="stable")[:9]
     calibration = calibrate(probabilities, targets)
+    divisors = temperature if judged_temperatures is None else judged_temperatures[:, None]
     return Evaluation(
         how=how,
         pictures=total,
@@ -264,13 +274,13 @@ def evaluate(
         familiarity=known,
         temperature=temperature,
         calibration=calibration,
-        uncalibrated=calibrate(unscale(probabilities, temperature), targets),
+        uncalibrated=calibrate(unscale(probabilities, divisors), targets),
         learning=learning,
     )
 
 
-def unscale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Undo temperature scaling: probabilities of shape (n, classes) as they were before."""
+def unscale(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Undo temperature scaling, by one number or one a row (n, 1): probabilities (n, classes) as they were before."""
     # log p is the scaled logits but for a constant a row, which softmax does not see; a class with p = 0 stays there.
     return softmax(temperature * np.log(np.clip(probabilities.astype(np.float64), 1e-300, 1)))
 
@@ -293,6 +303,7 @@ def learning_curve(
     folds: np.ndarray,
     config: TrainConfig,
     groups: np.ndarray | None = None,
+    balanced: bool = False,
 ) -> LearningCurve:
     """Measure the held-out error of linear heads that learn from only a share of the other folds.
 
@@ -301,6 +312,7 @@ def learning_curve(
 
     Args:
         features: float32 (n, features). targets, folds: int64 (n,). groups: int64 (n,), None when all are different.
+        balanced: each class has the same weight.
     """
     groups = np.arange(len(targets)) if groups is None else groups
     # The cost grows with the square of the pictures: large sets need no repeats, and a part of their folds is plenty.
@@ -315,7 +327,7 @@ def learning_curve(
             out = folds == judging[fold]
             rng = np.random.default_rng((config.seed, repeat, fold))
             for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
-                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0])
+                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0], balanced)
                 mistakes[row, out] += (predicted != targets[out]) / repeats
                 sizes[row] += len(chosen) / (repeats * len(judging))
     mistakes = mistakes[:, judged]
@@ -386,11 +398,11 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
 
 
 def judge_strangers(
-    evaluation: Evaluation, trained: Trained, folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
+    evaluation: Evaluation, trained: "Trained", folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
 ) -> Strangers:
     """Judge the published threshold on embeddings, float32 (k, d) of length 1, of pictures of none of the classes."""
     known = score_known(trained, folds, config)
-    reference = trained.embeddings[trained.learnt_from]
+    reference = make_reference(trained, folds, config)
     return evaluate_strangers(reference, known, strangers, evaluation.familiarity.threshold, config.neighbours)
 
 
@@ -403,7 +415,7 @@ def evaluate_strangers(
         reference: the published reference embeddings (m, d). known_scores: (n,), from `score_known`.
         strangers: embeddings (k, d) of pictures of none of the classes; all embeddings are of length 1.
     """
-    scores = familiarity(strangers, reference, neighbours)
+    scores = score(strangers, reference, neighbours)
     is_known = np.repeat([1, 0], [len(known_scores), len(scores)])
     false, true, _ = roc_curve(is_known, np.concatenate([known_scores, scores]))
     refused = int((scores < threshold).sum())
@@ -429,20 +441,25 @@ def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
-def score_known(trained: Trained, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+def make_reference(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+    """The published reference embeddings, float32 (m, d): of what was learnt from, or what stands for it."""
+    return thin(trained.embeddings[trained.learnt_from], folds[trained.learnt_from], config)[0]
+
+
+def score_known(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
     """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
-    embeddings, judged = trained.embeddings, trained.judged
-    if judged.all():
-        return score_folds(embeddings, folds, config)
-    return familiarity(embeddings[judged], embeddings[trained.learnt_from], config.neighbours)
+    if trained.judged.all():
+        return score_folds(trained.embeddings, folds, config)
+    return score(trained.embeddings[trained.judged], make_reference(trained, folds, config), config.neighbours)
 
 
 def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
-    """Familiarity, shape (n,), of each picture to those of the other folds."""
+    """Familiarity, shape (n,), of each picture to the reference embeddings that stand for the other folds."""
     scores = np.zeros(len(embeddings))
+    reference, stands_for = thin(embeddings, folds, config)
     for fold in np.unique(folds):
         out = folds == fold
-        scores[out] = familiarity(embeddings[out], embeddings[~out], config.neighbours)
+        scores[out] = score(embeddings[out], reference[stands_for != fold], config.neighbours)
     return scores
 
 
@@ -455,15 +472,25 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draw the confusion matrix as a PNG."""
     labels = [figures.label for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
-    side = max(4.5, 0.55 * len(labels) + 2.5)
+    many = len(labels) > MANY_LABELS
+    side = max(4.5, (0.2 if many else 0.55) * len(labels) + 2.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
+        if many and not counts[row, column]:
+            continue
         dark = counts[row, column] > counts[row].sum() / 2
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color="white" if dark else "black")
-    axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 4 else 0)
+        color = "white" if dark else "black"
+        text = axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
+        if many:
+            # Within the axes whatever the layout, which would measure each of thousands again and again.
+            text.set_in_layout(False)
+            text.set_fontsize(6)
+    axes.set_xticks(range(len(labels)), labels, rotation=90 if many else 45 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), labels)
+    if many:
+        axes.tick_params(labelsize=7)
     axes.set_xlabel("Predicted")
     axes.set_ylabel("Actual")
     axes.set_title(f"{evaluation.wrong} of {evaluation.pictures} wrong", loc="left")
@@ -522,10 +549,14 @@ def _nested_shares(
     return [np.sort(np.concatenate(parts)) for parts in chosen]
 
 
-def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float) -> np.ndarray:
+def _predict(
+    features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float, balanced: bool
+) -> np.ndarray:
     """Fit a linear head as `head.fit_head` does, and predict the classes of other features."""
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    points, others = (features - mean) / spread, (held_out - mean) / spread
+    points, others = features - mean, held_out - mean
+    points /= spread
+    others /= spread
     if len(points) < points.shape[1]:
         # Only products of pictures matter to the fit. Their Cholesky factor has the same ones in fewer coordinates,
         # and unlike the learner's SVD costs next to nothing; a trace of noise keeps it from being singular.
@@ -533,7 +564,11 @@ def _predict(features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, st
         products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points)
         factor = cholesky(products, lower=True)
         points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
-    return LogisticRegression(C=strength, max_iter=500).fit(points, targets).predict(others)
+    model = LogisticRegression(C=strength, max_iter=500, class_weight="balanced" if balanced else None)
+    with warnings.catch_warnings():
+        # A fifth of a small class may be one picture.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+        return model.fit(points, targets).predict(others)
 
 
 def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

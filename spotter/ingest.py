@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
 import os
 import shutil
 import threading
@@ -16,7 +17,16 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, TypeVar
 
 from spotter.config import DownloadConfig, PictureConfig
-from spotter.dataset import TAKEDOWN, Record, perceptual_hash, read_manifest, write_atomically, write_manifest
+from spotter.dataset import (
+    IN_TWO_CLASSES,
+    TAKEDOWN,
+    Record,
+    disputed_file,
+    perceptual_hash,
+    read_manifest,
+    write_atomically,
+    write_manifest,
+)
 from spotter.download import OPT_OUTS, DownloadOutcome, is_transient
 from spotter.errors import BadPicture, DatasetUnwritable
 from spotter.images import encode_jpeg, fit_within, load_picture
@@ -28,6 +38,8 @@ LICENSE = "license "
 
 # What is known of a stored picture whatever the hit that led to it.
 FACTS = ("reason", "file", "sha256", "original_sha256", "phash", "width", "height", "final_url", "fetched_at")
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,12 +78,13 @@ class PictureSet:
         self.folder, self.pictures, self.downloads, self.takedown = folder, pictures, downloads, takedown
         self._fetch = fetch
         (folder / INCOMING).mkdir(parents=True, exist_ok=True)
-        self._lock_file = _lock(folder)
-        known = [
-            self._checked(record)
-            for record in _read_with_journal(folder)
-            if not record.kept or (folder / str(record.file)).is_file()
-        ]
+        self._lock_file = lock_set(folder)
+        written = _read_with_journal(folder)
+        known = [self._checked(record) for record in written if not record.kept or _is_whole(folder, record)]
+        if len(known) < len(written):
+            log.warning(
+                "%d stored pictures are missing or damaged; they are collected again", len(written) - len(known)
+            )
         self._by_id = {_id(record): record for record in known}
         self._by_content = {(record.label, record.original_sha256): record for record in known if record.kept}
         self._journal = (folder / JOURNAL).open("ab")
@@ -114,8 +127,9 @@ class PictureSet:
         self.close()
         (self.folder / JOURNAL).unlink(missing_ok=True)
         shutil.rmtree(self.folder / INCOMING, ignore_errors=True)
-        # fastai lists the folder itself, so a picture that the manifest does not keep must not lie there.
+        # People list the folder itself, so a picture that the manifest does not keep must not lie there.
         wanted = {self.folder / str(record.file) for record in records if record.kept}
+        wanted |= {self._wait_for_decision(record) for record in records if record.reason == IN_TWO_CLASSES}
         for path in self.folder.glob("*/*"):
             if path.suffix in {".jpg", ".part"} and path not in wanted:
                 path.unlink()
@@ -124,6 +138,17 @@ class PictureSet:
         """Let another process have the set."""
         self._journal.close()
         self._lock_file.close()
+
+    def _wait_for_decision(self, record: Record) -> Path:
+        """Put a picture that stands in two classes where a person can still say which is right."""
+        place = self.folder / disputed_file(record)
+        if self.takedown.covers(record):
+            return self.folder
+        lying = next(self.folder.glob(f"*/{place.name}"), None)
+        if lying and lying != place and not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            lying.rename(place)
+        return place
 
     def _read(self, hits: Iterator[ImageHit]) -> Iterator[Record]:
         def prepare(hit: ImageHit) -> tuple[Record, bytes]:
@@ -327,7 +352,17 @@ def _drain(ready: deque[Record]) -> Iterator[Record]:
         yield ready.popleft()
 
 
-def _lock(folder: Path) -> TextIO:
+def _is_whole(folder: Path, record: Record) -> bool:
+    path = folder / str(record.file)
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
+
+
+def lock_set(folder: Path) -> TextIO:
+    """Keep other processes from filling or rearranging a set, until the file that is returned is closed.
+
+    Raises:
+        DatasetUnwritable: another process is at it.
+    """
     file = (folder / LOCK).open("w")
     try:
         # The system gives it back when the process ends, however it ends.

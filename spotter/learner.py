@@ -3,9 +3,9 @@
 import copy
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +17,9 @@ from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Lear
 from fastai.callback.schedule import fine_tune, lr_find  # noqa: F401  (give Learner its fine_tune and lr_find)
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import IndexSplitter, Normalize, get_image_files, parent_label
+from fastai.data.transforms import IndexSplitter, Normalize, parent_label
 from fastai.learner import Learner, load_learner
+from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.augment import PadMode, RandomResizedCrop, Resize, aug_transforms
@@ -31,12 +32,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
-from spotter.backbone import Backbone, FeatureNetwork, embed, export_network, run_body
+from spotter.backbone import Backbone, FeatureNetwork, compute_views, embed, export_network, run_body
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
-from spotter.head import Head, fit_head, negative_log_likelihood
+from spotter.head import Head, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
 from spotter.processes import share, together
+from spotter.temporary import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
 RATE_STEPS = 50
@@ -48,8 +50,10 @@ class Trained:
     """A trained learner, and what judging and publishing it needs.
 
     `features` (n, features) are of its own body; `judged` and `learnt_from` are bool arrays of shape (n,);
-    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them. `tried` says
-    what was compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better.
+    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them, their logits
+    divided by `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was
+    compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has
+    the same weight.
     """
 
     learner: Learner
@@ -62,6 +66,8 @@ class Trained:
     how: str
     fine_tune_epochs: int = 0
     tried: tuple[str, ...] = ()
+    balanced: bool = False
+    judged_temperatures: np.ndarray | None = None
 
     @property
     def embeddings(self) -> np.ndarray:
@@ -78,8 +84,10 @@ def train_head(
         TrainingFailed: the features or the loss are not numbers.
     """
     everything = np.ones(len(folds), dtype=bool)
-    learn = build_learner(dataset, folds == 0, backbone, config)
-    head, probabilities = fit_head(features, dataset.targets, folds, config)
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, folds == 0, backbone, config)
+    views = compute_views(backbone, dataset) if len(dataset.records) <= config.few else []
+    head, probabilities = choose_head(features, dataset.targets, folds, config, views)
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
     return Trained(
@@ -91,7 +99,9 @@ def train_head(
         head.temperature,
         head.strength,
         how,
-        tried=(_tried(head),),
+        tried=_tried(head, dataset, config),
+        balanced=head.balanced,
+        judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
     )
 
 
@@ -101,12 +111,16 @@ def train_whole(
     """Learn a head on all folds but the first, then fine-tune the whole network; judge it on the first fold.
 
     From the head on (LP-FT: Kumar et al., ICLR 2022) as the chapter does it: one frozen epoch, then `config.fine_tune`
-    epochs of the whole network. Kept only if its loss on the first fold is less than the head's alone; else the answer
-    is that of `train_head`.
+    epochs of the whole network. Kept only if its loss on the first fold is less than the head's alone; else, and with
+    fewer than three folds, the answer is that of `train_head`.
 
     Raises:
         TrainingFailed: the features are not numbers, or the loss became NaN.
     """
+    if folds.max() < 2:
+        trained = train_head(dataset, folds, backbone, features, config)
+        left_out = "fine-tuning is left out: it needs at least 3 different pictures of each class"
+        return replace(trained, tried=(*trained.tried, left_out))
     held_out = folds == 0
     head, _ = fit_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config)
     rate, found = None, list[str]()
@@ -114,15 +128,18 @@ def train_whole(
         rate = find_learning_rate(dataset, held_out, backbone, config)
         found.append(f"learning rate {rate:.2g} found by fastai's lr_find")
     learn = share(tune, dataset, held_out, backbone, head, config, rate)
+    weights = class_weights(dataset.targets[~held_out], config)
     tuned_features = run_body(replace(backbone, body=learn.model[0]), dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
     probabilities = tuned.probabilities(tuned_features[held_out])
     targets = dataset.targets[held_out]
-    before = negative_log_likelihood(head.probabilities(features[held_out]), targets)
-    after = negative_log_likelihood(probabilities, targets)
+    counting = weights[targets]
+    before = negative_log_likelihood(head.probabilities(features[held_out]), targets, counting)
+    after = negative_log_likelihood(probabilities, targets, counting)
     tried = f"loss on the held-out fold: {before:.4f} by the linear head, {after:.4f} after fine-tuning"
-    if after >= before:
+    # Written so that NaN is not better.
+    if not after < before:
         trained = train_head(dataset, folds, backbone, features, config)
         return replace(trained, tried=(*trained.tried, *found, f"{tried}, which is not kept"))
     how = "held-out fifth, near duplicates kept together"
@@ -136,7 +153,8 @@ def train_whole(
         head.strength,
         how,
         fine_tune_epochs=config.fine_tune,
-        tried=(_tried(head), *found, tried),
+        tried=(*_tried(head, dataset, config), *found, tried),
+        balanced=head.balanced,
     )
 
 
@@ -155,19 +173,27 @@ def tune(
     Raises:
         TrainingFailed: the loss became NaN.
     """
-    learn = build_learner(dataset, held_out, backbone, config)
-    put_head(learn, head)
-    if learn.dls.device.type == "cuda":
-        learn.to_fp16()
-    set_seed(config.seed)
-    with together(learn):
-        learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+        put_head(learn, head)
+        if head.balanced:
+            weights = class_weights(dataset.targets[~held_out], config)
+            learn.loss_func = CrossEntropyLossFlat(weight=torch.tensor(weights, dtype=torch.float32))
+            learn.loss_func.to(learn.dls.device)
+        if learn.dls.device.type == "cuda":
+            learn.to_fp16()
+        set_seed(config.seed)
+        with together(learn):
+            learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
+    # When it began and how long each epoch took would make every export another one.
+    learn.recorder.start_epoch, learn.recorder.log = 0.0, []
     if not np.isfinite(float(learn.recorder.losses[-1])):
         raise TrainingFailed("The loss became NaN while fine-tuning; try fewer --fine-tune epochs.")
     if learn.dls.device.type == "cuda":
         learn.to_fp32()
     learn.dls.cpu()
     learn.model.cpu()
+    learn.loss_func.to("cpu")
     return learn
 
 
@@ -179,9 +205,9 @@ def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbon
     Raises:
         TrainingFailed: the loss did not fall at any rate.
     """
-    learn = build_learner(dataset, held_out, backbone, config)
-    set_seed(config.seed)
-    with TemporaryDirectory() as folder:
+    with labelled_view(dataset) as view, TemporaryDirectory() as folder:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+        set_seed(config.seed)
         # It keeps the weights on disk to put them back.
         learn.model_dir = Path(folder)
         suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
@@ -206,40 +232,55 @@ def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> Pat
     Returns:
         The folder, with `show_batch.png` and `show_batch_unique.png` in it.
     """
-    dls = build_learner(dataset, np.zeros(len(dataset.records), dtype=bool), backbone, config).dls
-    set_seed(config.seed)
-    for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
-        dls.train.show_batch(max_n=9, unique=unique)
-        pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
-        pyplot.close()
+    everything = np.zeros(len(dataset.records), dtype=bool)
+    with labelled_view(dataset) as view:
+        dls = build_learner(dataset, view, everything, backbone, config).dls
+        set_seed(config.seed)
+        for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
+            dls.train.show_batch(max_n=9, unique=unique)
+            pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
+            pyplot.close()
     return dataset.folder
 
 
-def build_learner(dataset: Dataset, held_out: np.ndarray, backbone: Backbone, config: TrainConfig) -> Learner:
+@contextmanager
+def labelled_view(dataset: Dataset) -> Iterator[Path]:
+    """A folder for fastai, which takes labels from the names of folders: edits move no files.
+
+    It holds a link to each picture, `<label>/<name>`, and is gone afterwards.
+    """
+    with temporary_folder() as folder:
+        for record, path in zip(dataset.records, dataset.paths, strict=True):
+            link = folder / record.label / path.name
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(path.absolute())
+        yield folder
+
+
+def build_learner(
+    dataset: Dataset, view: Path, held_out: np.ndarray, backbone: Backbone, config: TrainConfig
+) -> Learner:
     """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
 
     Args:
-        dataset: the pictures; their folder is read by fastai itself.
-        held_out: bool array of shape (n,): the validation pictures.
+        dataset: the pictures. held_out: bool array of shape (n,): the validation pictures.
+        view: a folder from `labelled_view`, which has to stay for as long as the Learner reads pictures.
     """
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
-    held_out_names = {path.name for path, out in zip(dataset.paths, held_out, strict=True) if out}
-    # Only the classes' folders: reports and plots lie beside them.
-    get_items = partial(get_image_files, folders=list(dataset.labels))
-    files = get_items(dataset.folder)
+    files = [view / record.label / path.name for record, path in zip(dataset.records, dataset.paths, strict=True)]
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
-        get_items=get_items,
+        get_items=lambda _: files,
         get_y=parent_label,
-        splitter=IndexSplitter([index for index, file in enumerate(files) if file.name in held_out_names]),
+        splitter=IndexSplitter(np.flatnonzero(held_out).tolist()),
         item_tfms=Resize(config.size, method=config.resize, pad_mode=PadMode.Zeros),
         batch_tfms=_batch_transforms(config),
     )
     # fastai drops a training batch that is not full, and with it, silently, all of a small set.
     batch_size = min(config.batch_size, int((~held_out).sum()))
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
-    dls = block.dataloaders(dataset.folder, bs=batch_size, num_workers=0)
+    dls = block.dataloaders(view, bs=batch_size, num_workers=0)
     _crop_at_random(dls, config)
     head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
     learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
@@ -285,10 +326,18 @@ def put_head(learn: Learner, head: Head) -> None:
 
 
 def export_pickle(learn: Learner, path: Path) -> None:
-    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code."""
+    """Write `export.pkl` for fastai's `load_learner`; nothing in it is of our own code.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     learn.model.eval()
     # Not fastai's default, cloudpickle: that writes bytecode of this Python, and paths of this machine.
-    learn.export(path.absolute(), pickle_module=pickle)
+    try:
+        learn.export(path.absolute(), pickle_module=pickle)
+    except RuntimeError as error:
+        # What torch makes of a full disk.
+        raise OSError(f"torch cannot write {path.name}") from error
 
 
 def export_onnx(learn: Learner, path: Path, size: int) -> None:
@@ -298,7 +347,14 @@ def export_onnx(learn: Learner, path: Path, size: int) -> None:
     gives a map of features, `activation` (n, classes, h, w) is what each place of it adds to each class: class
     activation maps (Zhou et al., CVPR 2016), whose means over the places are the logits without their bias.
     """
-    network = _ServingNetwork(learn, size)
+    normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
+    head = learn.model[1]
+    features = FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
+    export_serving(ServingNetwork(features, head[-1], isinstance(head[0], nn.AdaptiveAvgPool2d)), path, size)
+
+
+def export_serving(network: "ServingNetwork", path: Path, size: int) -> None:
+    """Write a network as the ONNX file that `export_onnx` describes."""
     outputs = [PROBABILITIES, EMBEDDING] + ([ACTIVATION] if network.has_places else [])
     export_network(network, path, size, outputs)
 
@@ -318,25 +374,44 @@ def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarr
         return learn.get_preds(dl=dl)[0].numpy()
 
 
-class _ServingNetwork(nn.Module):
-    def __init__(self, learn: Learner, size: int) -> None:
+class ServingNetwork(nn.Module):
+    """Pixels to probabilities and embedding: `head` gives the logits of the pooled features.
+
+    With `has_places`, `head` is linear and the pooled features are means over the places of a map; then the activation
+    of each place too.
+    """
+
+    def __init__(self, features: FeatureNetwork, head: nn.Module, has_places: bool) -> None:
         super().__init__()
-        normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
-        head = learn.model[1]
-        self.features = FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
-        self.linear = head[-1]
-        self.has_places = isinstance(head[0], nn.AdaptiveAvgPool2d)
+        self.features, self.head, self.has_places = features, head, has_places
         self.eval()
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         places = self.features.places(pixels)
         pooled = self.features.pool(places)
-        answers = torch.softmax(self.linear(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
+        answers = torch.softmax(self.head(pooled), dim=1), nn.functional.normalize(pooled, dim=1)
         if not self.has_places:
             return answers
-        return *answers, nn.functional.conv2d(places, self.linear.weight[:, :, None, None])
+        return *answers, nn.functional.conv2d(places, self.head.get_parameter("weight")[:, :, None, None])
 
 
-def _tried(head: Head) -> str:
-    losses = ", ".join(f"{loss:.4f} (C={strength:g})" for strength, loss in sorted(head.losses.items()))
-    return f"loss of linear heads on held-out folds: {losses}; C={head.strength:g} is taken"
+def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
+    names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
+    losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
+    taken = f"{names[head.strength, head.balanced]} is taken, the strongest regularisation of those as good as the best"
+    said = []
+    if is_uneven(dataset.targets, config):
+        counts = np.bincount(dataset.targets)
+        few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
+        said.append(
+            f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
+            f"pictures of {few} would help most"
+        )
+        said.append(f"loss of linear heads on held-out folds, the mean of the classes: {losses}; {taken}")
+    else:
+        said.append(f"loss of linear heads on held-out folds: {losses}; {taken}")
+    if head.view_losses:
+        without, with_views = head.view_losses
+        kept = "" if with_views < without else ", which is not kept"
+        said.append(f"learning from mirrored and cropped views too: {with_views:.4f} instead of {without:.4f}{kept}")
+    return tuple(said)

@@ -15,6 +15,7 @@ from spotter.bundle import Bundle, ModelCard, read_bundle
 from spotter.errors import BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
+from spotter.processor import has_vnni
 from spotter.stores import open_store
 
 BATCH = 8
@@ -44,21 +45,24 @@ class Predictor:
         self.revision = revision
         self.examples = bundle.examples
         self._reference = bundle.reference
-        self._session = _open_session(bundle.onnx)
+        self._session = open_session(bundle.onnx, bundle.file)
         self._explains = "activation" in {output.name for output in self._session.get_outputs()}
         self._check()
 
     @classmethod
-    def load(cls, store: str | Path, revision: str | None = None) -> "Predictor":
-        """Pull a revision (None: the newest) from `store` and check every file against its hash.
+    def load(cls, store: str | Path, revision: str | None = None, int8: bool = False) -> "Predictor":
+        """Pull a revision (None: the newest) from `store` and check every file it needs against its hash.
+
+        With `int8` it answers by the int8 network, where one was published.
 
         Raises:
             UnknownStore, RevisionMissing: there is nothing to load.
             AccessRefused, StoreUnreachable, CacheUnwritable: the Hub does not give it, or there is no room for it.
             BrokenModel: a file is missing, altered or unreadable.
+            NoInt8: the revision has no int8 network.
         """
         folder, name = open_store(store).pull(revision)
-        return cls(read_bundle(folder), name)
+        return cls(read_bundle(folder, int8), name)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -165,18 +169,31 @@ def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) 
     """
     # Not "@": the threads of BLAS and those of ONNX Runtime would fight for the same cores, ten times slower.
     cosines = np.einsum("nd,md->nm", embeddings, reference)
+    return mean_of_nearest(cosines, neighbours)
+
+
+def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
+    """The mean of the highest of each row of cosines (n, m), clipped to [0, 1]: shape (n,)."""
     nearest = min(neighbours, cosines.shape[1])
     return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
 
 
-def _open_session(onnx: bytes) -> onnxruntime.InferenceSession:
+def open_session(onnx: bytes, name: str, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """Open a network from a file called `name`, on so many threads (None: one a core).
+
+    Raises:
+        BrokenModel: it is no network.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # Said aloud: left to itself, ONNX Runtime also ties its threads to cores, perhaps to the one we decode on.
-    options.intra_op_num_threads = os.cpu_count() or 1
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
     # Enough from one layer to the next; longer, its threads would take the cores from decoding and the web server.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+    if not has_vnni():
+        # Older x86 processors would let sums of int8 products overflow: other answers than those that were measured.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise BrokenModel("The model's model.onnx cannot be opened as a network.") from error
+        raise BrokenModel(f"The model's {name} cannot be opened as a network.") from error

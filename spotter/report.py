@@ -23,8 +23,10 @@ from spotter.pages import make_thumbnails, plural, short_title, write_page
 
 REPORT = "report.html"
 SHOWN_IN_CELL = 60
-# With many classes, each shows fewer of its right answers: the page has to stay light.
+# With many classes, each shows fewer of its right answers, and with many mistakes each cell fewer of these: the page
+# has to stay light.
 SHOWN_RIGHT = 600
+SHOWN_WRONG = 2000
 # The plotting area within the chart's viewBox, in its units.
 WIDTH, HEIGHT = 420, 300
 LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 48
@@ -255,10 +257,13 @@ def _cells(judged: Sequence[Shown], labels: Sequence[str]) -> list[list[Cell]]:
         found.setdefault((picture.record.label, picture.prediction), []).append(picture)
     given = {label: sum(picture.record.label == label for picture in judged) for label in labels}
     most_right = max(6, min(SHOWN_IN_CELL, SHOWN_RIGHT // len(labels)))
+    confused = {pair: len(pictures) for pair, pictures in found.items() if pair[0] != pair[1]}
+    is_much = sum(confused.values()) > SHOWN_WRONG
+    most_wrong = max(1, min(SHOWN_IN_CELL, SHOWN_WRONG // len(confused))) if is_much else SHOWN_IN_CELL
 
     def cell(actual: int, predicted: int) -> Cell:
         pictures = sorted(found.get((labels[actual], labels[predicted]), []), key=lambda picture: -picture.loss)
-        most = most_right if actual == predicted else SHOWN_IN_CELL
+        most = most_right if actual == predicted else most_wrong
         share = len(pictures) / max(1, given[labels[actual]])
         return Cell(actual, predicted, len(pictures), share, tuple(pictures[:most]))
 

@@ -1,12 +1,15 @@
 """A second look at a collected set, now that a backbone has seen it: near duplicates, junk flags, the report."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from spotter.bundle import write_attribution
 from spotter.coverage import describe, write_report
-from spotter.dataset import Dataset, confirm_duplicates, write_manifest
+from spotter.dataset import IN_TWO_CLASSES, Dataset, confirm_duplicates, write_manifest
+from spotter.edits import Edit, apply_edits, positions
+from spotter.errors import DatasetUnwritable
 from spotter.junk import find_junk
 from spotter.pages import plural
 
@@ -14,7 +17,11 @@ REPORT = "coverage.html"
 
 
 def review(
-    dataset: Dataset, features: np.ndarray, imagenet_logits: np.ndarray | None, spreads: np.ndarray | None = None
+    dataset: Dataset,
+    features: np.ndarray,
+    imagenet_logits: np.ndarray | None,
+    spreads: np.ndarray | None = None,
+    edits: Sequence[Edit] = (),
 ) -> tuple[Dataset, list[str]]:
     """Group near duplicates, flag what a person should look at; write the set's manifest, coverage report and
     `ATTRIBUTION.csv`.
@@ -25,12 +32,13 @@ def review(
         features: float32 (n, width), pooled features in the order of `dataset.records`.
         imagenet_logits: float32 (n, 1000) of the same pictures, when the backbone has that classifier.
         spreads: float (n,), how far their subjects spread over them, when the backbone could tell.
+        edits: what people decided; the reports show the set after them, the manifest how it was collected.
 
     Returns:
-        The set with groups and flags, and what there is to say about it, a sentence each.
+        The set with groups and flags but without edits, and what there is to say about it, a sentence each.
 
     Raises:
-        DatasetUnwritable: the report cannot be written.
+        DatasetUnwritable: the report, the manifest or what was computed cannot be written.
     """
     dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
     junk = find_junk(dataset, features, imagenet_logits=imagenet_logits)
@@ -38,15 +46,30 @@ def review(
         replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, junk, strict=True)
     )
     dataset = replace(dataset, records=records)
-    write_manifest(dataset.folder, [*dataset.records, *dataset.dropped])
-    write_attribution(dataset.folder, dataset)
+    collected = [record for record in records if record.reason != IN_TWO_CLASSES]
+    edited = apply_edits(dataset, edits).dataset
+    try:
+        write_manifest(dataset.folder, [*collected, *dataset.dropped])
+        write_attribution(dataset.folder, edited)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetUnwritable(
+            f"The list of pictures cannot be stored in {str(dataset.folder)!r}: {reason}."
+        ) from error
+    rows = positions(dataset, edited)
+    labels = {record.sha256: record.label for record in edited.records}
+    pairs = [
+        (replace(pair.first, label=first), replace(pair.second, label=second), pair.cosine)
+        for pair in twins
+        if (first := labels.get(pair.first.sha256)) != (second := labels.get(pair.second.sha256)) and first and second
+    ]
     report = dataset.folder / REPORT
-    pairs = [(pair.first, pair.second, pair.cosine) for pair in twins]
-    write_report(describe(dataset, features, junk, spreads), dataset, report, pairs)
-    flagged = sum(bool(record.flags) for record in records)
-    alike = len(records) - len(np.unique(dataset.groups))
+    spreads = None if spreads is None else spreads[rows]
+    write_report(describe(edited, features[rows], [junk[row] for row in rows], spreads), edited, report, pairs)
+    flagged = sum(bool(record.flags) for record in edited.records)
+    alike = len(edited.records) - len(np.unique(edited.groups))
     sayings = [
         f"{plural(alike, 'near duplicate')}; {plural(flagged, 'picture')} to look at, "
-        f"among them {plural(len(twins), 'pair')} in two classes"
+        f"among them {plural(len(pairs), 'pair')} in two classes"
     ]
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

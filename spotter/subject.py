@@ -4,14 +4,7 @@ A class activation map (Zhou et al. 2016) of the likeliest ImageNet class finds 
 more than fur. Places whose features are alike therefore share their evidence before those that have enough count.
 """
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
-
-from spotter.dataset import write_atomically
-from spotter.errors import DatasetUnwritable
 
 # A spread is no share of the area: on bears measured by eye these two stand for a quarter and for three fifths of it.
 SMALL = 0.65
@@ -50,26 +43,3 @@ def measure_spread(places: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> 
     for _ in range(_SHARINGS):
         evidence = likeness @ evidence
     return float((1 / (1 + np.exp((_ENOUGH - evidence) / _SOFTNESS))).mean())
-
-
-def read_spreads(path: Path) -> dict[str, float]:
-    """Read what `write_spreads` wrote; empty if there is none, or it is damaged: it can be measured again."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {key: value for key, value in found.items() if isinstance(value, float) and 0 <= value <= 1}
-
-
-def write_spreads(path: Path, spreads: Mapping[str, float]) -> None:
-    """Write the spread of each picture, by SHA-256.
-
-    Raises:
-        DatasetUnwritable: `path` cannot be written.
-    """
-    try:
-        write_atomically(path, json.dumps(spreads).encode())
-    except OSError as error:
-        raise DatasetUnwritable(f"The spreads cannot be stored in {str(path)!r}: {error}.") from error

@@ -94,10 +94,6 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     service = _Service(predict, info)
     page = _problem_page(info, problem) if problem else _classifier_page(service)
-    _fetch_nothing(page)
-    # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
-    page.has_launched = True
-    page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
     if config.host in {"127.0.0.1", "::1", "localhost"}:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
@@ -105,6 +101,17 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
     app.add_api_route("/healthz", _health_route(info, problem), methods=["GET", "HEAD"])
     app.add_api_route("/api/classify", _classify_route(service, config, problem), methods=["POST"])
     app.add_api_route("/api", _api_help, methods=["GET"])
+    return mount_page(app, page, config, css=_CSS, js=_ANNOUNCE)
+
+
+def mount_page(
+    app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str, js: str | None = None, head: str = ""
+) -> FastAPI:
+    """Put a Gradio page at the root of `app`, after its other routes, with the guards that only `launch` has."""
+    _fetch_nothing(page)
+    # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
+    page.has_launched = True
+    page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
     app.add_api_route("/favicon.ico", _favicon, methods=["GET"])
     # Gradio would fetch these addresses for whoever asks.
     for proxied in ("file=http{rest:path}", "proxy={rest:path}"):
@@ -125,9 +132,9 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
         pwa=False,
         mcp_server=False,
         theme=_theme(),
-        css=_CSS,
-        js=_ANNOUNCE,
-        head='<link rel="icon" type="image/svg+xml" href="/favicon.ico">',
+        css=css,
+        js=js,
+        head=f'<link rel="icon" type="image/svg+xml" href="/favicon.ico">{head}',
     )
 
 

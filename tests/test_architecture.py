@@ -14,9 +14,11 @@ SOURCES = [*sorted((ROOT / "spotter").rglob("*.py")), ROOT / "app.py", ROOT / "t
 ONLY_IN = {
     "gradio": {"web.py", "cleaner.py"},
     "gradio_client": {"deploy.py"},
-    "fastai": {"backbone.py", "learner.py", "evaluate.py", "bundle.py", "processes.py"},
-    "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py"},
+    "fastai": {"backbone.py", "learner.py", "processes.py", "evaluate.py", "bundle.py", "foreign.py"},
+    "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py", "foreign.py"},
     "timm": {"backbone.py"},
+    "accelerate": {"processes.py"},
+    "onnx": {"int8.py"},
     "huggingface_hub": {"stores/", "card.py", "deploy.py"},
     "httpx": {"search/", "download.py", "deploy.py"},
     "httpx2": {"stores/"},

@@ -67,9 +67,10 @@ def test_weights_are_fetched_and_the_model_published(arch: str, hub: str, publis
     environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
     environment.pop("HF_HUB_OFFLINE")
     command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{published.pictures}", "--arch", arch]
-    command += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data")]
+    command += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8"]
     finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+    assert ("no int8 variant" in finished.stdout) != ("points lost" in finished.stdout)
     predictor = Predictor.load(tmp_path / "store")
     assert predictor.card.arch == arch
     assert predictor.predict(published.folder / "example-1.jpg").probabilities.keys() == {"disc", "cross", "stripes"}

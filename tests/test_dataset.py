@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from spotter.collect import collect
 from spotter.config import PictureConfig, make_recipe
 from spotter.dataset import (
     NEAR_IN_TWO_CLASSES,
+    PART,
     Dataset,
     Record,
     assign_folds,
@@ -157,8 +159,18 @@ def test_copies_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
         path.unlink()
     for quality in range(70, 76):
         (source / "disc" / f"{quality}.jpg").write_bytes(encode(draw("disc", 1), quality=quality))
-    with pytest.raises(TooFewPictures, match="copies of a single picture"):
+    with pytest.raises(TooFewPictures, match="'disc' holds copies of a single picture"):
         assign_folds(gather(source, tmp_path / "set"), 5, seed=1)
+
+
+def test_a_class_that_near_duplicates_push_into_one_fold_is_told(tmp_path: Path) -> None:
+    labels, groups = ["disc"] * 5 + ["cross"] * 5, [2, 2, 3, 0, 3, 1, 3, 1, 1, 1]
+    records = tuple(
+        Record(label, "folder", f"{number}.jpg", label, number, "kept", group=group)
+        for number, (label, group) in enumerate(zip(labels, groups, strict=True))
+    )
+    with pytest.raises(TooFewPictures, match="'cross' has too few different pictures"):
+        assign_folds(Dataset(tmp_path, ("disc", "cross"), records, ()), 5, seed=42)
 
 
 def test_perceptual_hash_survives_encoding_and_knows_the_mirror() -> None:
@@ -190,6 +202,59 @@ def test_the_backbone_confirms_or_refuses_what_the_hashes_suggest() -> None:
     assert [(pair.first.backend_id, pair.second.backend_id) for pair in twins] == [("0", "5"), ("1", "5")]
     flagged = [record.backend_id for record in dataset.records if NEAR_IN_TWO_CLASSES in record.flags]
     assert flagged == ["0", "1", "5"]
+
+
+def hashed(hashes: list[int], labels: list[str]) -> tuple[Record, ...]:
+    return tuple(
+        Record(label, "folder", str(number), label, 0, "kept", file=f"{label}/{number:05}.jpg", phash=f"{value:016x}")
+        for number, (value, label) in enumerate(zip(hashes, labels, strict=True))
+    )
+
+
+def test_groups_and_twins_are_those_of_every_pair_looked_at_one_by_one() -> None:
+    rng = np.random.default_rng(1)
+    bases = [int(value) for value in rng.integers(0, 2**62, 12)]
+    # Chains: each a few bits from an earlier one, so that families are joined by several steps and parts.
+    hashes = [bases[n % 12] ^ sum(1 << int(bit) for bit in rng.choice(64, 5, replace=False)) for n in range(300)]
+    labels = ["a" if rng.random() < 0.9 else "b" for _ in hashes]
+    directions = rng.normal(size=(12, 6)).repeat(25, axis=0).reshape(12, 25, 6).transpose(1, 0, 2).reshape(300, 6)
+    embeddings = (directions + 0.9 * rng.normal(size=(300, 6))).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    dataset, twins = confirm_duplicates(Dataset(Path(), ("a", "b"), hashed(hashes, labels), ()), embeddings)
+
+    mirror = int(np.packbits(np.tile(np.arange(8) % 2 == 1, (8, 1))).tobytes().hex(), 16)
+    family, expected = list(range(300)), []
+    for j in range(300):
+        for i in range(j):
+            bits = min((hashes[i] ^ hashes[j]).bit_count(), (hashes[i] ^ hashes[j] ^ mirror).bit_count())
+            cosine = float(embeddings[i] @ embeddings[j])
+            if bits <= 16 and cosine >= (0.7 if bits <= 8 else 0.85):
+                family = [family[i] if number == family[j] else number for number in family]
+                if labels[i] != labels[j]:
+                    expected.append((str(i), str(j)))
+    order = {number: place for place, number in enumerate(dict.fromkeys(family))}
+    assert dataset.groups.tolist() == [order[number] for number in family]
+    assert 20 < len(order) < 250
+    assert sorted((twin.first.backend_id, twin.second.backend_id) for twin in twins) == sorted(expected)
+    assert len(expected) > 20
+    cosines = [twin.cosine for twin in twins]
+    assert cosines == sorted(cosines, reverse=True)
+    flagged = {record.backend_id for record in dataset.records if NEAR_IN_TWO_CLASSES in record.flags}
+    assert flagged == {name for pair in expected for name in pair}
+
+
+def test_thousands_of_lookalikes_are_one_group_at_once() -> None:
+    # Half a million pairs within a class; none of them is kept, and only the first few are looked at.
+    records = hashed([7] * 1000 + [8], ["a"] * 1000 + ["b"])
+    embeddings = np.ones((1001, 1280), dtype=np.float32) / np.sqrt(np.float32(1280))
+    tracemalloc.start()
+    dataset, twins = confirm_duplicates(Dataset(Path(), ("a", "b"), records, ()), embeddings)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(set(dataset.groups)) == 1
+    assert len(twins) == 1000
+    # The embeddings of one part of the pairs, twice.
+    assert most < 2.5 * PART * 1280 * 4
 
 
 def test_pictures_of_one_page_stay_together_but_a_gallery_does_not() -> None:

@@ -22,10 +22,19 @@ def help_of(*command: str) -> str:
 
 @pytest.mark.parametrize(
     "program",
-    ["train.py", "app.py", "scripts/collect.py", "scripts/rollback.py", "scripts/deploy_space.py", "scripts/bench.py"],
+    [
+        "train.py",
+        "app.py",
+        "scripts/collect.py",
+        "scripts/rollback.py",
+        "scripts/bench.py",
+        "scripts/convert.py",
+        "scripts/deploy_space.py",
+        "-m spotter.cleaner",
+    ],
 )
 def test_every_flag_is_in_the_readme(program: str) -> None:
-    text = help_of(sys.executable, program, "--help")
+    text = help_of(sys.executable, *program.split(), "--help")
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
     assert flags
     assert [flag for flag in flags if f"`{flag}" not in README] == []

@@ -63,6 +63,14 @@ def test_figures_of_a_known_case(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "confusion.png").width > 300
 
 
+def test_a_hundred_classes_make_a_picture_that_can_be_opened(tmp_path: Path) -> None:
+    targets = np.arange(1000) % 100
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(100), 1000)
+    labels = [f"class {number}" for number in range(100)]
+    plot_confusion(evaluate(probabilities, targets, labels, ["x"] * 1000, KNOWN, "a test"), tmp_path / "confusion.png")
+    assert max(Image.open(tmp_path / "confusion.png").size) < 3000
+
+
 def test_a_class_never_predicted_has_no_precision() -> None:
     evaluation = evaluate(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ["a", "b"], ["1", "2"], KNOWN, "a test")
     assert evaluation.classes[1].precision is None

@@ -3,7 +3,7 @@ import pytest
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import fit_head, negative_log_likelihood, softmax
+from spotter.head import SPANNED, class_weights, fit_head, judge_features, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -27,6 +27,38 @@ def test_the_head_learns_and_its_folds_are_honest(classes: int) -> None:
     assert negative_log_likelihood(own, targets) < negative_log_likelihood(held_out, targets)
 
 
+def test_other_features_are_judged_by_heads_that_never_saw_the_fold() -> None:
+    features, targets, folds = blobs(3)
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    same = judge_features(features, features, targets, folds, head.strength)
+    assert softmax(np.log(same) / head.temperature) == pytest.approx(held_out, abs=0.05)
+    noisy = features + np.random.default_rng(2).normal(size=features.shape).astype(np.float32) * 9
+    worse = judge_features(features, noisy, targets, folds, head.strength)
+    assert negative_log_likelihood(worse, targets) > negative_log_likelihood(same, targets)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_large_set_is_learnt_alike_and_its_folds_are_honest(classes: int) -> None:
+    features, targets, folds = blobs(classes, per_class=2100 // classes)
+    one, held_out = fit_head(features, targets, folds, TrainConfig())
+    all_, others = fit_head(features, targets, folds, TrainConfig(many=len(targets)))
+    assert set(one.losses) == set(all_.losses)
+    assert held_out.sum(axis=1) == pytest.approx(np.ones(len(targets)))
+    assert np.abs(one.probabilities(features) - all_.probabilities(features)).mean() < 0.02
+    assert np.abs(held_out - others).mean() < 0.01
+    # What a fold is called does not depend on its own labels.
+    wrong = np.where(folds == 3, (targets + 1) % classes, targets)
+    _, misled = fit_head(features, wrong, folds, TrainConfig(strengths=(one.strength,)))
+    assert (misled[folds == 3].argmax(axis=1) == targets[folds == 3]).mean() > 0.8
+
+
+def test_without_rotation_the_head_is_the_same() -> None:
+    features, targets, folds = blobs(3, per_class=SPANNED // 3 + 1)
+    turned, _ = fit_head(features[:SPANNED], targets[:SPANNED], folds[:SPANNED], TrainConfig(strengths=(0.1,)))
+    plain, _ = fit_head(features, targets, folds, TrainConfig(strengths=(0.1,)))
+    assert plain.probabilities(features) == pytest.approx(turned.probabilities(features), abs=0.02)
+
+
 def test_labels_without_meaning_cannot_be_learnt() -> None:
     features, targets, folds = blobs(2)
     shuffled = np.random.default_rng(1).permutation(targets)
@@ -42,5 +74,71 @@ def test_features_that_are_no_numbers_are_told() -> None:
         fit_head(features, targets, folds, TrainConfig())
 
 
+def uneven(few: int, many: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    features, targets, folds = blobs(3, many)
+    kept = np.concatenate([np.flatnonzero(targets == 0)[:few], np.flatnonzero(targets > 0)])
+    return features[kept], targets[kept], folds[kept]
+
+
+def test_each_class_of_an_uneven_set_counts_the_same() -> None:
+    features, targets, folds = uneven(8, 80)
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    plain, plain_held_out = fit_head(features, targets, folds, TrainConfig(uneven=1000))
+    assert (head.balanced, plain.balanced) == (True, False)
+    assert set(head.losses) == {
+        (strength, balanced) for strength in TrainConfig.strengths for balanced in (False, True)
+    }
+    rare = targets == 0
+    assert held_out[rare, 0].mean() > plain_held_out[rare, 0].mean() + 0.03
+    assert class_weights(targets, TrainConfig())[targets][rare].sum() == pytest.approx(len(targets) / 3)
+
+
+def test_an_even_set_is_learnt_as_if_there_were_no_balance() -> None:
+    features, targets, folds = uneven(60, 80)
+    head, _ = fit_head(features, targets, folds, TrainConfig())
+    assert not head.balanced
+    assert {balanced for _, balanced in head.losses} == {False}
+    assert class_weights(targets, TrainConfig()).tolist() == [1, 1, 1]
+
+
+def test_right_answers_alone_do_not_make_the_probabilities_surer() -> None:
+    features, targets, folds = blobs(2, 10)
+    features[np.arange(len(targets)), targets] += 60
+    head, held_out = fit_head(features, targets, folds, TrainConfig())
+    assert (held_out.argmax(axis=1) == targets).all()
+    assert 0.6 < head.temperature <= 1
+
+
+def test_many_wrong_answers_choose_the_temperature_and_no_fold_its_own() -> None:
+    features, targets, folds = blobs(2, 60)
+    rng = np.random.default_rng(5)
+    targets = np.where(rng.random(len(targets)) < np.where(folds == 0, 0.5, 0.1), 1 - targets, targets)
+    # With next to no regularisation, the head is far too sure.
+    head, held_out = fit_head(features, targets, folds, TrainConfig(strengths=(3.0,)))
+    assert head.temperature > 1.5
+    of_fold = head.fold_temperatures
+    # Half the labels of the first fold are wrong, and it alone is not told so.
+    assert of_fold[0] < min(of_fold[fold] for fold in range(1, 5))
+    divisors = np.array([[of_fold[fold]] for fold in folds.tolist()])
+    unscaled = softmax(divisors * np.log(held_out))
+    assert negative_log_likelihood(held_out, targets) < negative_log_likelihood(unscaled, targets) - 0.1
+
+
 def test_softmax_of_large_logits() -> None:
     assert softmax(np.array([[1000.0, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
+
+
+def test_views_are_learnt_from_and_never_judged() -> None:
+    features, targets, folds = blobs(3, per_class=6)
+    rng = np.random.default_rng(5)
+    # Other looks at the same pictures: the noise of each is its own, as far as crops differ.
+    views = [features + rng.normal(size=features.shape).astype(np.float32) * 2 for _ in range(3)]
+    _, plain = fit_head(features, targets, folds, TrainConfig())
+    _, viewed = fit_head(features, targets, folds, TrainConfig(), views)
+    assert viewed.shape == plain.shape
+    assert not np.allclose(plain, viewed)
+    # Views that tell the truth about a fold's own pictures must not help to judge them: a leak would be perfect.
+    noise = rng.normal(size=features.shape).astype(np.float32)
+    telling = np.eye(3, 64, dtype=np.float32)[targets] * 100
+    _, judged = fit_head(noise, targets, folds, TrainConfig(), [telling])
+    assert (judged.argmax(axis=1) == targets).mean() < 0.7

@@ -122,6 +122,25 @@ def test_strangers_in_a_class_are_far_from_it(tmp_path: Path) -> None:
     assert flagged == [3, 17, 30]
 
 
+def test_strangers_are_found_among_a_part_of_a_large_class(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [photo(0, (120, 120))] * 200)
+    features = alike(200)
+    features[[3, 17, 130], :32] *= -1
+    flags = find_junk(dataset, features, JunkConfig(far_compared=60))
+    assert [index for index, found in enumerate(flags) if "far-from-class" in found] == [3, 17, 130]
+
+
+def test_a_picture_is_measured_once_for_the_same_bounds(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [photo(), page()])
+    flags = find_junk(dataset, alike(2))
+    assert "text" in flags[1]
+    for path in dataset.paths:
+        path.unlink()
+    assert find_junk(dataset, alike(2)) == flags
+    with pytest.raises(FileNotFoundError):
+        find_junk(dataset, alike(2), JunkConfig(text_sharp=0.9))
+
+
 def test_copies_of_a_stranger_do_not_vouch_for_it(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(seed, (120, 120)) for seed in range(40)])
     features = alike(40)

@@ -10,7 +10,7 @@ from spotter.backbone import Backbone, load_backbone
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.images import load_picture, to_square
-from spotter.learner import build_learner, find_learning_rate
+from spotter.learner import build_learner, find_learning_rate, labelled_view
 from spotter.predictor import Predictor
 from tests.conftest import Published
 
@@ -38,9 +38,11 @@ def test_the_pickle_is_an_ordinary_fastai_learner(published: Published, tmp_path
 
 
 def test_features_are_cached(published: Published) -> None:
-    caches = list(published.data.rglob("features/*.safetensors"))
-    assert len(caches) == 1
-    assert caches[0].name.startswith("tf_efficientnet_lite0-224-crop-")
+    caches = sorted(path.name for path in published.data.rglob("features/*.safetensors"))
+    assert all(name.startswith("tf_efficientnet_lite0-224-crop-") for name in caches)
+    # The features, how far the subjects spread, and three more views, because the set is small.
+    assert len(caches) == 5
+    assert "learning from mirrored and cropped views too" in published.output
 
 
 @pytest.fixture(scope="module")
@@ -75,31 +77,34 @@ def small() -> Backbone:
 )
 def test_only_training_pictures_are_augmented(config: TrainConfig, shapes: Dataset, small: Backbone) -> None:
     held_out = np.arange(len(shapes.records)) % 4 == 0
-    dls = build_learner(shapes, held_out, small, config).dls
-    pixels, _ = dls.train.one_batch()
-    assert pixels.shape[1:] == (3, 64, 64)
-    assert len(dls.valid_ds) == held_out.sum()
-    shown, _ = dls.valid.one_batch()
-    mean, spread = (np.reshape(values, (3, 1, 1)) for values in (small.mean, small.std))
-    for name, seen in zip(dls.valid_ds.items, shown, strict=True):
-        plain = to_square(load_picture(name), 64, config.resize).transpose(2, 0, 1) / 255
-        assert seen.numpy() == pytest.approx((plain - mean) / spread, abs=1e-5)
+    with labelled_view(shapes) as view:
+        dls = build_learner(shapes, view, held_out, small, config).dls
+        pixels, _ = dls.train.one_batch()
+        assert pixels.shape[1:] == (3, 64, 64)
+        assert len(dls.valid_ds) == held_out.sum()
+        shown, _ = dls.valid.one_batch()
+        mean, spread = (np.reshape(values, (3, 1, 1)) for values in (small.mean, small.std))
+        for name, seen in zip(dls.valid_ds.items, shown, strict=True):
+            plain = to_square(load_picture(name), 64, config.resize).transpose(2, 0, 1) / 255
+            assert seen.numpy() == pytest.approx((plain - mean) / spread, abs=1e-5)
 
 
 def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:
     nobody = np.zeros(len(shapes.records), dtype=bool)
-    for config, kinds in (
-        (SMALL, {"Resize"}),
-        (replace(SMALL, min_scale=0.3), {"RandomResizedCrop"}),
-        (replace(SMALL, presize=90, min_scale=0.5), {"Resize", "RandomResizedCropGPU"}),
-    ):
-        train = build_learner(shapes, nobody, small, config).dls.train
-        steps = {type(step).__name__: step for step in (*train.after_item.fs, *train.after_batch.fs)}
-        assert {name for name in steps if "Resize" in name} == kinds
-    for mult in (1, 3):
-        steps = build_learner(shapes, nobody, small, replace(SMALL, mult=mult)).dls.train.after_batch.fs
-        (light,) = [step.max_lighting for step in steps if hasattr(step, "max_lighting")]
-        assert light == pytest.approx(0.2 * mult)
+    with labelled_view(shapes) as view:
+        for config, kinds in (
+            (SMALL, {"Resize"}),
+            (replace(SMALL, min_scale=0.3), {"RandomResizedCrop"}),
+            (replace(SMALL, presize=90, min_scale=0.5), {"Resize", "RandomResizedCropGPU"}),
+        ):
+            train = build_learner(shapes, view, nobody, small, config).dls.train
+            steps = {type(step).__name__: step for step in (*train.after_item.fs, *train.after_batch.fs)}
+            assert {name for name in steps if "Resize" in name} == kinds
+        for mult in (1, 3):
+            config = replace(SMALL, mult=mult)
+            steps = build_learner(shapes, view, nobody, small, config).dls.train.after_batch.fs
+            (light,) = [step.max_lighting for step in steps if hasattr(step, "max_lighting")]
+            assert light == pytest.approx(0.2 * mult)
 
 
 def test_the_learning_rate_is_looked_for(shapes: Dataset, small: Backbone) -> None:

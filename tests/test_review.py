@@ -5,10 +5,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from spotter.collect import collect
 from spotter.config import make_recipe
 from spotter.dataset import NEAR_IN_TWO_CLASSES, read_manifest
+from spotter.errors import DatasetUnwritable
 from spotter.review import REPORT, review
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
@@ -36,6 +38,14 @@ def test_what_is_alike_or_strange_is_flagged_written_down_and_kept(tmp_path: Pat
     with (tmp_path / "set" / "ATTRIBUTION.csv").open() as rows:
         assert len(list(csv.DictReader(rows))) == 13
     assert "twin" in (tmp_path / "set" / REPORT).read_text()
+
+
+def test_a_set_that_cannot_be_written_any_more_is_told(tmp_path: Path) -> None:
+    dataset = collect(RECIPE, [Folder(str(write_folder(tmp_path / "source", count=6)))], tmp_path / "set")
+    (tmp_path / "set" / "manifest.jsonl").unlink()
+    (tmp_path / "set" / "manifest.jsonl").mkdir()
+    with pytest.raises(DatasetUnwritable, match="list of pictures cannot be stored"):
+        review(dataset, np.eye(len(dataset.records), dtype=np.float32), None)
 
 
 def test_scripts_collect_ends_with_the_folder_of_the_set(tmp_path: Path) -> None:

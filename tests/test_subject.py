@@ -12,9 +12,8 @@ from spotter.backbone import compute_features, compute_spreads, load_backbone
 from spotter.collect import collect
 from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import Dataset
-from spotter.errors import DatasetUnwritable
 from spotter.search.folder import Folder
-from spotter.subject import centre_classifier, measure_spread, read_spreads, write_spreads
+from spotter.subject import centre_classifier, measure_spread
 from tests.drawing import encode
 
 SIDE = 240
@@ -51,7 +50,6 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_a_small_disc_spreads_less_than_a_big_one_and_is_measured_in_passing(discs: Dataset, tmp_path: Path) -> None:
     backbone = load_backbone(TrainConfig())
     features = compute_features(backbone, discs)
-    assert len(list((discs.folder / "features").glob("*.spreads.json"))) == 1
     files = discs.paths
     moved = [path.rename(tmp_path / f"{index}.jpg") for index, path in enumerate(files)]
     spreads = compute_spreads(backbone, discs)  # without any picture to look at
@@ -65,7 +63,8 @@ def test_a_small_disc_spreads_less_than_a_big_one_and_is_measured_in_passing(dis
     assert ((spreads >= 0) & (spreads <= 1)).all()
 
     # A cache of features from before there were spreads, or a damaged one.
-    next((discs.folder / "features").glob("*.spreads.json")).write_bytes(b"{\xff")
+    (stored,) = (discs.folder / "features").glob("*-spread.*.safetensors")
+    stored.write_bytes(b"{\xff")
     again = compute_spreads(backbone, discs)
     assert again is not None
     np.testing.assert_allclose(again, spreads, atol=1e-5)
@@ -89,19 +88,3 @@ def test_evidence_counts_where_it_lies_and_where_it_looks_alike() -> None:
     places[:, 2] = np.array([0.4, 0, 0])[:, None]
     assert measure_spread(places, weight, bias) == pytest.approx(half + 0.25, abs=0.05)
     assert 0 <= measure_spread(np.zeros((3, 4, 4)), weight, bias) < 0.05
-
-
-@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b'{"a": "x", "b": 7.0, "c": NaN}'])
-def test_a_damaged_cache_is_as_good_as_none(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "spreads.json"
-    assert read_spreads(path) == {}
-    path.write_bytes(content)
-    assert read_spreads(path) == {}
-    write_spreads(path, {"a": 0.5})
-    assert read_spreads(path) == {"a": 0.5}
-
-
-def test_a_cache_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetUnwritable, match="The spreads cannot be stored"):
-        write_spreads(tmp_path / "file" / "spreads.json", {})

@@ -18,7 +18,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import ModelInfo
 
-from spotter.bundle import MODEL_JSON, PICKLE, SERVING_FILES
+from spotter.bundle import INT8_ONNX, MODEL_JSON, PICKLE, SERVING_FILES
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
@@ -294,6 +294,7 @@ def _serving_files(model_json: bytes) -> Iterator[str]:
     """Names of the other files that serving needs; whether they are right is for the reader of the bundle."""
     yield from (name for name in SERVING_FILES if name != MODEL_JSON)
     hashes = promised_hashes(model_json) or {}
+    yield from {INT8_ONNX} & hashes.keys()
     examples = json.loads(model_json).get("examples") if hashes else None
     if isinstance(examples, dict):
         yield from (name for name in examples.values() if isinstance(name, str) and name in hashes)

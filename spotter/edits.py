@@ -1,0 +1,457 @@
+"""What people decided about pictures: an append-only log beside them, applied whenever the set is read.
+
+The log (`edits.jsonl`) has a line for each decision. Nothing else changes on disk until `write_to_disk`.
+"""
+
+import fcntl
+import json
+import os
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spotter.config import CollectConfig, TrainConfig
+from spotter.dataset import (
+    DELETED,
+    IN_TWO_CLASSES,
+    Dataset,
+    Record,
+    assign_folds,
+    disputed_file,
+    read_manifest,
+    with_disputed,
+    write_atomically,
+    write_manifest,
+)
+from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
+from spotter.ingest import lock_set
+from spotter.pages import plural
+
+EDITS = "edits.jsonl"
+KEEP, RELABEL, DELETE, UNDO = "keep", "relabel", "delete", "undo"
+LONGEST_NAME = 60
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One line of the log: who decided what about one picture, when and why.
+
+    The picture is known by `sha256` of its stored file, or by `original_sha256` of the bytes as they came: on another
+    machine the same original may be stored with other bytes. `origin` (in the file: `from`) and `to` are labels; `to`
+    is None when it was deleted. What was decided in one go shares a `batch`; a line that takes a batch back names it
+    in `undoes`. A line that `settles` ends a disagreement. `at` is an ISO time in UTC.
+    """
+
+    who: str
+    action: str
+    sha256: str | None = None
+    original_sha256: str | None = None
+    origin: str | None = None
+    to: str | None = None
+    why: str = ""
+    settles: bool = False
+    undoes: str | None = None
+    batch: str = ""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+
+    def as_line(self) -> bytes:
+        """The line of the log."""
+        names = ("id", "at", "who", "action", "sha256", "original_sha256", "to", "why", "settles", "undoes", "batch")
+        facts = {name: getattr(self, name) for name in names} | {"from": self.origin}
+        told = {name: value for name, value in facts.items() if value not in (None, "", False)}
+        # ASCII: half of a surrogate pair, as a hostile name may hold, is no text.
+        return json.dumps(told).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Edit":
+        """Read a line of the log.
+
+        Raises:
+            ValueError, TypeError: it is not one.
+        """
+        facts: dict[str, Any] = json.loads(line)
+        if not isinstance(facts, dict) or not {"id", "at", "who", "action"} <= set(facts):
+            raise ValueError("not a line of an edit log")
+        facts["origin"] = facts.pop("from", None)
+        edit = cls(**facts)
+        texts = (edit.id, edit.at, edit.who, edit.action, edit.why, edit.batch)
+        maybe = (edit.sha256, edit.original_sha256, edit.origin, edit.to, edit.undoes)
+        if not all(isinstance(text, str) for text in (*texts, *(text for text in maybe if text is not None))):
+            raise ValueError("a field is not text")
+        if edit.action not in {KEEP, RELABEL, DELETE, UNDO}:
+            raise ValueError(f"unknown action {edit.action!r}")
+        return edit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the log says of one picture: the edit that counts (None while people disagree), and each person's last."""
+
+    edit: Edit | None
+    decisions: tuple[Edit, ...]
+
+    @property
+    def is_disputed(self) -> bool:
+        return self.edit is None
+
+
+@dataclass(frozen=True)
+class Edited:
+    """A set with the log applied, and the numbers of pictures that this concerned."""
+
+    dataset: Dataset
+    kept: int
+    relabelled: int
+    deleted: int
+    restored: int
+    disputed: int
+    elsewhere: int
+
+    def sentence(self) -> str:
+        """What the edits did, in words; "" when there are none."""
+        parts = [
+            f"{count} {what}"
+            for count, what in (
+                (self.relabelled, "relabelled"),
+                (self.deleted, "deleted"),
+                (self.restored, "given their one class"),
+                (self.kept, "confirmed"),
+            )
+            if count
+        ]
+        if self.disputed:
+            parts.append(f"{self.disputed} left as collected because people disagree")
+        if self.elsewhere:
+            parts.append(f"{self.elsewhere} not in this set, or of a class it does not have")
+        return f"edits of {EDITS}: " + ", ".join(parts) if parts else ""
+
+
+class EditLog:
+    """The log of the set in `folder`. Several processes and threads may write to it at once.
+
+    A line is on disk before `append` returns. Half a line, left by a process that was killed while it wrote, was never
+    promised to anybody and is not read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / EDITS
+        self._edits: list[Edit] = []
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def read(self) -> tuple[Edit, ...]:
+        """All edits, oldest first; what others have written meanwhile too.
+
+        Raises:
+            EditsDamaged: a whole line is not an edit.
+        """
+        with self._lock:
+            try:
+                with self.path.open("rb") as file:
+                    if os.fstat(file.fileno()).st_size < self._offset:
+                        # Somebody put an older log in its place.
+                        self._edits, self._offset = [], 0
+                    file.seek(self._offset)
+                    content = file.read()
+            except FileNotFoundError:
+                self._edits, self._offset, content = [], 0, b""
+            whole = content[: content.rfind(b"\n") + 1]
+            self._edits += parse_edits(whole, str(self.path))
+            self._offset += len(whole)
+            return tuple(self._edits)
+
+    def append(self, edits: Sequence[Edit]) -> None:
+        """Add edits as one batch.
+
+        Raises:
+            DatasetUnwritable: the log cannot be written.
+        """
+        batch = uuid.uuid4().hex
+        with self._writing() as descriptor:
+            _write(descriptor, [replace(edit, batch=edit.batch or batch) for edit in edits])
+
+    def undo(self, who: str) -> tuple[Edit, ...]:
+        """Take back the last batch of `who` that still stands, and return it; () when there is none.
+
+        Raises:
+            DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
+        """
+        with self._writing() as descriptor:
+            mine = [edit for edit in standing(self.read()) if edit.who == who]
+            if not mine:
+                return ()
+            batch = mine[-1].batch
+            _write(descriptor, [Edit(who, UNDO, undoes=batch, batch=uuid.uuid4().hex)])
+            return tuple(edit for edit in mine if edit.batch == batch)
+
+    def replay(self, edits: Sequence[Edit]) -> int:
+        """Add the edits of another log that are not here yet, and return how many.
+
+        Raises:
+            DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
+        """
+        with self._writing() as descriptor:
+            known = {edit.id for edit in self.read()}
+            new = [edit for edit in edits if edit.id not in known]
+            _write(descriptor, new)
+            return len(new)
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        try:
+            is_new = not self.path.exists()
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                # The system gives it back when the process ends, however it ends.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                _drop_half_a_line(descriptor)
+                yield descriptor
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if is_new:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise DatasetUnwritable(f"The edit log {str(self.path)!r} cannot be written: {error.strerror}.") from error
+
+
+def parse_edits(content: bytes, name: str) -> list[Edit]:
+    """Read the lines of a log.
+
+    Raises:
+        EditsDamaged: a line is not an edit.
+    """
+    edits = []
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            edits += [Edit.from_line(line)] if line else []
+        except (ValueError, TypeError) as error:
+            raise EditsDamaged(f"Line {number} of {name!r} is no edit ({error}); mend it, or take it out.") from error
+    return edits
+
+
+def standing(edits: Sequence[Edit]) -> list[Edit]:
+    """The decisions that were not taken back, oldest first."""
+    undone = {edit.undoes for edit in edits if edit.action == UNDO}
+    return [edit for edit in edits if edit.action != UNDO and edit.batch not in undone]
+
+
+def judge_edits(edits: Sequence[Edit], records: Sequence[Record]) -> tuple[dict[str, Verdict], int]:
+    """What the log says of each picture of a set.
+
+    The last decision of a person counts. When those of two people differ, none does, until one that `settles`.
+
+    Returns:
+        sha256 of a record -> its verdict, and the number of pictures in the log that `records` lack.
+    """
+    own = {str(record.sha256): str(record.sha256) for record in records if record.sha256}
+    originals = {str(r.original_sha256): str(r.sha256) for r in records if r.sha256 and r.original_sha256}
+    found: dict[str, list[Edit]] = {}
+    elsewhere = set()
+    for edit in standing(edits):
+        key = own.get(str(edit.sha256)) or originals.get(str(edit.original_sha256))
+        if key:
+            found.setdefault(key, []).append(edit)
+        else:
+            elsewhere.add(edit.sha256)
+    return {key: _verdict(mine) for key, mine in found.items()}, len(elsewhere)
+
+
+def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
+    """The set as people decided it should be; files stay where they are.
+
+    A deleted picture is dropped with the reason, a relabelled one has its new label and says what it was. A picture
+    that stands in two classes is in the one that was chosen, and in none before.
+
+    Raises:
+        TooFewPictures: the edits leave a class with too few.
+    """
+    dataset = with_disputed(dataset)
+    verdicts, elsewhere = judge_edits(edits, [*dataset.records, *dataset.dropped])
+    counts = dict.fromkeys(("kept", "relabelled", "deleted", "restored"), 0)
+    records: list[Record] = []
+    dropped: list[Record] = []
+    settled: dict[str, str] = {}
+    came_back: list[Record] = []
+    for record in dataset.records:
+        edit = _counting(verdicts, record)
+        is_disputed = record.reason == IN_TWO_CLASSES
+        if edit is None or edit.to not in {None, *dataset.labels}:
+            elsewhere += edit is not None
+            records += [] if is_disputed else [record]
+        elif edit.to is None:
+            counts["deleted"] += 1
+            if is_disputed:
+                settled[str(record.sha256)] = _reason(edit)
+            else:
+                dropped.append(replace(record, decision="dropped", reason=_reason(edit), file=None, group=None))
+        elif is_disputed:
+            counts["restored"] += 1
+            settled[str(record.sha256)] = "copy"
+            # It is known by the hit of its own class, if it has one there.
+            hits = [hit for hit in dataset.dropped if hit.sha256 == record.sha256 and hit.reason == IN_TWO_CLASSES]
+            hit = next((hit for hit in hits if hit.label == edit.to), hits[0])
+            came_back.append(hit)
+            facts = {name: getattr(record, name) for name in ("decision", "file", "group", "flags")}
+            records.append(replace(hit, **facts, label=edit.to, reason=None))
+        elif edit.to == record.label:
+            counts["kept"] += 1
+            records.append(record)
+        else:
+            counts["relabelled"] += 1
+            records.append(replace(record, label=edit.to, reason=f"was {record.label}"))
+    others = [
+        replace(record, reason=settled.get(str(record.sha256), record.reason))
+        for record in dataset.dropped
+        if record not in came_back
+    ]
+    edited = replace(dataset, records=tuple(records), dropped=(*others, *dropped))
+    disputed = sum(verdict.is_disputed for verdict in verdicts.values())
+    if edits:
+        _require_pictures(edited)
+    return Edited(edited, disputed=disputed, elsewhere=elsewhere, **counts)
+
+
+def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.ndarray:
+    """Deal the pictures of `edited` into folds, int64 (n,), as `dataset` would be without any edits.
+
+    So an edit moves no other picture into another fold, and errors before and after it can be compared.
+
+    Raises:
+        TooFewPictures: a class has so few different pictures that none could be held out.
+    """
+    is_settled = np.array([record.reason != IN_TWO_CLASSES for record in dataset.records])
+    plain = replace(dataset, records=tuple(r for r in dataset.records if r.reason != IN_TWO_CLASSES))
+    folds = np.zeros(len(dataset.records), dtype=np.int64)
+    folds[is_settled] = dealt = assign_folds(plain, config.folds, config.seed)
+    of_group = dict(zip(plain.groups.tolist(), dealt.tolist(), strict=True))
+    smallest = int(np.bincount(dealt).argmin())
+    for index in np.flatnonzero(~is_settled):
+        folds[index] = of_group.get(int(dataset.groups[index]), smallest)
+    own = folds[positions(dataset, edited)]
+    if min(len(np.unique(own[edited.targets == target])) for target in range(len(edited.labels))) < 2:
+        # What is left of a class lies in one fold, and no head could learn it there.
+        return assign_folds(edited, config.folds, config.seed)
+    return np.unique(own, return_inverse=True)[1]
+
+
+def positions(dataset: Dataset, edited: Dataset) -> np.ndarray:
+    """Where the pictures of `edited` are in `dataset`: int64 (n,)."""
+    rows = {record.sha256: index for index, record in enumerate(dataset.records)}
+    return np.array([rows[record.sha256] for record in edited.records], dtype=np.int64)
+
+
+def write_to_disk(folder: Path) -> tuple[int, int]:
+    """Move relabelled pictures of a set into the folder of their class, and remove deleted ones, for good.
+
+    The manifest goes on saying as what a picture was collected; its `file` says where it lies now. Killed at any
+    moment, the set is whole, and the same command finishes the work.
+
+    Returns:
+        How many were moved, and how many removed.
+
+    Raises:
+        DatasetUnwritable: the set cannot be written, or another process is filling it.
+        EditsDamaged: the log cannot be read.
+    """
+    try:
+        with lock_set(folder):
+            before = read_manifest(folder)
+            verdicts, _ = judge_edits(EditLog(folder).read(), before)
+            labels = {record.label for record in before}
+            after: list[Record] = []
+            places: dict[str, set[Path]] = {}
+            moved = 0
+            for record in before:
+                edit = _counting(verdicts, record)
+                is_disputed = record.reason == IN_TWO_CLASSES
+                source = folder / (disputed_file(record) if is_disputed else str(record.file))
+                if source.is_file():
+                    mine = places.setdefault(source.stem, set())
+                    if edit is not None and edit.to is None:
+                        record = replace(record, decision="dropped", reason=_reason(edit), file=None, flags=())
+                    elif is_disputed:
+                        mine.add(source)
+                    if record.kept or (record.reason == IN_TWO_CLASSES and edit is not None and edit.to in labels):
+                        label = str(edit.to) if edit is not None and edit.to in labels else record.label
+                        moved += _copy(source, folder / label / source.name)
+                        mine.add(folder / label / source.name)
+                        record = replace(record, file=f"{label}/{source.name}") if record.kept else record
+                elif str(record.reason).startswith(DELETED):
+                    # Perhaps the last run was killed before it came to the file.
+                    places.setdefault(str(record.sha256)[:32], set())
+                after.append(record)
+            # From here on the manifest names the new places; the old ones go last.
+            write_manifest(folder, after)
+            removed = 0
+            for path in folder.glob("*/*.jpg"):
+                if path not in places.get(path.stem, {path}):
+                    path.unlink()
+                    removed += not places[path.stem]
+    except OSError as error:
+        raise DatasetUnwritable(f"The edits cannot be applied in {str(folder)!r}: {error.strerror}.") from error
+    return moved, removed
+
+
+def _verdict(decisions: Sequence[Edit]) -> Verdict:
+    settled = [number for number, edit in enumerate(decisions) if edit.settles]
+    recent = decisions[settled[-1] :] if settled else decisions
+    last_of = {edit.who: edit for edit in recent}
+    latest = sorted(last_of.values(), key=recent.index)
+    agreed = len({edit.to for edit in latest}) == 1
+    return Verdict(latest[-1] if agreed else None, tuple(latest))
+
+
+def _counting(verdicts: dict[str, Verdict], record: Record) -> Edit | None:
+    verdict = verdicts.get(str(record.sha256))
+    return verdict.edit if verdict else None
+
+
+def _reason(edit: Edit) -> str:
+    return f"{DELETED}: {edit.why}" if edit.why else DELETED
+
+
+def _require_pictures(dataset: Dataset) -> None:
+    for label in dataset.labels:
+        left = sum(record.label == label for record in dataset.records)
+        if left < CollectConfig.min_per_class:
+            raise TooFewPictures(
+                f"The edits leave the class {label!r} with {plural(left, 'picture')}, and it needs at least "
+                f"{CollectConfig.min_per_class}; take some back with scripts/clean, or collect more."
+            )
+
+
+def _write(descriptor: int, edits: Sequence[Edit]) -> None:
+    rest = b"".join(edit.as_line() for edit in edits)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _drop_half_a_line(descriptor: int) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+
+
+def _copy(source: Path, target: Path) -> bool:
+    """Copy a file to where it is not yet, and say whether that was needed."""
+    if target.exists():
+        return False
+    write_atomically(target, source.read_bytes())
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
