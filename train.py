@@ -100,9 +100,7 @@ def run(options: argparse.Namespace) -> str:
 
         with stage("Publish"):
             revision = store.push(files)
-            pipeline.remember(
-                revision, store, recipe, config, backbone, trained, judged.evaluation, dataset, folds, words
-            )
+            pipeline.remember(revision, store, recipe, config, backbone, trained, judged, dataset, folds, words)
             say(f"python app.py --model {shlex.quote(store.address)}")
             say(f"scripts/clean {shlex.quote(str(dataset.folder))}")
     return revision
