@@ -44,7 +44,15 @@ from spotter.collect import collect
 from spotter.command import say
 from spotter.config import CollectConfig, DownloadConfig, PictureConfig, make_recipe, read_recipe, recipe_from_options
 from spotter.coverage import describe, write_report
-from spotter.dataset import Dataset, Record, assign_folds, confirm_duplicates, read_manifest
+from spotter.dataset import (
+    IN_TWO_CLASSES,
+    Dataset,
+    Record,
+    assign_folds,
+    confirm_duplicates,
+    disputed_file,
+    read_manifest,
+)
 from spotter.download import Resolver, download_all, is_public_address
 from spotter.errors import BadPicture, RecipeError, SourceThrottled, SourceUnavailable, SpotterError, TooFewPictures
 from spotter.images import encode_jpeg, load_picture
@@ -202,12 +210,13 @@ def gather(
 
 
 def check(dataset: Dataset) -> Gathered:
-    """The folder holds the kept pictures under names of our making and nothing else; the manifest tells all."""
+    """The folder holds the kept pictures under names of our making, those in two classes, and nothing else."""
     folder = dataset.folder
     told = read_manifest(folder)
     assert sorted(map(str, told)) == sorted(map(str, (*dataset.records, *dataset.dropped)))
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-    assert files == {str(record.file) for record in dataset.records} | {"manifest.jsonl", ".lock"}
+    disputed = {disputed_file(record) for record in dataset.dropped if record.reason == IN_TWO_CLASSES}
+    assert files == {str(record.file) for record in dataset.records} | disputed | {"manifest.jsonl", ".lock"}
     for record, path in zip(dataset.records, dataset.paths, strict=True):
         assert re.fullmatch(rf"{re.escape(record.label)}/[0-9a-f]{{32}}\.jpg", str(record.file))
         assert path.resolve().is_relative_to(folder.resolve())
