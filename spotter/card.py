@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from spotter.bundle import MODEL_JSON, ModelCard
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
+from spotter.stores import HUB
 
 CARD = "README.md"
-HUB = "hf://"
 # All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
 _SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
 
