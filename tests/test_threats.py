@@ -38,7 +38,7 @@ from PIL import Image, ImageFile, PngImagePlugin
 
 import train
 from scripts import collect as collect_script
-from spotter import images, ingest, predictor, web
+from spotter import images, ingest, predictor, service
 from spotter.bundle import write_examples, write_manifest
 from spotter.collect import collect
 from spotter.command import say
@@ -771,7 +771,7 @@ def test_row_14_every_mode_becomes_the_same_rgb_in_training_and_app(mode: str, s
 
 
 def test_row_14_there_is_one_function_that_decodes() -> None:
-    assert ingest.load_picture is predictor.load_picture is web.load_picture is images.load_picture
+    assert ingest.load_picture is predictor.load_picture is service.load_picture is images.load_picture
 
 
 # Row 15: pictures that lie on their side.

@@ -1,0 +1,79 @@
+"""One picture in, an answer out, one at a time: what the page, its endpoints and the HTTP routes share."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+
+from spotter.images import PictureSource, load_picture
+from spotter.predictor import Prediction
+
+Predict = Callable[[Image.Image], Prediction]
+
+NOT_SURE = "not sure"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the page says about the model. `examples` are (path of a picture, its label); `summary` is Markdown."""
+
+    title: str
+    labels: tuple[str, ...]
+    revision: str | None = None
+    threshold: float = 0.0
+    examples: tuple[tuple[str, str], ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    prediction: Prediction
+    timings_ms: dict[str, float]
+
+
+class Service:
+    """Decodes and classifies one picture at a time, off the event loop, so that memory does not grow with load."""
+
+    def __init__(self, predict: Predict, info: ModelInfo) -> None:
+        self.info = info
+        self._predict = predict
+        self._turn = asyncio.Semaphore(1)
+
+    async def classify(self, source: PictureSource) -> Answer:
+        asked = time.perf_counter()
+        async with self._turn:
+            return await run_in_threadpool(self._work, source, asked)
+
+    def _work(self, source: PictureSource, asked: float) -> Answer:
+        begun = time.perf_counter()
+        picture = load_picture(source)
+        decoded = time.perf_counter()
+        prediction = self._predict(picture)
+        done = time.perf_counter()
+        spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
+        return Answer(prediction, {name: round(1000 * span, 2) for name, span in spans.items()})
+
+
+def label_payload(prediction: Prediction, most: int | None = None) -> dict[str, Any]:
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: item[1], reverse=True)[:most]
+    return {
+        "label": prediction.label if prediction.familiar else NOT_SURE,
+        "confidences": [{"label": label, "confidence": probability} for label, probability in ranked],
+    }
+
+
+def full_payload(answer: Answer, info: ModelInfo) -> dict[str, Any]:
+    prediction = answer.prediction
+    return {
+        "label": prediction.label,
+        "probabilities": prediction.probabilities,
+        "familiar": prediction.familiar,
+        "familiarity": prediction.familiarity,
+        "threshold": info.threshold,
+        "revision": info.revision,
+        "timings_ms": answer.timings_ms,
+    }
