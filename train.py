@@ -84,23 +84,22 @@ def run(options: argparse.Namespace) -> str:
             strangers = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
         judged = pipeline.judge(trained, dataset, folds, strangers)
 
+    words = command(options, sources)
+    candidate = pipeline.Candidate(recipe, config, dataset, folds, backbone, trained, judged, words)
     with temporary_folder() as files:
-        words = command(options, sources)
         with stage("Write the files"):
-            card = pipeline.write_files(
-                files, recipe, config, backbone, trained, judged, dataset, folds, words, store.address
-            )
+            card = pipeline.write_files(files, candidate, store.address)
 
         with stage("Compare them with the trained model"):
             pipeline.compare(files, dataset)
 
         if options.int8:
             with stage("Make it faster with int8"):
-                pipeline.add_int8(files, card, recipe, trained, judged, dataset, folds, store.address)
+                pipeline.add_int8(files, card, candidate, store.address)
 
         with stage("Publish"):
             revision = store.push(files)
-            pipeline.remember(revision, store, recipe, config, backbone, trained, judged, dataset, folds, words)
+            pipeline.remember(revision, store, candidate)
             say(f"python app.py --model {shlex.quote(store.address)}")
             say(f"scripts/clean {shlex.quote(str(dataset.folder))}")
     return revision

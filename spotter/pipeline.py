@@ -107,40 +107,46 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, strangers: np.n
     return Judged(evaluation, judged)
 
 
-def write_files(
-    files: Path,
-    recipe: Recipe,
-    config: TrainConfig,
-    backbone: Backbone,
-    trained: Trained,
-    judged: Judged,
-    dataset: Dataset,
-    folds: np.ndarray,
-    command: str,
-    address: str,
-) -> ModelCard:
+@dataclass(frozen=True)
+class Candidate:
+    """A judged model that is not published yet, with all that it was made from. `folds` are int64 (n,)."""
+
+    recipe: Recipe
+    config: TrainConfig
+    dataset: Dataset
+    folds: np.ndarray
+    backbone: Backbone
+    trained: Trained
+    judged: Judged
+    command: str
+
+
+def write_files(files: Path, candidate: Candidate, address: str) -> ModelCard:
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
-    bundle.write_reference(files / bundle.REFERENCE, evaluate.make_reference(trained, folds, FamiliarityConfig()))
+    dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
+    reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
+    bundle.write_reference(files / bundle.REFERENCE, reference)
     learner.export_pickle(trained.learner, files / bundle.PICKLE)
-    learner.export_onnx(trained.learner, files / bundle.ONNX, config.size)
-    evaluate.write_evaluation(judged.evaluation, dataset, files)
+    learner.export_onnx(trained.learner, files / bundle.ONNX, candidate.config.size)
+    evaluate.write_evaluation(evaluation, dataset, files)
     bundle.write_manifest(files, dataset)
     examples = bundle.write_examples(files, dataset, trained)
-    stats = backbone.mean, backbone.std
-    card = bundle.make_card(recipe, config, trained, judged.evaluation, examples, command, stats)
-    _write_cards(files, card, recipe, judged, dataset, address)
+    stats = candidate.backbone.mean, candidate.backbone.std
+    card = bundle.make_card(candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats)
+    _write_cards(files, card, candidate, address)
     return card
 
 
-def _write_cards(files: Path, card: ModelCard, recipe: Recipe, judged: Judged, dataset: Dataset, address: str) -> None:
+def _write_cards(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
     """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
+    judged, license_id = candidate.judged, candidate.recipe.license
     write_card(
         files,
         card,
         judged.evaluation,
-        dataset,
+        candidate.dataset,
         address,
-        license_id=recipe.license,
+        license_id=license_id,
         strangers=judged.strangers,
     )
     bundle.write_model_json(files, card)
@@ -160,60 +166,41 @@ def compare(files: Path, dataset: Dataset) -> None:
     say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
 
-def add_int8(
-    files: Path,
-    card: ModelCard,
-    recipe: Recipe,
-    trained: Trained,
-    judged: Judged,
-    dataset: Dataset,
-    folds: np.ndarray,
-    address: str,
-) -> None:
+def add_int8(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
     # Here rather than at the top: onnxruntime's tools for it take a second to load.
     from spotter.int8 import add_int8 as add
 
-    figures, sentence = add(files, dataset, folds, trained)
+    figures, sentence = add(files, candidate.dataset, candidate.folds, candidate.trained)
     say(sentence)
-    _write_cards(files, replace(card, int8=figures), recipe, judged, dataset, address)
+    _write_cards(files, replace(card, int8=figures), candidate, address)
 
 
-def remember(
-    revision: str,
-    store: Store,
-    recipe: Recipe,
-    config: TrainConfig,
-    backbone: Backbone,
-    trained: Trained,
-    judged: Judged,
-    dataset: Dataset,
-    folds: np.ndarray,
-    command: str,
-) -> None:
+def remember(revision: str, store: Store, candidate: Candidate) -> None:
     """Write down beside the pictures what scripts/clean needs to know of this run."""
-    is_judged, count = trained.judged, len(dataset.records)
-    cache = feature_cache(backbone, dataset.folder)
+    dataset, trained = candidate.dataset, candidate.trained
+    count = len(dataset.records)
+    cache = feature_cache(candidate.backbone, dataset.folder)
     probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
-    probabilities[is_judged] = trained.probabilities
+    probabilities[trained.judged] = trained.probabilities
     familiarity = np.full(count, np.nan, dtype=np.float32)
-    familiarity[is_judged] = evaluate.score_known(trained, folds, FamiliarityConfig())
+    familiarity[trained.judged] = evaluate.score_known(trained, candidate.folds, FamiliarityConfig())
     write_run(
         Run(
             folder=dataset.folder,
-            recipe=recipe,
-            config=config,
-            command=command,
+            recipe=candidate.recipe,
+            config=candidate.config,
+            command=candidate.command,
             store=str(store.root.absolute()) if isinstance(store, FolderStore) else store.address,
             revision=revision,
-            threshold=judged.evaluation.familiarity.threshold,
+            threshold=candidate.judged.evaluation.familiarity.threshold,
             features=cache.name,
             width=cache.width,
             keys=tuple(str(record.sha256) for record in dataset.records),
             given=tuple(record.label for record in dataset.records),
             probabilities=probabilities,
             familiarity=familiarity,
-            folds=folds,
+            folds=candidate.folds,
         )
     )
 
@@ -242,15 +229,15 @@ def publish_again(folder: Path) -> str:
         trained = learn(dataset, folds, backbone, features, config)
     with stage("Judge it on pictures it did not see"):
         judged = judge(trained, dataset, folds)
+    candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
     with temporary_folder() as files:
         with stage("Write the files"):
-            words = last.command
-            write_files(files, recipe, config, backbone, trained, judged, dataset, folds, words, store.address)
+            write_files(files, candidate, store.address)
         with stage("Compare them with the trained model"):
             compare(files, dataset)
         with stage("Publish"):
             revision = store.push(files)
-            remember(revision, store, recipe, config, backbone, trained, judged, dataset, folds, words)
+            remember(revision, store, candidate)
     return revision
 
 
