@@ -168,6 +168,21 @@ class ServeConfig:
 
 
 @dataclass(frozen=True)
+class LogConfig:
+    """The answer log: it keeps the newest `most_answers`, some 250 bytes each, and of each embedding `dimensions`.
+
+    Answers are written together every `batch_s` seconds; where that fails, `most_waiting` wait for the next attempt,
+    `retry_s` later.
+    """
+
+    most_answers: int = 200_000
+    dimensions: int = 16
+    batch_s: float = 0.5
+    retry_s: float = 5.0
+    most_waiting: int = 1000
+
+
+@dataclass(frozen=True)
 class CleanConfig:
     """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
 

@@ -133,5 +133,13 @@ class NoExplanation(SpotterError):
     """Why a picture got its label cannot be shown."""
 
 
+class LogUnreadable(SpotterError):
+    """There is no answer log, or it is damaged or of another version."""
+
+
+class LogUnwritable(SpotterError):
+    """The answer log cannot be written."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class Prediction:
 
     `label` is the most probable class whatever `familiar` says; `probabilities` maps every label to [0, 1] and
     sums to 1; `familiarity` in [0, 1] is the mean cosine to the nearest training pictures; `familiar` is
-    `familiarity >= threshold`.
+    `familiarity >= threshold`. `embedding`, float32 (d,) of length 1, comes with `Predictor.predict` alone: those of
+    many pictures would fill the memory.
     """
 
     label: str
     probabilities: dict[str, float]
     familiarity: float
     familiar: bool
+    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 class Predictor:
@@ -72,13 +74,18 @@ class Predictor:
     def threshold(self) -> float:
         return self.card.threshold
 
+    @property
+    def reference(self) -> np.ndarray:
+        """What familiarity compares with: float32 (m, d), rows of length 1."""
+        return self._reference
+
     def predict(self, source: PictureSource) -> Prediction:
         """Classify one picture: a path, encoded bytes, or a PIL picture.
 
         Raises:
             BadPicture: it cannot be decoded or is refused.
         """
-        return self._answer(self._square(source)[None])[0]
+        return self._answer(self._square(source)[None], keep=True)[0]
 
     def predict_many(self, sources: Iterable[PictureSource]) -> list[Prediction]:
         """Classify pictures, decoding some while others run through the network. Memory does not grow with them.
@@ -132,7 +139,7 @@ class Predictor:
         probabilities, embeddings = self._session.run(["probabilities", "embedding"], {"pixels": squares})
         return probabilities, embeddings
 
-    def _answer(self, squares: np.ndarray) -> list[Prediction]:
+    def _answer(self, squares: np.ndarray, keep: bool = False) -> list[Prediction]:
         probabilities, embeddings = self._run(squares)
         scores = familiarity(embeddings, self._reference, self.card.neighbours)
         return [
@@ -141,8 +148,9 @@ class Predictor:
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 familiarity=float(score),
                 familiar=bool(score >= self.threshold),
+                embedding=embedding if keep else None,
             )
-            for row, score in zip(probabilities, scores, strict=True)
+            for row, score, embedding in zip(probabilities, scores, embeddings, strict=True)
         ]
 
     def _check(self) -> None:
