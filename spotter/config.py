@@ -183,6 +183,23 @@ class LogConfig:
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """When a change in the answers is an alert.
+
+    Over all that is watched together, at most one false alert is expected in `quiet` pictures. Nothing is said before
+    `settle` pictures (`settle_reviews` reviews) are there to compare with; at most the last `memory` are compared with.
+    What the pictures show is judged in blocks of `block`, each by what set the `window` pictures before it apart.
+    """
+
+    quiet: int = 30_000
+    settle: int = 200
+    settle_reviews: int = 100
+    memory: int = 20_000
+    block: int = 20
+    window: int = 80
+
+
+@dataclass(frozen=True)
 class CleanConfig:
     """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
 

@@ -1,0 +1,266 @@
+"""What the answers of one period are beside those of the period before and beside training: shares, figures, errors.
+
+These are comparisons to look at, each time at this moment. What has to be acted on is told by `drift.find_changes`,
+which may be looked at as often as one likes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import binomtest, fisher_exact, ks_2samp, mannwhitneyu, norm
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from spotter.drift import Published, Share
+from spotter.monitor import Answers
+
+DAY_S = 86_400
+FIGURES = ("familiarity", "probability", "brightness", "contrast", "colourfulness", "sharpness")
+# A difference this improbable by chance, corrected for the number of comparisons, counts as real.
+REAL = 0.01
+# Pictures of each side that a classifier learns to tell apart, at most and at least.
+MOST_COMPARED, FEWEST_COMPARED = 1000, 40
+DARK, BLURRED, GREY, SMALL = 0.2, 0.06, 0.02, 256
+BINS = (0.0, 0.5, 0.7, 0.9, 0.97, 1.0)
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The median of `total` figures, with its 95 % interval from the order of the figures."""
+
+    value: float
+    interval: tuple[float, float]
+    total: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of a revision's training: held-out pictures, and how many were `called` each label.
+
+    `figures` are those of the training pictures, by their names in `Answers`, where the pictures are at hand; `places`
+    (m, k) their embeddings, projected, or None.
+    """
+
+    published: Published
+    called: dict[str, int]
+    calibration_error: float
+    figures: dict[str, np.ndarray] = field(default_factory=dict)
+    places: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How improbable it is by chance (corrected, in [0, 1]), and how many times as much it is now (None: no share)."""
+
+    chance: float
+    times: float | None = None
+
+    @property
+    def word(self) -> str:
+        """What to call it; "" when it may be chance."""
+        if self.chance > REAL:
+            return ""
+        if self.times is None or 0.5 < self.times < 2:
+            return "changed"
+        return "doubled" if self.times >= 2 else "halved"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing in this period, in the one before, and in training; None where it is not known."""
+
+    what: str
+    label: str
+    now: Share | Middle | None
+    before: Share | Middle | None
+    training: Share | Middle | None
+    since_before: Difference | None
+    since_training: Difference | None
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How well a classifier tells two sets of pictures apart: 0.5 not at all, 1 always; `chance` as in `Difference`."""
+
+    area: float
+    chance: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Answers of one kind: how many were not sure, and of those reviewed how many wrong (None: none was reviewed).
+
+    `chance` is how probable it is that the error is not higher than that of the rest, corrected for the slices.
+    """
+
+    name: str
+    unfamiliar: Share
+    wrong: Share | None
+    chance: float
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What the reviews say: errors, and how often answers of about one probability were right.
+
+    `bins` are (mean probability, right ones); `chance` is how improbable the right answers are if the probabilities
+    are true, and `gap` the mean probability less the share of right ones.
+    """
+
+    wrong: Share
+    gap: float
+    chance: float
+    bins: tuple[tuple[float, Share], ...]
+
+
+def periods(answers: Answers, days: float) -> tuple[Answers, Answers]:
+    """The answers of the last `days` before the newest answer, and those of as many days before."""
+    last = int(answers.at[-1]) if len(answers) else 0
+    age = last - answers.at
+    return answers.take(age < days * DAY_S), answers.take((age >= days * DAY_S) & (age < 2 * days * DAY_S))
+
+
+def compare(now: Answers, before: Answers, training: Training | None) -> list[Row]:
+    """Compare each share and figure of `now`; differences are corrected for the number of rows."""
+    sides = list(_sides(now, before, training))
+    since_before = _differences([(side.now, side.before) for side in sides])
+    since_training = _differences([(side.now, side.training) for side in sides])
+    return [
+        Row(side.what, side.label, _summary(side.now), _summary(side.before), _summary(side.training), first, second)
+        for side, first, second in zip(sides, since_before, since_training, strict=True)
+    ]
+
+
+def tell_apart(first: np.ndarray, second: np.ndarray) -> Apart | None:
+    """How well a linear classifier tells pictures apart by their places (n, k) and (m, k); None when there are few."""
+    sides = [places[~np.isnan(places).any(axis=1)] for places in (first, second)]
+    if min(len(side) for side in sides) < FEWEST_COMPARED or sides[0].shape[1:] != sides[1].shape[1:]:
+        return None
+    sides = [side[np.linspace(0, len(side) - 1, min(len(side), MOST_COMPARED)).astype(int)] for side in sides]
+    places, is_first = np.concatenate(sides), np.repeat([1, 0], [len(side) for side in sides])
+    judge = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    scores = cross_val_predict(judge, places, is_first, cv=folds, method="decision_function")
+    found = mannwhitneyu(scores[is_first == 1], scores[is_first == 0], alternative="greater")
+    return Apart(float(found.statistic) / (len(sides[0]) * len(sides[1])), float(found.pvalue))
+
+
+def busier(now: int, before: int) -> Difference | None:
+    """How the number of answers in this period compares with that in the one before, which was as long."""
+    if not before:
+        return None
+    return Difference(float(binomtest(now, now + before, 0.5).pvalue), now / before)
+
+
+def judge_reviews(answers: Answers) -> Reviewed | None:
+    """What the reviewed answers say; None when there are none."""
+    seen = answers.take(answers.review > 0)
+    if not len(seen):
+        return None
+    is_right = seen.right == seen.label
+    spread = float(np.sqrt((seen.probability * (1 - seen.probability)).sum()))
+    gap = float((seen.probability - is_right).sum())
+    chance = float(2 * norm.sf(abs(gap) / spread)) if spread else float(gap == 0)
+    edges = np.digitize(seen.probability, BINS[1:-1], right=True)
+    bins = tuple(
+        (float(seen.probability[edges == edge].mean()), _share(is_right[edges == edge])) for edge in np.unique(edges)
+    )
+    return Reviewed(_share(~is_right), gap / len(seen), chance, bins)
+
+
+def slices(answers: Answers) -> list[Slice]:
+    """Judge the answers by what the pictures are like, how they came, and what was said."""
+    kinds = {
+        "dark": answers.brightness < DARK,
+        "blurred": answers.sharpness < BLURRED,
+        "black and white": answers.colourfulness < GREY,
+        "small": (answers.side > 0) & (answers.side < SMALL),
+        "not sure": ~answers.familiar,
+    }
+    kinds |= {f"from {route}": answers.route == route for route in np.unique(answers.route).tolist() if route}
+    kinds |= {f"called {label}": answers.label == label for label in np.unique(answers.label).tolist()}
+    is_reviewed, is_wrong = answers.review > 0, (answers.review > 0) & (answers.right != answers.label)
+    shown = {name: inside for name, inside in kinds.items() if inside.any()}
+    wrong = [_share(is_wrong[inside & is_reviewed]) for inside in shown.values()]
+    rest = [_share(is_wrong[~inside & is_reviewed]) for inside in shown.values()]
+    chances = _holm([_exact(a, b, "greater") for a, b in zip(wrong, rest, strict=True)])
+    return [
+        Slice(name, _share(~answers.familiar[inside]), of if of.total else None, chance)
+        for (name, inside), of, chance in zip(shown.items(), wrong, chances, strict=True)
+    ]
+
+
+def middle(figures: np.ndarray) -> Middle:
+    """The median of figures and its interval, from their order alone."""
+    ordered, total = np.sort(figures), len(figures)
+    reach = 0.98 * np.sqrt(total)
+    low, high = int(max(0, np.floor(total / 2 - reach))), int(min(total - 1, np.ceil(total / 2 + reach)))
+    return Middle(float(np.median(ordered)), (float(ordered[low]), float(ordered[high])), total)
+
+
+# Figures, yes or no for each answer, or only how many.
+Seen = np.ndarray | Share
+
+
+@dataclass(frozen=True)
+class _Sides:
+    what: str
+    label: str
+    now: Seen
+    before: Seen
+    training: Seen
+
+
+def _sides(now: Answers, before: Answers, training: Training | None) -> Iterator[_Sides]:
+    called = training.called if training else {}
+    for label in sorted({*np.unique(now.label).tolist(), *np.unique(before.label).tolist(), *called}):
+        trained = Share(called.get(label, 0), sum(called.values()))
+        # Of the answers that named something.
+        named, earlier = now.label[now.familiar] == label, before.label[before.familiar] == label
+        yield _Sides("labels", label, named, earlier, trained)
+    of = training.published if training else Published(0, 0, 0)
+    yield _Sides("unfamiliar", "", ~now.familiar, ~before.familiar, Share(of.refused, of.pictures))
+    figures = training.figures if training else {}
+    for name in FIGURES:
+        yield _Sides(name, "", getattr(now, name), getattr(before, name), figures.get(name, np.empty(0)))
+
+
+def _summary(seen: Seen) -> Share | Middle | None:
+    share = _share(seen) if isinstance(seen, np.ndarray) and seen.dtype == bool else seen
+    if isinstance(share, Share):
+        return share if share.total else None
+    return middle(share) if len(share) else None
+
+
+def _differences(pairs: Sequence[tuple[Seen, Seen]]) -> list[Difference | None]:
+    found = [_difference(*pair) for pair in pairs]
+    chances = iter(_holm([each.chance for each in found if each]))
+    return [each and Difference(next(chances), each.times) for each in found]
+
+
+def _difference(now: Seen, other: Seen) -> Difference | None:
+    first, second = _summary(now), _summary(other)
+    if isinstance(first, Share) and isinstance(second, Share):
+        # Of something that was never seen before, one more is not many times as much.
+        return Difference(_exact(first, second, "two-sided"), first.value * second.total / max(second.count, 1))
+    if first is None or second is None:
+        return None
+    return Difference(float(ks_2samp(now, other).pvalue))
+
+
+def _exact(first: Share, second: Share, side: str) -> float:
+    table = [[share.count, share.total - share.count] for share in (first, second)]
+    return float(fisher_exact(table, alternative=side).pvalue)
+
+
+def _holm(chances: Sequence[float]) -> list[float]:
+    """Correct probabilities for their number. Source: Holm, Scandinavian Journal of Statistics 6 (1979) 65."""
+    order = np.argsort(chances)
+    factors = len(chances) - np.arange(len(chances))
+    corrected = np.minimum(1, np.maximum.accumulate(np.array(chances)[order] * factors)) if len(order) else order
+    return np.asarray(corrected)[np.argsort(order)].tolist()
+
+
+def _share(values: np.ndarray) -> Share:
+    return Share(int(values.sum()), len(values))
