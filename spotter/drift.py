@@ -11,7 +11,7 @@ Journal of Statistics in Data Science 2, 2024), for the sum over stretches (Shir
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ from spotter.monitor import Answers
 # Each test's part of the budget; those that a person would act on first have the largest.
 BUDGET = {
     "labels": 0.3,
-    "unfamiliar": 0.15,
-    "errors": 0.15,
+    "unfamiliar": 0.1,
+    "errors": 0.2,
     "familiarity": 0.1,
     "probability": 0.05,
     "brightness": 0.05,
@@ -73,11 +73,12 @@ class Share:
 class Change:
     """An alert: what changed, when it was noticed, since about when, and by how much.
 
-    `what` is a key of `BUDGET`, `label` the class for "labels", `revision` "" for what is true of pictures whatever
-    model looks at them. `number` and `at` are of the answer (for "errors" the review) that gave it away, `since_number`
-    and `since` of the first that seems changed. For "labels", "unfamiliar" and "errors", `before` and `after` are
-    shares of answers; for the rest, `after` is the share of pictures that lie beyond all but `FAR` of those before, and
-    `before` is None. `from_training`: it is compared with the published figures more than with earlier answers.
+    `what` is a key of `BUDGET`, `label` the class that was said, where it is about one, `revision` "" for what is true
+    of pictures whatever model looks at them. `number` and `at` are of the answer (for "errors" `number` is of the
+    review) that gave it away, `since_number` and `since` of the first that seems changed. For "labels", "unfamiliar"
+    and "errors", `before` and `after` are shares of answers; for the rest, `after` is the share of pictures that lie
+    beyond all but `FAR` of those before, and `before` is None. `from_training`: it is compared with the published
+    figures more than with earlier answers.
     """
 
     what: str
@@ -95,11 +96,20 @@ class Change:
 
 @dataclass(frozen=True)
 class Published:
-    """What a revision was published with: of `pictures` held-out ones so many `wrong` and so many `refused`."""
+    """What a revision was published with: of so many held-out `pictures`, how many were `refused`, and how many of
+    those that were `called` a label were wrong; the expected calibration error, in [0, 1].
+    """
 
+    revision: str
     pictures: int
-    wrong: int
     refused: int
+    called: dict[str, Share]
+    calibration_error: float = 0.0
+
+    @property
+    def wrong(self) -> Share:
+        """How many were wrong in all."""
+        return Share(sum(each.count for each in self.called.values()), self.pictures)
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,7 @@ class _Test:
 
 
 def find_changes(
-    answers: Answers, published: dict[str, Published] | None = None, config: WatchConfig | None = None
+    answers: Answers, published: Sequence[Published] = (), config: WatchConfig | None = None
 ) -> list[Change]:
     """Find the alerts that the answers gave, in the order in which they would have come.
 
@@ -124,10 +134,10 @@ def find_changes(
     log that went on gives the same ones and perhaps more.
 
     Args:
-        published: figures of revisions, where they are known: not-sure and wrong answers are compared with them.
+        published: what revisions were published with: their not-sure and wrong answers are compared with it.
     """
     config = config or WatchConfig()
-    tests = _tests(answers, published or {})
+    tests = _tests(answers, {each.revision: each for each in published})
     found = [_describe(answers, test, hit) for test in tests for hit in _watch(test, config)]
     return sorted(found, key=lambda change: (change.at, change.number, change.what, change.label))
 
@@ -144,7 +154,7 @@ def _tests(answers: Answers, published: dict[str, Published]) -> Iterator[_Test]
             # As they are shown: a name that is not said is no alert.
             values = (mine.label == label) & mine.familiar
             yield _Test("labels", label, revision, rows, values, BUDGET["labels"] / len(labels), nothing)
-        past = _past(known.refused, known.pictures) if known else nothing
+        past = _past(Share(known.refused, known.pictures)) if known else nothing
         yield _Test("unfamiliar", "", revision, rows, ~mine.familiar, BUDGET["unfamiliar"], past)
         yield _Test("familiarity", "", revision, rows, mine.familiarity, BUDGET["familiarity"], nothing)
         yield _Test("probability", "", revision, rows, mine.probability, BUDGET["probability"], nothing)
@@ -154,12 +164,18 @@ def _tests(answers: Answers, published: dict[str, Published]) -> Iterator[_Test]
         reviewed = np.flatnonzero(mine.review)
         reviewed = reviewed[np.argsort(mine.review[reviewed])]
         wrong = mine.right[reviewed] != mine.label[reviewed]
-        past = _past(known.wrong, known.pictures) if known else nothing
-        yield _Test("errors", "", revision, rows[reviewed], wrong, BUDGET["errors"], past)
+        past = _past(known.wrong) if known else nothing
+        yield _Test("errors", "", revision, rows[reviewed], wrong, BUDGET["errors"] / 2, past)
+        for label in labels:
+            # When people mean something else by one word, the errors are all there.
+            called = mine.label[reviewed] == label
+            past = _past(known.called[label]) if known and label in known.called else nothing
+            budget = BUDGET["errors"] / 2 / len(labels)
+            yield _Test("errors", label, revision, rows[reviewed[called]], wrong[called], budget, past)
 
 
-def _past(count: int, total: int) -> np.ndarray:
-    return np.repeat([1.0, 0.0], [count, total - count])
+def _past(share: Share) -> np.ndarray:
+    return np.repeat([1.0, 0.0], [share.count, share.total - share.count])
 
 
 @dataclass(frozen=True)

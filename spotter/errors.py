@@ -141,5 +141,9 @@ class LogUnwritable(SpotterError):
     """The answer log cannot be written."""
 
 
+class WebhookFailed(SpotterError):
+    """The address for alerts is none, or does not take them."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

@@ -35,6 +35,10 @@ POWERS = 6
 # More pictures change the axes no more, and cost time and memory.
 MOST_FITTED = 2000
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+_COLUMNS = (
+    "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
+    "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability"
+)
 _WORDS = {"id", "revision", "label", "route", "stage", "challenger", "challenger_label", "right"}
 _WHOLE = {"number", "at", "side", "review"}
 _SCHEMA = """
@@ -262,6 +266,20 @@ def add_reviews(folder: Path, right: Mapping[str, str]) -> None:
         raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
 
 
+def add_answers(folder: Path, answers: Answers, most: int = LogConfig.most_answers) -> None:
+    """Add answers from elsewhere, with their reviews; those that are there already stay as they are.
+
+    Raises:
+        LogUnwritable: the log cannot be written.
+    """
+    places = [place.astype("<f2").tobytes() if len(place) else None for place in answers.projection]
+    columns = [getattr(answers, name).tolist() if name != "projection" else places for name in _COLUMNS.split(", ")]
+    _write(folder, zip(*columns, strict=True), most)
+    seen = np.flatnonzero(answers.review)
+    seen = seen[np.argsort(answers.review[seen])]
+    add_reviews(folder, dict(zip(answers.id[seen].tolist(), answers.right[seen].tolist(), strict=True)))
+
+
 def read_answers(folder: Path) -> Answers:
     """Read a log, while others may write to it.
 
@@ -339,14 +357,12 @@ def _check_version(connection: sqlite3.Connection) -> None:
 
 def _write(folder: Path, rows: Iterable[tuple[Any, ...]], most: int) -> None:
     """Add rows and forget the oldest; rows that are there already stay as they are."""
-    columns = (
-        "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
-        "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability"
-    )
-    marks = ", ".join("?" * (columns.count(",") + 1))
+    marks = ", ".join(f"?{number}" for number in range(1, _COLUMNS.count(",") + 2))
+    # "INSERT OR IGNORE" would use up a number for each row that is there already.
+    insert = f"INSERT INTO answers ({_COLUMNS}) SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM answers WHERE id = ?1)"  # noqa: S608
     try:
         with closing(_connect(folder)) as connection, connection:
-            connection.executemany(f"INSERT OR IGNORE INTO answers ({columns}) VALUES ({marks})", rows)  # noqa: S608
+            connection.executemany(insert, rows)
             connection.execute("DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,))
     except (sqlite3.Error, OSError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -23,6 +23,17 @@ def write_page(path: Path, template: str, functions: Mapping[str, Callable[..., 
     Raises:
         DatasetUnwritable: `path` cannot be written.
     """
+    text = render_page(template, functions, **values)
+    try:
+        # A title from the web may hold half of a surrogate pair, which is no text.
+        write_atomically(path, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise DatasetUnwritable(f"The report cannot be written to {str(path)!r}: {reason}.") from error
+
+
+def render_page(template: str, functions: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+    """Fill in a template of `spotter/templates`, everything escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -31,13 +42,7 @@ def write_page(path: Path, template: str, functions: Mapping[str, Callable[..., 
         lstrip_blocks=True,
     )
     environment.globals |= {"plural": plural, **functions}
-    text = environment.get_template(template).render(values)
-    try:
-        # A title from the web may hold half of a surrogate pair, which is no text.
-        write_atomically(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetUnwritable(f"The report cannot be written to {str(path)!r}: {reason}.") from error
+    return environment.get_template(template).render(values)
 
 
 def make_thumbnails(dataset: Dataset) -> Callable[[str], str]:

@@ -36,17 +36,15 @@ class Middle:
 
 @dataclass(frozen=True)
 class Training:
-    """What is known of a revision's training: held-out pictures, and how many were `called` each label.
+    """What is known of a revision's training beside what it was `published` with.
 
     `figures` are those of the training pictures, by their names in `Answers`, where the pictures are at hand; `places`
-    (m, k) their embeddings, projected, or None.
+    (m, k) are their embeddings, projected.
     """
 
     published: Published
-    called: dict[str, int]
-    calibration_error: float
     figures: dict[str, np.ndarray] = field(default_factory=dict)
-    places: np.ndarray | None = None
+    places: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -213,13 +211,13 @@ class _Sides:
 
 
 def _sides(now: Answers, before: Answers, training: Training | None) -> Iterator[_Sides]:
-    called = training.called if training else {}
+    of = training.published if training else Published("", 0, 0, {})
+    called = {label: share.total for label, share in of.called.items()}
     for label in sorted({*np.unique(now.label).tolist(), *np.unique(before.label).tolist(), *called}):
         trained = Share(called.get(label, 0), sum(called.values()))
         # Of the answers that named something.
         named, earlier = now.label[now.familiar] == label, before.label[before.familiar] == label
         yield _Sides("labels", label, named, earlier, trained)
-    of = training.published if training else Published(0, 0, 0)
     yield _Sides("unfamiliar", "", ~now.familiar, ~before.familiar, Share(of.refused, of.pictures))
     figures = training.figures if training else {}
     for name in FIGURES:

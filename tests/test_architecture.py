@@ -20,7 +20,7 @@ ONLY_IN = {
     "accelerate": {"processes.py"},
     "onnx": {"int8.py"},
     "huggingface_hub": {"stores/", "card.py", "deploy.py"},
-    "httpx": {"search/", "download.py", "deploy.py"},
+    "httpx": {"search/", "download.py", "deploy.py", "alerts.py"},
     "httpx2": {"stores/"},
     "httpcore": {"search/", "download.py"},
     "ddgs": {"search/"},

@@ -167,14 +167,14 @@ def test_ranks_are_those_counted_one_by_one() -> None:
 
 def test_figures_from_training_are_there_from_the_first_picture() -> None:
     answers = replace(make_answers(150, seed=6), familiar=~some(150, 0.25))
-    (change,) = find_changes(answers, {"r1": Published(376, 5, 13)})
+    (change,) = find_changes(answers, [Published("r1", 376, 13, {})])
     assert change.what == "unfamiliar"
     assert change.from_training
     assert change.number < 100
     assert change.before
     assert change.before.total >= 376
     assert find_changes(answers) == []
-    assert find_changes(answers, {"r2": Published(376, 5, 13)}) == []
+    assert find_changes(answers, [Published("r2", 376, 13, {})]) == []
 
 
 def test_revisions_are_judged_apart_and_pictures_across_them() -> None:
@@ -204,6 +204,19 @@ def test_a_name_that_is_not_said_is_no_alert() -> None:
     }
     assert ("labels", "black", False) in found
     assert ("labels", "black", True) not in found
+
+
+def test_errors_of_one_name_are_found_there() -> None:
+    after = make_answers(300, seed=1)
+    drifted = reviewed(after, (after.label == "black") & some(300, 0.5))
+    answers = joined(reviewed(make_answers(QUIET), some(QUIET, 0.02)), drifted)
+    first, *others = find_changes(answers)
+    assert (first.what, first.label, first.rose) == ("errors", "black", True)
+    assert first.number < QUIET + 100
+    assert {(other.what, other.label) for other in others} == {("errors", "")}
+    # As published, 40 of 100 that were called black were wrong: nothing is new.
+    known = [Published("r1", 400, 10, {"black": Share(40, 100)})]
+    assert not [change for change in find_changes(drifted, known) if change.label == "black"]
 
 
 def test_short_strange_and_empty_logs_are_quiet() -> None:
@@ -255,7 +268,8 @@ def test_doubled_and_halved_are_said_only_when_it_is_no_chance() -> None:
 
 def test_shares_are_of_the_answers_that_named_something() -> None:
     now = make_answers(4, label=["black", "black", "teddy", "teddy"], familiar=[True, False, True, True])
-    training = Training(Published(300, 3, 10), {"black": 100, "grizzly": 200}, 0.02, {"brightness": np.full(50, 0.4)})
+    published = Published("r1", 300, 10, {"black": Share(2, 100), "grizzly": Share(1, 200)})
+    training = Training(published, {"brightness": np.full(50, 0.4)})
     rows = compare(now, make_answers(0), training)
     assert row(rows, "labels", "black").now == Share(1, 3)
     assert row(rows, "labels", "black").training == Share(100, 300)

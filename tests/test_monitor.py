@@ -19,8 +19,19 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
-from spotter.monitor import FILE, AnswerLog, Answers, Challenger, Projection, add_reviews, measure_look, read_answers
+from spotter.monitor import (
+    FILE,
+    AnswerLog,
+    Answers,
+    Challenger,
+    Projection,
+    add_answers,
+    add_reviews,
+    measure_look,
+    read_answers,
+)
 from spotter.predictor import Prediction
+from tests.answers import make_answers
 from tests.conftest import ROOT
 from tests.drawing import draw
 
@@ -105,6 +116,21 @@ def test_the_last_review_of_an_answer_counts_and_goes_with_it(tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(LogUnwritable, match="cannot be written"):
         add_reviews(tmp_path / "file", {ids[0]: "disc"})
+
+
+def test_answers_from_elsewhere_come_with_their_reviews(tmp_path: Path) -> None:
+    answers = replace(
+        make_answers(30), right=np.array(["black"] * 3 + [""] * 27), review=np.array([3, 1, 2] + [0] * 27)
+    )
+    add_answers(tmp_path, answers)
+    # The same again changes no answer.
+    add_answers(tmp_path, answers.take(np.arange(3, 30)))
+    found = read_answers(tmp_path)
+    for name in ("id", "at", "label", "right", "review", "familiar", "brightness"):
+        assert np.array_equal(getattr(found, name), getattr(answers, name)), name
+    assert np.array_equal(found.projection, answers.projection.astype(np.float16).astype(np.float32))
+    add_answers(tmp_path, make_answers(5, seed=1, id=[f"other{number}" for number in range(5)]), most=10)
+    assert len(read_answers(tmp_path)) == 10
 
 
 def test_the_projection_keeps_the_main_axes() -> None:
