@@ -200,14 +200,14 @@ def split(pictures: Path, learning: Path) -> list[Path]:
     return visitors
 
 
-def draw_pictures(folder: Path) -> tuple[Path, Path]:
+def draw_pictures(folder: Path, count: int = DRAWN) -> tuple[Path, Path]:
     """Draw bears of three kinds, and things that are no bears."""
     for kind in ("grizzly", "black", "teddy"):
         (folder / "bears" / kind).mkdir(parents=True)
-        for number in range(DRAWN):
+        for number in range(count):
             draw_picture(kind, number).save(folder / "bears" / kind / f"{number}.jpg", quality=90)
     (folder / "others").mkdir()
-    for number in range(DRAWN):
+    for number in range(count):
         draw_thing(number).save(folder / "others" / f"{number}.jpg", quality=90)
     return folder / "bears", folder / "others"
 

@@ -20,18 +20,18 @@ from spotter.config import WatchConfig
 from spotter.evaluate import wilson_interval
 from spotter.monitor import Answers
 
-# Each test's part of the budget; those that a person would act on first have the largest.
+# Each test's part of the budget. Shares need the most pictures to tell a change from chance: they have most of it.
 BUDGET = {
-    "labels": 0.3,
+    "labels": 0.4,
+    "errors": 0.25,
     "unfamiliar": 0.1,
-    "errors": 0.2,
-    "familiarity": 0.1,
-    "probability": 0.05,
-    "brightness": 0.05,
-    "contrast": 0.05,
-    "colourfulness": 0.05,
-    "sharpness": 0.05,
+    "familiarity": 0.05,
     "pictures": 0.05,
+    "probability": 0.03,
+    "brightness": 0.03,
+    "contrast": 0.03,
+    "colourfulness": 0.03,
+    "sharpness": 0.03,
 }
 # What is true of the pictures whatever model looks at them.
 OF_PICTURES = ("brightness", "contrast", "colourfulness", "sharpness")
@@ -39,7 +39,7 @@ OF_PICTURES = ("brightness", "contrast", "colourfulness", "sharpness")
 ODDS = {
     "labels": {2.0: 0.4, 4.0: 0.2, 0.5: 0.3, 0.25: 0.1},
     "unfamiliar": {2.5: 0.3, 6.0: 0.4, 15.0: 0.3},
-    "errors": {2.5: 0.3, 6.0: 0.4, 15.0: 0.3},
+    "errors": {2.5: 0.2, 6.0: 0.3, 15.0: 0.3, 40.0: 0.2},
 }
 # A bet that so many of the pictures now lie beyond all but a share of those before: (that share, so many).
 TAILS = ((0.02, 0.1), (0.02, 0.5), (0.1, 0.3), (0.1, 0.8), (0.35, 0.6))
@@ -161,7 +161,8 @@ def _tests(answers: Answers, published: dict[str, Published]) -> Iterator[_Test]
         if mine.projection.shape[1]:
             places = ~np.isnan(mine.projection).any(axis=1)
             yield _Test("pictures", "", revision, rows[places], mine.projection[places], BUDGET["pictures"], nothing)
-        reviewed = np.flatnonzero(mine.review)
+        # Who is told "not sure" is told nothing wrong.
+        reviewed = np.flatnonzero((mine.review > 0) & mine.familiar)
         reviewed = reviewed[np.argsort(mine.review[reviewed])]
         wrong = mine.right[reviewed] != mine.label[reviewed]
         past = _past(known.wrong) if known else nothing

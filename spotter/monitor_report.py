@@ -93,8 +93,8 @@ class Findings:
 
     @property
     def news(self) -> list[Change]:
-        """The alerts of the last period, the most urgent first."""
-        recent = [change for change in self.changes if change.at >= int(self.answers.at[-1]) - self.days * DAY_S]
+        """The alerts of the last two periods, the most urgent first."""
+        recent = [change for change in self.changes if change.at >= int(self.answers.at[-1]) - 2 * self.days * DAY_S]
         return sorted(recent, key=lambda change: (URGENCY.index(change.what), -change.at))
 
 
@@ -175,15 +175,15 @@ def advise(findings: Findings) -> str:
     """What to do now, in one sentence."""
     news = findings.news
     if news:
-        more = f" ({plural(len(news) - 1, 'more alert')} in this period)" if len(news) > 1 else ""
+        more = f" ({plural(len(news) - 1, 'more alert')})" if len(news) > 1 else ""
         return f"{sentence(news[0])[:-1]}: {advice(news[0])}{more}."
     if len(findings.answers) < WatchConfig.settle:
         answers = plural(len(findings.answers), "answer")
         return f"There are {answers} so far, too few to notice a change: that begins at {WatchConfig.settle}."
     seen = findings.reviewed
-    quiet = "Nothing has changed that chance would not explain"
+    quiet = f"No alert in the last {2 * findings.days:g} days"
     if seen is None:
-        return f"{quiet}, but nobody reviewed an answer of this period: have some fifty reviewed to know the error."
+        return f"{quiet}, but nobody reviewed the latest answers: have some fifty reviewed to know the error."
     low, high = seen.wrong.interval
     error = f"{_share(seen.wrong)} reviewed answers were wrong (95 % interval {percent(low)} to {percent(high)})"
     if seen.wrong.total < FEW_REVIEWS:
@@ -275,7 +275,7 @@ def _charts(findings: Findings, bins: Bins) -> list[TimeChart]:
     unsure = _share_points(bins, ~answers.familiar)
     charts.append(draw_points("Not sure", bins, unsure, "{:.0%}", marks("unfamiliar"), refused))
     if (answers.review > 0).any():
-        wrong = _share_points(bins, (answers.right != answers.label), answers.review > 0)
+        wrong = _share_points(bins, answers.right != answers.label, (answers.review > 0) & answers.familiar)
         error = published.wrong.value if published else None
         charts.append(draw_points("Wrong, of those reviewed", bins, wrong, "{:.0%}", marks("errors"), error))
     for label in often:

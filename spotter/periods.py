@@ -87,7 +87,8 @@ class Apart:
 
 @dataclass(frozen=True)
 class Slice:
-    """Answers of one kind: how many were not sure, and of those reviewed how many wrong (None: none was reviewed).
+    """Answers of one kind: how many were not sure, and of those that named something and were reviewed how many were
+    wrong (None: there are none).
 
     `chance` is how probable it is that the error is not higher than that of the rest, corrected for the slices.
     """
@@ -133,7 +134,8 @@ def compare(now: Answers, before: Answers, training: Training | None) -> list[Ro
 def tell_apart(first: np.ndarray, second: np.ndarray) -> Apart | None:
     """How well a linear classifier tells pictures apart by their places (n, k) and (m, k); None when there are few."""
     sides = [places[~np.isnan(places).any(axis=1)] for places in (first, second)]
-    if min(len(side) for side in sides) < FEWEST_COMPARED or sides[0].shape[1:] != sides[1].shape[1:]:
+    widths = {side.shape[1] for side in sides}
+    if min(len(side) for side in sides) < FEWEST_COMPARED or len(widths) > 1 or 0 in widths:
         return None
     sides = [side[np.linspace(0, len(side) - 1, min(len(side), MOST_COMPARED)).astype(int)] for side in sides]
     places, is_first = np.concatenate(sides), np.repeat([1, 0], [len(side) for side in sides])
@@ -152,8 +154,8 @@ def busier(now: int, before: int) -> Difference | None:
 
 
 def judge_reviews(answers: Answers) -> Reviewed | None:
-    """What the reviewed answers say; None when there are none."""
-    seen = answers.take(answers.review > 0)
+    """What the reviewed answers that named something say; None when there are none."""
+    seen = answers.take((answers.review > 0) & answers.familiar)
     if not len(seen):
         return None
     is_right = seen.right == seen.label
@@ -174,11 +176,11 @@ def slices(answers: Answers) -> list[Slice]:
         "blurred": answers.sharpness < BLURRED,
         "black and white": answers.colourfulness < GREY,
         "small": (answers.side > 0) & (answers.side < SMALL),
-        "not sure": ~answers.familiar,
     }
     kinds |= {f"from {route}": answers.route == route for route in np.unique(answers.route).tolist() if route}
     kinds |= {f"called {label}": answers.label == label for label in np.unique(answers.label).tolist()}
-    is_reviewed, is_wrong = answers.review > 0, (answers.review > 0) & (answers.right != answers.label)
+    is_reviewed = (answers.review > 0) & answers.familiar
+    is_wrong = is_reviewed & (answers.right != answers.label)
     shown = {name: inside for name, inside in kinds.items() if inside.any()}
     wrong = [_share(is_wrong[inside & is_reviewed]) for inside in shown.values()]
     rest = [_share(is_wrong[~inside & is_reviewed]) for inside in shown.values()]
@@ -244,7 +246,7 @@ def _difference(now: Seen, other: Seen) -> Difference | None:
         return Difference(_exact(first, second, "two-sided"), first.value * second.total / max(second.count, 1))
     if first is None or second is None:
         return None
-    return Difference(float(ks_2samp(now, other).pvalue))
+    return Difference(float(ks_2samp(now, other, method="asymp").pvalue))
 
 
 def _exact(first: Share, second: Share, side: str) -> float:

@@ -54,7 +54,7 @@ def joined(*parts: Answers) -> Answers:
     whole = Answers(*columns)
     number = np.arange(1, len(whole) + 1)
     review = np.where(whole.review > 0, np.cumsum(whole.review > 0), 0)
-    return replace(whole, number=number, at=START + HOUR * number, review=review)
+    return replace(whole, number=number, id=np.char.mod("%016x", number), at=START + HOUR * number, review=review)
 
 
 def reviewed(answers: Answers, wrong: np.ndarray) -> Answers:

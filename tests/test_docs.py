@@ -31,6 +31,8 @@ def help_of(*command: str) -> str:
         "scripts/convert.py",
         "scripts/deploy_space.py",
         "-m spotter.cleaner",
+        "-m spotter.monitor_report",
+        "scripts/simulate.py",
     ],
 )
 def test_every_flag_is_in_the_readme(program: str) -> None:

@@ -1,0 +1,192 @@
+"""Alerts in words, and a webhook on this machine that gets each of them once."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from spotter.alerts import MEMORY, PAUSES_S, advice, percent, send_new, sentence
+from spotter.drift import BUDGET, ODDS, Change, Share
+from spotter.errors import LogUnwritable, WebhookFailed
+
+BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))
+DARK = Change("brightness", "", "", False, 950, 1_700_000_900, 940, 1_700_000_500, None, Share(6, 11))
+
+
+@dataclass
+class Webhook:
+    """A server that takes what is posted. `answers` are the statuses of the first requests; the rest get 204."""
+
+    url: str = ""
+    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    got: list[dict] = field(default_factory=list)
+    asked: int = 0
+
+    @property
+    def texts(self) -> list[str]:
+        return [each["text"] for each in self.got]
+
+
+@contextmanager
+def listening(*answers: tuple[int, dict[str, str]]) -> Iterator[Webhook]:
+    webhook = Webhook(answers=list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            webhook.asked += 1
+            status, headers = webhook.answers.pop(0) if webhook.answers else (204, {})
+            if status < 300:
+                webhook.got.append(content)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    webhook.url = f"http://127.0.0.1:{server.server_address[1]}/secret-token"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield webhook
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def no_wait(seconds: float) -> None: ...
+
+
+def test_an_alert_says_what_how_much_and_what_to_do() -> None:
+    assert sentence(BLACK) == (
+        "The answer “black” rose: 66 % of the last 50 (95 % interval 52 % to 78 %), 35 % before."
+    )
+    assert "“black” doubled" in sentence(replace(BLACK, after=Share(40, 50)))
+    assert "“black” halved" in sentence(replace(BLACK, rose=False, after=Share(5, 50)))
+    assert sentence(DARK).startswith("Pictures became darker: 55 % of the last 11 (95 % interval 28 % to 79 %)")
+    assert "are darker than 19 of 20 before" in sentence(DARK)
+    assert "brighter" in sentence(replace(DARK, rose=True))
+    unsure = replace(BLACK, what="unfamiliar", label="", from_training=True)
+    assert sentence(unsure).startswith("Not-sure answers rose: ")
+    assert sentence(unsure).endswith("35 % in training.")
+    assert sentence(replace(BLACK, what="errors")).startswith("Wrong answers “black” among those reviewed rose: ")
+    assert sentence(replace(DARK, what="probability")).startswith("Answers became less sure: ")
+    assert sentence(replace(DARK, what="pictures", rose=True)).startswith("The pictures show something else: ")
+    for what in BUDGET:
+        assert advice(replace(DARK, what=what))
+        before = Share(1, 9) if what in ODDS else None
+        assert "  " not in sentence(replace(DARK, what=what, before=before))
+    # Nothing before is no division by nothing.
+    assert "doubled" in sentence(replace(BLACK, before=Share(0, 300)))
+
+
+def test_percentages_neither_hide_a_little_nor_claim_all() -> None:
+    shares = (0, 0.0004, 0.034, 0.0999, 0.1, 0.456, 0.999, 1)
+    assert [percent(share) for share in shares] == [
+        "0 %", "under 0.1 %", "3.4 %", "10.0 %", "10 %", "46 %", "99 %", "100 %",
+    ]  # fmt: skip
+
+
+def test_each_alert_is_sent_once(tmp_path: Path) -> None:
+    with listening() as webhook:
+        assert send_new([DARK, BLACK], webhook.url, tmp_path) == 2
+        assert webhook.texts == [f"{sentence(change)} Advice: {advice(change)}." for change in (BLACK, DARK)]
+        assert send_new([BLACK, DARK], webhook.url, tmp_path) == 0
+        later = replace(BLACK, number=1200, at=BLACK.at + 90_000, rose=False)
+        assert send_new([BLACK, DARK, later], webhook.url, tmp_path) == 1
+        assert len(webhook.got) == 3
+        assert webhook.got[0] == {
+            "text": webhook.texts[0], "id": webhook.got[0]["id"], "what": "labels", "label": "black", "revision": "r1",
+            "rose": True, "number": 900, "at": "2023-11-14T22:13:20+00:00", "since_number": 850,
+            "since": "2023-11-14T19:26:40+00:00", "from_training": False,
+            "before": {"count": 300, "total": 849, "share": 300 / 849, "interval": list(Share(300, 849).interval)},
+            "after": {"count": 33, "total": 50, "share": 0.66, "interval": list(Share(33, 50).interval)},
+        }  # fmt: skip
+        assert len({each["id"] for each in webhook.got}) == 3
+        with listening() as other:
+            # Another webhook has heard of nothing yet.
+            assert send_new([BLACK], other.url, tmp_path) == 1
+    assert "secret-token" not in (tmp_path / MEMORY).read_text()
+
+
+def test_what_is_old_is_no_news_later_either(tmp_path: Path) -> None:
+    with listening() as webhook:
+        assert send_new([BLACK, DARK], webhook.url, tmp_path, since=BLACK.at + 1) == 1
+        assert send_new([BLACK, DARK], webhook.url, tmp_path) == 0
+        assert [each["what"] for each in webhook.got] == ["brightness"]
+
+
+def test_a_webhook_that_fails_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    waits: list[float] = []
+    with listening((503, {}), (429, {"Retry-After": "7"})) as webhook:
+        assert send_new([BLACK], webhook.url, tmp_path, wait=waits.append) == 1
+    assert waits == [PAUSES_S[0], 7]
+    with listening((429, {"Retry-After": "86400"})) as webhook:
+        assert send_new([BLACK], webhook.url, tmp_path, wait=waits.append) == 1
+    assert waits[-1] == 30
+
+
+def test_what_was_not_taken_is_sent_the_next_time(tmp_path: Path) -> None:
+    with listening((204, {}), *[(500, {})] * 3) as webhook:
+        with pytest.raises(WebhookFailed, match=r"127\.0\.0\.1 did not take an alert \(HTTP 500\)") as caught:
+            send_new([BLACK, DARK], webhook.url, tmp_path, wait=no_wait)
+        assert "secret-token" not in str(caught.value)
+        assert webhook.asked == 1 + 1 + len(PAUSES_S)
+        assert send_new([BLACK, DARK], webhook.url, tmp_path) == 1
+        assert [each["what"] for each in webhook.got] == ["labels", "brightness"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 302])
+def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(tmp_path: Path, status: int) -> None:
+    with listening((status, {"Location": "/elsewhere"})) as webhook:
+        with pytest.raises(WebhookFailed, match=f"HTTP {status}"):
+            send_new([BLACK], webhook.url, tmp_path, wait=no_wait)
+        assert webhook.asked == 1
+
+
+def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:
+    with listening() as webhook:
+        pass
+    with pytest.raises(WebhookFailed, match="ConnectError"):
+        send_new([BLACK], webhook.url, tmp_path, wait=no_wait)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "file:///etc/passwd", "ftp://example.org", "hooks", "http://", "http://[x", "http://a:b/"]
+)
+def test_only_web_addresses_are_webhooks(tmp_path: Path, url: str) -> None:
+    with pytest.raises(WebhookFailed, match="http:// or https://"):
+        send_new([BLACK], url, tmp_path)
+
+
+def test_without_a_memory_nothing_is_sent(tmp_path: Path) -> None:
+    (tmp_path / MEMORY).mkdir()
+    with listening() as webhook:
+        with pytest.raises(LogUnwritable, match="cannot be remembered"):
+            send_new([BLACK], webhook.url, tmp_path)
+        assert not webhook.asked
+
+
+def test_a_damaged_memory_tells_twice_rather_than_never(tmp_path: Path) -> None:
+    with listening() as webhook:
+        send_new([BLACK], webhook.url, tmp_path)
+        (tmp_path / MEMORY).write_text("{")
+        assert send_new([BLACK], webhook.url, tmp_path) == 1
+
+
+def test_two_reports_at_once_send_each_alert_once(tmp_path: Path) -> None:
+    changes = [replace(BLACK, number=number, at=BLACK.at + number) for number in range(1, 20)]
+    with listening() as webhook:
+        threads = [threading.Thread(target=send_new, args=(changes, webhook.url, tmp_path)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(each["number"] for each in webhook.got) == list(range(1, 20))
