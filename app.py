@@ -16,6 +16,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from spotter.config import ServeConfig
 from spotter.errors import SpotterError
+from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.web import ModelInfo, create_app, serve
 
@@ -50,7 +51,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; the environment gives the defaults."""
     on_space = "SPACE_ID" in os.environ
     store = os.environ.get("MODEL_STORE")
-    parser = argparse.ArgumentParser(prog="app.py", description="Serve a published classifier.")
+    parser = Parser(prog="app.py", description="Serve a published classifier.")
     parser.add_argument(
         "--model", metavar="STORE", default=store, required=not store, help="the store to pull from ($MODEL_STORE)"
     )

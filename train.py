@@ -32,6 +32,7 @@ from spotter.command import (
 )
 from spotter.config import TrainConfig
 from spotter.imports import lasting_imports
+from spotter.parser import Parser
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import HUB, open_store
 from spotter.temporary import temporary_folder
@@ -117,7 +118,7 @@ def help_to_fine_tune(options: argparse.Namespace) -> int:
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
+    parser = Parser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
     add_picture_options(parser)
     parser.add_argument(
         "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"

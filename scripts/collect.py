@@ -23,12 +23,13 @@ from spotter.command import (
 )
 from spotter.config import TrainConfig
 from spotter.edits import EditLog
+from spotter.parser import Parser
 from spotter.search import get_backends
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Collect, look, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/collect", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/collect", description=__doc__.splitlines()[0])
     add_picture_options(parser)
     options = parse(parser, argv)
     return run_command("scripts/collect", lambda: run(options), argv)

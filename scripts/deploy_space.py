@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spotter.command import run_command, say, stage
 from spotter.deploy import Plan, deploy, plan_space
+from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.stores import HUB
 from spotter.stores.space import CPU, HARDWARE, SpaceRepo
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Deploy, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/deploy_space", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/deploy_space", description=__doc__.splitlines()[0])
     parser.add_argument("space", metavar="SPACE", help="hf://owner/name of the Space; it is made if need be")
     parser.add_argument("--model", metavar="STORE@REV", required=True, help="hf://owner/name@REV (default: the newest)")
     parser.add_argument(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spotter.errors import RecipeError
+from spotter.errors import RecipeError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RecipeError(f"There is no recipe {str(path)!r}.") from error
+        guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
+        raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
     classes = table.get("classes", {})

@@ -1,5 +1,14 @@
 """One exception per failure a user can meet; each message is one sentence: what happened, what to do."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'this'?` for the choice that is nearest to `word`, or nothing when none is near."""
+    near = difflib.get_close_matches(word, list(choices), 1, 0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
 
 class SpotterError(Exception):
     """Base of every expected failure. Caught once, at the edge (`train.py`, `app.py`), and printed."""

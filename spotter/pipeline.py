@@ -5,7 +5,6 @@
 The last line on stdout is `revision REV`; exit status as of train.py.
 """
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from spotter.dataset import Dataset, read_dataset, with_disputed
 from spotter.edits import EditLog, apply_edits, deal_folds, positions
 from spotter.evaluate import Evaluation, Strangers
 from spotter.learner import Trained
+from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.report import REPORT, write_report
 from spotter.review import review
@@ -243,7 +243,7 @@ def publish_again(folder: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish a cleaned set and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder of a picture set that train.py has trained on")
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
