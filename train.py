@@ -28,12 +28,13 @@ from spotter.command import (
     recipe_of,
     run_command,
     say,
+    sources_of,
     stage,
 )
 from spotter.config import TrainConfig
 from spotter.imports import lasting_imports
 from spotter.parser import Parser
-from spotter.search import SearchBackend, get_backends
+from spotter.search import SearchBackend
 from spotter.stores import HUB, open_store
 from spotter.temporary import temporary_folder
 
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> str:
         more = read_more(options.more, recipe)
         store = open_store(options.to or Path("models") / recipe.name, private=options.private)
         store.check()
-        sources = get_backends(options.search)
+        sources = sources_of(options)
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
 
     with stage("Collect the pictures"):

@@ -19,12 +19,12 @@ from spotter.command import (
     recipe_of,
     run_command,
     say,
+    sources_of,
     stage,
 )
 from spotter.config import TrainConfig
 from spotter.edits import EditLog
 from spotter.parser import Parser
-from spotter.search import get_backends
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> str:
     with stage("Collect the pictures"):
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
-        sources = get_backends(options.search)
+        sources = sources_of(options)
         dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Look at what was collected"):

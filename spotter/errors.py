@@ -142,5 +142,9 @@ class NoExplanation(SpotterError):
     """Why a picture got its label cannot be shown."""
 
 
+class FeedbackUnwritable(SpotterError):
+    """What a visitor said cannot be kept, or not be deleted."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

@@ -133,6 +133,8 @@ def write_files(files: Path, candidate: Candidate, address: str) -> ModelCard:
     examples = bundle.write_examples(files, dataset, trained)
     stats = candidate.backbone.mean, candidate.backbone.std
     card = bundle.make_card(candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats)
+    chosen = sum(record.is_self_selected for record in dataset.records)
+    card = replace(card, made={**card.made, "self_selected_share": round(chosen / len(dataset.records), 4)})
     _write_cards(files, card, candidate, address)
     return card
 

@@ -4,6 +4,7 @@ from spotter.errors import UnknownSource, did_you_mean
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.brave import Brave
 from spotter.search.duckduckgo import DuckDuckGo
+from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
 from spotter.search.huggingface import HuggingFace
 from spotter.search.inaturalist import INaturalist
@@ -18,6 +19,7 @@ __all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend", "get_backends
 BACKENDS: dict[str, type[SearchBackend]] = {
     "brave": Brave,
     "duckduckgo": DuckDuckGo,
+    "feedback": VisitorFeedback,
     "folder": Folder,
     "hf": HuggingFace,
     "inaturalist": INaturalist,
