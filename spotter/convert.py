@@ -3,7 +3,6 @@
 What that process tells comes as a text file, an ONNX file and an array; nothing of it is unpickled here.
 """
 
-import errno
 import json
 import os
 import signal
@@ -29,7 +28,7 @@ from spotter.images import load_picture, to_square
 from spotter.network import check_network
 from spotter.search.folder import Folder
 from spotter.takedown import Takedown
-from spotter.temporary import is_full, temporary_folder
+from spotter.temporary import require_room, temporary_folder
 
 HOW = "on pictures that it may have learnt from, so it may be worse on others"
 _WORKER = "import sys; from spotter.foreign import main; sys.exit(main(sys.argv[1:]))"
@@ -196,9 +195,8 @@ def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None
     if status == 1 and failure.exists():
         kind, _, sentence = failure.read_text(encoding="utf-8").partition(": ")
         raise (UnsuitableExport if kind == UnsuitableExport.__name__ else BrokenExport)(sentence)
-    if status and is_full(folder):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     if status:
+        require_room(folder)
         lines = (folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         how = signal.Signals(-status).name if status < 0 else f"status {status}"

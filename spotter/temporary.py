@@ -1,6 +1,7 @@
 """A folder for files on their way."""
 
 import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -40,9 +41,17 @@ def temporary_folder() -> Iterator[Path]:
             raise _unwritable(error) from error
 
 
-def is_full(folder: Path) -> bool:
-    """Whether there is no room for another file in `folder`."""
-    return shutil.disk_usage(folder).free < _FULL_BYTES
+def require_room(folder: Path, size: int = _FULL_BYTES) -> None:
+    """Fail as a write would where others do not tell that they could not write.
+
+    Args:
+        size: in bytes; by default, that of a disk that is full.
+
+    Raises:
+        OSError: there is less room than that.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _is_of(folder: Path, error: OSError) -> bool:
@@ -51,7 +60,7 @@ def _is_of(folder: Path, error: OSError) -> bool:
     if names:
         return error.errno in _REFUSED and any(Path(name).is_relative_to(folder) for name in names)
     # A write into an open file names none, and torch tells no number.
-    return error.errno in {errno.ENOSPC, errno.EDQUOT, None} and is_full(folder)
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, None} and shutil.disk_usage(folder).free < _FULL_BYTES
 
 
 def _unwritable(error: OSError) -> TemporaryUnwritable:

@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +37,7 @@ from scripts import convert as script
 from spotter.bundle import SERVING_FILES, parity_pictures
 from spotter.config import ConvertConfig
 from spotter.convert import Export, export_network, recipe_of
-from spotter.errors import BrokenExport, RecipeError, SpotterError, UnsuitableExport
+from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
 from spotter.foreign import Facts, define, export, open_export
 from spotter.images import load_picture, to_square
 from spotter.learner import predict_with_pickle
@@ -223,6 +225,21 @@ def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys:
     assert re.search(r"scripts/convert: .*status 1: ValueError: invalid literal", told)
     assert "Traceback" not in told
     assert not list((tmp_path / "store").glob("revisions/*"))
+
+
+def test_no_room_for_the_network_is_told(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = ["-o", "size=1500k"]
+    if subprocess.run(["mount", "-t", "tmpfs", *size, "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    try:
+        with pytest.raises(TemporaryUnwritable, match="No space left on device"):
+            export_network(Export(plain), tmp_path / "model.onnx")
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def refused(path: Path, tmp_path: Path, kind: type[SpotterError] = UnsuitableExport) -> str:

@@ -16,7 +16,7 @@ from huggingface_hub import SpaceCard
 
 from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle, write_model_json
 from spotter.config import ServeConfig
-from spotter.deploy import VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.deploy import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
 from spotter.errors import (
     AccessRefused,
     LostRace,
@@ -206,8 +206,9 @@ def test_an_older_one_is_brought_up_to_date_in_one_commit(
 def test_the_next_one_without_int8_takes_the_variable_away_and_a_failure_brings_it_back(
     space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
-    old.variables["MODEL_INT8"] = "1"
+    run(space, replace(plan, variables={**plan.variables, "MODEL_INT8": "1"}), predictor)
     before = dict(old.variables)
+    assert before["MODEL_INT8"] == "1"
     old.stages = [{"stage": "RUNNING"}, {"stage": "BUILD_ERROR"}]
     refusal(SpaceFailed, lambda: run(space, plan, predictor))
     assert old.variables == before
@@ -292,6 +293,18 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
         pytest.raises(SpaceFailed, match="answers 'disc' where"),
     ):
         check_answers(url, predictor, 5)
+
+    def near(picture):
+        answer = predictor.predict(picture)
+        others = {
+            label: value + (0.03 if label != answer.label else 0) for label, value in answer.probabilities.items()
+        }
+        return replace(answer, probabilities=others)
+
+    with serving(create_app(near, info, ServeConfig())) as url:
+        check_answers(url, predictor, 5, INT8_TOLERANCE)
+        with pytest.raises(SpaceFailed, match="answers '"):
+            check_answers(url, predictor, 5)
 
     def vague(picture):
         answer = predictor.predict(picture)
@@ -501,16 +514,15 @@ def test_the_command_deploys_int8_where_there_is_one(
     assert "MODEL_INT8=1" in dry.stdout
 
 
-@pytest.mark.parametrize("how", ["private", "gated"])
+@pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
 def test_the_command_refuses_a_model_that_a_space_may_not_read(
-    how: str, hub: Hub, published: Published, tmp_path: Path
+    how: str, more: list[str], hub: Hub, published: Published, tmp_path: Path
 ) -> None:
     HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
     setattr(hub.repos["anna/shapes"], how, True)
-    for more in ([], ["--dry-run"]):
-        finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
-        assert finished.returncode == 1
-        assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in finished.stderr
-        assert len(finished.stderr.splitlines()) == 1
+    finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
+    assert finished.returncode == 1
+    assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
     assert SPACE not in hub.repos
     assert hub.asked("resolve") == 0
