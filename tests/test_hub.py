@@ -654,23 +654,26 @@ def test_a_hub_that_falls_silent_when_asked_for_a_new_model_is_told(hub: Hub, tm
 # Connections that break
 
 
-def with_fault(tmp_path: Path, name: str, old: Path, new: Path, make_fault: Callable[[], Fault]) -> None:
-    """Push `new` over `old` under a fault: `main` names one or the other, whole; and then push again."""
+def with_fault(tmp_path: Path, name: str, old: Path | None, new: Path, make_fault: Callable[[], Fault]) -> None:
+    """Push `new` over `old`, or over nothing, under a fault: `main` names one or the other, whole; then push again."""
+    pushed = [folder for folder in (old, new) if folder]
     with running_hub() as hub:
         store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / name, sleep=lambda _: None)
-        store.push(old)
+        if old:
+            store.push(old)
         hub.fault = make_fault()
         with contextlib.suppress(SpotterError):
             store.push(new)
-        repo = hub.repos[NAME]
-        assert published(repo) in (files_of(old), files_of(new)), name
+        if NAME in hub.repos:
+            assert published(hub.repos[NAME]) in (files_of(old) if old else {}, files_of(new)), name
         hub.fault = None
         revision = store.push(new)
+        repo = hub.repos[NAME]
         assert published(repo) == files_of(new), name
-        assert [commit.title for commit in repo.commits[1:]] == [
-            f"Publish {content_name(old)}", f"Publish {content_name(new)}",
-        ], name  # fmt: skip
-        assert repo.tags["v2"] == revision == repo.head.oid, name
+        assert [commit.title for commit in repo.commits[1:]] == [f"Publish {content_name(each)}" for each in pushed], (
+            name
+        )
+        assert repo.tags[f"v{len(pushed)}"] == revision == repo.head.oid, name
 
 
 def at_request(number: int, *, answered: bool = False, for_good: bool = False) -> Fault:
@@ -690,9 +693,13 @@ def at_request(number: int, *, answered: bool = False, for_good: bool = False) -
     return fault
 
 
-def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(hub: Hub, one: Path, two: Path, tmp_path: Path):
+@pytest.mark.parametrize("is_first", [False, True])
+def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(
+    is_first: bool, hub: Hub, one: Path, two: Path, tmp_path: Path
+) -> None:
     store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "count")
-    store.push(one)
+    if not is_first:
+        store.push(one)
     hub.forget()
     store.push(two)
     count = len(hub.requests) + len(hub.storage_requests)
@@ -703,7 +710,9 @@ def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(hub: Hub,
         for kind in ({}, {"answered": True}, {"for_good": True})
     ]
     with ThreadPoolExecutor(len(cases)) as pool:
-        for result in [pool.submit(with_fault, tmp_path, name, one, two, make) for name, make in cases]:
+        for result in [
+            pool.submit(with_fault, tmp_path, name, None if is_first else one, two, make) for name, make in cases
+        ]:
             result.result()
 
 
@@ -839,12 +848,16 @@ def test_the_predictor_opens_the_hub(hub: Hub, published: Published, tmp_path: P
 def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path) -> None:
     first, second = store.push(one), store.push(two)
 
+    errors: list[str] = []
+
     def run(*arguments: str) -> list[str]:
-        return subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "scripts/rollback.py", f"hf://{NAME}", *arguments],
             cwd=ROOT, env=environment(hub, tmp_path / "home", PYTHONPATH="."),
             capture_output=True, text=True, check=True,
-        ).stdout.splitlines()  # fmt: skip
+        )  # fmt: skip
+        errors.append(finished.stderr)
+        return finished.stdout.splitlines()
 
     listed = run("--list")
     assert listed[-1] == f"revision {second}"
@@ -854,6 +867,7 @@ def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, 
     hub.fault = always(error(403, "not now"), at="/tag/")
     assert run("v1")[-1] == f"revision {hub.repos[NAME].head.oid}"
     assert published(hub.repos[NAME]) == files_of(one)
+    assert "but the version tag could not be set (Your token may not write" in errors[-1]
 
 
 def test_a_folder_as_store_is_not_asked_through_the_hubs_client() -> None:
