@@ -91,14 +91,14 @@ def run(options: argparse.Namespace) -> str:
     candidate = pipeline.Candidate(recipe, config, dataset, folds, backbone, trained, judged, words)
     with temporary_folder() as files:
         with stage("Write the files"):
-            card = pipeline.write_files(files, candidate, store.address)
+            card = pipeline.write_files(files, candidate)
 
         with stage("Compare them with the trained model"):
             pipeline.compare(files, dataset)
 
         if options.int8:
             with stage("Make it faster with int8"):
-                pipeline.add_int8(files, card, candidate, store.address)
+                pipeline.add_int8(files, card, candidate)
 
         with stage("Publish"):
             revision = store.push(files)

@@ -14,11 +14,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from spotter.command import run_command, say, stage
 from spotter.parser import Parser
 from spotter.stores import HUB, open_store
+from spotter.temporary import temporary_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> str:
         from spotter import bundle, convert
         from spotter.predictor import Predictor
 
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        files, pictures = Path(temporary) / "files", Path(temporary) / "pictures"
+    with temporary_folder() as temporary:
+        files, pictures = temporary / "files", temporary / "pictures"
         files.mkdir()
         with stage("Open the export, in a process of its own"):
             shutil.copyfile(options.export, files / bundle.PICKLE)

@@ -201,18 +201,30 @@ def make_card(
             "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),
         },
-        preprocessing={
-            "upright": "EXIF orientation applied",
-            "mode": "RGB, alpha on white",
-            "resize": f"{config.resize}, as fastai's Resize does at inference; padding is black",
-            "interpolation": "Pillow bilinear",
-            "size": config.size,
-            "input": "uint8 NHWC; the graph does the rest: (pixels * scale - mean) / std, by channel",
-            "scale": 1 / 255,
-            "mean": list(mean),
-            "std": list(std),
-        },
+        preprocessing=describe_preprocessing(config.size, config.resize, mean, std),
     )
+
+
+def describe_preprocessing(
+    size: int, resize: str, mean: Sequence[float], std: Sequence[float], inside: str = ""
+) -> dict[str, Any]:
+    """What `model.json` says about the way from a picture to the network.
+
+    Args:
+        mean, std: of pixels in [0, 1], by channel. inside: what the graph does after normalising, in words.
+    """
+    steps = "(pixels * scale - mean) / std, by channel"
+    return {
+        "upright": "EXIF orientation applied",
+        "mode": "RGB, alpha on white",
+        "resize": f"{resize}, as fastai's Resize does at inference; padding is black",
+        "interpolation": "Pillow bilinear",
+        "size": size,
+        "input": f"uint8 NHWC; the graph does the rest: {steps}{f', then {inside}' if inside else ''}",
+        "scale": 1 / 255,
+        "mean": list(mean),
+        "std": list(std),
+    }
 
 
 def installed_versions() -> dict[str, str]:

@@ -110,6 +110,10 @@ class AccessRefused(SpotterError):
     """The Hub wants a token, another token, a right that the token lacks, or consent to the terms of a gated model."""
 
 
+class ModelNotPublic(SpotterError):
+    """A model that others have to read, such as a Space, is private or gated."""
+
+
 class PaymentRequired(SpotterError):
     """The Hub wants money for what was asked."""
 

@@ -121,7 +121,7 @@ class Candidate:
     command: str
 
 
-def write_files(files: Path, candidate: Candidate, address: str) -> ModelCard:
+def write_files(files: Path, candidate: Candidate) -> ModelCard:
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
     dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
     reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
@@ -135,11 +135,11 @@ def write_files(files: Path, candidate: Candidate, address: str) -> ModelCard:
     card = bundle.make_card(candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats)
     chosen = sum(record.is_self_selected for record in dataset.records)
     card = replace(card, made={**card.made, "self_selected_share": round(chosen / len(dataset.records), 4)})
-    _write_cards(files, card, candidate, address)
+    _write_cards(files, card, candidate)
     return card
 
 
-def _write_cards(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
+def _write_cards(files: Path, card: ModelCard, candidate: Candidate) -> None:
     """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
     judged, license_id = candidate.judged, candidate.recipe.license
     write_card(
@@ -147,7 +147,6 @@ def _write_cards(files: Path, card: ModelCard, candidate: Candidate, address: st
         card,
         judged.evaluation,
         candidate.dataset,
-        address,
         license_id=license_id,
         strangers=judged.strangers,
     )
@@ -168,14 +167,14 @@ def compare(files: Path, dataset: Dataset) -> None:
     say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
 
-def add_int8(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
+def add_int8(files: Path, card: ModelCard, candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
     # Here rather than at the top: onnxruntime's tools for it take a second to load.
     from spotter.int8 import add_int8 as add
 
     figures, sentence = add(files, candidate.dataset, candidate.folds, candidate.trained)
     say(sentence)
-    _write_cards(files, replace(card, int8=figures), candidate, address)
+    _write_cards(files, replace(card, int8=figures), candidate)
 
 
 def remember(revision: str, store: Store, candidate: Candidate) -> None:
@@ -234,7 +233,7 @@ def publish_again(folder: Path) -> str:
     candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
     with temporary_folder() as files:
         with stage("Write the files"):
-            write_files(files, candidate, store.address)
+            write_files(files, candidate)
         with stage("Compare them with the trained model"):
             compare(files, dataset)
         with stage("Publish"):

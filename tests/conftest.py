@@ -85,6 +85,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
+@pytest.fixture
+def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's client, which takes no clock from us, asks again at once."""
+    from types import SimpleNamespace
+
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    for module in (_http, file_download):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
+
+
 @pytest.fixture(scope="session")
 def bare_python(request: pytest.FixtureRequest) -> Path:
     """A Python with requirements.txt alone."""
