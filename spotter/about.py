@@ -85,18 +85,26 @@ def _with_figures(about: About, metrics: dict[str, Any]) -> About:
     )
 
 
+def error_sentence(about: About, language: str) -> str:
+    """The error in words, with its interval; "" where the revision does not say."""
+    if about.error is None:
+        return ""
+    return say(
+        "about_error_seen" if about.seen else "about_error",
+        language,
+        error=_percent(about.error),
+        pictures=about.pictures,
+        low=_percent(about.interval[0]),
+        high=_percent(about.interval[1]),
+    )
+
+
 def about_html(about: About, language: str) -> str:
     """The About tab, as HTML."""
     parts = []
-    if about.error is not None:
-        figures = {
-            "error": _percent(about.error),
-            "pictures": about.pictures,
-            "low": _percent(about.interval[0]),
-            "high": _percent(about.interval[1]),
-        }
-        key = "about_error_seen" if about.seen else "about_error"
-        parts.append(_section("about_good", language, _paragraph(say_html(key, language, **figures), "lead")))
+    sentence = error_sentence(about, language)
+    if sentence:
+        parts.append(_section("about_good", language, _paragraph(html.escape(sentence), "lead")))
         parts.append(_class_table(about.classes, language))
     if about.accepted is not None:
         text = say_html("about_threshold", language, accepted=_percent(about.accepted))

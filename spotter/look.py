@@ -73,15 +73,12 @@ CSS = """
 #bars li { display: grid; grid-template-columns: 1fr auto; gap: 6px 12px; font-size: 1rem; margin: 0; }
 #bars .name { overflow-wrap: anywhere; }
 #bars .share { font-variant-numeric: tabular-nums; color: var(--body-text-color-subdued); }
-#bars meter { grid-column: 1 / -1; width: 100%; height: 10px; border: 0; border-radius: 5px; overflow: hidden;
-  appearance: none; background: var(--background-fill-secondary); }
-#bars meter::-webkit-meter-inner-element { display: block; height: 10px; }
-#bars meter::-webkit-meter-bar { height: 10px; border: 0; border-radius: 5px;
-  background: var(--background-fill-secondary); }
-#bars meter::-webkit-meter-optimum-value { height: 10px; background: var(--color-accent); border-radius: 5px; }
-#bars meter::-moz-meter-bar { background: var(--color-accent); border-radius: 5px; }
-#bars .strange meter::-webkit-meter-optimum-value { background: #c98a2b; }
-#bars .strange meter::-moz-meter-bar { background: #c98a2b; }
+#bars meter { grid-column: 1 / -1; width: 100%; height: 10px; border: 0; border-radius: 5px; appearance: none;
+  --full: var(--color-accent); background: linear-gradient(var(--full) 0 0) 0 / var(--share) no-repeat
+  var(--background-fill-secondary); }
+#bars .strange meter { --full: #c98a2b; }
+#bars meter::-webkit-meter-bar, #bars meter::-webkit-meter-optimum-value { background: none; border: 0; }
+#bars meter::-moz-meter-bar { background: none; }
 #ask-why { align-self: flex-start; flex-grow: 0; min-width: 0; border-radius: 999px; padding: 8px 20px;
   font-weight: 600; background: none; border: 1.5px solid var(--color-accent); color: var(--link-text-color); }
 #desk:not(:has(#bars li)) #ask-why, #desk:has(#why .reasons) #ask-why { display: none; }
@@ -104,46 +101,47 @@ CSS = """
 #limits p, #foot p { font-size: .875rem; color: var(--body-text-color-subdued); margin: 0; }
 #foot { border-top: 1px solid var(--block-border-color); border-radius: 0; padding-top: 12px; margin-top: 12px; }
 #foot code { font-size: .8125rem; }
-#classify-all, #csv { max-width: 360px; border-radius: 12px; min-height: 46px; font-weight: 600; align-self: flex-start; flex-grow: 0;
-  padding: 8px 24px; }
+#classify-all, #csv { max-width: 360px; border-radius: 12px; min-height: 46px; font-weight: 600; padding: 8px 24px; }
 #csv { background: none; border: 1.5px solid var(--color-accent); color: var(--link-text-color); }
 #many-state label { display: grid; gap: 8px; font-variant-numeric: tabular-nums; }
 #many-state p { font-size: 1.125rem; margin: 0; }
-progress { width: 100%; height: 10px; accent-color: var(--color-accent); }
-.scroll { overflow-x: auto; margin-bottom: 12px; }
-.scroll :is(table, thead, tbody, tr) { border: 0; background: none; }
-.scroll table { border-collapse: collapse; width: 100%; font-size: .9375rem; font-variant-numeric: tabular-nums; }
-.scroll th, .scroll td { text-align: left; padding: 10px 16px 10px 0; border: 0;
+#rooms progress { width: 100%; height: 10px; accent-color: var(--color-accent); }
+#rooms .scroll { overflow-x: auto; margin-bottom: 12px; }
+#rooms .scroll :is(table, thead, tbody, tr) { border: 0; background: none; }
+#rooms .scroll table { border-collapse: collapse; width: 100%; font-size: .9375rem;
+  font-variant-numeric: tabular-nums; }
+#rooms .scroll :is(th, td) { text-align: left; padding: 10px 16px 10px 0; border: 0;
   border-bottom: 1px solid var(--block-border-color); vertical-align: top; background: none; }
-.scroll thead th { color: var(--body-text-color-subdued); font-weight: 500; }
-.scroll tbody th { font-weight: 400; overflow-wrap: anywhere; }
-.scroll .strange td, .scroll .failed td { color: var(--body-text-color-subdued); }
+#rooms .scroll thead th { color: var(--body-text-color-subdued); font-weight: 500; }
+#rooms .scroll tbody th { font-weight: 400; overflow-wrap: anywhere; }
+#rooms .scroll :is(.strange, .failed) td { color: var(--body-text-color-subdued); }
 #rooms .page-text { max-width: 68ch; font-size: 1rem; line-height: 1.55; color: var(--body-text-color); }
 #rooms .page-text h2 { font-size: 1.375rem; margin: 36px 0 10px; }
-#rooms .page-text h2:first-child, #rooms .page-text section:first-child h2 { margin-top: 0; }
+#rooms .page-text > h2:first-child, #rooms .page-text > section:first-child h2 { margin-top: 0; }
 #rooms .page-text p { margin: 0 0 12px; }
 #rooms .page-text .lead { font-size: 1.125rem; }
 #rooms .page-text code { font-size: .8125rem; overflow-wrap: anywhere; }
-.snippet { position: relative; }
-.snippet pre { overflow-x: auto; margin: 0; padding: 16px 16px 52px; border-radius: 12px; font-size: .8125rem;
+#rooms .snippet { position: relative; }
+#rooms .snippet pre { overflow-x: auto; margin: 0; padding: 16px 16px 52px; border-radius: 12px; font-size: .8125rem;
   line-height: 1.5; background: var(--background-fill-secondary); border: 1px solid var(--block-border-color); }
 #rooms .snippet pre code { overflow-wrap: normal; background: none; border: 0; padding: 0; white-space: pre; }
-.snippet .copy { position: absolute; right: 10px; bottom: 10px; padding: 5px 14px; border-radius: 999px;
+#rooms .snippet .copy { position: absolute; right: 10px; bottom: 10px; padding: 5px 14px; border-radius: 999px;
   font-size: .875rem; background: var(--background-fill-primary); border: 1px solid var(--border-color-primary);
   cursor: pointer; color: var(--body-text-color); }
-:is(button, a, .scroll, pre):focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
+.gradio-container :is(button, a, .scroll, pre):focus-visible {
+  outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 @media (max-width: 640px) {
   #desk > .column { display: contents; }
   #examples { order: 9; margin-top: 12px; }
   #picture { height: 300px !important; }
 }
-.embed #headline, .embed #foot, .embed #examples, .embed #ask-why, .embed #why, .embed #rooms > .tab-wrapper,
-.embed-container #headline, .embed-container #foot, .embed-container #rooms > .tab-wrapper { display: none !important; }
+.embed #headline, .embed #foot, .embed #examples, .embed #ask-why, .embed #why, .embed #rooms > .tab-wrapper {
+  display: none !important; }
 .embed .gradio-container .main.fillable { padding: 12px; flex-grow: 0; max-width: 720px; }
 .embed .gradio-container { flex-grow: 0 !important; min-height: 0 !important; }
 .embed #desk { gap: 16px; }
+.embed #answer h2 { font-size: clamp(1.6rem, 5vw, 2.25rem); }
 .embed #picture { height: 280px !important; }
-.embed footer { display: none; }
 """
 
 

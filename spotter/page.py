@@ -49,7 +49,7 @@ def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
                     gr.HTML(_text("about_html"))
             with gr.Tab(_text("tab_use"), id="use", elem_id="room-use"):
                 gr.HTML(_text("use_html"), js_on_load=ON_MOUNT)
-        gr.HTML(parts.foot(info), elem_id="foot")
+        gr.HTML(_text("foot_html"), elem_id="foot")
         _add_endpoints(service, config, picture, files)
     page.i18n_instance = texts
     return page
@@ -84,6 +84,7 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
         pages = {
             "start_html": parts.start(info.labels, language),
             "limits_html": f"<p>{html.escape(say('limits', language, **limits))}</p>",
+            "foot_html": parts.foot(info, language),
             "use_html": parts.use(program_snippets(), _embeds(info), language),
         }
         if info.about:

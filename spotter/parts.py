@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from spotter.about import error_sentence
 from spotter.batch import Problem, Result
 from spotter.errors import BadPicture
 from spotter.predictor import Neighbour, Prediction
@@ -25,13 +26,11 @@ def headline(info: ModelInfo) -> str:
     return f'<h1 data-examples="{labels}">{html.escape(info.title)}</h1>'
 
 
-def foot(info: ModelInfo) -> str:
+def foot(info: ModelInfo, language: str) -> str:
     """The last line: the error in words, and the revision."""
-    # The summary is for readers of Markdown, but is plain words.
-    about = [html.escape(info.summary)] if info.summary else []
-    if info.revision:
-        about.append(f"<code>{html.escape(info.revision[:12])}</code>")
-    return f"<p>{' · '.join(about)}</p>" if about else ""
+    told = html.escape((info.about and error_sentence(info.about, language)) or info.summary)
+    revision = f"<code>{html.escape(info.revision[:12])}</code>" if info.revision else ""
+    return f"<p>{' '.join(filter(None, (told, revision)))}</p>"
 
 
 def words(heading: str, more: str = "", kind: str = "hint") -> str:
@@ -73,7 +72,7 @@ def bars(prediction: Prediction, most: int) -> str:
         name = html.escape(label, quote=True)
         rows.append(
             f'<li><span class="name">{name}</span><span class="share">{_percent(share)}</span>'
-            f'<meter min="0" max="1" value="{share:.4f}" aria-label="{name}"></meter></li>'
+            f'<meter max="1" value="{share:.4f}" style="--share: {share:.1%}" aria-label="{name}"></meter></li>'
         )
     return f'<ol class="{"known" if prediction.familiar else "strange"}">{"".join(rows)}</ol>'
 

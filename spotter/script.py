@@ -51,6 +51,7 @@ _SCRIPT = """() => {
   const texts = TEXTS[language], names = NAMES;
   const root = document.querySelector("main.contain") || document.body;
   (own ? document.documentElement : root).lang = language;
+  if (!own) root.closest(".gradio-container")?.classList.add("embed");
 
   // The wrappers stay while their content changes, which is what a screen reader needs to read the change out.
   const tend = () => {
@@ -63,6 +64,9 @@ _SCRIPT = """() => {
     }
     for (const [selector, key] of Object.entries(names))
       for (const button of root.querySelectorAll(selector)) button.setAttribute("aria-label", texts[key]);
+    // Gradio names these for screen readers, in other words than those that are to be seen.
+    for (const button of root.querySelectorAll("button[aria-dropeffect][aria-label]"))
+      if (button.textContent.trim()) button.removeAttribute("aria-label");
     for (const image of root.querySelectorAll("#picture img:not([alt]), #picture img[alt='']"))
       image.alt = texts.picture;
     const labels = root.querySelector("[data-examples]")?.dataset.examples.split("\\n") || [];
@@ -101,7 +105,7 @@ _SCRIPT = """() => {
   }, true);
 
   // Paste works anywhere on the page, not only by the button.
-  document.addEventListener("paste", (event) => {
+  if (own) document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
     const target = root.querySelector("#picture .upload-container");
     if (!file || !target || target.offsetParent === null) return;

@@ -20,7 +20,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "name_remove": ("Remove the picture", "Quitar la foto", "移除图片"),
     "name_capture": ("Take the picture", "Hacer la foto", "拍照"),
     "examples": ("Or try one of these", "O prueba con una de estas", "或者试试这些图片"),
-    "bars": ("How sure, for each", "Seguridad para cada una", "各类别的把握"),
     "start": ("Give me a picture", "Dame una foto", "给我一张图片"),
     "knows": ("I can tell apart {labels}.", "Sé distinguir {labels}.", "我能分辨：{labels}。"),
     "and": (" and ", " y ", "和"),
@@ -105,11 +104,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "La foto, con los lugares que hablan a favor de {label} en naranja",
         "这张图片，支持“{label}”的地方标为橙色",
     ),
-    "no_evidence": (
-        "This kind of network cannot show where it looked.",
-        "Este tipo de red no puede mostrar dónde ha mirado.",
-        "这种网络无法显示它看了哪里。",
-    ),
     "nearest": (
         "It looks most like these, of the pictures I learned from that may be shown:",
         "De las fotos con las que aprendí y que se pueden mostrar, se parece sobre todo a estas:",
@@ -123,11 +117,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "nearest_alt": ("A training picture of {label}", "Una foto de entrenamiento de {label}", "训练图片：{label}"),
     "own": ("the owner's own", "propia del autor", "作者自有"),
     "files": ("Pictures, or a zip of pictures", "Fotos, o un zip con fotos", "图片，或装有图片的 zip"),
-    "drop_many": (
-        "Drop pictures or a zip here\nor choose them",
-        "Suelta aquí fotos o un zip\no elígelos",
-        "把图片或 zip 拖到这里\n或选择文件",
-    ),
     "limits": (
         "At most {count} pictures and {total} MB unpacked at a time, {each} MB a file.",
         "Como máximo {count} fotos y {total} MB descomprimidos por vez, {each} MB por archivo.",
@@ -214,7 +203,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "use_more": ("The same as plain text: {link}", "Lo mismo como texto: {link}", "纯文本版本：{link}"),
     "copy": ("Copy", "Copiar", "复制"),
     "copied": ("Copied", "Copiado", "已复制"),
-    "version": ("Model {revision}", "Modelo {revision}", "模型 {revision}"),
 }
 
 
