@@ -133,5 +133,9 @@ class NoExplanation(SpotterError):
     """Why a picture got its label cannot be shown."""
 
 
+class ArticleUnwritable(SpotterError):
+    """The folder for an article cannot be written."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

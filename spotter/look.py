@@ -66,6 +66,7 @@ CSS = """
 #picture.previewing::after { content: ""; position: absolute; inset: 0 0 44px; z-index: 5;
   background: var(--preview) center / contain no-repeat var(--background-fill-primary); }
 #answer h2 { font-size: clamp(2rem, 6.5vw, 3.25rem); line-height: 1.08; letter-spacing: -.015em; }
+#answer .whole { white-space: nowrap; }
 #answer .hint h2, #answer .unsure h2 { font-size: clamp(1.6rem, 4.6vw, 2.25rem); line-height: 1.18; }
 #answer p { margin: 12px 0 0; color: var(--body-text-color-subdued); font-size: 1.0625rem; line-height: 1.5; }
 #answer .unsure h2 { border-left: 4px solid #c98a2b; padding-left: 16px; }

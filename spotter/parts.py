@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -36,7 +37,9 @@ def foot(info: ModelInfo, language: str) -> str:
 def words(heading: str, more: str = "", kind: str = "hint") -> str:
     """What is said in big type, and the line below it."""
     second = f"<p>{html.escape(more)}</p>" if more else ""
-    return f'<div class="{kind}"><h2>{html.escape(heading)}</h2>{second}</div>'
+    # A number stays with its sign.
+    whole = re.sub(r"[0-9]+ %", r'<span class="whole">\g<0></span>', html.escape(heading))
+    return f'<div class="{kind}"><h2>{whole}</h2>{second}</div>'
 
 
 def start(labels: tuple[str, ...], language: str) -> str:

@@ -153,6 +153,6 @@ def test_links_lead_to_pages_only() -> None:
 
 def test_nothing_is_quite_certain() -> None:
     prediction = Prediction("a", {"a": 0.9999, "b": 0.0001}, 0.9, True)
-    assert "over 99 % sure" in parts.answer(prediction, "en")
+    assert 'over <span class="whole">99 %</span> sure' in parts.answer(prediction, "en")
     assert "100" not in parts.bars(prediction, 5).replace("100.0%", "")
     assert "&gt; 99 %" in parts.table([parts.Result("x", prediction)], "en")
