@@ -84,7 +84,7 @@ CSS = """
   font-weight: 600; background: none; border: 1.5px solid var(--color-accent); color: var(--link-text-color); }
 #desk:not(:has(#bars li)) #ask-why, #desk:has(#why .reasons) #ask-why { display: none; }
 #why .reasons { margin-top: 12px; }
-#why img { border-radius: 12px; display: block; width: 100%; }
+#why img { border-radius: 12px; display: block; width: auto; max-width: 100%; max-height: 400px; }
 #why figure { margin: 0; }
 #why figcaption, #why p { color: var(--body-text-color-subdued); font-size: .9375rem; line-height: 1.45;
   margin: 8px 0 0; }

@@ -160,10 +160,13 @@ def table(results: Sequence[Result], language: str) -> str:
 
 def _thumbnail(thumbnail: Thumbnail, language: str) -> str:
     alt = say_html("nearest_alt", language, label=thumbnail.label)
-    creator = html.escape(thumbnail.creator) or html.escape(say("own", language))
-    credit = _link(creator, thumbnail.page_url)
-    if thumbnail.license_id:
-        credit += f", {_link(html.escape(thumbnail.license_id), thumbnail.license_url)}"
+    # Without a creator, the site that it is from; without a licence, it is the owner's.
+    origin = thumbnail.creator or ("" if thumbnail.license_id else say("own", language))
+    named = (
+        _link(html.escape(origin or _site(thumbnail.page_url)), thumbnail.page_url),
+        _link(html.escape(thumbnail.license_id), thumbnail.license_url),
+    )
+    credit = ", ".join(filter(None, named))
     return (
         f'<figure><img src="{_data_url(thumbnail.jpeg)}" alt="{alt}" loading="lazy">'
         f"<figcaption><b>{html.escape(thumbnail.label)}</b> {credit}</figcaption></figure>"
@@ -176,10 +179,18 @@ def _percent(share: float) -> str:
 
 
 def _link(text: str, url: str) -> str:
-    # The addresses are from the sources of pictures: nothing but a page may hide behind one.
-    if urlsplit(url).scheme not in {"http", "https"}:
+    if not (text and _site(url)):
         return text
     return f'<a href="{html.escape(url, quote=True)}" target="_blank" rel="noopener nofollow">{text}</a>'
+
+
+def _site(url: str) -> str:
+    # The addresses are from the sources of pictures: nothing but a page may hide behind one.
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts.netloc if parts.scheme in {"http", "https"} else ""
 
 
 def _encode(picture: Image.Image) -> bytes:

@@ -151,6 +151,30 @@ def test_links_lead_to_pages_only() -> None:
     assert "href" not in parts.reasons("a", None, near, 6, "en")
 
 
+@pytest.mark.parametrize(
+    ("thumbnail", "credit"),
+    [
+        (Thumbnail(b"1", "a"), "the owner&#x27;s own"),
+        (Thumbnail(b"1", "a", license_id="CC0-1.0"), "CC0-1.0"),
+        (Thumbnail(b"1", "a", creator="Ann", license_id="CC-BY-4.0"), "Ann, CC-BY-4.0"),
+    ],
+)
+def test_a_credit_says_what_is_known(thumbnail: Thumbnail, credit: str) -> None:
+    text = parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    assert f"<b>a</b> {credit}</figcaption>" in text
+
+
+def test_a_picture_without_a_creator_names_the_site() -> None:
+    thumbnail = Thumbnail(b"1", "a", "", "CC0-1.0", "", "https://commons.wikimedia.org/wiki/File:A.jpg")
+    text = parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    assert ">commons.wikimedia.org</a>, CC0-1.0" in text
+
+
+def test_an_address_that_is_none_is_no_link() -> None:
+    thumbnail = Thumbnail(b"1", "a", "Ann", "CC0-1.0", "", "http://[broken")
+    assert "href" not in parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+
+
 def test_nothing_is_quite_certain() -> None:
     prediction = Prediction("a", {"a": 0.9999, "b": 0.0001}, 0.9, True)
     assert 'over <span class="whole">99 %</span> sure' in parts.answer(prediction, "en")
