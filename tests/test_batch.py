@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -58,7 +59,11 @@ def test_what_archivers_add_is_passed_over(tmp_path: Path) -> None:
 def test_a_zip_bomb_stops_at_the_limits(tmp_path: Path) -> None:
     bomb = make_zip(tmp_path / "bomb.zip", {f"{n}.png": bytes(10_000_000) for n in range(3)})
     assert bomb.stat().st_size < 60_000
+    tracemalloc.start()
     items = read(bomb, config=ServeConfig(max_upload_bytes=1_000_000, max_batch_bytes=2_000_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
     assert problems(items) == ["The file is larger than 1 MB."] * 3
     assert not any(item.content for item in items)
 
