@@ -31,6 +31,7 @@ from spotter.command import (
     stage,
 )
 from spotter.config import TrainConfig
+from spotter.imports import lasting_imports
 from spotter.search import SearchBackend, get_backends
 from spotter.stores import HUB, open_store
 from spotter.temporary import temporary_folder
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> str:
     with stage("Collect the pictures"):
         dataset = collect_pictures(options, recipe, sources, more)
 
-    with stage("Load fastai and torch"):
+    with stage("Load fastai and torch"), lasting_imports():
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
         from spotter import pipeline

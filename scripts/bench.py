@@ -4,6 +4,7 @@
     scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
     scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
     scripts/bench --scale ../shared/data/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
+    scripts/bench --cleaning ../shared/data/bears                   (the cleaning page over 5,000 made pictures)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -22,6 +23,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from bench_cleaning import print_cleaning
 from bench_scale import print_scale
 from PIL import Image
 
@@ -192,7 +194,11 @@ def main() -> None:
     parser.add_argument("--downloads", type=int, metavar="N", help="time downloads only: 1,000 pictures, and then N")
     parser.add_argument("--scale", type=Path, metavar="FOLDER", help="train on sets made by augmenting its pictures")
     parser.add_argument("--sizes", default="400,4000,40000", help="pictures in these sets (default: %(default)s)")
+    parser.add_argument("--cleaning", type=Path, metavar="FOLDER", help="use the cleaning page on 5,000 made of these")
     options = parser.parse_args()
+    if options.cleaning:
+        print_cleaning(options.cleaning, 5000)
+        return
     if options.scale:
         print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
         return

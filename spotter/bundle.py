@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -333,7 +334,8 @@ def check_parity(
     config = config or ParityConfig()
     if len(pictures) < config.min_pictures:
         raise ParityError(f"The parity gate needs {config.min_pictures} pictures and was given {len(pictures)}.")
-    decoded = [load_picture(content) for content in pictures]
+    with ThreadPoolExecutor() as pool:
+        decoded = list(pool.map(load_picture, pictures))
     first, second = learner(decoded), bundle(decoded)
     if first.shape != second.shape:
         raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
@@ -356,12 +358,12 @@ def compare(first: np.ndarray, second: np.ndarray) -> ParityReport:
 def parity_pictures(paths: Sequence[Path], count: int = ParityConfig.min_pictures + 8) -> list[bytes]:
     """Make `count` encoded pictures out of the files at `paths`, of varied sizes, modes, formats and orientations."""
     variants = _variants()
-    spread = [paths[index * len(paths) // count] for index in range(count)]
-    made = []
-    for index, path in enumerate(spread):
-        picture = load_picture(path)
-        made.append(variants[index % len(variants)](picture))
-    return made
+
+    def make(index: int) -> bytes:
+        return variants[index % len(variants)](load_picture(paths[index * len(paths) // count]))
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(make, range(count)))
 
 
 def _variants() -> list[Callable[[Image.Image], bytes]]:

@@ -1,7 +1,6 @@
 """How good a classifier is, with intervals; what its probabilities are worth; what more pictures would bring; plots."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.linalg import cholesky, solve_triangular
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import auc, roc_curve
-from threadpoolctl import threadpool_limits
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
-from spotter.head import negative_log_likelihood, softmax
+from spotter.head import fit_linear, negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
 from spotter.intervals import wilson_interval as wilson_interval
 from spotter.licenses import may_be_shown
@@ -321,15 +317,14 @@ def learning_curve(
     judged = np.isin(folds, judging)
     mistakes = np.zeros((len(SHARES), len(targets)))
     sizes = np.zeros(len(SHARES))
-    # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
-    with threadpool_limits(1):
-        for repeat, fold in np.ndindex(repeats, len(judging)):
-            out = folds == judging[fold]
-            rng = np.random.default_rng((config.seed, repeat, fold))
-            for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
-                predicted = _predict(features[chosen], targets[chosen], features[out], config.strengths[0], balanced)
-                mistakes[row, out] += (predicted != targets[out]) / repeats
-                sizes[row] += len(chosen) / (repeats * len(judging))
+    for repeat, fold in np.ndindex(repeats, len(judging)):
+        out = folds == judging[fold]
+        rng = np.random.default_rng((config.seed, repeat, fold))
+        for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
+            head = fit_linear(features[chosen], targets[chosen], config.strengths[:1], balanced)[0]
+            predicted = head.probabilities(features[out]).argmax(axis=1)
+            mistakes[row, out] += (predicted != targets[out]) / repeats
+            sizes[row] += len(chosen) / (repeats * len(judging))
     mistakes = mistakes[:, judged]
     total = mistakes.shape[1]
     points = tuple(
@@ -535,28 +530,6 @@ def _nested_shares(
         for row, share in enumerate(SHARES):
             chosen[row].append(members[order[: ends[np.argmin(abs(ends - share * len(members)))]]])
     return [np.sort(np.concatenate(parts)) for parts in chosen]
-
-
-def _predict(
-    features: np.ndarray, targets: np.ndarray, held_out: np.ndarray, strength: float, balanced: bool
-) -> np.ndarray:
-    """Fit a linear head as `head.fit_head` does, and predict the classes of other features."""
-    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    points, others = features - mean, held_out - mean
-    points /= spread
-    others /= spread
-    if len(points) < points.shape[1]:
-        # Only products of pictures matter to the fit. Their Cholesky factor has the same ones in fewer coordinates,
-        # and unlike the learner's SVD costs next to nothing; a trace of noise keeps it from being singular.
-        products = (points @ points.T).astype(np.float64)
-        products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points)
-        factor = cholesky(products, lower=True)
-        points, others = factor, solve_triangular(factor, points @ others.T, lower=True).T
-    model = LogisticRegression(C=strength, max_iter=500, class_weight="balanced" if balanced else None)
-    with warnings.catch_warnings():
-        # A fifth of a small class may be one picture.
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        return model.fit(points, targets).predict(others)
 
 
 def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

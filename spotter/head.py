@@ -1,12 +1,15 @@
 """A linear head on cached features: fitted, chosen on held-out folds, calibrated. Needs no torch."""
 
+import functools
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.linalg import cholesky, solve_triangular
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
@@ -14,8 +17,6 @@ from spotter.errors import TrainingFailed
 
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
 PRIOR_SPREAD = 0.2
-# With more pictures than this there are more of them than features, and finding their span costs more than it saves.
-SPANNED = 2000
 AS_GOOD = 0.05
 
 
@@ -140,7 +141,7 @@ def judge_features(
     probabilities = np.zeros((len(targets), int(targets.max()) + 1))
     for fold in np.unique(folds):
         out = folds == fold
-        probabilities[out] = _fit_linear(features[~out], targets[~out], [strength])[0].probabilities(judged[out])
+        probabilities[out] = fit_linear(features[~out], targets[~out], [strength])[0].probabilities(judged[out])
     return probabilities
 
 
@@ -180,37 +181,50 @@ def _held_out_logits(
 def _fit_views(
     views: Sequence[np.ndarray], targets: np.ndarray, strengths: Sequence[float], balanced: bool
 ) -> list[Head]:
-    return _fit_linear(np.concatenate(views), np.tile(targets, len(views)), strengths, balanced)
+    return fit_linear(np.concatenate(views), np.tile(targets, len(views)), strengths, balanced)
 
 
-def _fit_linear(
+def fit_linear(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool = False
 ) -> list[Head]:
-    # For so small matrices, threads cost more than they give.
-    with threadpool_limits(1):
+    """Fit a linear head of each strength, from strong to weak regularisation.
+
+    Args:
+        features: float32 (n, features). targets: int64 (n,), each class at least once.
+    """
+    # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
+    with _blas_threads().limit(limits=1), warnings.catch_warnings():
+        # A share of a small class may be one picture.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return _fit_linear_alone(features, targets, strengths, balanced)
+
+
+@functools.cache
+def _blas_threads() -> ThreadpoolController:
+    # Once: it reads the list of all libraries that are loaded.
+    return ThreadpoolController()
 
 
 def _fit_linear_alone(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool
 ) -> list[Head]:
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    points = features - mean
-    points /= spread
-    axes = None
-    if len(points) <= SPANNED:
-        # The best weights are a sum of the pictures' features, so they lie in the span of these: with fewer pictures
-        # than features the fit is the same, and several times faster, in coordinates of that span.
-        rotated, scales, axes = np.linalg.svd(points, full_matrices=False)
-        points = rotated * scales
+    points = standard = (features - mean) / spread
+    factor = None
+    if len(points) < points.shape[1]:
+        # The best weights are a sum of the pictures' features, and only products of pictures matter to the fit. Their
+        # Cholesky factor has the same ones in fewer coordinates; a trace of noise keeps it from being singular.
+        products = (points @ points.T).astype(np.float64)
+        products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points) + 1e-12
+        points = factor = cholesky(products, lower=True, overwrite_a=True)
     heads = []
-    # From strong to weak regularisation, each fit starts where the one before ended.
+    # Each fit starts where the one before ended.
     model = LogisticRegression(max_iter=500, warm_start=True, class_weight="balanced" if balanced else None)
     for strength in sorted(strengths):
         model.set_params(C=strength).fit(points, targets)
         weight, bias = model.coef_, model.intercept_
-        if axes is not None:
-            weight = weight @ axes
+        if factor is not None:
+            weight = solve_triangular(factor, weight.T, lower=True, trans="T").T @ standard
         if len(weight) == 1:
             # scikit-learn keeps one row for two classes; half of it each way gives the same probabilities.
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2

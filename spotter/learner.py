@@ -399,6 +399,7 @@ def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]
     names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
     losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
     taken = f"{names[head.strength, head.balanced]} is taken, the strongest regularisation of those as good as the best"
+    where = "held-out folds" if len(dataset.targets) <= config.many else "one held-out fold"
     said = []
     if is_uneven(dataset.targets, config):
         counts = np.bincount(dataset.targets)
@@ -407,9 +408,9 @@ def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]
             f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
             f"pictures of {few} would help most"
         )
-        said.append(f"loss of linear heads on held-out folds, the mean of the classes: {losses}; {taken}")
+        said.append(f"loss of linear heads on {where}, the mean of the classes: {losses}; {taken}")
     else:
-        said.append(f"loss of linear heads on held-out folds: {losses}; {taken}")
+        said.append(f"loss of linear heads on {where}: {losses}; {taken}")
     if head.view_losses:
         without, with_views = head.view_losses
         kept = "" if with_views < without else ", which is not kept"

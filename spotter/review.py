@@ -7,7 +7,7 @@ import numpy as np
 
 from spotter.bundle import write_attribution
 from spotter.coverage import describe, write_report
-from spotter.dataset import IN_TWO_CLASSES, Dataset, confirm_duplicates, write_manifest
+from spotter.dataset import IN_TWO_CLASSES, MOST_TWINS, Dataset, confirm_duplicates, write_manifest
 from spotter.edits import Edit, apply_edits, positions
 from spotter.errors import DatasetUnwritable
 from spotter.junk import find_junk
@@ -70,6 +70,6 @@ def review(
     alike = len(edited.records) - len(np.unique(edited.groups))
     sayings = [
         f"{plural(alike, 'near duplicate')}; {plural(flagged, 'picture')} to look at, "
-        f"among them {plural(len(pairs), 'pair')} in two classes"
+        f"among them {'at least ' if len(twins) == MOST_TWINS else ''}{plural(len(pairs), 'pair')} in two classes"
     ]
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

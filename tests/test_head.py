@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import SPANNED, class_weights, fit_head, judge_features, negative_log_likelihood, softmax
+from spotter.head import class_weights, fit_head, fit_linear, judge_features, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,11 +55,18 @@ def test_a_large_set_is_learnt_alike_and_its_folds_are_honest(classes: int) -> N
     assert (misled[folds == 3].argmax(axis=1) == targets[folds == 3]).mean() > 0.8
 
 
-def test_without_rotation_the_head_is_the_same() -> None:
-    features, targets, folds = blobs(3, per_class=SPANNED // 3 + 1)
-    turned, _ = fit_head(features[:SPANNED], targets[:SPANNED], folds[:SPANNED], TrainConfig(strengths=(0.1,)))
-    plain, _ = fit_head(features, targets, folds, TrainConfig(strengths=(0.1,)))
-    assert plain.probabilities(features) == pytest.approx(turned.probabilities(features), abs=0.02)
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("width", [20, 300])
+def test_the_head_is_scikit_learns_with_more_pictures_than_features_or_less(classes: int, width: int) -> None:
+    rng = np.random.default_rng(5)
+    targets = np.repeat(np.arange(classes), 40)
+    features = (rng.normal(size=(len(targets), width)) * 3 + 7 + targets[:, None] * 0.5).astype(np.float32)
+    heads = fit_linear(features, targets, [1.0, 0.01])
+    assert [head.strength for head in heads] == [0.01, 1.0]
+    for head in heads:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=head.strength, max_iter=2000, tol=1e-8))
+        expected = model.fit(features, targets).predict_proba(features)
+        assert head.probabilities(features) == pytest.approx(expected, abs=2e-3)
 
 
 def test_labels_without_meaning_cannot_be_learnt() -> None:
