@@ -14,8 +14,10 @@ from collections.abc import Sequence
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from spotter.about import read_about
 from spotter.config import ServeConfig
 from spotter.errors import SpotterError
+from spotter.extras import Extras
 from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.web import ModelInfo, create_app, serve
@@ -44,6 +46,10 @@ def describe(predictor: Predictor) -> ModelInfo:
         threshold=card.threshold,
         examples=tuple((str(path), label) for label, path in predictor.examples.items()),
         summary=card.summary,
+        extras=Extras(
+            predictor.explain if predictor.explains else None, predictor.nearest if predictor.thumbnails else None
+        ),
+        about=read_about(card, predictor.metrics, predictor.revision),
     )
 
 

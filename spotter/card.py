@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from spotter.bundle import MODEL_JSON, ModelCard
+from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelCard
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
 
@@ -109,6 +109,7 @@ def _body(
         accepted=f"{evaluation.familiarity.accepted:.1%}",
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
+        thumbnails=(folder / THUMBNAILS).exists(),
         origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
         license_id=license_id,
         head=f"fine-tuned for {epochs} epochs" if epochs else "frozen, under a linear head",

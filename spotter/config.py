@@ -159,11 +159,15 @@ class ConvertConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Where the app listens and what it accepts."""
+    """Where the app listens and what it accepts: a picture has at most `max_upload_bytes`; a batch `max_batch` pictures
+    and `max_batch_bytes`.
+    """
 
     host: str = "127.0.0.1"
     port: int = 7860
     max_upload_bytes: int = 15_000_000
+    max_batch: int = 100
+    max_batch_bytes: int = 100_000_000
     max_queue: int = 32
 
 

@@ -141,6 +141,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
     names = [str(record.file) for record in dataset.records]
     evaluation = evaluate.evaluate(judged.probabilities, dataset.targets, dataset.labels, names, known, HOW)
     bundle.write_reference(files / bundle.REFERENCE, judged.embeddings)
+    bundle.write_nearest(files, dataset, judged.embeddings, judged.judged)
     evaluate.write_evaluation(evaluation, dataset, files)
     bundle.write_manifest(files, dataset)
     recipe = recipe_of(facts)
@@ -157,7 +158,13 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
         summary=f"Wrong on {evaluation.error:.1%} of {evaluation.pictures} pictures that it may have learnt from",
         examples=bundle.write_examples(files, dataset, judged),
         versions=bundle.installed_versions(),
-        made={"command": command, "seed": seed, "converted": True, "pictures": evaluation.pictures},
+        made={
+            "command": command,
+            "seed": seed,
+            "converted": True,
+            "pictures": evaluation.pictures,
+            "origins": bundle.count_origins(dataset),
+        },
         preprocessing=bundle.describe_preprocessing(facts.size, facts.resize, facts.mean, facts.std, facts.inside),
     )
     write_card(files, card, evaluation, dataset)

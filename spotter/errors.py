@@ -150,5 +150,9 @@ class FeedbackUnwritable(SpotterError):
     """What a visitor said cannot be kept, or not be deleted."""
 
 
+class ArticleUnwritable(SpotterError):
+    """The folder for an article cannot be written."""
+
+
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""

@@ -126,13 +126,17 @@ def write_files(files: Path, candidate: Candidate) -> ModelCard:
     dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
     reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
     bundle.write_reference(files / bundle.REFERENCE, reference)
+    bundle.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
     learner.export_pickle(trained.learner, files / bundle.PICKLE)
     learner.export_onnx(trained.learner, files / bundle.ONNX, candidate.config.size)
     evaluate.write_evaluation(evaluation, dataset, files)
     bundle.write_manifest(files, dataset)
     examples = bundle.write_examples(files, dataset, trained)
     stats = candidate.backbone.mean, candidate.backbone.std
-    card = bundle.make_card(candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats)
+    origins = bundle.count_origins(dataset)
+    card = bundle.make_card(
+        candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats, origins
+    )
     chosen = sum(record.is_self_selected for record in dataset.records)
     card = replace(card, made={**card.made, "self_selected_share": round(chosen / len(dataset.records), 4)})
     _write_cards(files, card, candidate)

@@ -17,6 +17,7 @@ from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.processor import has_vnni
 from spotter.stores import open_store
+from spotter.thumbnails import Thumbnail
 
 BATCH = 8
 EXPLAINED_SIDE = 768
@@ -37,6 +38,15 @@ class Prediction:
     familiar: bool
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """A row of the reference near a picture: `cosine` of the two, and its thumbnail where one was published."""
+
+    row: int
+    cosine: float
+    thumbnail: Thumbnail | None
+
+
 class Predictor:
     """A published model, ready to answer. Safe to call from several threads."""
 
@@ -44,9 +54,11 @@ class Predictor:
         self.card: ModelCard = bundle.card
         self.revision = revision
         self.examples = bundle.examples
+        self.metrics = bundle.metrics
+        self.thumbnails = bundle.thumbnails
         self._reference = bundle.reference
         self._session = open_session(bundle.onnx, bundle.file)
-        self._explains = "activation" in {output.name for output in self._session.get_outputs()}
+        self.explains = "activation" in {output.name for output in self._session.get_outputs()}
         self._check()
 
     @classmethod
@@ -101,7 +113,7 @@ class Predictor:
         """
         if label is not None and label not in self.labels:
             raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
-        if not self._explains:
+        if not self.explains:
             raise NoExplanation(f"A network of the kind {self.card.arch!r} keeps no map that could show why.")
         picture = load_picture(source)
         squares = self._square(picture)[None]
@@ -111,6 +123,20 @@ class Predictor:
         evidence = activation[0, index] - activation[0].mean(axis=0)
         shown = fit_within(picture, EXPLAINED_SIDE)
         return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
+
+    def nearest(self, source: PictureSource, count: int) -> list[Neighbour]:
+        """The `count` rows of the reference that are nearest to a picture, nearest first.
+
+        A row is a training picture, or where there are more than 10,000 of them, stands for some.
+
+        Raises:
+            BadPicture: it cannot be decoded or is refused.
+        """
+        _, embeddings = self._run(self._square(source)[None])
+        # Not "@", as in `familiarity`.
+        cosines = np.einsum("d,md->m", embeddings[0], self._reference)
+        rows = np.argsort(-cosines, kind="stable")[:count].tolist()
+        return [Neighbour(row, float(cosines[row]), self.thumbnails.get(row)) for row in rows]
 
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""

@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from spotter.about import About
+from spotter.extras import Extras
 from spotter.images import PictureSource, load_picture
 from spotter.predictor import Prediction
 
@@ -19,7 +21,7 @@ NOT_SURE = "not sure"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What the page says about the model. `examples` are (path of a picture, its label); `summary` is Markdown."""
+    """What the page says about the model. `examples` are (path of a picture, its label); `summary` is plain words."""
 
     title: str
     labels: tuple[str, ...]
@@ -27,6 +29,8 @@ class ModelInfo:
     threshold: float = 0.0
     examples: tuple[tuple[str, str], ...] = ()
     summary: str = ""
+    extras: Extras = field(default_factory=Extras)
+    about: About | None = None
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from spotter.api import api_help, classify_route, health_route, unexpected
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
 from spotter.look import CSS, ICON, make_theme
-from spotter.page import ANNOUNCE, classifier_page, problem_page
+from spotter.page import classifier_page, embed_script, problem_page
+from spotter.script import EMBED_HEAD, page_script
 from spotter.service import ModelInfo, Predict, Service
 
 
 def build_page(predict: Predict, info: ModelInfo) -> gr.Blocks:
-    """Build the page and the Gradio endpoints `/predict` and `/classify`; `predict` may be any function."""
-    return classifier_page(Service(predict, info))
+    """Build the page and the Gradio endpoints `/predict`, `/classify` and `/classify_batch` for any `predict`."""
+    return classifier_page(Service(predict, info), ServeConfig())
 
 
 def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, problem: str | None = None) -> FastAPI:
@@ -38,7 +39,7 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     service = Service(predict, info)
-    page = problem_page(info, problem) if problem else classifier_page(service)
+    page = problem_page(info, problem) if problem else classifier_page(service, config)
     if config.host in {"127.0.0.1", "::1", "localhost"}:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
@@ -46,7 +47,8 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
     app.add_api_route("/healthz", health_route(info, problem), methods=["GET", "HEAD"])
     app.add_api_route("/api/classify", classify_route(service, config, problem), methods=["POST"])
     app.add_api_route("/api", api_help, methods=["GET"])
-    return mount_page(app, page, config, css=CSS, js=ANNOUNCE)
+    app.add_api_route("/gradio.js", embed_script, methods=["GET"])
+    return mount_page(app, page, config, css=CSS, js=page_script(), head=EMBED_HEAD)
 
 
 def mount_page(

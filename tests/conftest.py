@@ -104,3 +104,12 @@ def bare_python(request: pytest.FixtureRequest) -> Path:
 
     assert request.config.cache
     return make_bare_python(Path(request.config.cache.mkdir("bare")))
+
+
+@pytest.fixture(scope="session")
+def node_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder whose `node_modules` hold axe-core and the Gradio client for JavaScript."""
+    from tests.node import make_node_folder
+
+    assert request.config.cache
+    return make_node_folder(Path(request.config.cache.mkdir("node")))

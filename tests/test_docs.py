@@ -29,6 +29,7 @@ def help_of(*command: str) -> str:
         "scripts/rollback.py",
         "scripts/bench.py",
         "scripts/convert.py",
+        "scripts/blog.py",
         "scripts/deploy_space.py",
         "-m spotter.cleaner",
     ],

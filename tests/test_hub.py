@@ -319,9 +319,9 @@ def test_only_what_serving_needs_is_fetched(hub: Hub, store: HubStore, one: Path
     folder, name = store.pull("v1")
     assert name == revision
     assert {path.name for path in folder.iterdir()} == {
-        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg",
+        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "metrics.json",
     }  # fmt: skip
-    assert hub.asked("/resolve/.*(pkl|metrics)") == 0
+    assert hub.asked("/resolve/.*(pkl|manifest)") == 0
     assert not any(request.token for request in hub.storage_requests)
 
 

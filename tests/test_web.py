@@ -138,10 +138,10 @@ def test_predict_says_not_sure_and_keeps_the_probabilities(client: Client, file:
     assert sum(row["confidence"] for row in answer["confidences"]) == pytest.approx(1)
 
 
-def test_only_the_two_endpoints_are_public(client: Client) -> None:
+def test_only_the_three_endpoints_are_public(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/predict", "/classify"}
-    assert [len(endpoint["parameters"]) for endpoint in endpoints.values()] == [1, 1]
+    assert set(endpoints) == {"/predict", "/classify", "/classify_batch"}
+    assert [len(endpoint["parameters"]) for endpoint in endpoints.values()] == [1, 1, 1]
 
 
 def test_classify_tells_everything(client: Client, file: Callable[..., Any]) -> None:

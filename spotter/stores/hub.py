@@ -1,5 +1,6 @@
 """A store on the Hugging Face Hub: a model repository, where a revision is a commit and versions are tags."""
 
+import contextlib
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import ModelInfo
 
-from spotter.bundle import INT8_ONNX, MODEL_JSON, PICKLE, SERVING_FILES
+from spotter.bundle import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
@@ -144,6 +145,10 @@ class HubStore(HubClient):
             raise BrokenModel(f"{self.address} says that it has {wanted[:12]}, but gives other files.")
         for name in _serving_files(content):
             self._fetch(name, commit)
+        for name in PAGE_FILES & (promised_hashes(content) or {}).keys():
+            # Without network, what an older version pulled serves without them.
+            with contextlib.suppress(StoreUnreachable):
+                self._fetch(name, commit)
         return model_json.parent, commit
 
     def head(self) -> str | None:
