@@ -36,7 +36,7 @@ from spotter.upkeep import remove_old_files
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, turned
-from tests.pictures import BLUE, LABELS, encode, plain, predict_by_color, serving
+from tests.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
 from tests.test_threats import (
     MB,
     MODES,
@@ -48,6 +48,9 @@ from tests.test_threats import (
     tell_tale,
     zipped,
 )
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import bench_serving
 
 INFO = ModelInfo("Which bear is this?", LABELS, "r-1", threshold=0.5)
 PICTURE = encode(plain(BLUE), "JPEG")
@@ -687,3 +690,22 @@ def test_a_long_answer_is_not_taken_for_an_idle_connection() -> None:
             time.sleep(1.8)
             assert open_page.status_code == 200
             assert httpx.get(f"{url}/healthz").status_code == 200
+
+
+def test_memory_and_disk_stay_where_they_are(published: Published, tmp_path: Path) -> None:
+    port, disk = free_port(), tmp_path / "tmp"
+    disk.mkdir()
+    command = [sys.executable, "app.py", "--model", published.store, "--port", port]
+    pictures = [path.read_bytes() for path in sorted(published.pictures.rglob("*.jpg"))]
+    with bench_serving.app_running(command, f"http://127.0.0.1:{port}", TMPDIR=str(disk)) as process:
+        first, second = (
+            bench_serving.soak(f"http://127.0.0.1:{port}", process.pid, disk, pictures, 300) for _ in range(2)
+        )
+        assert (first.lost, second.lost) == (0, 0), second.outcomes
+        assert {outcome.split()[0] for outcome in second.outcomes} >= {"good", "cut", "page", "empty"}
+    before, after = first.samples[-1], second.samples[-1]
+    assert after[1] - before[1] < 15
+    assert after[2] < 2
+    assert len(second.spans) == 300
+    # What the process kept for itself goes with it.
+    assert not list(disk.rglob("spotter-uploads-*"))
