@@ -9,31 +9,102 @@ On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MOD
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# So many questions: it would make a table of the last 10,000 after each, with pandas, for a page that is not served.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+
+from PIL import Image
 
 from spotter.about import read_about
 from spotter.config import ServeConfig
-from spotter.errors import SpotterError
+from spotter.errors import (
+    AccessRefused,
+    CacheUnwritable,
+    NoInt8,
+    RevisionMissing,
+    SpotterError,
+    StoreUnreachable,
+    TemporaryUnwritable,
+    UnknownStore,
+)
 from spotter.extras import Extras
 from spotter.parser import Parser
-from spotter.predictor import Predictor
+from spotter.predictor import Prediction, Predictor
 from spotter.web import ModelInfo, create_app, serve
 
+RETRY_S = 60.0
+# What visitors are told where the sentence itself names a place.
+PUBLIC = {
+    RevisionMissing: "There is no such model in its store.",
+    AccessRefused: "The store of the model refuses access.",
+    StoreUnreachable: "The store of the model cannot be reached; this is tried again every minute.",
+    CacheUnwritable: "The model cannot be kept on the disk.",
+}
 
-def main(argv: Sequence[str] | None = None) -> int:
+
+def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     """Serve until stopped; return 0, or 1 after an expected failure told in one sentence."""
     options = parse(argv)
-    config = ServeConfig(host=options.host, port=options.port)
+    on_space = "SPACE_ID" in os.environ
+    config = ServeConfig(host=options.host, port=options.port, behind_proxy=on_space, metrics=options.metrics)
     try:
-        predictor = Predictor.load(options.model, options.revision, options.int8)
-        serve(create_app(predictor.predict, describe(predictor), config), config)
+        with own_uploads():
+            while serve_once(options, config, retry_s):
+                pass
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float) -> bool:
+    """Serve the model, or a page that says why there is none; return whether to try again after `retry_s`.
+
+    Raises:
+        UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
+    """
+    try:
+        predictor = Predictor.load(options.model, options.revision, options.int8)
+    except (UnknownStore, NoInt8):
+        raise
+    except SpotterError as error:
+        print(f"app.py: {error}", file=sys.stderr, flush=True)
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
+        return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
+    return serve(create_app(predictor.predict, describe(predictor), config), config)
+
+
+def no_answer(picture: Image.Image) -> Prediction:
+    """Stand in for a model that is not there; never called."""
+    raise NotImplementedError
+
+
+def public_sentence(error: SpotterError) -> str:
+    """What went wrong, without paths and addresses."""
+    sentence = str(error)
+    if "/" in sentence or "\\" in sentence:
+        found = (told for kind, told in PUBLIC.items() if isinstance(error, kind))
+        sentence = next(found, "The model cannot be loaded.")
+    return f"{sentence} Whoever runs this app finds more in its log."
+
+
+@contextmanager
+def own_uploads() -> Iterator[None]:
+    """Give Gradio a folder of this process's own for uploads, gone at the end."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="spotter-uploads-", dir=os.environ.get("GRADIO_TEMP_DIR"))
+    except OSError as error:
+        raise TemporaryUnwritable(
+            f"The folder for uploads cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
+        ) from error
+    with folder as path:
+        os.environ["GRADIO_TEMP_DIR"] = path
+        yield
 
 
 def describe(predictor: Predictor) -> ModelInfo:
@@ -69,6 +140,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
         help="answer by the int8 network, where one was published ($MODEL_INT8=1)",
+    )
+    parser.add_argument(
+        "--metrics",
+        action="store_true",
+        default=os.environ.get("METRICS", "") not in ("", "0"),
+        help="count requests and pictures at /metrics, for Prometheus ($METRICS=1)",
     )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")

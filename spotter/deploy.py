@@ -154,15 +154,18 @@ def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            found = httpx.get(f"{url}/healthz", timeout=min(10, patience_s)).json().get("revision")
+            health = httpx.get(f"{url}/healthz", timeout=min(10, patience_s)).json()
+            found = health.get("revision")
             told = f"serves the revision {found}, not {revision}"
+            if "problem" in health:
+                told = f"says: {health['problem']}"
         except (httpx.HTTPError, ValueError, AttributeError):
             found, told = None, "does not answer at /healthz"
         if found == revision:
             return
         # A restart for new variables takes a while, and until then the old app answers.
         if time.monotonic() >= deadline:
-            raise SpaceFailed(f"{url} {told}.")
+            raise SpaceFailed(f"{url} {told.rstrip('.')}.")
         time.sleep(min(1.0, patience_s / 10))
 
 

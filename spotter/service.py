@@ -10,8 +10,10 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from spotter.about import About
+from spotter.errors import BadPicture
 from spotter.extras import Extras
 from spotter.images import PictureSource, load_picture
+from spotter.metrics import Metrics
 from spotter.predictor import Prediction
 
 Predict = Callable[[Image.Image], Prediction]
@@ -42,15 +44,24 @@ class Answer:
 class Service:
     """Decodes and classifies one picture at a time, off the event loop, so that memory does not grow with load."""
 
-    def __init__(self, predict: Predict, info: ModelInfo) -> None:
+    def __init__(self, predict: Predict, info: ModelInfo, metrics: Metrics | None = None) -> None:
         self.info = info
         self._predict = predict
+        self._metrics = metrics or Metrics()
         self._turn = asyncio.Semaphore(1)
 
     async def classify(self, source: PictureSource) -> Answer:
-        asked = time.perf_counter()
-        async with self._turn:
-            return await run_in_threadpool(self._work, source, asked)
+        asked, outcome = time.perf_counter(), "failed"
+        try:
+            async with self._turn:
+                answer = await run_in_threadpool(self._work, source, asked)
+            outcome = "sure" if answer.prediction.familiar else "not-sure"
+            return answer
+        except BadPicture as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._metrics.count_picture(outcome, time.perf_counter() - asked)
 
     def _work(self, source: PictureSource, asked: float) -> Answer:
         begun = time.perf_counter()

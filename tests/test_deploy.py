@@ -448,11 +448,11 @@ def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Pred
     (tmp_path / "spaces" / "zero.py").write_text("def startup():\n    print('ready')\n")
     (tmp_path / ZERO_APP).write_bytes(plan.files[ZERO_APP])
     finished = subprocess.run(
-        [sys.executable, ZERO_APP, "--model", str(tmp_path / "none")],
+        [sys.executable, ZERO_APP, "--model", "s3://none"],
         cwd=tmp_path, env=environment(hub, tmp_path, PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.stdout.split() == ["function", "use_no_card", "ready"]
-    assert "no store" in finished.stderr
+    assert "cannot be opened" in finished.stderr
 
 
 def test_other_peoples_spaces_and_races_are_left_alone(

@@ -350,7 +350,10 @@ def test_file_routes_give_nothing(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-@pytest.mark.parametrize("path", ["/", "/gradio_api/info", "/gradio_api/queue/join", "/api/classify", "/healthz"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/gradio_api/info", "/gradio_api/queue/join", "/api/classify", "/api/classify/batch", "/healthz", "/login"],
+)
 @pytest.mark.parametrize("host", [None, "[::1]", "evil.example"])
 def test_other_origins_are_not_let_in(url: str, origin: str, path: str, host: str | None) -> None:
     headers = {"Origin": origin, "Access-Control-Request-Method": "POST"} | ({"Host": host} if host else {})
@@ -429,9 +432,10 @@ def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
         assert open_page.status_code == 200
         asked = time.perf_counter()
         process.send_signal(signal.SIGTERM)
+        assert b"ALIVE" in b"".join(open_page.iter_raw())
+        # uvicorn would wait its whole grace for the open page, were the page not told.
+        assert time.perf_counter() - asked < 2.5
         rest, errors = process.communicate(timeout=15)
-    # uvicorn would wait its whole grace for the open page, were the page not told.
-    assert time.perf_counter() - asked < 2.5
     assert process.returncode == 0
     assert rest == ""
     assert "Traceback" not in errors
