@@ -69,7 +69,7 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
     """
     try:
-        predictor = Predictor.load(options.model, options.revision, options.int8)
+        predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:

@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCardData
 from PIL import Image
 
-from spotter.bundle import INT8_ONNX, SERVING_FILES, ModelCard
+from spotter.bundle import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelCard
 from spotter.card import escape_markdown
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.predictor import Predictor
@@ -20,7 +20,7 @@ from spotter.stores.space import CPU, ZERO_GPU, SpaceRepo, SpaceState
 from spotter.temporary import temporary_folder
 
 CARD, ZERO_APP = "README.md", "app_zero.py"
-STORE, REVISION, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_INT8")
+STORE, REVISION, CONTENTS, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_CONTENTS", "MODEL_INT8")
 PYTHON = "3.11"
 # The versions that ZeroGPU offers are few.
 ZERO_PYTHON = "3.12.12"
@@ -54,8 +54,11 @@ def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU
         files[ZERO_APP] = _ZERO_APP.encode()
     examples = tuple(sorted(path.name for path in predictor.examples.values()))
     pins = pinned(files[REQUIREMENTS].decode())
-    files[CARD] = _space_card(predictor.card, store, revision, examples, pins["gradio"], hardware).encode()
-    return Plan(files, {STORE: store, REVISION: revision, **({INT8: "1"} if int8 else {})}, hardware)
+    page = [name for name, there in ((METRICS, predictor.metrics), (THUMBNAILS, predictor.thumbnails)) if there]
+    files[CARD] = _space_card(predictor.card, store, revision, [*examples, *page], pins["gradio"], hardware).encode()
+    pinned_contents = {CONTENTS: predictor.contents} if predictor.contents else {}
+    variables = {STORE: store, REVISION: revision, **pinned_contents, **({INT8: "1"} if int8 else {})}
+    return Plan(files, variables, hardware)
 
 
 def pinned(requirements: str) -> dict[str, str]:
@@ -184,11 +187,12 @@ def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, flo
         raise SpaceFailed(f"{url} answers {str(answer['label'])[:60]!r} where the model here answers {label!r}.")
 
 
-def _space_card(card: ModelCard, store: str, revision: str, examples: Sequence[str], gradio: str, hardware: str) -> str:
+def _space_card(card: ModelCard, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
     repo = store.removeprefix("hf://")
     title = " ".join("".join(c if c.isprintable() else " " for c in card.title).split())
     is_zero = hardware == ZERO_GPU
     int8 = [INT8_ONNX] if card.int8 else []
+    examples = sorted(card.examples.values())
     described = f"Tells apart {', '.join(card.labels)}"
     if len(described) > LONGEST_DESCRIPTION:
         described = f"Tells {len(card.labels)} things apart, or says that it is not sure"
@@ -206,7 +210,7 @@ def _space_card(card: ModelCard, store: str, revision: str, examples: Sequence[s
         short_description=described,
         thumbnail=thumbnail,
         models=[repo],
-        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *int8, *examples])} {revision}"],
+        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *int8, *more])} {revision}"],
         tags=["image-classification", "spotter"],
     )
     link = f"https://huggingface.co/{repo}/tree/{revision}"

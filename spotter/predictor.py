@@ -11,12 +11,13 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from spotter.bundle import Bundle, ModelCard, read_bundle
+from spotter.bundle import MODEL_JSON, Bundle, ModelCard, read_bundle
 from spotter.errors import BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.processor import has_vnni
 from spotter.stores import open_store
+from spotter.stores.base import promised_name
 from spotter.thumbnails import Thumbnail
 
 BATCH = 8
@@ -50,9 +51,10 @@ class Neighbour:
 class Predictor:
     """A published model, ready to answer. Safe to call from several threads."""
 
-    def __init__(self, bundle: Bundle, revision: str | None = None) -> None:
+    def __init__(self, bundle: Bundle, revision: str | None = None, contents: str | None = None) -> None:
         self.card: ModelCard = bundle.card
         self.revision = revision
+        self.contents = contents
         self.examples = bundle.examples
         self.metrics = bundle.metrics
         self.thumbnails = bundle.thumbnails
@@ -62,19 +64,25 @@ class Predictor:
         self._check()
 
     @classmethod
-    def load(cls, store: str | Path, revision: str | None = None, int8: bool = False) -> "Predictor":
+    def load(
+        cls, store: str | Path, revision: str | None = None, int8: bool = False, contents: str | None = None
+    ) -> "Predictor":
         """Pull a revision (None: the newest) from `store` and check every file it needs against its hash.
 
-        With `int8` it answers by the int8 network, where one was published.
+        With `int8` it answers by the int8 network, where one was published. `contents` is what the files must hash to:
+        the name that `scripts/rollback --list` tells, whatever the store calls them.
 
         Raises:
             UnknownStore, RevisionMissing: there is nothing to load.
             AccessRefused, StoreUnreachable, CacheUnwritable: the Hub does not give it, or there is no room for it.
-            BrokenModel: a file is missing, altered or unreadable.
+            BrokenModel: a file is missing, altered or unreadable, or the files are not those of `contents`.
             NoInt8: the revision has no int8 network.
         """
         folder, name = open_store(store).pull(revision)
-        return cls(read_bundle(folder, int8), name)
+        found = promised_name((folder / MODEL_JSON).read_bytes()) if (folder / MODEL_JSON).is_file() else None
+        if contents and contents != found:
+            raise BrokenModel("The model in the store is not the one that was asked for: its contents differ.")
+        return cls(read_bundle(folder, int8), name, found)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -127,6 +127,7 @@ def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -
     assert (repo, revision) == ("anna/shapes", predictor.revision)
     assert files.split(",") == [
         "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "example-2.jpg", "example-3.jpg",
+        "metrics.json", "thumbnails.safetensors",
     ]  # fmt: skip
     assert len(data.short_description) <= 60
     assert data.thumbnail.endswith(f"/anna/shapes/resolve/{predictor.revision}/example-1.jpg")
@@ -137,9 +138,14 @@ def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -
 def test_an_int8_network_is_asked_for_by_a_variable_and_loaded_with_the_build(
     with_int8: Path, predictor: Predictor
 ) -> None:
-    quick = Predictor(read_bundle(with_int8, int8=True), predictor.revision)
+    quick = Predictor(read_bundle(with_int8, int8=True), predictor.revision, predictor.contents)
     plan = plan_space(ROOT, STORE, quick, int8=True)
-    assert plan.variables == {"MODEL_STORE": STORE, "MODEL_REVISION": predictor.revision, "MODEL_INT8": "1"}
+    assert plan.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+        "MODEL_INT8": "1",
+    }
     loaded = SpaceCard(plan.files["README.md"].decode()).data.preload_from_hub[0].split()[1].split(",")
     assert {"model.onnx", "model-int8.onnx"} <= set(loaded)
     assert "MODEL_INT8" not in plan_space(ROOT, STORE, quick).variables
@@ -190,7 +196,11 @@ def test_a_new_space_is_made_filled_and_tried(
     assert run(space, plan, predictor) == app
     repo = hub.repos[SPACE]
     assert {name: content for name, content in repo.head.files.items() if name != ".gitattributes"} == plan.files
-    assert repo.variables == {"MODEL_STORE": STORE, "MODEL_REVISION": predictor.revision}
+    assert repo.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+    }
     created = next(json.loads(request.body) for request in hub.requests if request.path == "/api/repos/create")
     assert (created["type"], created["sdk"], created["hardware"]) == ("space", "gradio", "cpu-basic")
 

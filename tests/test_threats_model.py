@@ -23,6 +23,7 @@ from spotter.bundle import read_bundle
 from spotter.errors import BrokenModel
 from spotter.network import check_network
 from spotter.predictor import Predictor
+from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, encode
@@ -136,6 +137,34 @@ def test_row_25_other_bytes_under_the_same_name_are_refused(hub: Hub, bundle: Pa
         cold = HubStore("anna/swapped", endpoint=hub.url, cache=tmp_path / f"cold-{name}")
         assert f"{name} is damaged or was changed" in refused(cold.pull(revision)[0])
         commit.files[name] = good
+
+
+def test_row_25_a_whole_other_model_under_the_same_name_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    revision = HubStore("anna/other", endpoint=hub.url, cache=tmp_path / "cache").push(bundle)
+    contents = content_name(bundle)
+    files = hub.repos["anna/other"].head.files
+    code = (
+        "from spotter import Predictor\n"
+        f"print(Predictor.load('hf://anna/other', {revision!r}, contents={contents!r}).threshold)"
+    )
+
+    def load(home: str) -> str:
+        mine = {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+        }
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **mine}, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    assert float(load("one")) > 0
+    # Consistent in itself: every hash fits, but the threshold lets everything pass.
+    files["model.json"] = json.dumps({**json.loads(files["model.json"]), "threshold": 0.0}).encode()
+    assert "BrokenModel: The model in the store is not the one that was asked for" in load("two")
 
 
 def test_row_25_a_link_out_of_the_cache_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:

@@ -145,9 +145,9 @@ class HubStore(HubClient):
             raise BrokenModel(f"{self.address} says that it has {wanted[:12]}, but gives other files.")
         for name in _serving_files(content):
             self._fetch(name, commit)
-        for name in PAGE_FILES & (promised_hashes(content) or {}).keys():
-            # Without network, what an older version pulled serves without them.
-            with contextlib.suppress(StoreUnreachable):
+        # Without network, what an older version pulled serves without them.
+        with contextlib.suppress(StoreUnreachable):
+            for name in PAGE_FILES & (promised_hashes(content) or {}).keys():
                 self._fetch(name, commit)
         return model_json.parent, commit
 
