@@ -76,6 +76,8 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         print(f"app.py: {error}", file=sys.stderr, flush=True)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
+    if not predictor.card.made.get("premortem"):
+        print("app.py: nobody has said what could go wrong with this model: scripts/premortem asks.", file=sys.stderr)
     return serve(create_app(predictor.predict, describe(predictor), config), config)
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelCard
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
+from spotter.premortem import QUESTIONS
 
 CARD = "README.md"
 # All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
@@ -98,6 +99,7 @@ def _body(
         is_converted=_is_converted(card),
         labels=", ".join(escape_markdown(label) for label in card.labels),
         learnt_from=card.made["pictures"],
+        premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
         sentence=evaluation.sentence(),
         classes=_class_rows(evaluation),
         outlook=outlook[:1].upper() + outlook[1:],

@@ -32,6 +32,7 @@ from spotter.evaluate import Evaluation, Strangers
 from spotter.learner import Trained
 from spotter.parser import Parser
 from spotter.predictor import Predictor
+from spotter.premortem import read_answers
 from spotter.report import REPORT, write_report
 from spotter.review import review
 from spotter.run import Run, read_run, write_run
@@ -138,7 +139,8 @@ def write_files(files: Path, candidate: Candidate) -> ModelCard:
         candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats, origins
     )
     chosen = sum(record.is_self_selected for record in dataset.records)
-    card = replace(card, made={**card.made, "self_selected_share": round(chosen / len(dataset.records), 4)})
+    share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
+    card = replace(card, made={**card.made, "self_selected_share": share, "premortem": answers})
     _write_cards(files, card, candidate)
     return card
 

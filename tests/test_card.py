@@ -16,6 +16,7 @@ from spotter.card import escape_markdown, write_card
 from spotter.config import make_recipe
 from spotter.dataset import Dataset, Record
 from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
+from spotter.premortem import QUESTIONS
 from tests.conftest import Published
 
 LABELS = ("disc", "cross")
@@ -78,6 +79,14 @@ def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
     assert results["accuracy"].metric_value == 0.95
     assert results["accuracy"].task_type == "image-classification"
     assert set(results) == {"accuracy", "expected_calibration_error", "nll"}
+
+
+def test_what_could_go_wrong_is_told_or_that_nobody_said(tmp_path: Path) -> None:
+    assert "has not said yet what could go wrong" in written(tmp_path, make_card())
+    card = make_card()
+    text = written(tmp_path, replace(card, made={**card.made, "premortem": {"worst": "<b>Bites*"}}))
+    assert f"*{QUESTIONS['worst']}* \\<b\\>Bites\\*" in text
+    assert "has not said yet" not in text
 
 
 def test_no_licence_is_claimed_that_nobody_gave(tmp_path: Path) -> None:
