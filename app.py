@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -33,6 +35,7 @@ from spotter.errors import (
     UnknownStore,
 )
 from spotter.extras import Extras
+from spotter.feedback import FeedbackFolder
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.web import ModelInfo, create_app, serve
@@ -78,7 +81,7 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     if not predictor.card.made.get("premortem"):
         print("app.py: nobody has said what could go wrong with this model: scripts/premortem asks.", file=sys.stderr)
-    return serve(create_app(predictor.predict, describe(predictor), config), config)
+    return serve(create_app(predictor.predict, describe(predictor, options.feedback), config), config)
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -109,9 +112,9 @@ def own_uploads() -> Iterator[None]:
         yield
 
 
-def describe(predictor: Predictor) -> ModelInfo:
-    """Gather what the page says about the model."""
-    card = predictor.card
+def describe(predictor: Predictor, feedback: str | None = None) -> ModelInfo:
+    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words."""
+    card, entries = predictor.card, FeedbackFolder(Path(feedback)) if feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
@@ -120,7 +123,10 @@ def describe(predictor: Predictor) -> ModelInfo:
         examples=tuple((str(path), label) for label, path in predictor.examples.items()),
         summary=card.summary,
         extras=Extras(
-            predictor.explain if predictor.explains else None, predictor.nearest if predictor.thumbnails else None
+            predictor.explain if predictor.explains else None,
+            predictor.nearest if predictor.thumbnails else None,
+            partial(entries.add, revision=predictor.revision) if entries else None,
+            entries.delete if entries else None,
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )
@@ -148,6 +154,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         default=os.environ.get("METRICS", "") not in ("", "0"),
         help="count requests and pictures at /metrics, for Prometheus ($METRICS=1)",
+    )
+    parser.add_argument(
+        "--feedback",
+        metavar="FOLDER",
+        default=os.environ.get("FEEDBACK") or None,
+        help="ask visitors whether answers are right, and keep what they consent to there ($FEEDBACK)",
     )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")

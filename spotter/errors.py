@@ -146,6 +146,10 @@ class NoExplanation(SpotterError):
     """Why a picture got its label cannot be shown."""
 
 
+class FeedbackMissing(SpotterError):
+    """No visitor's entry has this id."""
+
+
 class FeedbackUnwritable(SpotterError):
     """What a visitor said cannot be kept, or not be deleted."""
 

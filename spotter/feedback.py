@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CONSENT = "1"
 PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
 LONGEST_SIDE, QUALITY = 1024, 92
+# So that visitors cannot fill the disk.
+MOST = 10_000
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -62,12 +64,14 @@ class FeedbackFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, picture: Image.Image, prediction: "Prediction", revision: str | None, said: str | None) -> str:
+    def add(self, picture: Image.Image, prediction: "Prediction", said: str | None, revision: str | None) -> str:
         """Keep a decoded picture, without metadata and at most `LONGEST_SIDE` pixels long; return the entry's id.
 
         Raises:
-            FeedbackUnwritable: the folder cannot be written.
+            FeedbackUnwritable: the folder cannot be written, or holds `MOST` entries.
         """
+        if self.folder.is_dir() and sum(1 for _ in os.scandir(self.folder)) > MOST:
+            raise FeedbackUnwritable(f"There are {MOST} entries in {str(self.folder)!r}: review or move some first.")
         entry = Feedback(
             id=uuid4().hex,
             time=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -136,7 +136,8 @@ CSS = """
   #examples { order: 9; margin-top: 12px; }
   #picture { height: 300px !important; }
 }
-.embed #headline, .embed #foot, .embed #examples, .embed #ask-why, .embed #why, .embed #rooms > .tab-wrapper {
+.embed #headline, .embed #foot, .embed #examples, .embed #ask-why, .embed #why, .embed #feedback,
+.embed #rooms > .tab-wrapper {
   display: none !important; }
 .embed .gradio-container .main.fillable { padding: 12px; flex-grow: 0; max-width: 720px; }
 .embed .gradio-container { flex-grow: 0 !important; min-height: 0 !important; }

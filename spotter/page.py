@@ -2,6 +2,7 @@
 
 import asyncio
 import html
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from spotter import parts
 from spotter.about import about_html
 from spotter.batch import Plan, Result, as_csv, as_json, unpack
 from spotter.config import ServeConfig
-from spotter.errors import BadPicture
+from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
 from spotter.script import ON_MOUNT
 from spotter.service import Answer, ModelInfo, Service, full_payload, label_payload
@@ -30,6 +31,8 @@ CACHE_LIFE_S = 600
 ASKED_ROWS, SHOWN_NEIGHBOURS = 100, 6
 # Seconds between two updates of the table of many pictures.
 UPDATE_S = 0.3
+# What a visitor chooses who finds none of the labels right.
+NONE = "none"
 
 Inputs = dict[str, Any]
 
@@ -125,6 +128,8 @@ def _one_room(service: Service) -> gr.Image:
             bars = gr.HTML("", elem_id="bars")
             ask = gr.Button(_text("why"), elem_id="ask-why", visible=bool(info.extras.explain or info.extras.nearest))
             reasons = gr.HTML("", elem_id="why")
+            if info.extras.keep:
+                _feedback_corner(service, picture)
     # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
     picture.change(
         _page_handler(service),
@@ -150,6 +155,28 @@ def _one_room(service: Service) -> gr.Image:
         concurrency_limit=1,
     )
     return picture
+
+
+def _feedback_corner(service: Service, picture: gr.Image) -> None:
+    labels = service.info.labels
+    with gr.Accordion(_text("feedback"), open=False, elem_id="feedback"):
+        # Numbers, as a label may be any text.
+        choices = [*((label, str(number)) for number, label in enumerate(labels)), (_text("none_of_these"), NONE)]
+        said = gr.Radio(choices, label=_text("it_is"), elem_id="said")
+        consent = gr.Checkbox(label=_text("consent"), value=False, elem_id="consent")
+        send = gr.Button(_text("send"), elem_id="send")
+        told = gr.HTML("", elem_id="feedback-state")
+        forget = gr.Button(_text("forget"), visible=False, elem_id="forget")
+        kept = gr.State("")
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    send.click(
+        _send_handler(service), [picture, said, consent], [told, kept, consent, forget], preprocess=False, **private
+    )
+    forget.click(_forget_handler(service), [kept], [told, kept, forget], **private)
+    # Consent is for one picture.
+    picture.change(
+        lambda: (None, False, "", "", gr.update(visible=False)), [], [said, consent, told, kept, forget], **private
+    )
 
 
 def _many_room(service: Service, config: ServeConfig) -> gr.File:
@@ -266,6 +293,45 @@ def _why_handler(service: Service) -> Callable[..., Any]:
         return parts.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
 
     return why
+
+
+def _send_handler(service: Service) -> Callable[..., Any]:
+    labels, keep = service.info.labels, service.info.extras.keep
+
+    async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
+        language, hidden = _language(request), gr.update(visible=False)
+
+        def refuse(key: str) -> tuple[str, str, bool, Any]:
+            return parts.note(say(key, language)), "", consent is True, hidden
+
+        if not payload or not keep:
+            return refuse("send_picture")
+        if said not in {NONE, *map(str, range(len(labels)))}:
+            return refuse("send_choose")
+        if consent is not True:
+            return refuse("send_consent")
+        try:
+            picture = await run_in_threadpool(load_picture, _path_in(payload, service.info))
+            answer = await service.classify(picture)
+            label = None if said == NONE else labels[int(said)]
+            id_ = await run_in_threadpool(keep, picture, answer.prediction, label)
+        except BadPicture:
+            return refuse("send_picture")
+        except FeedbackUnwritable as error:
+            print(f"app.py: {error}", file=sys.stderr)
+            return refuse("not_sent")
+        return parts.note(say("sent", language, id=id_)), id_, False, gr.update(visible=True)
+
+    return send
+
+
+def _forget_handler(service: Service) -> Callable[..., Any]:
+    async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
+        if service.info.extras.forget:
+            await run_in_threadpool(service.info.extras.forget, id_)
+        return parts.note(say("forgotten", _language(request))), "", gr.update(visible=False)
+
+    return forget
 
 
 def _many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:

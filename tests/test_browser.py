@@ -7,7 +7,8 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sy
 from spotter.about import About, ClassRow
 from spotter.config import ServeConfig
 from spotter.extras import Extras
+from spotter.feedback import FeedbackFolder
 from spotter.predictor import Neighbour
 from spotter.snippets import Snippet, element_snippet, frame_snippet
 from spotter.thumbnails import Thumbnail
@@ -427,6 +429,60 @@ def complaints(page: Page, axe: str) -> list[tuple[str, str]]:
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     report = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
     return [(each["id"], node["html"][:200]) for each in report["violations"] for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
+    browser: Browser, tmp_path: Path, viewport: dict, node_folder: Path
+) -> None:
+    entries = FeedbackFolder(tmp_path / "feedback")
+    info = make_info(tmp_path)
+    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=entries.delete)
+    app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
+    with serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
+        page = visit.page
+        visit.ready()
+        state, send = page.locator("#feedback-state"), page.locator("#send")
+        page.locator("#feedback .label-wrap").click()
+        send.click()
+        expect(state).to_contain_text("no answer yet")
+        visit.show("blue.png", encode(plain(BLUE)))
+        visit.says("Black, 97 % sure")
+        send.click()
+        expect(state).to_contain_text("Choose what it is")
+        page.locator("#said").get_by_text("grizzly", exact=True).click()
+        send.click()
+        expect(state).to_contain_text("without your consent")
+        assert list(entries.read()) == []
+        page.locator("#consent input").check()
+        send.click()
+        expect(state).to_contain_text("deleted by its number")
+        ((entry, path),) = entries.read()
+        assert (entry.answer, entry.said, entry.revision) == ("black", "grizzly", "r-1")
+        assert entry.id in state.inner_text()
+        with Image.open(path) as kept:
+            assert kept.getpixel((5, 5))[2] > 150
+        # Consent is for one picture.
+        expect(page.locator("#consent input")).not_to_be_checked()
+        assert overflow(page) == 0
+        assert complaints(page, (node_folder / "node_modules/axe-core/axe.min.js").read_text()) == []
+        page.locator("#forget").click()
+        expect(state).to_contain_text("It is deleted")
+        assert list(entries.read()) == []
+        page.locator("#said").get_by_text("none of these", exact=True).click()
+        page.locator("#consent input").check()
+        send.click()
+        expect(state).to_contain_text("deleted by its number")
+        assert [entry.said for entry, _ in entries.read()] == [None]
+        visit.show("red.png", encode(plain(RED)))
+        visit.says("Grizzly, 97 % sure")
+        expect(state).to_have_text("")
+        expect(page.locator("#forget")).to_have_count(0)
+        assert visit.errors == []
+
+
+def test_nobody_is_asked_where_feedback_is_off(visit: Visit) -> None:
+    assert visit.page.locator("#feedback").count() == 0
 
 
 def blog(snippet: Snippet, address: str) -> JsonServer:

@@ -31,6 +31,8 @@ def help_of(*command: str) -> str:
         "scripts/convert.py",
         "scripts/blog.py",
         "scripts/deploy_space.py",
+        "scripts/feedback.py",
+        "scripts/premortem.py",
         "-m spotter.cleaner",
     ],
 )

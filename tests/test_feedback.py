@@ -55,7 +55,7 @@ def test_an_entry_has_its_facts_and_no_metadata(entries: FeedbackFolder) -> None
     exif[0x010E], exif[0x8825] = "SECRET-TEXT", {1: "N"}
     picture = drawing(1)
     picture.info["exif"] = exif.tobytes()
-    id_ = entries.add(picture, prediction(), "abc", "cross")
+    id_ = entries.add(picture, prediction(), "cross", "abc")
     ((entry, path),) = entries.read()
     assert (entry.id, entry.answer, entry.said, entry.revision, entry.consent) == (id_, "disc", "cross", "abc", "1")
     assert not entry.is_right
@@ -75,8 +75,8 @@ def test_big_pictures_shrink(entries: FeedbackFolder) -> None:
 
 
 def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
-    first = entries.add(drawing(1), prediction(), None, "disc")
-    second = entries.add(drawing(2), prediction(), None, "disc")
+    first = entries.add(drawing(1), prediction(), "disc", None)
+    second = entries.add(drawing(2), prediction(), "disc", None)
     assert entries.delete(first)
     assert not entries.delete(first)
     assert [entry.id for entry, _ in entries.read()] == [second]
@@ -86,13 +86,38 @@ def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "../feedback", "x" * 32, "/etc"])
 def test_only_entries_can_be_deleted(name: str, entries: FeedbackFolder) -> None:
-    entries.add(drawing(1), prediction(), None, "disc")
+    entries.add(drawing(1), prediction(), "disc", None)
     assert not entries.delete(name)
     assert len(list(entries.read())) == 1
 
 
+def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) -> None:
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "scripts/feedback.py", str(entries.folder), *words]
+        return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False)
+
+    listed = run()
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert f"{id_}  the model said disc (90%), a visitor disc" in listed.stdout
+    assert listed.stdout.endswith("entries: 1; 1 say that the model was right\n")
+    assert run("--delete", id_).stdout == "entries: 0; 0 say that the model was right\n"
+    again = run("--delete", id_)
+    assert (again.returncode, "There is no entry" in again.stderr) == (1, True)
+
+
+def test_visitors_cannot_fill_the_disk(entries: FeedbackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spotter.feedback.MOST", 2)
+    entries.folder.mkdir()
+    for number in range(3):
+        entries.add(drawing(number), prediction(), "disc", None)
+    with pytest.raises(FeedbackUnwritable, match="review or move some first"):
+        entries.add(drawing(9), prediction(), "disc", None)
+
+
 def test_what_is_no_entry_is_passed_over(entries: FeedbackFolder) -> None:
-    id_ = entries.add(drawing(1), prediction(), None, "disc")
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
     for name, facts in ((f"{1:032x}", b"{"), (f"{2:032x}", b"[]"), (f"{3:032x}", b'{"id": "x"}'), ("readme", b"{}")):
         (entries.folder / name).mkdir()
         (entries.folder / name / FACTS).write_bytes(facts)
@@ -103,7 +128,7 @@ def test_what_is_no_entry_is_passed_over(entries: FeedbackFolder) -> None:
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(FeedbackUnwritable, match="could not be kept"):
-        FeedbackFolder(tmp_path / "file").add(drawing(1), prediction(), None, "disc")
+        FeedbackFolder(tmp_path / "file").add(drawing(1), prediction(), "disc", None)
 
 
 def test_killed_at_any_moment_entries_are_whole(tmp_path: Path) -> None:
@@ -114,7 +139,7 @@ def test_killed_at_any_moment_entries_are_whole(tmp_path: Path) -> None:
         "entries = FeedbackFolder(Path(sys.argv[1]))\n"
         "print('ready', flush=True)\n"
         "while True:\n"
-        "    print(entries.add(drawing(1), prediction(), None, 'disc'), flush=True)\n"
+        "    print(entries.add(drawing(1), prediction(), 'disc', None), flush=True)\n"
     )
     for round_ in range(3):
         process = subprocess.Popen(
@@ -136,7 +161,7 @@ def test_killed_at_any_moment_entries_are_whole(tmp_path: Path) -> None:
 
 def test_nothing_is_learnt_from_before_review(tmp_path: Path, entries: FeedbackFolder) -> None:
     for number in range(4):
-        entries.add(drawing(number), prediction("disc"), "r", "cross")
+        entries.add(drawing(number), prediction("disc"), "cross", "r")
     dataset = collected(tmp_path, entries)
     own = [record for record in dataset.records if record.backend == "feedback"]
     assert len(own) == 4
@@ -159,7 +184,7 @@ def test_reviewed_pictures_move_no_other_into_another_fold(tmp_path: Path, entri
     plain = collect(RECIPE, [Folder(str(write_folder(tmp_path / "drawn", count=8)))], tmp_path / "plain")
     alone = dict(zip(plain.paths, deal_folds(plain, plain, TrainConfig()).tolist(), strict=True))
     for number in range(10):
-        entries.add(drawing(number), prediction("disc"), "r", "cross")
+        entries.add(drawing(number), prediction("disc"), "cross", "r")
     dataset = collected(tmp_path, entries)
     own = [record for record in dataset.records if record.backend == "feedback"]
     edited = apply_edits(dataset, [Edit("anna", "keep", record.sha256, to="cross") for record in own]).dataset
@@ -174,7 +199,7 @@ def test_a_visitor_cannot_take_a_picture_out_of_the_set(tmp_path: Path, entries:
     entries.folder.mkdir()
     dataset = collected(tmp_path, entries)
     with Image.open(dataset.paths[0]) as picture:
-        id_ = entries.add(picture.copy(), prediction("disc"), "r", "cross")
+        id_ = entries.add(picture.copy(), prediction("disc"), "cross", "r")
     # The very bytes of the stored picture, under another label.
     (entries.folder / id_ / PICTURE).write_bytes(dataset.paths[0].read_bytes())
     again = collected(tmp_path, entries)
@@ -183,7 +208,7 @@ def test_a_visitor_cannot_take_a_picture_out_of_the_set(tmp_path: Path, entries:
 
 def test_the_share_that_the_model_chose_is_capped(tmp_path: Path, entries: FeedbackFolder) -> None:
     for number in range(12):
-        entries.add(drawing(number), prediction("disc"), "r", "disc")
+        entries.add(drawing(number), prediction("disc"), "disc", "r")
     dataset = collected(tmp_path, entries)
     edits = [Edit("anna", "keep", r.sha256, to=r.label) for r in dataset.records if r.backend == "feedback"]
     edited = apply_edits(dataset, edits)
@@ -195,9 +220,9 @@ def test_the_share_that_the_model_chose_is_capped(tmp_path: Path, entries: Feedb
 
 
 def test_the_queue_of_visitors_begins_with_disagreement(tmp_path: Path, entries: FeedbackFolder) -> None:
-    entries.add(drawing(1), prediction("disc"), "r", "disc")
-    entries.add(drawing(2), prediction("disc"), "r", "cross")
-    entries.add(drawing(3), prediction("cross"), "r", None)
+    entries.add(drawing(1), prediction("disc"), "disc", "r")
+    entries.add(drawing(2), prediction("disc"), "cross", "r")
+    entries.add(drawing(3), prediction("cross"), None, "r")
     dataset = collected(tmp_path, entries)
     count = len(dataset.records)
     view = View(
