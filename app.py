@@ -36,9 +36,12 @@ from spotter.errors import (
 )
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
+from spotter.imports import lasting_imports
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
-from spotter.web import ModelInfo, create_app, serve
+
+with lasting_imports():
+    from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
 # What visitors are told where the sentence itself names a place.
