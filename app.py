@@ -44,6 +44,7 @@ with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
+UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
 # What visitors are told where the sentence itself names a place.
 PUBLIC = {
     RevisionMissing: "There is no such model in its store.",
@@ -82,9 +83,8 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         print(f"app.py: {error}", file=sys.stderr, flush=True)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
-    if not predictor.card.made.get("premortem"):
-        print("app.py: nobody has said what could go wrong with this model: scripts/premortem asks.", file=sys.stderr)
-    return serve(create_app(predictor.predict, describe(predictor, options.feedback), config), config)
+    app = create_app(predictor.predict, describe(predictor, options.feedback), config)
+    return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
 
 def no_answer(picture: Image.Image) -> Prediction:

@@ -102,11 +102,12 @@ def mount_page(
     )
 
 
-def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None) -> bool:
+def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice: str = "") -> bool:
     """Serve until SIGTERM or Ctrl-C; print the address once, when the first request can be answered.
 
     Args:
         for_s: stop after so many seconds.
+        notice: a line for whoever runs the app, on stderr once it runs.
 
     Returns:
         Whether it stopped because they were over.
@@ -127,17 +128,19 @@ def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None) -> bool
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises the signal again once it is done: without this the process would end as if killed.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = _Server(settings, listener.getsockname(), config.stop_s, for_s)
+    server = _Server(settings, listener.getsockname(), config.stop_s, for_s, notice)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return server.is_over
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, settings: uvicorn.Config, address: tuple[Any, ...], stop_s: float, for_s: float | None) -> None:
+    def __init__(
+        self, settings: uvicorn.Config, address: tuple[Any, ...], stop_s: float, for_s: float | None, notice: str
+    ) -> None:
         super().__init__(settings)
         self.is_over = False
-        self._address, self._stop_s, self._for_s = address, stop_s, for_s
+        self._address, self._stop_s, self._for_s, self._notice = address, stop_s, for_s, notice
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -145,6 +148,8 @@ class _Server(uvicorn.Server):
             host, port = self._address[:2]
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
             print(f"http://{shown}:{port}", flush=True)
+            if self._notice:
+                print(self._notice, file=sys.stderr, flush=True)
             if self._for_s is not None:
                 asyncio.get_running_loop().call_later(self._for_s, self._end)
 
