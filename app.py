@@ -104,15 +104,22 @@ def public_sentence(error: SpotterError) -> str:
 @contextmanager
 def own_uploads() -> Iterator[None]:
     """Give Gradio a folder of this process's own for uploads, gone at the end."""
+    place = os.environ.get("GRADIO_TEMP_DIR")
     try:
-        folder = tempfile.TemporaryDirectory(prefix="spotter-uploads-", dir=os.environ.get("GRADIO_TEMP_DIR"))
+        if place:
+            os.makedirs(place, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="spotter-uploads-", dir=place)
     except OSError as error:
         raise TemporaryUnwritable(
             f"The folder for uploads cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
         ) from error
     with folder as path:
         os.environ["GRADIO_TEMP_DIR"] = path
-        yield
+        try:
+            yield
+        finally:
+            os.environ.pop("GRADIO_TEMP_DIR")
+            os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}
 
 
 def describe(predictor: Predictor, feedback: str | None = None) -> ModelInfo:

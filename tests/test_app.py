@@ -111,6 +111,16 @@ def fails(*arguments: object) -> str:
     return errors
 
 
+def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_path: Path) -> None:
+    process = start("--port", 0, "--model", published.store, GRADIO_TEMP_DIR=str(tmp_path / "a" / "b"))
+    try:
+        assert address_of(process)
+    finally:
+        process.terminate()
+        process.wait()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
 def test_what_cannot_be_served_is_one_sentence_and_exit_1(published: Published) -> None:
     assert "Cannot listen" in fails("--model", published.store, "--host", "192.0.2.1")
     assert "cannot be opened" in fails("--model", "s3://bucket/bears")
