@@ -118,7 +118,7 @@ def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_pat
     finally:
         process.terminate()
         process.wait()
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    assert list((tmp_path / "a" / "b").glob("spotter-*")) == []
 
 
 def test_what_cannot_be_served_is_one_sentence_and_exit_1(published: Published) -> None:
