@@ -8,10 +8,12 @@ On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MOD
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -50,8 +52,8 @@ def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     on_space = "SPACE_ID" in os.environ
     config = ServeConfig(host=options.host, port=options.port, behind_proxy=on_space, metrics=options.metrics)
     try:
-        with own_uploads():
-            while serve_once(options, config, retry_s):
+        with own_folder() as folder:
+            while serve_once(options, config, folder, retry_s):
                 pass
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
@@ -59,7 +61,7 @@ def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     return 0
 
 
-def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float) -> bool:
+def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, retry_s: float) -> bool:
     """Serve the model, or a page that says why there is none; return whether to try again after `retry_s`.
 
     Raises:
@@ -73,7 +75,7 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         print(f"app.py: {error}", file=sys.stderr, flush=True)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
-    return serve(create_app(predictor.predict, describe(predictor), config), config)
+    return serve(create_app(predictor.predict, describe(predictor, folder), config), config)
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -91,28 +93,28 @@ def public_sentence(error: SpotterError) -> str:
 
 
 @contextmanager
-def own_uploads() -> Iterator[None]:
-    """Give Gradio a folder of this process's own for uploads, gone at the end."""
+def own_folder() -> Iterator[Path]:
+    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="spotter-uploads-", dir=os.environ.get("GRADIO_TEMP_DIR"))
+        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=os.environ.get("GRADIO_TEMP_DIR"))
     except OSError as error:
         raise TemporaryUnwritable(
-            f"The folder for uploads cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
+            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
         ) from error
-    with folder as path:
-        os.environ["GRADIO_TEMP_DIR"] = path
-        yield
+    with made as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
+        yield Path(folder)
 
 
-def describe(predictor: Predictor) -> ModelInfo:
-    """Gather what the page says about the model."""
+def describe(predictor: Predictor, folder: Path) -> ModelInfo:
+    """Gather what the page says about the model; its examples are copied, as the page tells where they are."""
     card = predictor.card
     return ModelInfo(
         title=card.title,
         labels=card.labels,
         revision=predictor.revision,
         threshold=card.threshold,
-        examples=tuple((str(path), label) for label, path in predictor.examples.items()),
+        examples=tuple((shutil.copy(path, folder), label) for label, path in predictor.examples.items()),
         summary=card.summary,
     )
 

@@ -10,7 +10,7 @@ from gradio.utils import get_upload_folder
 
 from spotter.errors import BadPicture
 from spotter.predictor import Prediction
-from spotter.service import Answer, ModelInfo, Service, full_payload, label_payload
+from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload
 
 MAX_BARS = 5
 CACHE_LIFE_S = 600
@@ -39,7 +39,7 @@ def classifier_page(service: Service) -> gr.Blocks:
         details = gr.JSON(visible=False)
 
         show = _page_handler(service)
-        inference: dict[str, Any] = {"concurrency_id": "inference", "concurrency_limit": 1}
+        inference: dict[str, Any] = {"concurrency_id": "inference", "concurrency_limit": AT_ONCE}
         # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
         raw: dict[str, Any] = {"inputs": [picture], "preprocess": False, "postprocess": False}
         gr.on(

@@ -62,6 +62,19 @@ def test_health_names_the_revision(address: str, published: Published) -> None:
         assert json.load(answer) == {"status": "ok", "revision": published.revision}
 
 
+def test_no_answer_says_where_the_model_is(address: str, published: Published) -> None:
+    told = ""
+    for path in ("/", "/config", "/gradio_api/info", "/api", "/openapi.json", "/healthz", "/readyz"):
+        with urllib.request.urlopen(address + path) as answer:
+            told += answer.read().decode()
+    assert '"path":' in told
+    assert str(published.store) not in told
+    assert str(ROOT) not in told
+    (example, *_) = re.findall(r'"path":"(/[^"]*example-1.jpg)"', told)
+    with urllib.request.urlopen(f"{address}/gradio_api/file={example}") as answer:
+        assert answer.read() == (published.folder / "example-1.jpg").read_bytes()
+
+
 def test_predict_through_the_gradio_client(address: str, published: Published) -> None:
     client = Client(address, verbose=False)
     answer = client.predict(handle_file(str(published.folder / "example-2.jpg")), api_name="/predict")
