@@ -8,6 +8,7 @@ On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MOD
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -60,8 +61,8 @@ def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     on_space = "SPACE_ID" in os.environ
     config = ServeConfig(host=options.host, port=options.port, behind_proxy=on_space, metrics=options.metrics)
     try:
-        with own_uploads():
-            while serve_once(options, config, retry_s):
+        with own_folder() as folder:
+            while serve_once(options, config, folder, retry_s):
                 pass
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
@@ -69,7 +70,7 @@ def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     return 0
 
 
-def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float) -> bool:
+def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, retry_s: float) -> bool:
     """Serve the model, or a page that says why there is none; return whether to try again after `retry_s`.
 
     Raises:
@@ -83,7 +84,7 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, retry_s: float)
         print(f"app.py: {error}", file=sys.stderr, flush=True)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
-    app = create_app(predictor.predict, describe(predictor, options.feedback), config)
+    app = create_app(predictor.predict, describe(predictor, folder, options.feedback), config)
     return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
 
@@ -102,35 +103,38 @@ def public_sentence(error: SpotterError) -> str:
 
 
 @contextmanager
-def own_uploads() -> Iterator[None]:
-    """Give Gradio a folder of this process's own for uploads, gone at the end."""
+def own_folder() -> Iterator[Path]:
+    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
     place = os.environ.get("GRADIO_TEMP_DIR")
     try:
         if place:
             os.makedirs(place, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="spotter-uploads-", dir=place)
+        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=place)
     except OSError as error:
         raise TemporaryUnwritable(
-            f"The folder for uploads cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
+            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
         ) from error
-    with folder as path:
-        os.environ["GRADIO_TEMP_DIR"] = path
+    with made as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
         try:
-            yield
+            yield Path(folder)
         finally:
             os.environ.pop("GRADIO_TEMP_DIR")
             os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}
 
 
-def describe(predictor: Predictor, feedback: str | None = None) -> ModelInfo:
-    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words."""
+def describe(predictor: Predictor, folder: Path, feedback: str | None = None) -> ModelInfo:
+    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
+
+    The examples are copied into `folder`, as the page tells where they are.
+    """
     card, entries = predictor.card, FeedbackFolder(Path(feedback)) if feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
         revision=predictor.revision,
         threshold=card.threshold,
-        examples=tuple((str(path), label) for label, path in predictor.examples.items()),
+        examples=tuple((shutil.copy(path, folder), label) for label, path in predictor.examples.items()),
         summary=card.summary,
         extras=Extras(
             predictor.explain if predictor.explains else None,

@@ -14,8 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,7 +33,7 @@ gr.Interface(fn=lambda img: answer, inputs=gr.Image(), outputs=gr.Label(num_top_
 """
 
 TUTORIAL_MANY = """
-import json, resource, sys, time, warnings
+import json, sys, time, warnings
 from fastai.vision.all import *
 warnings.simplefilter("ignore")
 learn = load_learner(sys.argv[1])
@@ -42,9 +41,7 @@ paths = sorted(get_image_files(sys.argv[2]))
 learn.get_preds(dl=learn.dls.test_dl(paths[:64], num_workers=0))
 started = time.perf_counter()
 learn.get_preds(dl=learn.dls.test_dl(paths))
-seconds = time.perf_counter() - started
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print("RESULT", json.dumps([len(paths) / seconds, memory]))
+print("RESULT", json.dumps([len(paths) / (time.perf_counter() - started)]))
 """
 
 SPOTTER_MANY = """
@@ -53,48 +50,103 @@ from pathlib import Path
 from spotter import Predictor
 predictor = Predictor.load(sys.argv[1])
 paths = sorted(Path(sys.argv[2]).iterdir())
-predictor.predict_many(paths[:64])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-started = time.perf_counter()
-answers = predictor.predict_many(paths)
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+predictor.predict_many(paths[:100])
+before, busy, started = peak(), time.process_time(), time.perf_counter()
+predictor.predict_many(paths)
 seconds = time.perf_counter() - started
-memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print("RESULT", json.dumps([len(paths) / seconds, memory, memory - before]))
+print("RESULT", json.dumps([len(paths) / seconds, peak() - before, (time.process_time() - busy) / seconds]))
 """
 
-# One Gradio client in a process of its own; prints how long each call took.
-GRADIO_CLIENT = """
-import json, sys, time
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-url, picture, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-client = Client(url, verbose=False, analytics_enabled=False)
-client.predict(handle_file(picture), api_name="/predict")
+SPOTTER_PREDICT = """
+import json, statistics, sys, time
+from spotter import Predictor
+predictor = Predictor.load(sys.argv[1])
+content = open(sys.argv[2], "rb").read()
+predictor.predict(content)
 print("READY", flush=True)
-sys.stdin.readline()
-spans, failed = [], 0
-for _ in range(count):
-    started = time.perf_counter()
-    try:
-        client.predict(handle_file(picture), api_name="/predict")
-    except Exception:
-        failed += 1
-    spans.append(time.perf_counter() - started)
-print("RESULT", json.dumps([spans, failed]))
+for line in sys.stdin:
+    spans = []
+    for _ in range(int(line)):
+        started = time.perf_counter()
+        predictor.predict(content)
+        spans.append(time.perf_counter() - started)
+    print("RESULT", json.dumps([spans, 0]), flush=True)
+"""
+
+# A client in a process of its own. Told a number, it calls so often and says how long each call took.
+CLIENT = """
+import json, sys, time
+import httpx
+from gradio_client import Client, handle_file
+kind, url, picture = sys.argv[1:]
+content = open(picture, "rb").read()
+if kind == "gradio":
+    client = Client(url, verbose=False, analytics_enabled=False)
+    def call():
+        return "label" in client.predict(handle_file(picture), api_name="/predict")
+else:
+    plain = httpx.Client(timeout=60)
+    def call():
+        return plain.post(f"{url}/api/classify", content=content).status_code == 200
+call()
+print("READY", flush=True)
+for line in sys.stdin:
+    spans, failed = [], 0
+    for _ in range(int(line)):
+        started = time.perf_counter()
+        try:
+            failed += not call()
+        except Exception:
+            failed += 1
+        spans.append(time.perf_counter() - started)
+    print("RESULT", json.dumps([spans, failed]), flush=True)
 """
 
 
-@dataclass(frozen=True)
-class Calls:
-    """What became of calls: how long each took in seconds, how many failed, how many a second there were."""
+class Caller:
+    """A process that calls when told to."""
 
-    spans: list[float]
-    failed: int
-    per_second: float
+    def __init__(self, code: str, *arguments: object) -> None:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._read("READY")
+
+    def begin(self, calls: int) -> None:
+        self._process.stdin.write(f"{calls}\n")
+        self._process.stdin.flush()
+
+    def finish(self) -> tuple[list[float], int]:
+        """The seconds of each call, and how many failed."""
+        return json.loads(self._read("RESULT"))
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _read(self, word: str) -> str:
+        for line in self._process.stdout:
+            if line.startswith(word):
+                return line.removeprefix(word)
+        sys.exit("bench: a client ended before it was done")
+
+
+@dataclass
+class Rounds:
+    """Several rounds of calls of one kind: seconds of each call, calls a second of each round, and failures."""
+
+    spans: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    failed: int = 0
 
     @property
     def median_ms(self) -> float:
         return 1000 * statistics.median(self.spans)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
 
 
 @contextmanager
@@ -118,48 +170,90 @@ def app_running(command: Sequence[object], url: str, **environment: str) -> Iter
         process.wait()
 
 
-def call_through_gradio(url: str, picture: Path, clients: int, calls: int) -> Calls:
-    """Call `/predict` from so many clients at once, each so many times."""
-    command = [sys.executable, "-c", GRADIO_CLIENT, url, str(picture), str(calls)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(clients)]
-    for process in processes:
-        process.stdout.readline()
-    started = time.perf_counter()
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    spans, failed = [], 0
-    for process in processes:
-        output = process.stdout.read()
-        own, lost = json.loads(output.rpartition("RESULT")[2])
-        spans += own
-        failed += lost
-    seconds = time.perf_counter() - started
-    return Calls(spans, failed, (len(spans) - failed) / seconds)
+def in_rounds(callers: dict[str, list[Caller]], calls: int, rounds: int) -> dict[str, Rounds]:
+    """Let groups of callers call in turn, `calls` times each a round, those of a group at once."""
+    found = {name: Rounds() for name in callers}
+    for _ in range(rounds):
+        for name, group in callers.items():
+            started = time.perf_counter()
+            for caller in group:
+                caller.begin(calls)
+            for caller in group:
+                spans, failed = caller.finish()
+                found[name].spans += spans
+                found[name].failed += failed
+            found[name].rates.append(len(group) * calls / (time.perf_counter() - started))
+    return found
 
 
-def call_plain(url: str, picture: Path, clients: int, calls: int) -> Calls:
-    """Post a picture to `/api/classify` from so many threads at once."""
-    content = picture.read_bytes()
+def compare_serving(tutorial_app: str, work: Path, picture: Path, ports: Sequence[int]) -> list[str]:
+    """Measure answers through the Gradio client and over plain HTTP, from one client and from eight at once."""
+    urls = dict(zip(("tutorial", "empty", "spotter"), (f"http://127.0.0.1:{port}" for port in ports), strict=True))
+    commands = {
+        "tutorial": [sys.executable, "-c", tutorial_app, work / "tutorial" / "export.pkl", ports[0]],
+        "empty": [sys.executable, "-c", EMPTY_APP, ports[1]],
+        "spotter": [sys.executable, "app.py", "--model", work / "store", "--port", ports[2]],
+    }
+    with ExitStack() as stack:
+        for name, command in commands.items():
+            stack.enter_context(app_running(command, urls[name]))
 
-    def post_all(_: int) -> tuple[list[float], int]:
-        spans, failed = [], 0
-        with httpx.Client(timeout=60) as client:
-            client.post(f"{url}/api/classify", content=content)
-            for _ in range(calls):
-                started = time.perf_counter()
-                failed += client.post(f"{url}/api/classify", content=content).status_code != 200
-                spans.append(time.perf_counter() - started)
-        return spans, failed
+        def clients(kind: str, name: str, count: int) -> list[Caller]:
+            return [caller(CLIENT, kind, urls[name], picture) for _ in range(count)]
 
-    with ThreadPoolExecutor(clients) as pool:
-        started = time.perf_counter()
-        results = list(pool.map(post_all, range(clients)))
-        seconds = time.perf_counter() - started
-    spans = [span for own, _ in results for span in own]
-    failed = sum(lost for _, lost in results)
-    return Calls(spans, failed, (len(spans) - failed) / seconds)
+        def caller(*arguments: object) -> Caller:
+            made = Caller(*arguments)
+            stack.callback(made.close)
+            return made
+
+        gradio = {name: clients("gradio", name, 8) for name in urls}
+        plain = clients("plain", "spotter", 8)
+        alone = {name: group[:1] for name, group in gradio.items()}
+        alone |= {"plain": plain[:1], "predict": [caller(SPOTTER_PREDICT, work / "store", picture)]}
+        one = in_rounds(alone, 8, 6)
+        eight = in_rounds(gradio | {"plain": plain}, 6, 4)
+    failed = {name: found.failed for name, found in eight.items()}
+    print(f"\nfailed of 8 clients' calls: {failed}")
+    print("medians (ms): " + ", ".join(f"{name} {found.median_ms:.1f}" for name, found in one.items()))
+    print("8 clients (a second): " + ", ".join(f"{name} {found.rate:.1f}" for name, found in eight.items()))
+    return [
+        row("`/predict` through the Gradio client (ms)", one["tutorial"].median_ms, one["spotter"].median_ms),
+        row("the same, of an empty Gradio app (ms)", one["empty"].median_ms, one["spotter"].median_ms),
+        row("Its API, ours `POST /api/classify` (ms)", one["tutorial"].median_ms, one["plain"].median_ms),
+        row("`POST /api/classify` and `Predictor.predict` (ms)", one["predict"].median_ms, one["plain"].median_ms),
+        row("8 Gradio clients at once (answers a second)", eight["tutorial"].rate, eight["spotter"].rate, more=True),
+        row(
+            "8 clients, here by `POST /api/classify` (a second)", eight["tutorial"].rate, eight["plain"].rate, more=True
+        ),
+    ]
+
+
+def compare_many(work: Path, pictures: Sequence[Path], count: int = 1000, rounds: int = 2) -> list[str]:
+    """Classify many photos: `learn.get_preds` and `Predictor.predict_many`, in turn."""
+    folder = work / "many"
+    if not folder.exists():
+        folder.mkdir()
+        for number in range(count):
+            (folder / f"{number:05}.jpg").symlink_to(pictures[number % len(pictures)])
+    tutorial, spotter = [], []
+    for _ in range(rounds):
+        tutorial.append(_result(TUTORIAL_MANY, work / "tutorial" / "export.pkl", folder)[0])
+        spotter.append(_result(SPOTTER_MANY, work / "store", folder))
+    rate, growth, cores = (statistics.median(column) for column in zip(*spotter, strict=True))
+    print(f"\npredict_many: {cores:.2f} cores busy, memory grew by {growth:.0f} MB between 100 and {count} photos")
+    return [row(f"{count} photos (a second)", statistics.median(tutorial), rate, more=True)]
+
+
+def _result(code: str, *arguments: object) -> list[float]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(finished.stdout.rpartition("RESULT")[2])
+
+
+def row(title: str, tutorial: float, spotter: float, *, more: bool = False) -> str:
+    """One line of the table; `more` where more is better."""
+    ratio = spotter / tutorial if more else tutorial / spotter
+    return f"| {title} | {tutorial:.1f} | {spotter:.1f} | {ratio:.{1 if ratio >= 10 else 2}f} x |"
 
 
 @dataclass
@@ -267,9 +361,9 @@ def disk_mb(folder: Path) -> float:
     return total / 1e6
 
 
-def print_soak(store: Path, picture_folder: Path, requests: int, port: int) -> None:
+def print_soak(store: Path, paths: Sequence[Path], requests: int, port: int) -> None:
     """Put the app under long fire and print what it did."""
-    pictures = [path.read_bytes() for path in sorted(picture_folder.rglob("*.jpg"))[:200]]
+    pictures = [path.read_bytes() for path in paths[:200]]
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "app.py", "--model", store, "--port", port]
     with (

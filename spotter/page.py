@@ -21,7 +21,7 @@ from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
 from spotter.script import ON_MOUNT
-from spotter.service import Answer, ModelInfo, Service, full_payload, label_payload
+from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
 from spotter.translations import LANGUAGES, as_message, messages, name_key, pick_language, say
 
@@ -141,7 +141,7 @@ def _one_room(service: Service) -> gr.Image:
         trigger_mode="always_last",
         api_visibility="private",
         concurrency_id="inference",
-        concurrency_limit=1,
+        concurrency_limit=AT_ONCE,
     )
     ask.click(
         _why_handler(service),
@@ -214,7 +214,7 @@ def _add_endpoints(service: Service, config: ServeConfig, picture: gr.Image, fil
         "preprocess": False,
         "postprocess": False,
         "concurrency_id": "inference",
-        "concurrency_limit": 1,
+        "concurrency_limit": AT_ONCE,
     }
     gr.on([], _predict_handler(service), outputs=[label], api_name="predict", **one)
     gr.on([], _classify_handler(service), outputs=[details], api_name="classify", **one)

@@ -62,6 +62,19 @@ def test_health_names_the_revision(address: str, published: Published) -> None:
         assert json.load(answer) == {"status": "ok", "revision": published.revision}
 
 
+def test_no_answer_says_where_the_model_is(address: str, published: Published) -> None:
+    told = ""
+    for path in ("/", "/config", "/gradio_api/info", "/api", "/openapi.json", "/healthz", "/readyz"):
+        with urllib.request.urlopen(address + path) as answer:
+            told += answer.read().decode()
+    assert '"path":' in told
+    assert str(published.store) not in told
+    assert str(ROOT) not in told
+    (example, *_) = re.findall(r'"path":"(/[^"]*example-1.jpg)"', told)
+    with urllib.request.urlopen(f"{address}/gradio_api/file={example}") as answer:
+        assert answer.read() == (published.folder / "example-1.jpg").read_bytes()
+
+
 def test_predict_through_the_gradio_client(address: str, published: Published) -> None:
     client = Client(address, verbose=False)
     answer = client.predict(handle_file(str(published.folder / "example-2.jpg")), api_name="/predict")
@@ -118,7 +131,7 @@ def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_pat
     finally:
         process.terminate()
         process.wait()
-    assert list((tmp_path / "a" / "b").glob("spotter-*")) == []
+    assert list((tmp_path / "a" / "b").glob("spotter-app-*")) == []
 
 
 def test_what_cannot_be_served_is_one_sentence_and_exit_1(published: Published) -> None:

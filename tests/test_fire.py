@@ -708,4 +708,4 @@ def test_memory_and_disk_stay_where_they_are(published: Published, tmp_path: Pat
     assert after[2] < 2
     assert len(second.spans) == 300
     # What the process kept for itself goes with it.
-    assert not list(disk.rglob("spotter-uploads-*"))
+    assert not list(disk.rglob("spotter-app-*"))

@@ -23,6 +23,7 @@ from PIL import Image
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
 from spotter.predictor import Prediction
+from spotter.service import AT_ONCE, LARGE_PIXELS
 from spotter.web import ModelInfo, build_page, create_app, serve
 from tests.pictures import BLUE, GREY, LABELS, RED, WHITE, encode, plain, predict_by_color, serving
 
@@ -374,8 +375,8 @@ def test_an_error_tells_nothing_about_the_machine(url: str, client: Client, file
         assert "Traceback" not in text
 
 
-def test_pictures_are_taken_one_at_a_time_and_health_does_not_wait(url: str, model: Model) -> None:
-    model.most_at_once, model.pause_s = 0, 0.1
+def test_a_few_pictures_are_taken_at_once_and_health_does_not_wait(url: str, model: Model) -> None:
+    model.most_at_once, model.pause_s = 0, 0.2
     picture = encode(plain())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=20) for _ in range(8)]
@@ -385,8 +386,18 @@ def test_pictures_are_taken_one_at_a_time_and_health_does_not_wait(url: str, mod
         waited = time.perf_counter() - begun
         assert [answer.result().status_code for answer in answers] == [200] * 8
     model.pause_s = 0.0
-    assert model.most_at_once == 1
+    assert model.most_at_once == AT_ONCE
     assert waited < 0.5
+
+
+def test_large_pictures_are_taken_one_by_one(url: str, model: Model) -> None:
+    model.most_at_once, model.pause_s = 0, 0.1
+    picture = encode(plain(size=(LARGE_PIXELS // 3000 + 1, 3000)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=20) for _ in range(4)]
+        assert [answer.result().status_code for answer in answers] == [200] * 4
+    model.pause_s = 0.0
+    assert model.most_at_once == 1
 
 
 def test_too_many_at_once_are_told_to_come_back() -> None:
