@@ -8,41 +8,147 @@ On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MOD
 
 import argparse
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# So many questions: it would make a table of the last 10,000 after each, with pandas, for a page that is not served.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
+from PIL import Image
+
+from spotter.about import read_about
 from spotter.config import ServeConfig
-from spotter.errors import SpotterError
-from spotter.predictor import Predictor
-from spotter.web import ModelInfo, create_app, serve
+from spotter.errors import (
+    AccessRefused,
+    CacheUnwritable,
+    NoInt8,
+    RevisionMissing,
+    SpotterError,
+    StoreUnreachable,
+    TemporaryUnwritable,
+    UnknownStore,
+)
+from spotter.extras import Extras
+from spotter.feedback import FeedbackFolder
+from spotter.imports import lasting_imports
+from spotter.monitor import AnswerLog
+from spotter.parser import Parser
+from spotter.predictor import Prediction, Predictor
+
+with lasting_imports():
+    from spotter.web import ModelInfo, create_app, serve
+
+RETRY_S = 60.0
+UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
+# What visitors are told where the sentence itself names a place.
+PUBLIC = {
+    RevisionMissing: "There is no such model in its store.",
+    AccessRefused: "The store of the model refuses access.",
+    StoreUnreachable: "The store of the model cannot be reached; this is tried again every minute.",
+    CacheUnwritable: "The model cannot be kept on the disk.",
+}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     """Serve until stopped; return 0, or 1 after an expected failure told in one sentence."""
     options = parse(argv)
-    config = ServeConfig(host=options.host, port=options.port)
+    on_space = "SPACE_ID" in os.environ
+    config = ServeConfig(host=options.host, port=options.port, behind_proxy=on_space, metrics=options.metrics)
     try:
-        predictor = Predictor.load(options.model, options.revision, options.int8)
-        serve(create_app(predictor.predict, describe(predictor), config), config)
+        with own_folder() as folder:
+            while serve_once(options, config, folder, retry_s):
+                pass
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def describe(predictor: Predictor) -> ModelInfo:
-    """Gather what the page says about the model."""
-    card = predictor.card
+def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, retry_s: float) -> bool:
+    """Serve the model, or a page that says why there is none; return whether to try again after `retry_s`.
+
+    Raises:
+        UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
+    """
+    try:
+        predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
+    except (UnknownStore, NoInt8):
+        raise
+    except SpotterError as error:
+        print(f"app.py: {error}", file=sys.stderr, flush=True)
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
+        return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
+    log = AnswerLog(Path(options.log), predictor.revision or "", predictor.reference) if options.log else None
+    with log or nullcontext():
+        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, log), config)
+        return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
+
+
+def no_answer(picture: Image.Image) -> Prediction:
+    """Stand in for a model that is not there; never called."""
+    raise NotImplementedError
+
+
+def public_sentence(error: SpotterError) -> str:
+    """What went wrong, without paths and addresses."""
+    sentence = str(error)
+    if "/" in sentence or "\\" in sentence:
+        found = (told for kind, told in PUBLIC.items() if isinstance(error, kind))
+        sentence = next(found, "The model cannot be loaded.")
+    return f"{sentence} Whoever runs this app finds more in its log."
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
+    place = os.environ.get("GRADIO_TEMP_DIR")
+    try:
+        if place:
+            os.makedirs(place, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=place)
+    except OSError as error:
+        raise TemporaryUnwritable(
+            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
+        ) from error
+    with made as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.pop("GRADIO_TEMP_DIR")
+            os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}
+
+
+def describe(
+    predictor: Predictor, folder: Path, feedback: str | None = None, log: AnswerLog | None = None
+) -> ModelInfo:
+    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
+
+    The examples are copied into `folder`, as the page tells where they are.
+    """
+    card, entries = predictor.card, FeedbackFolder(Path(feedback)) if feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
         revision=predictor.revision,
         threshold=card.threshold,
-        examples=tuple((str(path), label) for label, path in predictor.examples.items()),
+        examples=tuple((shutil.copy(path, folder), label) for label, path in predictor.examples.items()),
         summary=card.summary,
+        extras=Extras(
+            predictor.explain if predictor.explains else None,
+            predictor.nearest if predictor.thumbnails else None,
+            partial(entries.add, revision=predictor.revision) if entries else None,
+            entries.delete if entries else None,
+            log,
+        ),
+        about=read_about(card, predictor.metrics, predictor.revision),
     )
 
 
@@ -50,7 +156,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; the environment gives the defaults."""
     on_space = "SPACE_ID" in os.environ
     store = os.environ.get("MODEL_STORE")
-    parser = argparse.ArgumentParser(prog="app.py", description="Serve a published classifier.")
+    parser = Parser(prog="app.py", description="Serve a published classifier.")
     parser.add_argument(
         "--model", metavar="STORE", default=store, required=not store, help="the store to pull from ($MODEL_STORE)"
     )
@@ -62,6 +168,24 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
         help="answer by the int8 network, where one was published ($MODEL_INT8=1)",
+    )
+    parser.add_argument(
+        "--metrics",
+        action="store_true",
+        default=os.environ.get("METRICS", "") not in ("", "0"),
+        help="count requests and pictures at /metrics, for Prometheus ($METRICS=1)",
+    )
+    parser.add_argument(
+        "--feedback",
+        metavar="FOLDER",
+        default=os.environ.get("FEEDBACK") or None,
+        help="ask visitors whether answers are right, and keep what they consent to there ($FEEDBACK)",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FOLDER",
+        default=os.environ.get("ANSWER_LOG") or None,
+        help="log answers there, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
     )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")

@@ -28,11 +28,13 @@ from spotter.command import (
     recipe_of,
     run_command,
     say,
+    sources_of,
     stage,
 )
 from spotter.config import TrainConfig
 from spotter.imports import lasting_imports
-from spotter.search import SearchBackend, get_backends
+from spotter.parser import Parser
+from spotter.search import SearchBackend
 from spotter.stores import HUB, open_store
 from spotter.temporary import temporary_folder
 
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> str:
         more = read_more(options.more, recipe)
         store = open_store(options.to or Path("models") / recipe.name, private=options.private)
         store.check()
-        sources = get_backends(options.search)
+        sources = sources_of(options)
         say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
 
     with stage("Collect the pictures"):
@@ -89,14 +91,14 @@ def run(options: argparse.Namespace) -> str:
     candidate = pipeline.Candidate(recipe, config, dataset, folds, backbone, trained, judged, words)
     with temporary_folder() as files:
         with stage("Write the files"):
-            card = pipeline.write_files(files, candidate, store.address)
+            card = pipeline.write_files(files, candidate)
 
         with stage("Compare them with the trained model"):
             pipeline.compare(files, dataset)
 
         if options.int8:
             with stage("Make it faster with int8"):
-                pipeline.add_int8(files, card, candidate, store.address)
+                pipeline.add_int8(files, card, candidate)
 
         with stage("Publish"):
             revision = store.push(files)
@@ -117,7 +119,7 @@ def help_to_fine_tune(options: argparse.Namespace) -> int:
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
+    parser = Parser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
     add_picture_options(parser)
     parser.add_argument(
         "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"

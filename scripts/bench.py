@@ -5,6 +5,8 @@
     scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
     scripts/bench --scale ../shared/data/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
     scripts/bench --cleaning ../shared/data/bears                   (the cleaning page over 5,000 made pictures)
+    scripts/bench --serving --pictures folder:../shared/data/bears  (answers through Gradio and plain HTTP, many photos)
+    scripts/bench --soak 10000                                      (so many requests, one in a hundred bad)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -25,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from bench_cleaning import print_cleaning
 from bench_scale import print_scale
+from bench_serving import compare_many, compare_serving, print_soak, row
 from PIL import Image
 
 TUTORIAL_TRAIN = """
@@ -34,7 +37,7 @@ from fastai.vision.all import *
 from spotter.backbone import load_packaged_weights
 folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
 unfamiliar = sorted(get_image_files(sys.argv[4])) if sys.argv[4] else []
-labels = [path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.jpg"))]
+labels = [path.name for path in folder.glob("[!.]*") if any(path.glob("*.jpg"))]
 started = time.perf_counter()
 block = DataBlock(blocks=(ImageBlock, CategoryBlock), get_items=partial(get_image_files, folders=labels),
     get_y=parent_label,
@@ -45,7 +48,7 @@ learn = vision_learner(dls, "tf_efficientnet_lite0", pretrained=False, metrics=e
 load_packaged_weights(learn.model[0].model)
 dls.add_tfms([Normalize.from_stats([.5] * 3, [.5] * 3)], "after_batch")
 learn.freeze()
-learn.fine_tune(4)
+learn.fine_tune(int(sys.argv[5]))
 wrong = round(float(learn.validate()[1]) * len(dls.valid_ds))
 seconds = time.perf_counter() - started
 probabilities, targets = learn.get_preds()
@@ -195,9 +198,20 @@ def main() -> None:
     parser.add_argument("--scale", type=Path, metavar="FOLDER", help="train on sets made by augmenting its pictures")
     parser.add_argument("--sizes", default="400,4000,40000", help="pictures in these sets (default: %(default)s)")
     parser.add_argument("--cleaning", type=Path, metavar="FOLDER", help="use the cleaning page on 5,000 made of these")
+    parser.add_argument("--serving", action="store_true", help="compare serving only, from one client and from eight")
+    parser.add_argument(
+        "--soak", type=int, metavar="N", help="only put the app under fire: N requests, 1 %% of them bad"
+    )
+    parser.add_argument(
+        "--work", type=Path, metavar="FOLDER", help="keep the models for --serving and --soak, or use them"
+    )
     options = parser.parse_args()
     if options.cleaning:
         print_cleaning(options.cleaning, 5000)
+        return
+    if options.serving or options.soak:
+        with tempfile.TemporaryDirectory(prefix="spotter-bench-") as temporary:
+            print_serving(options.pictures, options.work or Path(temporary), options.serving, options.soak)
         return
     if options.scale:
         print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
@@ -209,8 +223,33 @@ def main() -> None:
         work = Path(temporary)
         rows = compare_training(options.pictures, options.folds, options.unfamiliar, work)
         rows += compare_apps(work) + compare_predict(work)
+    print_rows(rows)
+
+
+def print_rows(rows: list[str]) -> None:
+    """Print the README's table."""
     print("\n| | Tutorial | Spotter | Ratio |\n|---|---|---|---|")
     print("\n".join(rows))
+
+
+def print_serving(source: str, work: Path, compare: bool, soak: int | None) -> None:
+    """Train what is not in `work` yet, the tutorial's model for one epoch; then compare serving, or fire at the app."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "store").exists():
+        command = [sys.executable, "train.py", "recipes/bears.toml", "--search", source, "--to", work / "store"]
+        run([*command, "--data", work / "data"])
+    folder = next((work / "data").rglob("manifest.jsonl")).parent
+    paths = sorted(folder.glob("[!.]*/*.jpg"))
+    if compare:
+        if not (work / "tutorial").exists():
+            (work / "tutorial").mkdir()
+            held_out = json.dumps([path.name for path in paths[::5]])
+            run([sys.executable, "-c", TUTORIAL_TRAIN, folder, held_out, work / "tutorial", "", 1])
+        ports = [free_port() for _ in range(3)]
+        rows = compare_apps(work) + compare_serving(TUTORIAL_APP, work, write_photo(work), ports)
+        print_rows(rows + compare_many(work, paths))
+    if soak:
+        print_soak(work / "store", paths, soak, free_port())
 
 
 def print_downloads(more: int) -> None:
@@ -260,7 +299,7 @@ def compare_training(source: str, folds: int, unfamiliar: Path | None, work: Pat
     for fold in range(folds):
         held_out = [path.name for path, number in zip(own.dataset.paths, own.folds, strict=True) if number == fold]
         (work / "tutorial").mkdir(exist_ok=True)
-        arguments = [own.dataset.folder, json.dumps(held_out), work / "tutorial", unfamiliar or ""]
+        arguments = [own.dataset.folder, json.dumps(held_out), work / "tutorial", unfamiliar or "", 4]
         results.append(json.loads(run([sys.executable, "-c", TUTORIAL_TRAIN, *arguments]).rpartition("RESULT")[2]))
         own_wrong += sum(own.wrong[name] for name in held_out)
     tutorial = statistics.median(result["seconds"] for result in results)
@@ -349,11 +388,6 @@ def run(command: list[object]) -> str:
     if finished.returncode:
         sys.exit(f"bench: the command failed:\n{finished.stderr[-3000:]}")
     return finished.stdout
-
-
-def row(title: str, tutorial: float, spotter: float) -> str:
-    """One line of the table."""
-    return f"| {title} | {tutorial:.1f} | {spotter:.1f} | {tutorial / spotter:.1f} x |"
 
 
 def free_port() -> int:

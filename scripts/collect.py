@@ -19,16 +19,17 @@ from spotter.command import (
     recipe_of,
     run_command,
     say,
+    sources_of,
     stage,
 )
 from spotter.config import TrainConfig
 from spotter.edits import EditLog
-from spotter.search import get_backends
+from spotter.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Collect, look, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/collect", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/collect", description=__doc__.splitlines()[0])
     add_picture_options(parser)
     options = parse(parser, argv)
     return run_command("scripts/collect", lambda: run(options), argv)
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> str:
     with stage("Collect the pictures"):
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
-        sources = get_backends(options.search)
+        sources = sources_of(options)
         dataset = collect_pictures(options, recipe, sources, more)
 
     with stage("Look at what was collected"):

@@ -14,10 +14,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from spotter.command import run_command, say, stage
+from spotter.parser import Parser
 from spotter.stores import HUB, open_store
+from spotter.temporary import temporary_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +37,8 @@ def run(options: argparse.Namespace) -> str:
         from spotter import bundle, convert
         from spotter.predictor import Predictor
 
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        files, pictures = Path(temporary) / "files", Path(temporary) / "pictures"
+    with temporary_folder() as temporary:
+        files, pictures = temporary / "files", temporary / "pictures"
         files.mkdir()
         with stage("Open the export, in a process of its own"):
             shutil.copyfile(options.export, files / bundle.PICKLE)
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> str:
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; without --trust, end with a usage error before anything is opened."""
-    parser = argparse.ArgumentParser(prog="scripts/convert", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/convert", description=__doc__.splitlines()[0])
     parser.add_argument("export", metavar="EXPORT", type=Path, help="what fastai's learn.export() wrote: export.pkl")
     parser.add_argument("--trust", action="store_true", help="you trust who made it, whose code it runs")
     parser.add_argument(

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spotter.command import run_command, say, stage
-from spotter.deploy import Plan, deploy, plan_space
+from spotter.deploy import VARIABLES, Plan, deploy, plan_space
+from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.stores import HUB
+from spotter.stores.hub import HubStore
 from spotter.stores.space import CPU, HARDWARE, SpaceRepo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,12 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Deploy, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/deploy_space", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/deploy_space", description=__doc__.splitlines()[0])
     parser.add_argument("space", metavar="SPACE", help="hf://owner/name of the Space; it is made if need be")
     parser.add_argument("--model", metavar="STORE@REV", required=True, help="hf://owner/name@REV (default: the newest)")
     parser.add_argument(
         "--hardware", choices=HARDWARE, metavar="NAME", help=f"such as zero-a10g (default: as it is, or {CPU})"
     )
+    parser.add_argument("--int8", action="store_true", help="serve its int8 network, where one was published")
     parser.add_argument("--dry-run", action="store_true", help="only show the files and settings")
     options = parser.parse_args(argv)
     for value in (options.space, options.model):
@@ -42,16 +45,17 @@ def run(options: argparse.Namespace) -> str:
     store, _, revision = options.model.partition("@")
     space = SpaceRepo(options.space.removeprefix(HUB))
     with stage("Read the model"):
-        predictor = Predictor.load(store, revision or None)
+        # A Space has no token of yours, and gets none.
+        HubStore(store.removeprefix(HUB)).check_public()
+        predictor = Predictor.load(store, revision or None, options.int8)
         say(f"{store} at {predictor.revision}: {', '.join(predictor.labels)}")
     if options.dry_run:
-        show(plan_space(ROOT, store, predictor, options.hardware or CPU))
+        show(plan_space(ROOT, store, predictor, options.hardware or CPU, options.int8))
         return f"would be at {space.page}"
     with stage("Deploy"):
-        names = dict.fromkeys(("MODEL_STORE", "MODEL_REVISION"), "")
-        before = space.state(names)
+        before = space.state(VARIABLES)
         hardware = options.hardware or (space.hardware() if before else None) or CPU
-        return deploy(space, plan_space(ROOT, store, predictor, hardware), before, predictor, say)
+        return deploy(space, plan_space(ROOT, store, predictor, hardware, options.int8), before, predictor, say)
 
 
 def show(plan: Plan) -> None:

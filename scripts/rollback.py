@@ -14,12 +14,13 @@ from collections.abc import Sequence
 
 from spotter.command import run_command, say
 from spotter.errors import RevisionMissing
+from spotter.parser import Parser
 from spotter.stores import open_store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Roll back or list, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/rollback", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/rollback", description=__doc__.splitlines()[0])
     parser.add_argument("store", metavar="STORE", help="a folder or hf://owner/name")
     parser.add_argument("revision", metavar="REVISION", nargs="?", help="go back to it (default: the one before)")
     parser.add_argument("--list", action="store_true", help="change nothing, only tell the history")

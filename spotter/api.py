@@ -1,66 +1,276 @@
-"""The plain HTTP routes: pictures to JSON, and how the app is."""
+"""The plain HTTP routes: pictures to JSON, how the app is, and a description of both for programs."""
 
-import asyncio
-from collections.abc import Callable
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from starlette.requests import ClientDisconnect
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture
+from spotter.metrics import CONTENT_TYPE, Metrics
 from spotter.service import ModelInfo, Service, full_payload
+from spotter.traffic import Refusal, Traffic
 
-UPLOAD_DEADLINE_S = 60.0
+Route = Callable[[Request], Awaitable[Response]]
+
+STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413}
+MULTIPART, JSON = "multipart/form-data", "application/json"
+# What may stand beside the pictures.
+FIELD_BYTES = 10_000
 
 
-def classify_route(service: Service, config: ServeConfig, problem: str | None) -> Callable[..., Any]:
-    in_flight = 0
+@dataclass(frozen=True)
+class Classified:
+    """What a picture is. `label` is the most probable one whatever `familiar` says; times are in milliseconds."""
 
-    async def classify(request: Request) -> JSONResponse:
-        nonlocal in_flight
+    label: str
+    probabilities: dict[str, float]
+    familiar: bool
+    familiarity: float
+    threshold: float
+    revision: str | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no answer, in a sentence."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One result for each picture, in the order in which they came."""
+
+    results: list[Classified | Problem]
+
+
+@dataclass(frozen=True)
+class Health:
+    """`status` is "ok", "fail" or "stopping"; `warning` is there only where something other than answering fails."""
+
+    status: str
+    revision: str | None
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Failing:
+    status: str
+    problem: str
+
+
+def add_routes(
+    app: FastAPI, service: Service, traffic: Traffic, metrics: Metrics, config: ServeConfig, problem: str | None
+) -> None:
+    """Add the plain routes to `app`, and to what it tells about itself at /openapi.json."""
+    one, many = _single(config), _batch(config)
+    app.add_api_route(
+        "/api/classify",
+        _classify_route(service, config, problem),
+        methods=["POST"],
+        summary="Classify a picture",
+        description=f"The picture is the body itself, the first file of a form, or a data URL in JSON; at most "
+        f"{config.max_upload_bytes / 1e6:g} MB.",
+        openapi_extra={"requestBody": {"required": True, "content": one}},
+        response_model=Classified,
+        responses=_problems(),
+    )
+    app.add_api_route(
+        "/api/classify/batch",
+        _batch_route(service, traffic, config, problem),
+        methods=["POST"],
+        summary="Classify several pictures",
+        description=f"The files of a form, or a JSON list of data URLs; at most {config.max_batch} pictures and "
+        f"{config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
+        openapi_extra={"requestBody": {"required": True, "content": many}},
+        response_model=Batch,
+        responses=_problems(),
+    )
+    failing: dict[int | str, dict[str, Any]] = {503: {"model": Failing, "description": "Not now"}}
+    for path, route, summary in (
+        ("/healthz", _health_route(service.info, problem), "Does the app work?"),
+        ("/readyz", _ready_route(service.info, problem, traffic), "Does it take pictures now?"),
+    ):
+        app.add_api_route(path, route, methods=["GET"], summary=summary, response_model=Health, responses=failing)
+        app.add_api_route(path, route, methods=["HEAD"], include_in_schema=False)
+    if config.metrics:
+        app.add_api_route(
+            "/metrics",
+            _metrics_route(metrics, traffic),
+            methods=["GET"],
+            summary="Counts for Prometheus",
+            response_class=PlainTextResponse,
+        )
+    app.add_api_route("/api", api_help, methods=["GET"], include_in_schema=False)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def _classify_route(service: Service, config: ServeConfig, problem: str | None) -> Route:
+    async def classify(request: Request) -> Response:
         if problem:
             return _error(503, problem)
-        if in_flight >= config.max_queue:
-            return _error(503, "Too many pictures at once; try again in a moment.", {"Retry-After": "2"})
-        in_flight += 1
         try:
-            async with asyncio.timeout(UPLOAD_DEADLINE_S):
-                body = await _read_body(request, config.max_upload_bytes)
-            return JSONResponse(full_payload(await service.classify(body), service.info))
+            picture = (await _read_pictures(request, config, is_batch=False))[0]
+            if isinstance(picture, BadPicture):
+                raise picture
+            return JSONResponse(full_payload(await service.classify(picture, "api"), service.info))
         except BadPicture as error:
-            return _error({"not-a-picture": 415, "too-large": 413}.get(error.reason, 400), str(error))
-        except TimeoutError:
-            return _error(408, "The picture took too long to arrive.", {"Connection": "close"})
-        except ClientDisconnect:
-            return _error(400, "The picture did not arrive whole.")
-        finally:
-            in_flight -= 1
+            return _error(STATUS.get(error.reason, 400), str(error))
 
     return classify
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
+def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
+    async def one(picture: bytes | BadPicture) -> dict[str, Any]:
+        try:
+            if isinstance(picture, BadPicture):
+                raise picture
+            return full_payload(await service.classify(picture, "api batch"), service.info)
+        except BadPicture as error:
+            return asdict(Problem(str(error)))
+
+    async def batch(request: Request) -> Response:
+        if problem:
+            return _error(503, problem)
+        try:
+            pictures = await _read_pictures(request, config, is_batch=True)
+        except BadPicture as error:
+            return _error(STATUS.get(error.reason, 400), str(error))
+        # The request itself has been counted already.
+        refusal = traffic.charge(request.state.client, len(pictures) - 1)
+        if refusal:
+            return _refused(refusal)
+        # One after the other, so that a large batch leaves room for others between two of its pictures.
+        return JSONResponse({"results": [await one(picture) for picture in pictures]})
+
+    return batch
+
+
+async def _read_pictures(request: Request, config: ServeConfig, *, is_batch: bool) -> list[bytes | BadPicture]:
+    """The pictures in a request, at least one; what is wrong with one of several stands in its place."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    most = config.max_batch_bytes if is_batch else config.max_upload_bytes
+    if kind == MULTIPART:
+        pictures = await _files_in_form(request, config)
+    elif kind == JSON:
+        body = await _read_body(request, most, in_json=True)
+        pictures = await run_in_threadpool(_pictures_in_json, body, is_batch, config)
+    elif is_batch:
+        raise BadPicture("wrong-type", f"Send several pictures as {MULTIPART}, or a list of data URLs as {JSON}.")
+    else:
+        # Whatever it calls itself: curl --data-binary says that it sends a form.
+        pictures = [await _read_body(request, most, in_json=False)]
+    if not pictures:
+        raise BadPicture("no-picture", "There is no picture in the request.")
+    if is_batch and sum(len(picture) for picture in pictures if isinstance(picture, bytes)) > most:
+        raise _too_large(most)
+    return pictures
+
+
+async def _read_body(request: Request, limit: int, *, in_json: bool) -> bytes:
+    # Base64 makes four bytes of three.
+    allowed = limit * 4 // 3 + FIELD_BYTES if in_json else limit
     declared = request.headers.get("content-length", "")
     body = bytearray()
-    if not (declared.isascii() and declared.isdigit() and int(declared) > limit):
+    if not (declared.isascii() and declared.isdigit() and int(declared) > allowed):
         async for chunk in request.stream():
             body += chunk
-            if len(body) > limit:
+            if len(body) > allowed:
                 break
         else:
             return bytes(body)
-    raise BadPicture("too-large", f"The picture is larger than {limit / 1e6:g} MB.")
+    raise _too_large(limit)
 
 
-def health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
-    async def health() -> JSONResponse:
+async def _files_in_form(request: Request, config: ServeConfig) -> list[bytes | BadPicture]:
+    try:
+        async with request.form(
+            max_files=config.max_batch, max_fields=config.max_batch, max_part_size=FIELD_BYTES
+        ) as form:
+            files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+            return [_in_limits(await file.read(), config) for file in files]
+    except HTTPException as error:
+        if "Too many files" in error.detail:
+            raise _too_many(config) from error
+        raise BadPicture("bad-form", "The form cannot be read.") from error
+
+
+def _pictures_in_json(body: bytes, is_batch: bool, config: ServeConfig) -> list[bytes | BadPicture]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadPicture("bad-json", "The body is no JSON.") from error
+    if not is_batch:
+        if not isinstance(content, dict) or "image" not in content:
+            raise BadPicture("bad-json", 'Send {"image": "data:image/jpeg;base64,..."}.')
+        return [_picture_in_url(content["image"], config)]
+    if not isinstance(content, list):
+        raise BadPicture("bad-json", 'Send a list: ["data:image/jpeg;base64,...", ...].')
+    if len(content) > config.max_batch:
+        raise _too_many(config)
+    return [_picture_in_url(url, config) for url in content]
+
+
+def _picture_in_url(url: object, config: ServeConfig) -> bytes | BadPicture:
+    head, _, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    if head[:5].lower() != "data:" or not head.lower().endswith(";base64"):
+        return BadPicture(
+            "bad-url", "A picture in JSON is a data URL (data:image/jpeg;base64,...): this app fetches no addresses."
+        )
+    try:
+        return _in_limits(base64.b64decode(data, validate=True), config)
+    except (binascii.Error, ValueError):
+        return BadPicture("bad-url", "The data URL holds no valid base64.")
+
+
+def _in_limits(picture: bytes, config: ServeConfig) -> bytes | BadPicture:
+    return picture if len(picture) <= config.max_upload_bytes else _too_large(config.max_upload_bytes)
+
+
+def _too_large(limit: int) -> BadPicture:
+    return BadPicture("too-large", f"That is larger than {limit / 1e6:.3g} MB.")
+
+
+def _too_many(config: ServeConfig) -> BadPicture:
+    return BadPicture("too-many", f"At most {config.max_batch} pictures at a time.")
+
+
+def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
+    async def health() -> Response:
         if problem:
-            return JSONResponse({"status": "fail", "problem": problem}, 503)
-        return JSONResponse({"status": "ok", "revision": info.revision})
+            return JSONResponse(asdict(Failing("fail", problem)), 503)
+        log = info.extras.log
+        told = asdict(Health("ok", info.revision, log.problem if log else ""))
+        return JSONResponse({name: value for name, value in told.items() if name != "warning" or value})
 
     return health
+
+
+def _ready_route(info: ModelInfo, problem: str | None, traffic: Traffic) -> Callable[..., Any]:
+    async def ready() -> Response:
+        if traffic.stopping and not problem:
+            return JSONResponse(asdict(Failing("stopping", "The app is about to stop.")), 503)
+        return await health()
+
+    health = _health_route(info, problem)
+    return ready
+
+
+def _metrics_route(metrics: Metrics, traffic: Traffic) -> Callable[..., Any]:
+    async def show() -> Response:
+        return Response(metrics.as_text(traffic.in_flight), media_type=CONTENT_TYPE)
+
+    return show
 
 
 async def api_help(request: Request) -> Response:
@@ -75,7 +285,54 @@ async def unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": message}, status, headers)
+    return JSONResponse(asdict(Problem(message)), status, headers)
+
+
+def _refused(refusal: Refusal) -> JSONResponse:
+    after = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+    return _error(refusal.status, refusal.message, after)
+
+
+def _single(config: ServeConfig) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    url = _data_url(config)
+    return {
+        "image/*": {"schema": binary},
+        "application/octet-stream": {"schema": binary},
+        "application/x-www-form-urlencoded": {"schema": {**binary, "description": "as curl --data-binary names it"}},
+        MULTIPART: {"schema": {"type": "object", "required": ["file"], "properties": {"file": binary}}},
+        JSON: {"schema": {"type": "object", "required": ["image"], "properties": {"image": url}}},
+    }
+
+
+def _batch(config: ServeConfig) -> dict[str, Any]:
+    several = {"type": "array", "minItems": 1, "maxItems": config.max_batch}
+    files = {**several, "items": {"type": "string", "format": "binary"}}
+    return {
+        MULTIPART: {"schema": {"type": "object", "required": ["files"], "properties": {"files": files}}},
+        JSON: {"schema": {**several, "items": _data_url(config)}},
+    }
+
+
+def _data_url(config: ServeConfig) -> dict[str, Any]:
+    return {"type": "string", "pattern": "^data:.*;base64,", "example": "data:image/jpeg;base64,/9j/4AAQ..."}
+
+
+def _problems() -> dict[int | str, dict[str, Any]]:
+    told = {
+        400: "The request or the picture is damaged",
+        408: "It took too long to arrive",
+        413: "Too large, or too many pictures",
+        415: "No picture that can be read",
+        429: "Asked too often",
+        500: "A failure on this side",
+        503: "Too busy, stopping, or without a model",
+    }
+    again = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+    return {
+        status: {"model": Problem, "description": text, **({"headers": again} if status in {429, 503} else {})}
+        for status, text in told.items()
+    }
 
 
 _HELP = """Send a picture, get JSON: label, probabilities, familiar, familiarity, threshold, revision, timings_ms.

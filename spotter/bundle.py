@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from spotter.errors import BrokenModel, NoInt8, ParityError
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
 from spotter.network import check_network
+from spotter.thumbnails import Thumbnail, choose_thumbnails, decode_thumbnails, write_thumbnails
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
 INT8_ONNX = "model-int8.onnx"
+METRICS, THUMBNAILS = "metrics.json", "thumbnails.safetensors"
 ATTRIBUTION_COLUMNS = (
     "file",
     "backend",
@@ -47,6 +50,8 @@ ATTRIBUTION_COLUMNS = (
 # Pixels; a larger square would fill the memory before anything is known about the network.
 MAX_SIZE = 2048
 SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
+# What the page shows besides answers. Older revisions, and what an older version pulled, do without.
+PAGE_FILES = frozenset({METRICS, THUMBNAILS})
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,8 @@ class ModelCard:
 @dataclass(frozen=True)
 class Bundle:
     """What serving needs, checked: the card, the ONNX bytes, reference embeddings (n, d), float32, length 1, and label
-    -> path of its example picture. `file` is the name of the file that the ONNX bytes are from.
+    -> path of its example picture. `file` is the name of the file that the ONNX bytes are from. `metrics` are the
+    contents of `metrics.json`, `thumbnails` small pictures of rows of the reference; {} where there are none.
     """
 
     card: ModelCard
@@ -136,6 +142,8 @@ class Bundle:
     reference: np.ndarray
     examples: dict[str, Path] = field(default_factory=dict)
     file: str = ONNX
+    metrics: dict[str, Any] = field(default_factory=dict)
+    thumbnails: dict[int, Thumbnail] = field(default_factory=dict)
 
 
 class Judged(Protocol):
@@ -176,8 +184,11 @@ def make_card(
     examples: dict[str, str],
     command: str,
     stats: tuple[Sequence[float], Sequence[float]],
+    origins: list[dict[str, Any]],
 ) -> ModelCard:
-    """Gather what `model.json` says about a trained model; `stats` are the mean and spread of its normalisation."""
+    """Gather what `model.json` says about a trained model; `stats` are the mean and spread of its normalisation,
+    `origins` what `count_origins` gave.
+    """
     mean, std = stats
     return ModelCard(
         name=recipe.name,
@@ -200,19 +211,32 @@ def make_card(
             "fine_tune_epochs": trained.fine_tune_epochs,
             "tried": list(trained.tried),
             "pictures": int(trained.learnt_from.sum()),
+            "origins": origins,
         },
-        preprocessing={
-            "upright": "EXIF orientation applied",
-            "mode": "RGB, alpha on white",
-            "resize": f"{config.resize}, as fastai's Resize does at inference; padding is black",
-            "interpolation": "Pillow bilinear",
-            "size": config.size,
-            "input": "uint8 NHWC; the graph does the rest: (pixels * scale - mean) / std, by channel",
-            "scale": 1 / 255,
-            "mean": list(mean),
-            "std": list(std),
-        },
+        preprocessing=describe_preprocessing(config.size, config.resize, mean, std),
     )
+
+
+def describe_preprocessing(
+    size: int, resize: str, mean: Sequence[float], std: Sequence[float], inside: str = ""
+) -> dict[str, Any]:
+    """What `model.json` says about the way from a picture to the network.
+
+    Args:
+        mean, std: of pixels in [0, 1], by channel. inside: what the graph does after normalising, in words.
+    """
+    steps = "(pixels * scale - mean) / std, by channel"
+    return {
+        "upright": "EXIF orientation applied",
+        "mode": "RGB, alpha on white",
+        "resize": f"{resize}, as fastai's Resize does at inference; padding is black",
+        "interpolation": "Pillow bilinear",
+        "size": size,
+        "input": f"uint8 NHWC; the graph does the rest: {steps}{f', then {inside}' if inside else ''}",
+        "scale": 1 / 255,
+        "mean": list(mean),
+        "std": list(std),
+    }
 
 
 def installed_versions() -> dict[str, str]:
@@ -223,6 +247,28 @@ def installed_versions() -> dict[str, str]:
 def write_reference(path: Path, embeddings: np.ndarray) -> None:
     """Write the training pictures' embeddings, shape (n, d), for familiarity."""
     path.write_bytes(save_tensors({"embeddings": embeddings.astype(np.float32)}))
+
+
+def write_nearest(folder: Path, dataset: "Dataset", embeddings: np.ndarray, learnt_from: np.ndarray) -> None:
+    """Write thumbnails of the pictures learnt from, where they may be shown, for the rows of the written reference.
+
+    Args:
+        embeddings: float32 (n, d) of the set's pictures. learnt_from: bool (n,).
+    """
+    indices = np.flatnonzero(learnt_from)
+    records = [dataset.records[index] for index in indices]
+    reference = _read_reference((folder / REFERENCE).read_bytes())
+    chosen = choose_thumbnails(records, embeddings[indices], reference)
+    write_thumbnails(folder / THUMBNAILS, chosen, records, dataset.folder)
+
+
+def count_origins(dataset: "Dataset") -> list[dict[str, Any]]:
+    """How many kept pictures of each class are from which source, under which licence."""
+    counted = Counter((record.label, record.backend, record.license_id) for record in dataset.records)
+    return [
+        {"label": label, "source": source, "license": license_id, "pictures": count}
+        for (label, source, license_id), count in sorted(counted.items())
+    ]
 
 
 def write_manifest(folder: Path, dataset: "Dataset") -> None:
@@ -239,7 +285,7 @@ def write_attribution(folder: Path, dataset: "Dataset") -> None:
         writer = csv.writer(file)
         writer.writerow(ATTRIBUTION_COLUMNS)
         for record in dataset.records:
-            writer.writerow([_plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
+            writer.writerow([plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
 
 
 def write_model_json(folder: Path, card: ModelCard) -> None:
@@ -266,7 +312,20 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
     for path in examples.values():
         _read_checked(folder, path.name, content)
-    return Bundle(card, files[network], _read_reference(files[REFERENCE]), examples, network)
+    more = {
+        name: _read_checked(folder, name, content)
+        for name in PAGE_FILES & dict(content["sha256"]).keys()
+        if (folder / name).exists()
+    }
+    return Bundle(
+        card,
+        files[network],
+        _read_reference(files[REFERENCE]),
+        examples,
+        network,
+        _read_metrics(more[METRICS]) if METRICS in more else {},
+        decode_thumbnails(more[THUMBNAILS]) if THUMBNAILS in more else {},
+    )
 
 
 def check_parity(
@@ -346,7 +405,8 @@ def _variants() -> list[Callable[[Image.Image], bytes]]:
     )
 
 
-def _plain_cell(value: str | None) -> str:
+def plain_cell(value: str | None) -> str:
+    """The same text for a cell of a CSV file, which a spreadsheet shows as it is."""
     # A spreadsheet runs a cell that begins with one of these; line breaks and escapes would forge rows.
     text = "".join(character if character.isprintable() else " " for character in value or "")
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
@@ -426,6 +486,14 @@ def _as_card(content: dict[str, Any]) -> ModelCard:
 
 def _as_int8(content: dict[str, Any] | None) -> Int8 | None:
     return None if content is None else Int8(**{**content, "parity": ParityReport(**content["parity"])})
+
+
+def _read_metrics(data: bytes) -> dict[str, Any]:
+    try:
+        metrics = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BrokenModel("The model's metrics.json cannot be read.") from error
+    return metrics if isinstance(metrics, dict) else {}
 
 
 def _read_reference(data: bytes) -> np.ndarray:

@@ -1,20 +1,18 @@
 """The model card: `README.md` of a published revision, with the metadata that the Hugging Face Hub reads."""
 
 import hashlib
-import json
 import re
-import shlex
 from collections import Counter
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from spotter.bundle import MODEL_JSON, ModelCard
+from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelCard
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
-from spotter.stores import HUB
+from spotter.premortem import QUESTIONS
 
 CARD = "README.md"
 # All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
@@ -26,21 +24,20 @@ def write_card(
     card: ModelCard,
     evaluation: Evaluation,
     dataset: Dataset,
-    address: str,
     *,
     license_id: str = "",
     strangers: Strangers | None = None,
 ) -> None:
     """Write the model card of the files in `folder`, after all of them but `model.json`.
 
-    The same files, figures and pictures give the same bytes.
+    The same files, figures and pictures give the same bytes, whatever store they will be pushed to. A card whose
+    `made` says that the model was converted (see `convert.py`) says so, and claims no figures on unseen pictures.
 
     Args:
-        address: of the store that the files will be pushed to.
         license_id: the model's own licence as the Hub names it ("apache-2.0"); "" when its owner says nothing.
     """
     text = f"---\n{_metadata(card, evaluation, license_id)}\n---\n\n"
-    text += _body(folder, card, evaluation, dataset, address, license_id, strangers)
+    text += _body(folder, card, evaluation, dataset, license_id, strangers)
     # A title may hold half of a surrogate pair, which is no text.
     (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
 
@@ -60,7 +57,7 @@ def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
         EvalResult(
             task_type="image-classification",
             dataset_type="imagefolder",
-            dataset_name=f"{_in_one_line(card.title)} ({evaluation.pictures} pictures it did not see)",
+            dataset_name=f"{_in_one_line(card.title)} ({evaluation.pictures} pictures {_seen(card)})",
             metric_type=kind,
             metric_name=name,
             metric_value=round(float(value), 4),
@@ -71,7 +68,7 @@ def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
         license=license_id or None,
         library_name="fastai",
         pipeline_tag="image-classification",
-        tags=["fastai", "image-classification", "onnx", "spotter", "timm"],
+        tags=["fastai", "image-classification", "onnx", "spotter", *([] if _is_converted(card) else ["timm"])],
         metrics=["accuracy"],
         model_name=card.name,
         eval_results=results,
@@ -83,7 +80,6 @@ def _body(
     card: ModelCard,
     evaluation: Evaluation,
     dataset: Dataset,
-    address: str,
     license_id: str,
     strangers: Strangers | None,
 ) -> str:
@@ -94,16 +90,16 @@ def _body(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # Jinja's own is for HTML, and would turn an apostrophe into an escape.
-    environment.filters |= {"plain": escape_markdown, "tojson": lambda text: json.dumps(text, ensure_ascii=False)}
-    address = _public_address(address, card.name)
+    environment.filters["plain"] = escape_markdown
     command = _in_one_line(str(card.made["command"]))
-    epochs = card.made["fine_tune_epochs"]
+    epochs = card.made.get("fine_tune_epochs")
     outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
     return environment.get_template("card.md").render(
         card=card,
+        is_converted=_is_converted(card),
         labels=", ".join(escape_markdown(label) for label in card.labels),
         learnt_from=card.made["pictures"],
+        premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
         sentence=evaluation.sentence(),
         classes=_class_rows(evaluation),
         outlook=outlook[:1].upper() + outlook[1:],
@@ -115,11 +111,9 @@ def _body(
         accepted=f"{evaluation.familiarity.accepted:.1%}",
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
+        thumbnails=(folder / THUMBNAILS).exists(),
         origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
         license_id=license_id,
-        address=address,
-        shell_address=shlex.quote(address),
-        repo=address.removeprefix(HUB) if address.startswith(HUB) else "",
         head=f"fine-tuned for {epochs} epochs" if epochs else "frozen, under a linear head",
         command=command,
         # A fence is closed only by one at least as long.
@@ -150,10 +144,12 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def _public_address(address: str, name: str) -> str:
-    """The store's address; for a folder that only this machine knows, the place where it would be by default."""
-    path = PurePath(address)
-    return f"models/{name}" if not address.startswith(HUB) and (path.is_absolute() or ".." in path.parts) else address
+def _is_converted(card: ModelCard) -> bool:
+    return bool(card.made.get("converted"))
+
+
+def _seen(card: ModelCard) -> str:
+    return "it may have learnt from" if _is_converted(card) else "it did not see"
 
 
 def _share(part: int, whole: int) -> str:

@@ -53,6 +53,7 @@ from spotter.edits import (
 from spotter.errors import BadPicture, FolderMissing, PasswordMissing, SpotterError
 from spotter.images import encode_jpeg, load_picture
 from spotter.pages import plural, short_title
+from spotter.parser import Parser
 from spotter.run import RUN, Run, find_pictures, read_run
 from spotter.suspects import QUEUES, View, cell, confusion, rank, reason, suggest
 from spotter.web import mount_page, serve
@@ -427,9 +428,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _read_options(words: Sequence[str], commands: dict[str, Callable[..., str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="scripts/clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="scripts/clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path, help="a store, such as models/bears, or the folder of a picture set")
     name = words[0] if words and words[0] in commands else None
     if name:

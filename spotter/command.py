@@ -16,7 +16,8 @@ from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_rec
 from spotter.dataset import Dataset, with_disputed
 from spotter.errors import SpotterError
 from spotter.licenses import POLICIES
-from spotter.search import BACKENDS, SearchBackend
+from spotter.search import BACKENDS, SearchBackend, get_backends
+from spotter.search.feedback import VisitorFeedback
 from spotter.takedown import Takedown
 
 
@@ -44,6 +45,9 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="LABEL=QUERY",
         help="collect more pictures of a class with other words; repeat it",
+    )
+    parser.add_argument(
+        "--feedback", metavar="FOLDER", help="learn too from what visitors sent there, once it is reviewed"
     )
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
@@ -110,6 +114,15 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
         RecipeError: it does not describe a classifier.
     """
     return read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
+
+
+def sources_of(options: argparse.Namespace) -> list[SearchBackend]:
+    """The sources that the options name.
+
+    Raises:
+        UnknownSource, FolderMissing: one of them is none.
+    """
+    return [*get_backends(options.search), *([VisitorFeedback(options.feedback)] if options.feedback else [])]
 
 
 def collect_pictures(

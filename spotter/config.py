@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from spotter.errors import RecipeError
+from spotter.errors import RecipeError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,33 @@ class ConvertConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Where the app listens and what it accepts."""
+    """Where the app listens and what it accepts.
+
+    A picture has at most `max_upload_bytes`; a batch `max_batch` pictures and `max_batch_bytes`. At most `max_queue`
+    pictures or uploads wait, and `max_held_bytes` of the HTTP API's bodies are in memory; one client gets half of both,
+    at most `max_streams` open answers, and `rate_per_s` requests a second, `burst` at once. A body may take
+    `patience_s`, and a second more for each `slowest_bytes_per_s`. Uploads through the page take at most
+    `max_stored_bytes` of disk. When told to stop, the app finishes what is in flight for up to `stop_s` (Docker kills
+    after ten seconds). Clients are told apart by what a proxy says (`behind_proxy`) or by who connects. `metrics` adds
+    `GET /metrics`.
+    """
 
     host: str = "127.0.0.1"
     port: int = 7860
     max_upload_bytes: int = 15_000_000
+    max_batch: int = 100
+    max_batch_bytes: int = 100_000_000
     max_queue: int = 32
+    max_held_bytes: int = 300_000_000
+    max_streams: int = 100
+    rate_per_s: float = 100.0
+    burst: int = 1000
+    patience_s: float = 60.0
+    slowest_bytes_per_s: int = 100_000
+    max_stored_bytes: int = 500_000_000
+    stop_s: float = 6.0
+    behind_proxy: bool = False
+    metrics: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,7 +243,8 @@ def read_recipe(path: Path) -> Recipe:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RecipeError(f"There is no recipe {str(path)!r}.") from error
+        guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
+        raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
     classes = table.get("classes", {})

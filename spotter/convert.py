@@ -11,13 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from PIL import Image
 
 from spotter import bundle, evaluate
+from spotter.card import write_card
 from spotter.collect import collect
 from spotter.config import ConvertConfig, FamiliarityConfig, Recipe, TrainConfig, make_recipe, slug
 from spotter.dataset import Dataset, assign_folds
@@ -27,6 +28,7 @@ from spotter.images import load_picture, to_square
 from spotter.network import check_network
 from spotter.search.folder import Folder
 from spotter.takedown import Takedown
+from spotter.temporary import require_room, temporary_folder
 
 HOW = "on pictures that it may have learnt from, so it may be worse on others"
 _WORKER = "import sys; from spotter.foreign import main; sys.exit(main(sys.argv[1:]))"
@@ -62,12 +64,11 @@ def export_network(export: Export, path: Path, config: ConvertConfig | None = No
         UnsuitableExport: it is no classifier of pictures that can be served.
         BrokenModel: the network that came of it holds what no classifier needs.
     """
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         _run("export", export, folder, config or ConvertConfig())
         try:
-            told = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-            facts = Facts(**{**told, "labels": tuple(told["labels"])})
+            told: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+            facts = Facts(**(told | {name: tuple(told[name]) for name in ("labels", "mean", "std")}))
             network = (folder / NETWORK).read_bytes()
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BrokenExport("The process that opened the export ended without an answer.") from error
@@ -82,8 +83,7 @@ def predict(export: Export, pictures: Sequence[Image.Image], config: ConvertConf
     Raises:
         BrokenExport: the process died or took too long.
     """
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         for number, picture in enumerate(pictures):
             picture.save(folder / f"{number:05}.png", compress_level=1)
         _run("answer", export, folder, config or ConvertConfig())
@@ -141,6 +141,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
     names = [str(record.file) for record in dataset.records]
     evaluation = evaluate.evaluate(judged.probabilities, dataset.targets, dataset.labels, names, known, HOW)
     bundle.write_reference(files / bundle.REFERENCE, judged.embeddings)
+    bundle.write_nearest(files, dataset, judged.embeddings, judged.judged)
     evaluate.write_evaluation(evaluation, dataset, files)
     bundle.write_manifest(files, dataset)
     recipe = recipe_of(facts)
@@ -157,26 +158,27 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
         summary=f"Wrong on {evaluation.error:.1%} of {evaluation.pictures} pictures that it may have learnt from",
         examples=bundle.write_examples(files, dataset, judged),
         versions=bundle.installed_versions(),
-        made={"command": command, "seed": seed, "converted": True, "pictures": evaluation.pictures},
+        made={
+            "command": command,
+            "seed": seed,
+            "converted": True,
+            "pictures": evaluation.pictures,
+            "origins": bundle.count_origins(dataset),
+        },
+        preprocessing=bundle.describe_preprocessing(facts.size, facts.resize, facts.mean, facts.std, facts.inside),
     )
-    text = _CARD.format(
-        title=card.title,
-        labels=", ".join(card.labels),
-        sentence=evaluation.sentence(),
-        neighbours=card.neighbours,
-        threshold=f"{card.threshold:.3f}",
-        accepted=f"{known.accepted:.0%}",
-        arch=card.arch,
-        command=command,
-        versions=", ".join(f"{name} {number}" for name, number in card.versions.items()),
-    )
-    (files / "README.md").write_text(text, encoding="utf-8")
+    write_card(files, card, evaluation, dataset)
     bundle.write_model_json(files, card)
     return evaluation
 
 
 def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None:
-    """Let another process do a task of `foreign.main`."""
+    """Let another process do a task of `foreign.main`, with files in `folder`.
+
+    Raises:
+        BrokenExport, UnsuitableExport: as that process says, or because it died or took too long.
+        OSError: there is no room left in `folder`.
+    """
     paths = [export.path, folder, *([export.functions] if export.functions else [])]
     here = str(Path(__file__).resolve().parent.parent)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
@@ -201,6 +203,7 @@ def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None
         kind, _, sentence = failure.read_text(encoding="utf-8").partition(": ")
         raise (UnsuitableExport if kind == UnsuitableExport.__name__ else BrokenExport)(sentence)
     if status:
+        require_room(folder)
         lines = (folder / "stderr.txt").read_text(encoding="utf-8", errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
@@ -208,51 +211,3 @@ def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None
             f"The process that opened the export died ({how}: {last}); an export by another version of Python, fastai "
             "or torch may do that: export it again with those of this .venv."
         )
-
-
-_CARD = """---
-library_name: fastai
-pipeline_tag: image-classification
-tags:
-- fastai
-- image-classification
-- spotter
----
-
-# {title}
-
-Tells apart: {labels}. For a picture unlike those it was converted with, it says that it is not sure.
-
-## How good it is
-
-{sentence}. It was converted from a fastai export, and nobody here knows which pictures that had learnt from: judge it
-on pictures of your own.
-
-![Confusion matrix](confusion.png)
-
-The pictures it got most wrong (prediction / actual / loss / probability):
-
-![Top losses](top_losses.png)
-
-## When it is not sure
-
-Familiarity is the mean cosine between a picture's features and those of the {neighbours} nearest of the pictures it was
-converted with. Below {threshold} the answer is "not sure"; {accepted} of these pictures, each compared with the others,
-were above. A familiar picture may still be of something else: do not use this model where a wrong answer harms someone.
-
-## How it was made
-
-`export.pkl` ({arch}) is the fastai export as it came; the other files were made from it. `manifest.jsonl` lists the
-pictures it was converted with, `ATTRIBUTION.csv` whom to name. Command: `{command}`. Versions: {versions}.
-
-## How to use it
-
-`export.pkl` opens with fastai's `load_learner`. It is a pickle: open it only if you trust who made it.
-`model.onnx` and `reference.safetensors` hold no code and give the same answers:
-
-```python
-from spotter import Predictor
-
-Predictor.load("models/STORE").predict("picture.jpg")
-```
-"""

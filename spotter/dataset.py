@@ -33,6 +33,10 @@ IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
 DELETED = "deleted"
+UNREVIEWED = "unreviewed"
+SELF_SELECTED = "self-selected"
+# The source whose pictures nobody has looked at.
+FROM_VISITORS = "feedback"
 # Pictures that stand in two classes wait here for a decision; fastai skips folders with such a name.
 DISPUTED = ".disputed"
 
@@ -77,6 +81,16 @@ class Record:
     @property
     def kept(self) -> bool:
         return self.decision == "kept"
+
+    @property
+    def is_self_selected(self) -> bool:
+        """Whether it is here because the model itself gave it this label, and somebody agreed."""
+        return self.backend == FROM_VISITORS and self.query == self.label
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in no class before a person has decided."""
+        return self.reason == IN_TWO_CLASSES or self.backend == FROM_VISITORS
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Record":
@@ -207,16 +221,20 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
     records = sorted(
         records, key=lambda record: (record.label, record.backend, record.query, record.rank, record.backend_id)
     )
+    # What a visitor calls a picture of the set, nobody has reviewed: it must not put the picture in two classes.
+    collected = {record.sha256 for record in records if record.sha256 and record.backend != FROM_VISITORS}
     labels_of: dict[str, set[str]] = {}
     for record in records:
-        if record.sha256:
+        if record.sha256 and (record.backend != FROM_VISITORS or record.sha256 not in collected):
             labels_of.setdefault(record.sha256, set()).add(record.label)
     taken_down = [int(record.phash, 16) for record in records if record.reason == TAKEDOWN and record.phash]
     seen: set[str] = set()
     checked: list[Record] = []
     for record in records:
         digest = record.sha256
-        if record.kept and digest and len(labels_of[digest]) > 1:
+        if record.kept and record.backend == FROM_VISITORS and digest in collected:
+            record = replace(record, decision="dropped", reason="copy")
+        elif record.kept and digest and len(labels_of[digest]) > 1:
             record = replace(record, decision="dropped", reason=IN_TWO_CLASSES)
         elif record.kept and digest in seen:
             record = replace(record, decision="dropped", reason="copy")

@@ -5,21 +5,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCardData
 from PIL import Image
 
-from spotter.bundle import SERVING_FILES, ModelCard
+from spotter.bundle import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelCard
 from spotter.card import escape_markdown
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.predictor import Predictor
 from spotter.serving import APP, REQUIREMENTS, serving_files
 from spotter.stores.space import CPU, ZERO_GPU, SpaceRepo, SpaceState
+from spotter.temporary import temporary_folder
 
 CARD, ZERO_APP = "README.md", "app_zero.py"
+STORE, REVISION, CONTENTS, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_CONTENTS", "MODEL_INT8")
 PYTHON = "3.11"
 # The versions that ZeroGPU offers are few.
 ZERO_PYTHON = "3.12.12"
@@ -27,6 +28,8 @@ LONGEST_DESCRIPTION = 60
 BUILD_PATIENCE_S = 1200.0
 SMOKE_PATIENCE_S = 180.0
 NOT_SURE = "not sure"
+# Of probabilities. An int8 network rounds between its layers, and another processor may round up what this rounds down.
+TOLERANCE, INT8_TOLERANCE = 0.01, 0.05
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Plan:
     hardware: str
 
 
-def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU) -> Plan:
+def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU, int8: bool = False) -> Plan:
     """Gather what a Space needs to serve a model.
 
     Args:
         root: of the checkout. store: `hf://owner/name`. predictor: the model, with its revision.
+        int8: serve its int8 network, which `predictor` has then.
     """
     revision = str(predictor.revision)
     files = {name: (root / name).read_bytes() for name in [*serving_files(root), REQUIREMENTS]}
@@ -50,8 +54,11 @@ def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU
         files[ZERO_APP] = _ZERO_APP.encode()
     examples = tuple(sorted(path.name for path in predictor.examples.values()))
     pins = pinned(files[REQUIREMENTS].decode())
-    files[CARD] = _space_card(predictor.card, store, revision, examples, pins["gradio"], hardware).encode()
-    return Plan(files, {"MODEL_STORE": store, "MODEL_REVISION": revision}, hardware)
+    page = [name for name, there in ((METRICS, predictor.metrics), (THUMBNAILS, predictor.thumbnails)) if there]
+    files[CARD] = _space_card(predictor.card, store, revision, [*examples, *page], pins["gradio"], hardware).encode()
+    pinned_contents = {CONTENTS: predictor.contents} if predictor.contents else {}
+    variables = {STORE: store, REVISION: revision, **pinned_contents, **({INT8: "1"} if int8 else {})}
+    return Plan(files, variables, hardware)
 
 
 def pinned(requirements: str) -> dict[str, str]:
@@ -80,30 +87,38 @@ def deploy(
         space.create(plan.hardware, instead)
     elif space.hardware() != plan.hardware:
         space.move(plan.hardware, instead)
-    space.set_variables(plan.variables, before.variables if before else {})
-    title = f"Serve {plan.variables['MODEL_STORE']} {plan.variables['MODEL_REVISION'][:7]}"
-    commit = space.push(plan.files, before, title)
+    title = f"Serve {plan.variables[STORE]} {plan.variables[REVISION][:7]}"
+    commit = None
     try:
+        space.set_variables(plan.variables, before.variables if before else {})
+        commit = space.push(plan.files, before, title)
         url = space.wait(commit, build_patience_s, say)
-        check_answers(url, predictor, smoke_patience_s)
+        check_answers(url, predictor, smoke_patience_s, INT8_TOLERANCE if INT8 in plan.variables else TOLERANCE)
     except SpotterError as error:
-        reason = str(error).rstrip(".")
-        if before is None:
-            raise SpaceFailed(f"{reason}; there is nothing from before to put back, so it stays as it is.") from error
-        try:
-            space.restore(before, commit, plan.variables)
-        except SpotterError as second:
-            why = str(second).rstrip(".")
-            raise SpaceFailed(f"{reason}; what was there before could not be put back ({why}).") from error
-        raise SpaceFailed(f"{reason}; the files and settings from before ({before.commit[:7]}) are back.") from error
+        told = f"{str(error).rstrip('.')}; {_put_back(space, before, commit)}."
+        raise (SpaceFailed if commit else type(error))(told) from error
     return url
 
 
-def check_answers(url: str, predictor: Predictor, patience_s: float = SMOKE_PATIENCE_S) -> None:
+def _put_back(space: SpaceRepo, before: SpaceState | None, failed: str | None) -> str:
+    """Put back what was there, and say what came of it. `failed` is the commit that does not run, if there is one."""
+    if before is None:
+        return "there is nothing from before to put back, so it stays as it is"
+    try:
+        space.restore(before, failed, VARIABLES)
+    except SpotterError as error:
+        why = str(error).rstrip(".")
+        return f"what was there before could not be put back ({why})"
+    return f"the {'files and ' if failed else ''}settings from before ({before.commit[:7]}) are back"
+
+
+def check_answers(
+    url: str, predictor: Predictor, patience_s: float = SMOKE_PATIENCE_S, tolerance: float = TOLERANCE
+) -> None:
     """Try a running app: the revision, the page, and through the Gradio client what it answers to example pictures.
 
     Args:
-        predictor: the same model here, to compare with.
+        predictor: the same model here, to compare with. tolerance: how far probabilities may differ.
 
     Raises:
         SpaceFailed: it answers nothing, or something else.
@@ -114,11 +129,12 @@ def check_answers(url: str, predictor: Predictor, patience_s: float = SMOKE_PATI
         if page.status_code != 200 or "gradio" not in page.text:
             raise SpaceFailed(f"{url} shows no page (HTTP {page.status_code}).")
         client = Client(url, verbose=False, download_files=False, analytics_enabled=False)
-        with TemporaryDirectory(prefix="spotter-") as folder:
-            for path in _pictures(predictor, Path(folder)):
+        with temporary_folder() as folder:
+            for path in _pictures(predictor, folder):
                 expected = predictor.predict(path)
                 answer = client.submit(handle_file(str(path)), api_name="/predict").result(timeout=60)
-                _compare(url, answer, expected.label if expected.familiar else NOT_SURE, expected.probabilities)
+                label = expected.label if expected.familiar else NOT_SURE
+                _compare(url, answer, label, expected.probabilities, tolerance)
     except SpotterError:
         raise
     except (httpx.HTTPError, ValueError, KeyError, TypeError, RuntimeError, OSError, TimeoutError) as error:
@@ -127,7 +143,7 @@ def check_answers(url: str, predictor: Predictor, patience_s: float = SMOKE_PATI
 
 def choices(plan: Plan) -> str:
     """What remains when the Hub wants money, in words."""
-    store = plan.variables["MODEL_STORE"]
+    store = plan.variables[STORE]
     zero = (
         []
         if plan.hardware == ZERO_GPU
@@ -141,15 +157,18 @@ def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            found = httpx.get(f"{url}/healthz", timeout=10).json().get("revision")
+            health = httpx.get(f"{url}/healthz", timeout=min(10, patience_s)).json()
+            found = health.get("revision")
             told = f"serves the revision {found}, not {revision}"
+            if "problem" in health:
+                told = f"says: {health['problem']}"
         except (httpx.HTTPError, ValueError, AttributeError):
             found, told = None, "does not answer at /healthz"
         if found == revision:
             return
         # A restart for new variables takes a while, and until then the old app answers.
         if time.monotonic() >= deadline:
-            raise SpaceFailed(f"{url} {told}.")
+            raise SpaceFailed(f"{url} {told.rstrip('.')}.")
         time.sleep(min(1.0, patience_s / 10))
 
 
@@ -161,17 +180,19 @@ def _pictures(predictor: Predictor, folder: Path) -> Sequence[Path]:
     return [path]
 
 
-def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, float]) -> None:
+def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, float], tolerance: float) -> None:
     given = {row["label"]: row["confidence"] for row in answer["confidences"]}
-    differs = given.keys() != probabilities.keys() or any(abs(given[k] - probabilities[k]) > 0.01 for k in given)
+    differs = given.keys() != probabilities.keys() or any(abs(given[k] - probabilities[k]) > tolerance for k in given)
     if answer["label"] != label or differs:
         raise SpaceFailed(f"{url} answers {str(answer['label'])[:60]!r} where the model here answers {label!r}.")
 
 
-def _space_card(card: ModelCard, store: str, revision: str, examples: Sequence[str], gradio: str, hardware: str) -> str:
+def _space_card(card: ModelCard, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
     repo = store.removeprefix("hf://")
     title = " ".join("".join(c if c.isprintable() else " " for c in card.title).split())
     is_zero = hardware == ZERO_GPU
+    int8 = [INT8_ONNX] if card.int8 else []
+    examples = sorted(card.examples.values())
     described = f"Tells apart {', '.join(card.labels)}"
     if len(described) > LONGEST_DESCRIPTION:
         described = f"Tells {len(card.labels)} things apart, or says that it is not sure"
@@ -189,7 +210,7 @@ def _space_card(card: ModelCard, store: str, revision: str, examples: Sequence[s
         short_description=described,
         thumbnail=thumbnail,
         models=[repo],
-        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *examples])} {revision}"],
+        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *int8, *more])} {revision}"],
         tags=["image-classification", "spotter"],
     )
     link = f"https://huggingface.co/{repo}/tree/{revision}"

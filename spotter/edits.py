@@ -20,7 +20,10 @@ import numpy as np
 from spotter.config import CollectConfig, TrainConfig
 from spotter.dataset import (
     DELETED,
+    FROM_VISITORS,
     IN_TWO_CLASSES,
+    SELF_SELECTED,
+    UNREVIEWED,
     Dataset,
     Record,
     assign_folds,
@@ -36,6 +39,8 @@ from spotter.pages import plural
 
 EDITS = "edits.jsonl"
 KEEP, RELABEL, DELETE, UNDO = "keep", "relabel", "delete", "undo"
+# Of the pictures of a set: more that the model itself chose are not learnt from.
+MOST_SELF_SELECTED = 0.25
 LONGEST_NAME = 60
 
 
@@ -114,6 +119,8 @@ class Edited:
     restored: int
     disputed: int
     elsewhere: int
+    unreviewed: int
+    self_selected: int
 
     def sentence(self) -> str:
         """What the edits did, in words; "" when there are none."""
@@ -129,6 +136,13 @@ class Edited:
         ]
         if self.disputed:
             parts.append(f"{self.disputed} left as collected because people disagree")
+        if self.unreviewed:
+            parts.append(f"{self.unreviewed} from visitors wait for review")
+        if self.self_selected:
+            parts.append(
+                f"{self.self_selected} from visitors left out, as the model itself would have chosen more than "
+                f"{MOST_SELF_SELECTED:.0%} of the pictures"
+            )
         if self.elsewhere:
             parts.append(f"{self.elsewhere} not in this set, or of a class it does not have")
         return f"edits of {EDITS}: " + ", ".join(parts) if parts else ""
@@ -269,7 +283,9 @@ def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
     """The set as people decided it should be; files stay where they are.
 
     A deleted picture is dropped with the reason, a relabelled one has its new label and says what it was. A picture
-    that stands in two classes is in the one that was chosen, and in none before.
+    that stands in two classes is in the one that was chosen, and in none before; a visitor's is in none before either.
+    Of those to which the model itself gave their label, the newest are left out beyond `MOST_SELF_SELECTED` of the set:
+    a model that learns from its own answers grows ever surer of its mistakes.
 
     Raises:
         TooFewPictures: the edits leave a class with too few.
@@ -286,7 +302,10 @@ def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
         is_disputed = record.reason == IN_TWO_CLASSES
         if edit is None or edit.to not in {None, *dataset.labels}:
             elsewhere += edit is not None
-            records += [] if is_disputed else [record]
+            if record.backend == FROM_VISITORS:
+                dropped.append(replace(record, decision="dropped", reason=UNREVIEWED, file=None, group=None))
+            elif not is_disputed:
+                records.append(record)
         elif edit.to is None:
             counts["deleted"] += 1
             if is_disputed:
@@ -308,6 +327,10 @@ def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
         else:
             counts["relabelled"] += 1
             records.append(replace(record, label=edit.to, reason=f"was {record.label}"))
+    unreviewed = sum(record.reason == UNREVIEWED for record in dropped)
+    surplus = _surplus(records)
+    records = [record for record in records if record not in surplus]
+    dropped += [replace(record, decision="dropped", reason=SELF_SELECTED, file=None, group=None) for record in surplus]
     others = [
         replace(record, reason=settled.get(str(record.sha256), record.reason))
         for record in dataset.dropped
@@ -315,9 +338,18 @@ def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
     ]
     edited = replace(dataset, records=tuple(records), dropped=(*others, *dropped))
     disputed = sum(verdict.is_disputed for verdict in verdicts.values())
-    if edits:
+    if edits or unreviewed:
         _require_pictures(edited)
-    return Edited(edited, disputed=disputed, elsewhere=elsewhere, **counts)
+    return Edited(
+        edited, disputed=disputed, elsewhere=elsewhere, unreviewed=unreviewed, self_selected=len(surplus), **counts
+    )
+
+
+def _surplus(records: Sequence[Record]) -> list[Record]:
+    """The newest of the pictures that the model itself chose, so many that the rest is few enough."""
+    own = sorted((record for record in records if record.is_self_selected), key=lambda record: str(record.fetched_at))
+    others = len(records) - len(own)
+    return own[int(others * MOST_SELF_SELECTED / (1 - MOST_SELF_SELECTED)) :]
 
 
 def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.ndarray:
@@ -328,14 +360,16 @@ def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.nda
     Raises:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
-    is_settled = np.array([record.reason != IN_TWO_CLASSES for record in dataset.records])
-    plain = replace(dataset, records=tuple(r for r in dataset.records if r.reason != IN_TWO_CLASSES))
+    is_settled = np.array([not record.waits for record in dataset.records])
+    plain = replace(dataset, records=tuple(record for record in dataset.records if not record.waits))
     folds = np.zeros(len(dataset.records), dtype=np.int64)
     folds[is_settled] = dealt = assign_folds(plain, config.folds, config.seed)
     of_group = dict(zip(plain.groups.tolist(), dealt.tolist(), strict=True))
-    smallest = int(np.bincount(dealt).argmin())
+    sizes = np.bincount(dealt)
+    groups = dataset.groups
     for index in np.flatnonzero(~is_settled):
-        folds[index] = of_group.get(int(dataset.groups[index]), smallest)
+        folds[index] = of_group.setdefault(int(groups[index]), int(sizes.argmin()))
+        sizes[folds[index]] += 1
     own = folds[positions(dataset, edited)]
     if min(len(np.unique(own[edited.targets == target])) for target in range(len(edited.labels))) < 2:
         # What is left of a class lies in one fold, and no head could learn it there.

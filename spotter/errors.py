@@ -1,5 +1,14 @@
 """One exception per failure a user can meet; each message is one sentence: what happened, what to do."""
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """`; did you mean 'this'?` for the choice that is nearest to `word`, or nothing when none is near."""
+    near = difflib.get_close_matches(word, list(choices), 1, 0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
 
 class SpotterError(Exception):
     """Base of every expected failure. Caught once, at the edge (`train.py`, `app.py`), and printed."""
@@ -101,6 +110,10 @@ class AccessRefused(SpotterError):
     """The Hub wants a token, another token, a right that the token lacks, or consent to the terms of a gated model."""
 
 
+class ModelNotPublic(SpotterError):
+    """A model that others have to read, such as a Space, is private or gated."""
+
+
 class PaymentRequired(SpotterError):
     """The Hub wants money for what was asked."""
 
@@ -143,6 +156,18 @@ class LogUnwritable(SpotterError):
 
 class WebhookFailed(SpotterError):
     """The address for alerts is none, or does not take them."""
+
+
+class FeedbackMissing(SpotterError):
+    """No visitor's entry has this id."""
+
+
+class FeedbackUnwritable(SpotterError):
+    """What a visitor said cannot be kept, or not be deleted."""
+
+
+class ArticleUnwritable(SpotterError):
+    """The folder for an article cannot be written."""
 
 
 class PortUnavailable(SpotterError):

@@ -1,7 +1,6 @@
 """How good a classifier is, with intervals; what its probabilities are worth; what more pictures would bring; plots."""
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.dataset import Dataset
 from spotter.head import fit_linear, negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
+from spotter.intervals import wilson_interval as wilson_interval
 from spotter.licenses import may_be_shown
 from spotter.reference import score, thin
 
@@ -422,18 +422,6 @@ def evaluate_strangers(
         accepted_known=float((known_scores >= threshold).mean()),
         roc=tuple(zip(false.tolist(), true.tolist(), strict=True)),
     )
-
-
-def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson score interval of the share count / total (z = 1.96: 95 %).
-
-    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
-    """
-    share = count / total
-    centre = share + z * z / (2 * total)
-    reach = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
 def make_reference(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:

@@ -39,12 +39,15 @@ _VERSIONED = (*_FASTAI, "torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Facts:
-    """What serving needs to know of an export: see `bundle.ModelCard`."""
+    """What serving needs to know of an export: see `bundle.ModelCard` and `bundle.describe_preprocessing`."""
 
     labels: tuple[str, ...]
     arch: str
     size: int
     resize: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    inside: str
 
 
 def main(arguments: list[str]) -> int:
@@ -129,7 +132,18 @@ def export(learn: Learner, path: Path) -> Facts:
     network = ServingNetwork(features, rest[0] if len(rest) == 1 else nn.Sequential(*rest), has_places)
     export_serving(network, path, side)
     arch = getattr(learn, "arch", type(body).__name__)
-    return Facts(labels, arch if isinstance(arch, str) else arch.__name__, side, resize)
+    return Facts(
+        labels=labels,
+        arch=arch if isinstance(arch, str) else arch.__name__,
+        size=side,
+        resize=resize,
+        mean=_rounded(mean),
+        std=_rounded(std),
+        inside=", then ".join(
+            ([f"cut to its middle, {seen} x {seen} pixels"] if margin else [])
+            + ([f"scaled to {len(resampling.rows)} x {len(resampling.columns)} pixels"] if resampling else [])
+        ),
+    )
 
 
 class _Unpickler(pickle.Unpickler):
@@ -274,6 +288,11 @@ def _preparation(learn: Learner, side: int) -> tuple[torch.Tensor, torch.Tensor,
         f"The export changes batches of pictures in a way that cannot be repeated exactly ({names}); only normalising "
         "and scaling to another square can."
     )
+
+
+def _rounded(values: torch.Tensor) -> tuple[float, ...]:
+    # Found out with floats of seven digits.
+    return tuple(round(value, 6) for value in values.tolist())
 
 
 def _profile(scale: Callable[[torch.Tensor], torch.Tensor], side: int, new_side: int, axis: int) -> torch.Tensor:

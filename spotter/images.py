@@ -48,6 +48,18 @@ def load_picture(source: PictureSource, config: PictureConfig | None = None) -> 
         return _to_upright_rgb(picture, config)
 
 
+def count_pixels(source: PictureSource) -> int:
+    """How many pixels a picture has by its header; 0 when it cannot be told."""
+    if isinstance(source, Image.Image):
+        return source.width * source.height
+    data = Path(source).read_bytes() if isinstance(source, str | Path) else source
+    try:
+        with _open(data, PictureConfig()) as picture:
+            return picture.width * picture.height
+    except BadPicture:
+        return 0
+
+
 def fit_within(picture: Image.Image, side: int) -> Image.Image:
     """Shrink `picture` so that its longest side is at most `side` pixels; never enlarge."""
     if max(picture.size) <= side:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -22,9 +21,12 @@ from spotter.images import load_picture, to_square
 from spotter.learner import ACTIVATION, EMBEDDING, PROBABILITIES, Trained
 from spotter.predictor import Predictor, familiarity, open_session
 from spotter.processor import processor_name
+from spotter.temporary import require_room, temporary_folder
 
 # What a convolutional body consists of. The head, pooling, softmax and normalisation keep their floats.
 QUANTISED = ("Conv", "Clip", "Relu", "Add")
+# That many of the network lie on the disk at a time.
+COPIES = 4
 
 
 def add_int8(
@@ -58,8 +60,10 @@ def quantise(network: bytes, squares: Sequence[np.ndarray]) -> bytes:
     What rounding adds to each pooled feature on average is taken off again (bias correction: Nagel et al., Data-Free
     Quantization Through Weight Equalization and Bias Correction, ICCV 2019, section 4.2, with pictures).
     """
-    with TemporaryDirectory(prefix="spotter-") as temporary:
-        plain, merged, quantised = (Path(temporary) / name for name in ("plain.onnx", "merged.onnx", "int8.onnx"))
+    with temporary_folder() as temporary:
+        # What is told when their own copies find no room is anything but that.
+        require_room(temporary, COPIES * len(network))
+        plain, merged, quantised = (temporary / name for name in ("plain.onnx", "merged.onnx", "int8.onnx"))
         plain.write_bytes(network)
         # Merges padding and batch normalisation into the convolutions; the shapes themselves are already known.
         quant_pre_process(plain, merged, skip_symbolic_shape=True)

@@ -1,86 +1,247 @@
 """The page that visitors meet, and its Gradio endpoints."""
 
+import asyncio
 import html
-from collections.abc import Callable
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
 
-from spotter.errors import BadPicture
-from spotter.predictor import Prediction
-from spotter.service import Answer, ModelInfo, Service, full_payload, label_payload
+from spotter import parts
+from spotter.about import about_html
+from spotter.batch import Plan, Result, as_csv, as_json, unpack
+from spotter.config import ServeConfig
+from spotter.errors import BadPicture, FeedbackUnwritable
+from spotter.images import load_picture
+from spotter.script import ON_MOUNT
+from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload
+from spotter.snippets import element_snippet, frame_snippet, program_snippets
+from spotter.translations import LANGUAGES, as_message, messages, name_key, pick_language, say
 
 MAX_BARS = 5
 CACHE_LIFE_S = 600
+# Of so many nearest rows of the reference, so many pictures are shown: not every row has one.
+ASKED_ROWS, SHOWN_NEIGHBOURS = 100, 6
+# Seconds between two updates of the table of many pictures.
+UPDATE_S = 0.3
+# What a visitor chooses who finds none of the labels right.
+NONE = "none"
+
+Inputs = dict[str, Any]
 
 
-def classifier_page(service: Service) -> gr.Blocks:
+def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
+    """Build the page and the Gradio endpoints `/predict`, `/classify` and `/classify_batch`."""
     info = service.info
+    texts = gr.I18n(**_messages(info, config))
     with _blank_page(info) as page:
-        with gr.Row(elem_id="desk"):
-            with gr.Column(min_width=300):
-                picture = _picture_input()
-                button = gr.Button("What is it?", variant="primary", elem_id="ask")
-            with gr.Column(min_width=300):
-                words = gr.HTML(_say("Give me a picture", _knows(info.labels)), elem_id="answer")
-                bars = gr.Label(
-                    {},
-                    label="How sure, for each",
-                    show_label=False,
-                    show_heading=False,
-                    container=False,
-                    elem_id="bars",
-                )
-        if info.examples:
-            _add_examples(picture, info)
-        gr.Markdown(_footer(info), elem_id="about")
-        details = gr.JSON(visible=False)
-
-        show = _page_handler(service)
-        inference: dict[str, Any] = {"concurrency_id": "inference", "concurrency_limit": 1}
-        # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
-        raw: dict[str, Any] = {"inputs": [picture], "preprocess": False, "postprocess": False}
-        gr.on(
-            [picture.change, button.click],
-            show,
-            outputs=[words, bars],
-            show_progress="hidden",
-            trigger_mode="always_last",
-            api_visibility="private",
-            **raw,
-            **inference,
-        )
-        gr.on([], _predict_handler(service), outputs=[bars], api_name="predict", **raw, **inference)
-        gr.on([], _classify_handler(service), outputs=[details], api_name="classify", **raw, **inference)
+        with gr.Tabs(elem_id="rooms"):
+            with gr.Tab(_text("tab_one"), id="one", elem_id="room-one"):
+                picture = _one_room(service)
+            with gr.Tab(_text("tab_many"), id="many", elem_id="room-many"):
+                files = _many_room(service, config)
+            if info.about:
+                with gr.Tab(_text("tab_about"), id="about", elem_id="room-about"):
+                    gr.HTML(_text("about_html"))
+            with gr.Tab(_text("tab_use"), id="use", elem_id="room-use"):
+                gr.HTML(_text("use_html"), js_on_load=ON_MOUNT)
+        gr.HTML(_text("foot_html"), elem_id="foot")
+        _add_endpoints(service, config, picture, files)
+    page.i18n_instance = texts
     return page
 
 
 def problem_page(info: ModelInfo, problem: str) -> gr.Blocks:
+    """Build a page that says why there is no model."""
+    told = {language: {name_key("problem"): _problem(problem, language)} for language in LANGUAGES}
     with _blank_page(info) as page:
-        gr.HTML(_say("Not ready", problem), elem_id="answer")
+        gr.HTML(_text("problem"), elem_id="answer")
+    page.i18n_instance = gr.I18n(**told)
     return page
+
+
+async def embed_script() -> Response:
+    """The script of this version of Gradio that makes `<gradio-app>` work on other pages."""
+    script = (Path(gr.__file__).parent / "templates" / "frontend" / "gradio.js").read_text(encoding="utf-8")
+    # A module from elsewhere is only loaded where its server allows it; this one is the same for everybody.
+    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=3600"}
+    return Response(script, media_type="text/javascript", headers=headers)
+
+
+def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]:
+    limits = {
+        "count": config.max_batch,
+        "total": f"{config.max_batch_bytes / 1e6:g}",
+        "each": f"{config.max_upload_bytes / 1e6:g}",
+    }
+    # Gradio translates a component's value as a whole, so what is one component is one text.
+    tables = {}
+    for language in LANGUAGES:
+        pages = {
+            "start_html": parts.start(info.labels, language),
+            "limits_html": f"<p>{html.escape(say('limits', language, **limits))}</p>",
+            "foot_html": parts.foot(info, language),
+            "use_html": parts.use(program_snippets(), _embeds(info), language),
+        }
+        if info.about:
+            pages["about_html"] = about_html(info.about, language)
+        made = {name_key(key): as_message(markup) for key, markup in pages.items()}
+        tables[language] = messages(language) | made
+    return tables
+
+
+def _embeds(info: ModelInfo) -> tuple[Any, ...]:
+    return frame_snippet(info.title), element_snippet(gr.__version__)
+
+
+def _problem(problem: str, language: str) -> str:
+    return as_message(parts.words(say("not_ready", language), problem))
+
+
+def _text(key: str) -> Any:
+    return str(gr.I18n()(name_key(key)))
 
 
 def _blank_page(info: ModelInfo) -> gr.Blocks:
     page = gr.Blocks(title=info.title, analytics_enabled=False, delete_cache=(CACHE_LIFE_S, CACHE_LIFE_S))
     with page:
-        gr.HTML(f"<h1>{html.escape(info.title)}</h1>", elem_id="headline")
+        gr.HTML(parts.headline(info), elem_id="headline")
     return page
+
+
+def _one_room(service: Service) -> gr.Image:
+    info = service.info
+    with gr.Row(elem_id="desk"):
+        with gr.Column(min_width=300):
+            picture = _picture_input()
+            if info.examples:
+                _add_examples(picture, info)
+        with gr.Column(min_width=300):
+            words = gr.HTML(_text("start_html"), elem_id="answer")
+            bars = gr.HTML("", elem_id="bars")
+            ask = gr.Button(_text("why"), elem_id="ask-why", visible=bool(info.extras.explain or info.extras.nearest))
+            reasons = gr.HTML("", elem_id="why")
+            if info.extras.keep:
+                _feedback_corner(service, picture)
+    # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
+    picture.change(
+        _page_handler(service),
+        [picture],
+        [words, bars, reasons],
+        preprocess=False,
+        postprocess=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+        api_visibility="private",
+        concurrency_id="inference",
+        concurrency_limit=AT_ONCE,
+    )
+    ask.click(
+        _why_handler(service),
+        [picture],
+        [reasons],
+        preprocess=False,
+        postprocess=False,
+        show_progress="minimal",
+        api_visibility="private",
+        concurrency_id="why",
+        concurrency_limit=1,
+    )
+    return picture
+
+
+def _feedback_corner(service: Service, picture: gr.Image) -> None:
+    labels = service.info.labels
+    with gr.Accordion(_text("feedback"), open=False, elem_id="feedback"):
+        # Numbers, as a label may be any text.
+        choices = [*((label, str(number)) for number, label in enumerate(labels)), (_text("none_of_these"), NONE)]
+        said = gr.Radio(choices, label=_text("it_is"), elem_id="said")
+        consent = gr.Checkbox(label=_text("consent"), value=False, elem_id="consent")
+        send = gr.Button(_text("send"), elem_id="send")
+        told = gr.HTML("", elem_id="feedback-state")
+        forget = gr.Button(_text("forget"), visible=False, elem_id="forget")
+        kept = gr.State("")
+    private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    send.click(
+        _send_handler(service), [picture, said, consent], [told, kept, consent, forget], preprocess=False, **private
+    )
+    forget.click(_forget_handler(service), [kept], [told, kept, forget], **private)
+    # Consent is for one picture.
+    picture.change(
+        lambda: (None, False, "", "", gr.update(visible=False)), [], [said, consent, told, kept, forget], **private
+    )
+
+
+def _many_room(service: Service, config: ServeConfig) -> gr.File:
+    files = gr.File(
+        file_count="multiple",
+        file_types=["image", ".zip"],
+        label=_text("files"),
+        show_label=False,
+        height=200,
+        elem_id="files",
+    )
+    gr.HTML(_text("limits_html"), elem_id="limits")
+    go = gr.Button(_text("classify_all"), variant="primary", elem_id="classify-all")
+    state = gr.HTML("", elem_id="many-state")
+    csv = gr.DownloadButton(_text("csv"), visible=False, elem_id="csv")
+    table = gr.HTML("", elem_id="many-table")
+    go.click(
+        _many_handler(service, config),
+        [files],
+        [state, table, csv],
+        preprocess=False,
+        show_progress="hidden",
+        api_visibility="private",
+        concurrency_id="batch",
+        concurrency_limit=1,
+    )
+    return files
+
+
+def _add_endpoints(service: Service, config: ServeConfig, picture: gr.Image, files: gr.File) -> None:
+    label, details, answers = gr.Label(visible=False), gr.JSON(visible=False), gr.JSON(visible=False)
+    table = gr.File(visible=False, label="table")
+    one: dict[str, Any] = {
+        "inputs": [picture],
+        "preprocess": False,
+        "postprocess": False,
+        "concurrency_id": "inference",
+        "concurrency_limit": AT_ONCE,
+    }
+    gr.on([], _predict_handler(service), outputs=[label], api_name="predict", **one)
+    gr.on([], _classify_handler(service), outputs=[details], api_name="classify", **one)
+    gr.on(
+        [],
+        _batch_handler(service, config),
+        inputs=[files],
+        outputs=[answers, table],
+        api_name="classify_batch",
+        preprocess=False,
+        concurrency_id="batch",
+        concurrency_limit=1,
+    )
 
 
 def _picture_input() -> gr.Image:
     return gr.Image(
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
-        label="Picture",
+        label=_text("picture"),
         show_label=False,
         buttons=[],
         elem_id="picture",
-        height=340,
-        placeholder="Drop a picture here\nor choose one",
-        webcam_options=gr.WebcamOptions(mirror=False),
+        height=380,
+        placeholder=_text("drop"),
+        # The rear camera of a phone; where there is one camera only, that one.
+        webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": {"ideal": "environment"}}}),
     )
 
 
@@ -91,7 +252,7 @@ def _add_examples(picture: gr.Image, info: ModelInfo) -> None:
     gr.Examples(
         [[path] for path in paths],
         inputs=[picture],
-        label="Or try one of these",
+        label=_text("examples"),
         examples_per_page=12,
         cache_examples=False,
         api_visibility="private",
@@ -100,17 +261,141 @@ def _add_examples(picture: gr.Image, info: ModelInfo) -> None:
 
 
 def _page_handler(service: Service) -> Callable[..., Any]:
-    async def show(payload: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    async def show(payload: Inputs | None, request: gr.Request) -> tuple[str, str, str]:
+        language = _language(request)
         if not payload:
-            return _say("Give me a picture", _knows(service.info.labels)), {}
+            return parts.start(service.info.labels, language), "", ""
         try:
-            answer = await service.classify(_path_in(payload, service.info))
+            answer = await service.classify(_path_in(payload, service.info), "page")
         except BadPicture as error:
             # Said where the answer would be: a passing toast would leave the answer for the picture before.
-            return _say("I cannot read that", str(error), kind="unsure"), {}
-        return _in_words(answer.prediction), label_payload(answer.prediction, MAX_BARS)
+            return parts.refusal(error, language), "", ""
+        return parts.answer(answer.prediction, language), parts.bars(answer.prediction, MAX_BARS), ""
 
     return show
+
+
+def _why_handler(service: Service) -> Callable[..., Any]:
+    extras = service.info.extras
+
+    async def why(payload: Inputs | None, request: gr.Request) -> str:
+        language = _language(request)
+        if not payload:
+            return ""
+        try:
+            picture = await run_in_threadpool(load_picture, _path_in(payload, service.info))
+        except BadPicture as error:
+            return parts.refusal(error, language)
+        answer = await service.classify(picture)
+        label = answer.prediction.label
+        drawn = await run_in_threadpool(extras.explain, picture) if extras.explain else None
+        near = await run_in_threadpool(extras.nearest, picture, ASKED_ROWS) if extras.nearest else None
+        return parts.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
+
+    return why
+
+
+def _send_handler(service: Service) -> Callable[..., Any]:
+    labels, keep = service.info.labels, service.info.extras.keep
+
+    async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
+        language, hidden = _language(request), gr.update(visible=False)
+
+        def refuse(key: str) -> tuple[str, str, bool, Any]:
+            return parts.note(say(key, language)), "", consent is True, hidden
+
+        if not payload or not keep:
+            return refuse("send_picture")
+        if said not in {NONE, *map(str, range(len(labels)))}:
+            return refuse("send_choose")
+        if consent is not True:
+            return refuse("send_consent")
+        try:
+            picture = await run_in_threadpool(load_picture, _path_in(payload, service.info))
+            answer = await service.classify(picture)
+            label = None if said == NONE else labels[int(said)]
+            id_ = await run_in_threadpool(keep, picture, answer.prediction, label)
+        except BadPicture:
+            return refuse("send_picture")
+        except FeedbackUnwritable as error:
+            print(f"app.py: {error}", file=sys.stderr)
+            return refuse("not_sent")
+        return parts.note(say("sent", language, id=id_)), id_, False, gr.update(visible=True)
+
+    return send
+
+
+def _forget_handler(service: Service) -> Callable[..., Any]:
+    async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
+        if service.info.extras.forget:
+            await run_in_threadpool(service.info.extras.forget, id_)
+        return parts.note(say("forgotten", _language(request))), "", gr.update(visible=False)
+
+    return forget
+
+
+def _many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
+    async def classify_all(payloads: Any, request: gr.Request) -> AsyncIterator[tuple[str, str, Any]]:
+        language, hidden = _language(request), gr.update(visible=False)
+        if not payloads:
+            yield parts.note(say("nothing", language)), "", hidden
+            return
+        results: list[Result] = []
+        plans = await _plan(payloads, config)
+        yield parts.progress(0, len(plans), language), "", hidden
+        shown = time.monotonic()
+        for plan in plans:
+            results.append(await _classify_one(service, plan))
+            if time.monotonic() - shown >= UPDATE_S:
+                yield parts.progress(len(results), len(plans), language), parts.table(results, language), hidden
+                shown = time.monotonic()
+        file = gr.update(value=_save_csv(results, service.info), visible=True)
+        yield parts.summary(results, language), parts.table(results, language), file
+
+    return classify_all
+
+
+def _batch_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
+    async def classify_batch(files: Any) -> tuple[dict[str, Any], str]:
+        """Classify many pictures: files or zips of them. Gives a result for each, and the path of a CSV file."""
+        if not files:
+            raise gr.Error("There are no files: send at least one.", print_exception=False)
+        results = [await _classify_one(service, plan) for plan in await _plan(files, config)]
+        answers = {"results": as_json(results), "threshold": service.info.threshold, "revision": service.info.revision}
+        return answers, _save_csv(results, service.info)
+
+    return classify_batch
+
+
+async def _plan(payloads: Any, config: ServeConfig) -> list[Plan]:
+    given = payloads if isinstance(payloads, list) else [payloads]
+    files = []
+    for payload in given:
+        try:
+            path = _path_in(payload, None)
+        except BadPicture as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        files.append((str(payload.get("orig_name") or path.name), path))
+    return await run_in_threadpool(unpack, files, config)
+
+
+async def _classify_one(service: Service, plan: Plan) -> Result:
+    item = await run_in_threadpool(plan)
+    if item.problem:
+        return Result(item.name, problem=item.problem)
+    try:
+        answer = await service.classify(item.content, "files")
+    except BadPicture as error:
+        return Result(item.name, problem=parts.picture_problem(error))
+    # Others wait for the same network: let them in between.
+    await asyncio.sleep(0)
+    return Result(item.name, answer.prediction)
+
+
+def _save_csv(results: Sequence[Result], info: ModelInfo) -> str:
+    # With a mark that tells spreadsheets that it is UTF-8. Among the uploads, where it is removed in time.
+    content = as_csv(results, info.labels).encode("utf-8-sig", "replace")
+    return save_bytes_to_cache(content, "answers.csv", get_upload_folder())
 
 
 def _predict_handler(service: Service) -> Callable[..., Any]:
@@ -129,51 +414,23 @@ def _classify_handler(service: Service) -> Callable[..., Any]:
     return classify
 
 
-async def _classify_or_say_why(service: Service, payload: dict[str, Any] | None) -> Answer:
+async def _classify_or_say_why(service: Service, payload: Inputs | None) -> Answer:
     try:
-        return await service.classify(_path_in(payload, service.info))
+        return await service.classify(_path_in(payload, service.info), "client")
     except BadPicture as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def _path_in(payload: dict[str, Any] | None, info: ModelInfo) -> Path:
+def _path_in(payload: Any, info: ModelInfo | None) -> Path:
     # Gradio checks paths only in payloads that call themselves files, so whoever leaves that out could name any file.
-    path = Path(payload.get("path") or "" if payload else "").resolve()
+    given = payload.get("path") if isinstance(payload, dict) else None
+    path = Path(given if isinstance(given, str) else "").resolve()
     uploads = Path(get_upload_folder()).resolve()
-    if not path.is_file() or not (
-        path.is_relative_to(uploads) or path in {Path(p).resolve() for p, _ in info.examples}
-    ):
+    allowed = {Path(example).resolve() for example, _ in info.examples} if info else set()
+    if not path.is_file() or not (path.is_relative_to(uploads) or path in allowed):
         raise BadPicture("empty", "There is no picture: upload one first.")
     return path
 
 
-def _in_words(prediction: Prediction) -> str:
-    if not prediction.familiar:
-        closest = f"If it is one of these after all, the closest is {prediction.label}."
-        return _say("Not sure: this looks unlike the pictures I learned from", closest, kind="unsure")
-    percent = 100 * prediction.probabilities[prediction.label]
-    sure = "over 99" if percent >= 99.5 else f"{percent:.0f}"
-    return _say(f"{prediction.label[:1].upper()}{prediction.label[1:]}, {sure} % sure", kind="sure")
-
-
-def _say(headline: str, more: str = "", kind: str = "hint") -> str:
-    second = f"<p>{html.escape(more)}</p>" if more else ""
-    return f'<div class="{kind}"><h2>{html.escape(headline)}</h2>{second}</div>'
-
-
-def _knows(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(labels[:-1][:11]) + (" and " if len(labels) <= 12 else ", … and ") + labels[-1]
-    return f"I can tell apart {shown}."
-
-
-def _footer(info: ModelInfo) -> str:
-    parts = [info.summary, f"Model {info.revision[:12]}" if info.revision else "", "[Use it from a program](/api)"]
-    return " · ".join(part for part in parts if part)
-
-
-# The wrapper stays while its content changes, which is what a screen reader needs to read the change out.
-ANNOUNCE = """() => {
-  const answer = document.getElementById("answer");
-  answer?.setAttribute("role", "status");
-  answer?.setAttribute("aria-live", "polite");
-}"""
+def _language(request: gr.Request | None) -> str:
+    return pick_language(request.headers.get("accept-language") if request else None)

@@ -5,7 +5,6 @@
 The last line on stdout is `revision REV`; exit status as of train.py.
 """
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
@@ -31,7 +30,9 @@ from spotter.dataset import Dataset, read_dataset, with_disputed
 from spotter.edits import EditLog, apply_edits, deal_folds, positions
 from spotter.evaluate import Evaluation, Strangers
 from spotter.learner import Trained
+from spotter.parser import Parser
 from spotter.predictor import Predictor
+from spotter.premortem import read_answers
 from spotter.report import REPORT, write_report
 from spotter.review import review
 from spotter.run import Run, read_run, write_run
@@ -121,23 +122,30 @@ class Candidate:
     command: str
 
 
-def write_files(files: Path, candidate: Candidate, address: str) -> ModelCard:
+def write_files(files: Path, candidate: Candidate) -> ModelCard:
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
     dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
     reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
     bundle.write_reference(files / bundle.REFERENCE, reference)
+    bundle.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
     learner.export_pickle(trained.learner, files / bundle.PICKLE)
     learner.export_onnx(trained.learner, files / bundle.ONNX, candidate.config.size)
     evaluate.write_evaluation(evaluation, dataset, files)
     bundle.write_manifest(files, dataset)
     examples = bundle.write_examples(files, dataset, trained)
     stats = candidate.backbone.mean, candidate.backbone.std
-    card = bundle.make_card(candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats)
-    _write_cards(files, card, candidate, address)
+    origins = bundle.count_origins(dataset)
+    card = bundle.make_card(
+        candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats, origins
+    )
+    chosen = sum(record.is_self_selected for record in dataset.records)
+    share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
+    card = replace(card, made={**card.made, "self_selected_share": share, "premortem": answers})
+    _write_cards(files, card, candidate)
     return card
 
 
-def _write_cards(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
+def _write_cards(files: Path, card: ModelCard, candidate: Candidate) -> None:
     """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
     judged, license_id = candidate.judged, candidate.recipe.license
     write_card(
@@ -145,7 +153,6 @@ def _write_cards(files: Path, card: ModelCard, candidate: Candidate, address: st
         card,
         judged.evaluation,
         candidate.dataset,
-        address,
         license_id=license_id,
         strangers=judged.strangers,
     )
@@ -166,14 +173,14 @@ def compare(files: Path, dataset: Dataset) -> None:
     say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
 
-def add_int8(files: Path, card: ModelCard, candidate: Candidate, address: str) -> None:
+def add_int8(files: Path, card: ModelCard, candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
     # Here rather than at the top: onnxruntime's tools for it take a second to load.
     from spotter.int8 import add_int8 as add
 
     figures, sentence = add(files, candidate.dataset, candidate.folds, candidate.trained)
     say(sentence)
-    _write_cards(files, replace(card, int8=figures), candidate, address)
+    _write_cards(files, replace(card, int8=figures), candidate)
 
 
 def remember(revision: str, store: Store, candidate: Candidate) -> None:
@@ -232,7 +239,7 @@ def publish_again(folder: Path) -> str:
     candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
     with temporary_folder() as files:
         with stage("Write the files"):
-            write_files(files, candidate, store.address)
+            write_files(files, candidate)
         with stage("Compare them with the trained model"):
             compare(files, dataset)
         with stage("Publish"):
@@ -243,7 +250,7 @@ def publish_again(folder: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish a cleaned set and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder of a picture set that train.py has trained on")
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business

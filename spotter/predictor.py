@@ -11,12 +11,14 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from spotter.bundle import Bundle, ModelCard, read_bundle
+from spotter.bundle import MODEL_JSON, Bundle, ModelCard, read_bundle
 from spotter.errors import BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.processor import has_vnni
 from spotter.stores import open_store
+from spotter.stores.base import promised_name
+from spotter.thumbnails import Thumbnail
 
 BATCH = 8
 EXPLAINED_SIDE = 768
@@ -39,32 +41,50 @@ class Prediction:
     embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """A row of the reference near a picture: `cosine` of the two, and its thumbnail where one was published."""
+
+    row: int
+    cosine: float
+    thumbnail: Thumbnail | None
+
+
 class Predictor:
     """A published model, ready to answer. Safe to call from several threads."""
 
-    def __init__(self, bundle: Bundle, revision: str | None = None) -> None:
+    def __init__(self, bundle: Bundle, revision: str | None = None, contents: str | None = None) -> None:
         self.card: ModelCard = bundle.card
         self.revision = revision
+        self.contents = contents
         self.examples = bundle.examples
+        self.metrics = bundle.metrics
+        self.thumbnails = bundle.thumbnails
         self._reference = bundle.reference
         self._session = open_session(bundle.onnx, bundle.file)
-        self._explains = "activation" in {output.name for output in self._session.get_outputs()}
+        self.explains = "activation" in {output.name for output in self._session.get_outputs()}
         self._check()
 
     @classmethod
-    def load(cls, store: str | Path, revision: str | None = None, int8: bool = False) -> "Predictor":
+    def load(
+        cls, store: str | Path, revision: str | None = None, int8: bool = False, contents: str | None = None
+    ) -> "Predictor":
         """Pull a revision (None: the newest) from `store` and check every file it needs against its hash.
 
-        With `int8` it answers by the int8 network, where one was published.
+        With `int8` it answers by the int8 network, where one was published. `contents` is what the files must hash to:
+        the name that `scripts/rollback --list` tells, whatever the store calls them.
 
         Raises:
             UnknownStore, RevisionMissing: there is nothing to load.
             AccessRefused, StoreUnreachable, CacheUnwritable: the Hub does not give it, or there is no room for it.
-            BrokenModel: a file is missing, altered or unreadable.
+            BrokenModel: a file is missing, altered or unreadable, or the files are not those of `contents`.
             NoInt8: the revision has no int8 network.
         """
         folder, name = open_store(store).pull(revision)
-        return cls(read_bundle(folder, int8), name)
+        found = promised_name((folder / MODEL_JSON).read_bytes()) if (folder / MODEL_JSON).is_file() else None
+        if contents and contents != found:
+            raise BrokenModel("The model in the store is not the one that was asked for: its contents differ.")
+        return cls(read_bundle(folder, int8), name, found)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,7 +128,7 @@ class Predictor:
         """
         if label is not None and label not in self.labels:
             raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
-        if not self._explains:
+        if not self.explains:
             raise NoExplanation(f"A network of the kind {self.card.arch!r} keeps no map that could show why.")
         picture = load_picture(source)
         squares = self._square(picture)[None]
@@ -118,6 +138,20 @@ class Predictor:
         evidence = activation[0, index] - activation[0].mean(axis=0)
         shown = fit_within(picture, EXPLAINED_SIDE)
         return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
+
+    def nearest(self, source: PictureSource, count: int) -> list[Neighbour]:
+        """The `count` rows of the reference that are nearest to a picture, nearest first.
+
+        A row is a training picture, or where there are more than 10,000 of them, stands for some.
+
+        Raises:
+            BadPicture: it cannot be decoded or is refused.
+        """
+        _, embeddings = self._run(self._square(source)[None])
+        # Not "@", as in `familiarity`.
+        cosines = np.einsum("d,md->m", embeddings[0], self._reference)
+        rows = np.argsort(-cosines, kind="stable")[:count].tolist()
+        return [Neighbour(row, float(cosines[row]), self.thumbnails.get(row)) for row in rows]
 
     def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.bundle import read_bundle
+from spotter.bundle import METRICS, read_bundle
 from spotter.cache import FOLDER, measure_once
 from spotter.config import LogConfig
 from spotter.dataset import read_manifest
@@ -18,7 +18,6 @@ from spotter.periods import Training
 from spotter.run import find_pictures, read_run
 from spotter.stores import HUB, open_store
 
-METRICS = "metrics.json"
 # To be raised when looks are measured in another way: what was measured before is then not read.
 MEASURE = 1
 

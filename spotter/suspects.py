@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spotter.dataset import NEAR_BITS, Record, near_pairs
+from spotter.dataset import FROM_VISITORS, NEAR_BITS, Record, near_pairs
 from spotter.junk import JUNK_REASONS
 
 WRONG, STRANGERS, COPIES, CROSSING, JUNK, LOSSES = "wrong", "strangers", "copies", "crossing", "junk", "losses"
+VISITORS = "visitors"
 QUEUES = {
     WRONG: "Wrong labels",
     STRANGERS: "Strangers",
@@ -16,6 +17,7 @@ QUEUES = {
     CROSSING: "In two classes",
     JUNK: "Junk",
     LOSSES: "Top losses",
+    VISITORS: "From visitors",
 }
 # A queue offers at least so many, if the set has them: the first mistakes are seldom the only ones.
 AT_LEAST = 40
@@ -74,6 +76,10 @@ def rank(queue: str, view: View) -> list[tuple[int, ...]]:
     if queue == JUNK:
         flagged = [(i, _junk(record)) for i, record in enumerate(view.records) if _junk(record)]
         return [(i,) for i, _ in sorted(flagged, key=lambda pair: (-len(pair[1]), pair[0]))]
+    if queue == VISITORS:
+        # Where the visitor and the model disagree, there is most to learn.
+        sent = [i for i, record in enumerate(view.records) if record.backend == FROM_VISITORS]
+        return [(i,) for i in sorted(sent, key=lambda i: (view.records[i].is_self_selected, i))]
     if queue == STRANGERS:
         order = _ascending(view.familiarity)
         below = int((view.familiarity[order] < view.threshold).sum())
@@ -110,6 +116,8 @@ def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:
         return f"the same picture was collected as {' and as '.join(view.claims[index])}"
     if queue == JUNK:
         return "; ".join(f"{flag}: {JUNK_REASONS[flag]}" for flag in _junk(record))
+    if queue == VISITORS:
+        return str(record.title)
     if queue == STRANGERS:
         familiarity = view.familiarity[index]
         below = "below" if familiarity < view.threshold else "above"
@@ -126,6 +134,9 @@ def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:
 
 def suggest(queue: str, view: View, members: Sequence[int], index: int) -> Suggestion | None:
     """What the model would do about a picture of a queue; None: nothing."""
+    if queue == VISITORS:
+        # The visitor's word stands until somebody says otherwise; it is nothing to accept in bulk.
+        return None
     if queue in {JUNK, STRANGERS}:
         is_stranger = queue == JUNK or view.familiarity[index] < view.threshold
         return Suggestion(None) if is_stranger else None

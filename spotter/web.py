@@ -1,32 +1,50 @@
 """The app: the Gradio page and the HTTP routes together, served. They take any function from a picture to a
 `Prediction`."""
 
+import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
 import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from fastapi.responses import Response
 from gradio.routes import App
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from spotter.api import api_help, classify_route, health_route, unexpected
+from spotter.api import add_routes
 from spotter.config import ServeConfig
+from spotter.connection import Connection
 from spotter.errors import PortUnavailable
+from spotter.gate import Closed, Gate
 from spotter.look import CSS, ICON, make_theme
-from spotter.page import ANNOUNCE, classifier_page, problem_page
+from spotter.metrics import Metrics
+from spotter.page import classifier_page, embed_script, problem_page
+from spotter.script import EMBED_HEAD, page_script
 from spotter.service import ModelInfo, Predict, Service
+from spotter.traffic import Traffic
+from spotter.upkeep import tidying
+
+# Below the 1,024 files that a process may usually have open.
+MOST_CONNECTIONS = 800
+# Gradio keeps a copy of the page's settings for each; ours holds nothing of anybody.
+SESSIONS = 200
+# A client asks first and fetches the answer with another request.
+QUIET_S = 0.3
 
 
 def build_page(predict: Predict, info: ModelInfo) -> gr.Blocks:
-    """Build the page and the Gradio endpoints `/predict` and `/classify`; `predict` may be any function."""
-    return classifier_page(Service(predict, info))
+    """Build the page and the Gradio endpoints `/predict`, `/classify` and `/classify_batch` for any `predict`."""
+    return classifier_page(Service(predict, info), ServeConfig())
 
 
 def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, problem: str | None = None) -> FastAPI:
@@ -36,17 +54,19 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
         problem: a sentence that says why there is no model; the page then shows it, the API and the health check
             answer 503, and `predict` is never called.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    service = Service(predict, info)
-    page = problem_page(info, problem) if problem else classifier_page(service)
+    app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    metrics, traffic = Metrics(), Traffic(config)
+    service = Service(predict, info, metrics)
+    page = problem_page(info, problem) if problem else classifier_page(service, config)
+    traffic.waiting = lambda: _waiting(page)
+    app.state.traffic, app.state.page, app.state.config = traffic, page, config
     if config.host in {"127.0.0.1", "::1", "localhost"}:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
-    app.add_exception_handler(Exception, unexpected)
-    app.add_api_route("/healthz", health_route(info, problem), methods=["GET", "HEAD"])
-    app.add_api_route("/api/classify", classify_route(service, config, problem), methods=["POST"])
-    app.add_api_route("/api", api_help, methods=["GET"])
-    return mount_page(app, page, config, css=CSS, js=ANNOUNCE)
+    app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
+    add_routes(app, service, traffic, metrics, config, problem)
+    app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
+    return mount_page(app, page, config, css=CSS, js=page_script(), head=EMBED_HEAD)
 
 
 def mount_page(
@@ -57,10 +77,9 @@ def mount_page(
     # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
     page.has_launched = True
     page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
-    app.add_api_route("/favicon.ico", _favicon, methods=["GET"])
-    # Gradio would fetch these addresses for whoever asks.
-    for proxied in ("file=http{rest:path}", "proxy={rest:path}"):
-        app.add_api_route(f"/gradio_api/{proxied}", _refuse, methods=["GET", "HEAD"])
+    page.state_session_capacity = SESSIONS
+    app.add_api_route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False)
+    app.add_middleware(Closed)
     # Last, because Gradio takes every path that is left.
     return gr.mount_gradio_app(
         app,
@@ -83,25 +102,45 @@ def mount_page(
     )
 
 
-def serve(app: FastAPI, config: ServeConfig) -> None:
+def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice: str = "") -> bool:
     """Serve until SIGTERM or Ctrl-C; print the address once, when the first request can be answered.
+
+    Args:
+        for_s: stop after so many seconds.
+        notice: a line for whoever runs the app, on stderr once it runs.
+
+    Returns:
+        Whether it stopped because they were over.
 
     Raises:
         PortUnavailable: the address is taken or not ours.
     """
     listener = _listen(config)
-    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3, lifespan="on")
+    settings = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        timeout_graceful_shutdown=3,
+        limit_concurrency=MOST_CONNECTIONS,
+        lifespan="on",
+    )
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises the signal again once it is done: without this the process would end as if killed.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    server = _Server(settings, listener.getsockname(), config.stop_s, for_s, notice)
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(settings, listener.getsockname()).run(sockets=[listener])
+        server.run(sockets=[listener])
+    return server.is_over
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, settings: uvicorn.Config, address: tuple[Any, ...]) -> None:
+    def __init__(
+        self, settings: uvicorn.Config, address: tuple[Any, ...], stop_s: float, for_s: float | None, notice: str
+    ) -> None:
         super().__init__(settings)
-        self._address = address
+        self.is_over = False
+        self._address, self._stop_s, self._for_s, self._notice = address, stop_s, for_s, notice
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -109,13 +148,33 @@ class _Server(uvicorn.Server):
             host, port = self._address[:2]
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
             print(f"http://{shown}:{port}", flush=True)
+            if self._notice:
+                print(self._notice, file=sys.stderr, flush=True)
+            if self._for_s is not None:
+                asyncio.get_running_loop().call_later(self._for_s, self._end)
+
+    def _end(self) -> None:
+        if not self.should_exit:
+            self.is_over = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Every open page holds a connection that Gradio ends only when told.
         for route in getattr(self.config.app, "routes", []):
             if isinstance(route, Mount) and isinstance(route.app, App):
                 route.app.stop_event.set()
+        traffic = getattr(getattr(self.config.app, "state", None), "traffic", None)
+        if traffic:
+            await self._finish(traffic)
         await super().shutdown(sockets)
+
+    async def _finish(self, traffic: Traffic) -> None:
+        # The answer to a question through Gradio is fetched by a second request, so connections are still accepted.
+        traffic.stopping = True
+        last_busy, end = time.monotonic(), time.monotonic() + self._stop_s
+        while last_busy + QUIET_S > (now := time.monotonic()) and now < end and not self.force_exit:
+            if traffic.is_busy:
+                last_busy = now
+            await asyncio.sleep(0.02)
 
 
 def _listen(config: ServeConfig) -> socket.socket:
@@ -151,9 +210,25 @@ def _fetch_nothing(page: gr.Blocks) -> None:
         guard(block)
 
 
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    uploads = os.environ.get("GRADIO_TEMP_DIR")
+    if not uploads:
+        # Gradio's usual folder may hold files of other apps, so it is left alone.
+        yield
+        return
+    page = app.state.page
+    async with tidying(page, Path(uploads), app.state.config.max_stored_bytes, page.delete_cache[1]):
+        yield
+
+
+def _waiting(page: gr.Blocks) -> list[str]:
+    """The clients whose pictures wait in Gradio's queue or are answered from it."""
+    queue = page._queue
+    waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
+    working = [event for job in queue.active_jobs if job for event in job]
+    return [event.request.scope["state"]["client"] for event in [*waiting, *working]]
+
+
 async def _favicon() -> Response:
     return Response(ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
-
-
-async def _refuse(rest: str) -> None:
-    raise HTTPException(403, "Other addresses are not served from here.")

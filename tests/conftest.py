@@ -85,6 +85,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
+@pytest.fixture
+def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's client, which takes no clock from us, asks again at once."""
+    from types import SimpleNamespace
+
+    from huggingface_hub import file_download
+    from huggingface_hub.utils import _http
+
+    for module in (_http, file_download):
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
+
+
 @pytest.fixture(scope="session")
 def bare_python(request: pytest.FixtureRequest) -> Path:
     """A Python with requirements.txt alone."""
@@ -92,3 +104,12 @@ def bare_python(request: pytest.FixtureRequest) -> Path:
 
     assert request.config.cache
     return make_bare_python(Path(request.config.cache.mkdir("bare")))
+
+
+@pytest.fixture(scope="session")
+def node_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder whose `node_modules` hold axe-core and the Gradio client for JavaScript."""
+    from tests.node import make_node_folder
+
+    assert request.config.cache
+    return make_node_folder(Path(request.config.cache.mkdir("node")))

@@ -19,9 +19,12 @@ import yaml
 OWNER = "anna"
 WRITER = "hf_WriteSecretOfAnna"
 READER = "hf_ReadSecretOfAnna"
+FINE = "hf_FineSecretOfAnna"
 STRANGER = "hf_SecretOfBert"
 LFS_SUFFIXES = (".onnx", ".pkl", ".safetensors", ".png")
 COMMITS_A_PAGE = 3
+# Seconds after which a silent connection is let go, so that no test hangs.
+LONGEST_SILENCE = 60
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the Hub says. `cut` closes the connection instead, in the middle of the body if there is one."""
+    """What the Hub says. `cut` closes the connection instead, `silent` says nothing more until the Hub is closed; both
+    in the middle of the body if there is one, otherwise before anything."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
+    silent: bool = False
 
 
-LOST = Answer(cut=True)
+LOST, SILENT = Answer(cut=True), Answer(silent=True)
 Fault = Callable[[Request, Callable[[Request], Answer]], Answer]
 
 
@@ -110,7 +115,12 @@ class Hub:
 
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
-        self.users = {WRITER: (OWNER, "write"), READER: (OWNER, "read"), STRANGER: ("bert", "write")}
+        self.users = {
+            WRITER: (OWNER, "write"),
+            READER: (OWNER, "read"),
+            FINE: (OWNER, "fineGrained"),
+            STRANGER: ("bert", "write"),
+        }
         self.storage: dict[str, bytes] = {}
         self.requests: list[Request] = []
         self.storage_requests: list[Request] = []
@@ -118,12 +128,14 @@ class Hub:
         self.wants_money = False
         self.space_host = ""
         self._turn = threading.RLock()
-        self._hub = _serve(self._answer)
-        self._store = _serve(self._answer_storage)
+        self._closing = threading.Event()
+        self._hub = _serve(self._answer, self._closing)
+        self._store = _serve(self._answer_storage, self._closing)
         self.url = f"http://127.0.0.1:{self._hub.server_address[1]}"
         self.storage_url = f"http://127.0.0.1:{self._store.server_address[1]}"
 
     def close(self) -> None:
+        self._closing.set()
         for server in (self._hub, self._store):
             server.shutdown()
             server.server_close()
@@ -167,7 +179,7 @@ class Hub:
                 return error(401, "Invalid credentials in Authorization header")
             user, role = self.users.get(request.token or "", (None, None))
             if request.path == "/api/whoami-v2":
-                return reply({"name": user, "type": "user", "orgs": []}) if user else error(401, "Invalid user token")
+                return whoami(user, role) if user else error(401, "Invalid user token")
             if request.path == "/api/validate-yaml":
                 return self._validate(json.loads(request.body)["content"])
             if request.path == "/api/repos/create":
@@ -195,7 +207,7 @@ class Hub:
             on_cpu = "hosting Gradio Spaces on free cpu-basic requires a PRO subscription"
             return error(402, on_cpu if is_space else "Payment required to create this repository")
         owner = wanted["organization"] or user
-        if role != "write" or owner != user:
+        if role == "read" or owner != user:
             return error(403, "You don't have the rights to create a model under this namespace")
         name = f"{'spaces/' * is_space}{owner}/{wanted['name']}"
         body = {"url": f"{self.url}/{name}"}
@@ -226,6 +238,7 @@ class Hub:
                 "host": repo.host or None,
                 "sha": commit.oid,
                 "private": repo.private,
+                "gated": "auto" if repo.gated else False,
                 "lastModified": commit.date,
                 "tags": [],
                 "siblings": [{"rfilename": path} for path in sorted(commit.files)],
@@ -285,7 +298,7 @@ class Hub:
             return repo
         if user is None:
             return error(401, "Unauthorized")
-        if role != "write" or user != name.split("/")[-2]:
+        if role == "read" or user != name.split("/")[-2]:
             return error(403, "You need write access to this repository")
         return repo
 
@@ -378,8 +391,8 @@ class Hub:
         if what == "variables":
             if request.method == "POST":
                 repo.variables[body["key"]] = body["value"]
-            elif request.method == "DELETE":
-                del repo.variables[body["key"]]
+            elif request.method == "DELETE" and repo.variables.pop(body["key"], None) is None:
+                return error(404, "No such variable")
             return reply({key: {"key": key, "value": value} for key, value in repo.variables.items()})
         if what.startswith("logs/"):
             return Answer(200, repo.log.encode(), {"Content-Type": "text/event-stream"})
@@ -434,6 +447,18 @@ def error(status: int, message: str, code: str = "", **headers: str) -> Answer:
     return Answer(status, json.dumps({"error": message}).encode(), told | more)
 
 
+def whoami(name: str | None, role: str | None, orgs: tuple[str, ...] = ()) -> Answer:
+    token = {"displayName": "laptop", "role": role}
+    return reply(
+        {
+            "name": name,
+            "type": "user",
+            "orgs": [{"name": org, "type": "org"} for org in orgs],
+            "auth": {"type": "access_token", "accessToken": token},
+        }
+    )
+
+
 def git_oid(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
@@ -445,7 +470,7 @@ def describe(path: str, content: bytes) -> dict:
     return entry
 
 
-def _serve(answer: Callable[[Request], Answer]) -> ThreadingHTTPServer:
+def _serve(answer: Callable[[Request], Answer], closing: threading.Event) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -458,16 +483,24 @@ def _serve(answer: Callable[[Request], Answer]) -> ThreadingHTTPServer:
             self._send(answer(Request(self.command, parts.path, query, token, headers, self._body(headers))))
 
         def _send(self, given: Answer) -> None:
-            if given.cut and not given.body:
-                self.close_connection = True
+            breaks = given.cut or given.silent
+            if breaks and not given.body:
+                self._break_off(given)
                 return
             self.send_response(given.status)
             for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(given.body[: len(given.body) // 2] if given.cut else given.body)
-            self.close_connection |= given.cut
+                self.wfile.write(given.body[: len(given.body) // 2] if breaks else given.body)
+            if breaks:
+                self._break_off(given)
+
+        def _break_off(self, given: Answer) -> None:
+            if given.silent:
+                self.wfile.flush()
+                closing.wait(LONGEST_SILENCE)
+            self.close_connection = True
 
         def _body(self, headers: dict[str, str]) -> bytes:
             if headers.get("transfer-encoding") != "chunked":

@@ -49,7 +49,7 @@ def test_each_library_has_its_room(package: str) -> None:
 
 
 def test_sources_and_downloads_know_only_errors_config_and_images() -> None:
-    allowed = {"spotter.errors", "spotter.config", "spotter.images", "spotter.robots"}
+    allowed = {"spotter.errors", "spotter.config", "spotter.images", "spotter.robots", "spotter.feedback"}
     for path in [
         *(ROOT / "spotter" / "search").glob("*.py"),
         ROOT / "spotter" / "download.py",

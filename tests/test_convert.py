@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +37,7 @@ from scripts import convert as script
 from spotter.bundle import SERVING_FILES, parity_pictures
 from spotter.config import ConvertConfig
 from spotter.convert import Export, export_network, recipe_of
-from spotter.errors import BrokenExport, RecipeError, SpotterError, UnsuitableExport
+from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
 from spotter.foreign import Facts, define, export, open_export
 from spotter.images import load_picture, to_square
 from spotter.learner import predict_with_pickle
@@ -82,25 +84,30 @@ LINEAR = {"concat_pool": False, "lin_ftrs": [], "first_bn": False}
 
 
 @pytest.mark.parametrize(
-    ("how", "size", "resize", "outputs"),
+    ("how", "size", "resize", "outputs", "stats", "inside"),
     [
         ({"items": Resize((SIDE, SIDE), "pad", pad_mode="zeros"), "batch": [*aug_transforms(), NORMAL]},
-          SIDE, "pad", 2),
-        ({"items": RandomResizedCrop(SIDE, min_scale=0.5), "arch": resnet18}, 80, "squish", 2),
-        ({"items": RandomResizedCrop(SIDE, val_xtra=0.4), **LINEAR}, 96, "squish", 2),
-        ({"items": Resize(150), "batch": [*aug_transforms(size=SIDE, min_scale=0.75), NORMAL]}, 150, "crop", 2),
+          SIDE, "pad", 2, imagenet_stats, ""),
+        ({"items": RandomResizedCrop(SIDE, min_scale=0.5), "arch": resnet18},
+          80, "squish", 2, imagenet_stats, "cut to its middle, 64 x 64 pixels"),
+        ({"items": RandomResizedCrop(SIDE, val_xtra=0.4), **LINEAR},
+          96, "squish", 2, imagenet_stats, "cut to its middle, 64 x 64 pixels"),
+        ({"items": Resize(150), "batch": [*aug_transforms(size=SIDE, min_scale=0.75), NORMAL]},
+          150, "crop", 2, imagenet_stats, "scaled to 64 x 64 pixels"),
         ({"arch": "tf_efficientnet_lite0", "batch": Normalize.from_stats([0.1, 0.2, 0.3], [0.5, 0.6, 0.7], cuda=False),
-          **LINEAR}, SIDE, "crop", 3),
-        ({"arch": "vit_tiny_patch16_224", "items": Resize(224, "squish"), "batch": None}, 224, "squish", 2),
+          **LINEAR}, SIDE, "crop", 3, ([0.1, 0.2, 0.3], [0.5, 0.6, 0.7]), ""),
+        ({"arch": "vit_tiny_patch16_224", "items": Resize(224, "squish"), "batch": None},
+          224, "squish", 2, ([0] * 3, [1] * 3), ""),
     ],
     ids=["pad", "random-crop", "random-crop-linear", "presized", "timm-linear", "vit"],
 )  # fmt: skip
 def test_the_network_answers_like_the_export(
-    how: dict, size: int, resize: str, outputs: int, pictures: Path, tmp_path: Path
+    how: dict, size: int, resize: str, outputs: int, stats: tuple, inside: str, pictures: Path, tmp_path: Path
 ) -> None:
     path = write(learner(pictures, **how), tmp_path / "export.pkl")
     facts = export(open_export(path), tmp_path / "model.onnx")
     assert (facts.labels, facts.size, facts.resize) == (("cross", "disc", "stripes"), size, resize)
+    assert (facts.mean, facts.std, facts.inside) == (*map(tuple, stats), inside)
     arch = how.get("arch", squeezenet1_1)
     assert facts.arch == (arch if isinstance(arch, str) else arch.__name__)
     decoded = [load_picture(content) for content in parity_pictures(sorted(pictures.glob("*/*")), 12)]
@@ -152,6 +159,10 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (folder / "export.pkl").read_bytes() == path.read_bytes()
     predictor = Predictor.load(store)
     assert predictor.labels == ("False", "True")
+    told = predictor.card.preprocessing
+    assert (told["size"], told["mean"], told["std"]) == (SIDE, *map(list, imagenet_stats))
+    assert told["resize"].startswith("crop")
+    assert told["input"].endswith("by channel")
     answers = predictor.predict_many(known)
     assert [list(answer.probabilities.values()) for answer in answers] == pytest.approx(expected, abs=1e-3)
     assert all(answer.familiar for answer in answers)
@@ -160,6 +171,7 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
     for text in (metrics["how"], (folder / "README.md").read_text(), predictor.card.summary):
         assert "may have learnt from" in text
         assert "did not see" not in text
+    assert "**converted** from a fastai export" in (folder / "README.md").read_text()
     assert str(tmp_path) not in "".join((folder / name).read_text() for name in ("model.json", "README.md"))
 
 
@@ -213,6 +225,21 @@ def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys:
     assert re.search(r"scripts/convert: .*status 1: ValueError: invalid literal", told)
     assert "Traceback" not in told
     assert not list((tmp_path / "store").glob("revisions/*"))
+
+
+def test_no_room_for_the_network_is_told(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = ["-o", "size=1500k"]
+    if subprocess.run(["mount", "-t", "tmpfs", *size, "tmpfs", disk], capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    try:
+        with pytest.raises(TemporaryUnwritable, match="No space left on device"):
+            export_network(Export(plain), tmp_path / "model.onnx")
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def refused(path: Path, tmp_path: Path, kind: type[SpotterError] = UnsuitableExport) -> str:
@@ -361,4 +388,4 @@ def test_what_cannot_be_repeated_is_refused(
 def test_labels_must_be_labels() -> None:
     for labels in (("one", "One"), ("a/b", "c"), ("only",), ("same", "same")):
         with pytest.raises(RecipeError):
-            recipe_of(Facts(labels, "resnet18", SIDE, "crop"))
+            recipe_of(Facts(labels, "resnet18", SIDE, "crop", (0.0,) * 3, (1.0,) * 3, ""))

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,18 @@ import pytest
 from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCard
 
+from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle, write_model_json
 from spotter.config import ServeConfig
-from spotter.deploy import ZERO_APP, Plan, check_answers, deploy, plan_space
-from spotter.errors import AccessRefused, LostRace, PaymentRequired, SpaceFailed, StoreUnwritable
+from spotter.deploy import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.errors import (
+    AccessRefused,
+    LostRace,
+    PaymentRequired,
+    SpaceFailed,
+    SpotterError,
+    StoreUnreachable,
+    StoreUnwritable,
+)
 from spotter.predictor import Predictor
 from spotter.serving import serving_files
 from spotter.stores.hub import HubStore
@@ -23,14 +34,12 @@ from spotter.stores.space import SpaceRepo
 from spotter.web import ModelInfo, create_app
 from tests.bare import bare_environment
 from tests.conftest import ROOT, Published
-from tests.hub import READER, Hub, Repo, error
+from tests.hub import LOST, READER, SILENT, Answer, Fault, Hub, Repo, Request, error
 from tests.pictures import serving
 from tests.test_app import address_of, start, stop
-from tests.test_hub import always, environment, refusal
+from tests.test_hub import SHORT_S, always, environment, refusal
 
 STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
-VARIABLES = ("MODEL_STORE", "MODEL_REVISION")
-NONE = dict.fromkeys(VARIABLES, "")
 OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "spotter/gone.py": b"old"}
 
 
@@ -42,6 +51,16 @@ def predictor(published: Published) -> Predictor:
 @pytest.fixture(scope="module")
 def plan(predictor: Predictor) -> Plan:
     return plan_space(ROOT, STORE, predictor)
+
+
+@pytest.fixture(scope="module")
+def with_int8(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a revision with an int8 network, which for this purpose may be as exact as the other."""
+    files = Path(shutil.copytree(published.folder, tmp_path_factory.mktemp("int8") / "files"))
+    shutil.copy(files / "model.onnx", files / INT8_ONNX)
+    figures = Int8(0.0, 30, 1, 1, 0.97, 0.97, ParityReport(72, 0.0, 0.0, 0), 1.8, "Some CPU")
+    write_model_json(files, replace(read_bundle(files).card, int8=figures))
+    return files
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +88,7 @@ def run(
     space: SpaceRepo, plan: Plan, predictor: Predictor, said: list[str] | None = None, patience: float = 0.5
 ) -> str:
     say = (said if said is not None else []).append
-    return deploy(space, plan, space.state(NONE), predictor, say, build_patience_s=60, smoke_patience_s=patience)
+    return deploy(space, plan, space.state(VARIABLES), predictor, say, build_patience_s=60, smoke_patience_s=patience)
 
 
 # What a Space needs
@@ -108,11 +127,28 @@ def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -
     assert (repo, revision) == ("anna/shapes", predictor.revision)
     assert files.split(",") == [
         "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "example-2.jpg", "example-3.jpg",
+        "metrics.json", "thumbnails.safetensors",
     ]  # fmt: skip
     assert len(data.short_description) <= 60
     assert data.thumbnail.endswith(f"/anna/shapes/resolve/{predictor.revision}/example-1.jpg")
     assert data.title == predictor.card.title
     assert {data.colorFrom, data.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_an_int8_network_is_asked_for_by_a_variable_and_loaded_with_the_build(
+    with_int8: Path, predictor: Predictor
+) -> None:
+    quick = Predictor(read_bundle(with_int8, int8=True), predictor.revision, predictor.contents)
+    plan = plan_space(ROOT, STORE, quick, int8=True)
+    assert plan.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+        "MODEL_INT8": "1",
+    }
+    loaded = SpaceCard(plan.files["README.md"].decode()).data.preload_from_hub[0].split()[1].split(",")
+    assert {"model.onnx", "model-int8.onnx"} <= set(loaded)
+    assert "MODEL_INT8" not in plan_space(ROOT, STORE, quick).variables
 
 
 def test_hostile_titles_and_many_labels_break_no_card(published: Published) -> None:
@@ -160,7 +196,11 @@ def test_a_new_space_is_made_filled_and_tried(
     assert run(space, plan, predictor) == app
     repo = hub.repos[SPACE]
     assert {name: content for name, content in repo.head.files.items() if name != ".gitattributes"} == plan.files
-    assert repo.variables == {"MODEL_STORE": STORE, "MODEL_REVISION": predictor.revision}
+    assert repo.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+    }
     created = next(json.loads(request.body) for request in hub.requests if request.path == "/api/repos/create")
     assert (created["type"], created["sdk"], created["hardware"]) == ("space", "gradio", "cpu-basic")
 
@@ -171,6 +211,20 @@ def test_an_older_one_is_brought_up_to_date_in_one_commit(
     run(space, plan, predictor)
     assert old.head.files == {".gitattributes": b"", "NOTES": b"theirs", **plan.files}
     assert len(old.commits) == 2
+    assert old.variables == {**plan.variables, "THEIRS": "1"}
+
+
+def test_the_next_one_without_int8_takes_the_variable_away_and_a_failure_brings_it_back(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    run(space, replace(plan, variables={**plan.variables, "MODEL_INT8": "1"}), predictor)
+    before = dict(old.variables)
+    assert before["MODEL_INT8"] == "1"
+    old.stages = [{"stage": "RUNNING"}, {"stage": "BUILD_ERROR"}]
+    refusal(SpaceFailed, lambda: run(space, plan, predictor))
+    assert old.variables == before
+    old.stages = [{"stage": "RUNNING"}]
+    run(space, plan, predictor)
     assert old.variables == {**plan.variables, "THEIRS": "1"}
 
 
@@ -251,6 +305,18 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
     ):
         check_answers(url, predictor, 5)
 
+    def near(picture):
+        answer = predictor.predict(picture)
+        others = {
+            label: value + (0.03 if label != answer.label else 0) for label, value in answer.probabilities.items()
+        }
+        return replace(answer, probabilities=others)
+
+    with serving(create_app(near, info, ServeConfig())) as url:
+        check_answers(url, predictor, 5, INT8_TOLERANCE)
+        with pytest.raises(SpaceFailed, match="answers '"):
+            check_answers(url, predictor, 5)
+
     def vague(picture):
         answer = predictor.predict(picture)
         return replace(answer, probabilities=dict.fromkeys(answer.probabilities, 1 / 3))
@@ -292,6 +358,82 @@ def test_a_way_back_that_is_blocked_is_told_with_the_reason(
     assert "could not be put back (Your token may not write" in said
 
 
+def test_files_that_are_not_taken_leave_the_settings_as_they_were(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    variables, head = dict(old.variables), old.head
+    hub.fault = always(error(403, "no"), at="/commit/main")
+    assert "settings from before" in refusal(AccessRefused, lambda: run(space, plan, predictor))
+    assert (old.variables, old.head) == (variables, head)
+
+
+def at_numbers(numbers: range, answer: Answer, at: str = "", *, answered: bool = False) -> Fault:
+    """Answer thus the numbered ones of the requests that look like `at`; with `answered`, after the usual answer."""
+    seen = iter(range(1000))
+
+    def fault(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        if not re.search(at, str(request)) or next(seen) not in numbers:
+            return usual(request)
+        if answered:
+            usual(request)
+        return answer
+
+    return fault
+
+
+def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, published: Published, without_rest: None
+) -> None:
+    quick = Predictor.load(published.store)
+    quick.examples = dict([*quick.examples.items()][:1])
+    old.variables["MODEL_INT8"] = "1"
+    there = (old.head.files, dict(old.variables))
+    new = ({".gitattributes": b"", "NOTES": b"theirs", **plan.files}, {**plan.variables, "THEIRS": "1"})
+    run(space, plan, quick)
+    assert (old.head.files, old.variables) == new
+    count = len(hub.requests)
+    assert count >= 8
+    for number in range(count):
+        for answered in (False, True):
+            old.add("as it was", there[0])
+            old.variables = dict(there[1])
+            hub.fault = at_numbers(range(number, number + 1), LOST, answered=answered)
+            run(space, plan, quick)
+            assert (old.head.files, old.variables) == new, number
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "kind"),
+    [
+        ("GET /api/spaces/anna/app$", 0, StoreUnreachable),
+        ("/variables", 0, StoreUnreachable),
+        ("POST .*/variables", 1, StoreUnreachable),
+        ("/preupload/", 0, StoreUnreachable),
+        ("/commit/", 0, StoreUnreachable),
+        ("/runtime", 0, StoreUnreachable),
+        ("/runtime", 1, SpaceFailed),
+    ],
+)
+def test_a_hub_that_falls_silent_is_told_and_the_space_stays_as_it_was(
+    at: str, first: int, kind: type[SpotterError], hub: Hub, old: Repo, plan: Plan, predictor: Predictor, without_rest
+) -> None:
+    before = (old.head.files, dict(old.variables))
+    space = SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None, silence_s=SHORT_S / 2)
+    # Until it is told: nothing is in the way of the way back.
+    attempts = 6 if at == "/preupload/" else 2
+    hub.fault = at_numbers(range(first, first + attempts), SILENT, at)
+    assert "does not answer" in refusal(kind, lambda: run(space, plan, predictor))
+    assert (old.head.files, old.variables) == before
+
+
+def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Predictor) -> None:
+    hub.fault = always(SILENT)
+    started = time.monotonic()
+    with pytest.raises(SpaceFailed, match="does not answer at /healthz"):
+        check_answers(hub.url, predictor, 0.5)
+    assert time.monotonic() - started < 5
+
+
 # Refusals
 
 
@@ -316,26 +458,26 @@ def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Pred
     (tmp_path / "spaces" / "zero.py").write_text("def startup():\n    print('ready')\n")
     (tmp_path / ZERO_APP).write_bytes(plan.files[ZERO_APP])
     finished = subprocess.run(
-        [sys.executable, ZERO_APP, "--model", str(tmp_path / "none")],
+        [sys.executable, ZERO_APP, "--model", "s3://none"],
         cwd=tmp_path, env=environment(hub, tmp_path, PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.stdout.split() == ["function", "use_no_card", "ready"]
-    assert "no store" in finished.stderr
+    assert "cannot be opened" in finished.stderr
 
 
 def test_other_peoples_spaces_and_races_are_left_alone(
     hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = space.state(NONE)
+    before = space.state(VARIABLES)
     moved = old.add("somebody else", old.head.files | {"NOTES": b"new"})
     with pytest.raises(LostRace):
         deploy(space, plan, before, predictor, print)
     assert old.head == moved
     old.add("theirs", {"app.py": b"a chess game"})
-    assert "did not deploy" in refusal(StoreUnwritable, lambda: space.state(NONE))
+    assert "did not deploy" in refusal(StoreUnwritable, lambda: space.state(VARIABLES))
     new = SpaceRepo("anna/new", endpoint=hub.url)
     monkeypatch.setenv("HF_TOKEN", "")
-    assert "need a token" in refusal(AccessRefused, lambda: new.state(NONE))
+    assert "need a token" in refusal(AccessRefused, lambda: new.state(VARIABLES))
     monkeypatch.setenv("HF_TOKEN", READER)
     assert "may not write" in refusal(AccessRefused, lambda: new.create("cpu-basic", "nothing"))
 
@@ -368,3 +510,32 @@ def test_the_command_shows_and_then_deploys(hub: Hub, published: Published, tmp_
     assert done.stdout.splitlines()[-1] == hub.space_host
     assert hub.repos[SPACE].variables["MODEL_REVISION"] == revision
     assert command(hub, tmp_path, "anna/app", "--model", STORE).returncode == 2
+
+
+def test_the_command_deploys_int8_where_there_is_one(
+    hub: Hub, published: Published, with_int8: Path, tmp_path: Path
+) -> None:
+    store = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache")
+    store.push(published.folder)
+    refused = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8")
+    assert refused.returncode == 1
+    assert "has no int8 network" in refused.stderr
+    assert SPACE not in hub.repos
+    store.push(with_int8)
+    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "MODEL_INT8=1" in dry.stdout
+
+
+@pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
+def test_the_command_refuses_a_model_that_a_space_may_not_read(
+    how: str, more: list[str], hub: Hub, published: Published, tmp_path: Path
+) -> None:
+    HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    setattr(hub.repos["anna/shapes"], how, True)
+    finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
+    assert finished.returncode == 1
+    assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert SPACE not in hub.repos
+    assert hub.asked("resolve") == 0

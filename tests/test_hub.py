@@ -10,17 +10,20 @@ import subprocess
 import sys
 import traceback
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
     CacheUnwritable,
     LostRace,
+    ModelNotPublic,
     PaymentRequired,
     RevisionMissing,
     SpotterError,
@@ -29,9 +32,26 @@ from spotter.errors import (
     StoreUnwritable,
 )
 from spotter.stores.base import content_name
+from spotter.stores.client import SILENCE_S
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Published
-from tests.hub import LOST, READER, STRANGER, WRITER, Answer, Fault, Hub, Repo, Request, error, running_hub
+from tests.hub import (
+    FINE,
+    LOST,
+    READER,
+    SILENT,
+    STRANGER,
+    WRITER,
+    Answer,
+    Fault,
+    Hub,
+    Repo,
+    Request,
+    error,
+    reply,
+    running_hub,
+    whoami,
+)
 from tests.test_app import address_of, start, stop
 from tests.test_stores import make_bundle, same_files
 
@@ -143,14 +163,34 @@ def test_changed_files_replace_ours_and_leave_others_alone(
     assert repo.tags["v2"] == revision == repo.head.oid
 
 
-def test_a_tag_that_a_killed_publisher_did_not_set_is_set_later(hub: Hub, store: HubStore, one: Path) -> None:
-    hub.fault = always(error(403, "not now"), at="/tag/")
-    refusal(AccessRefused, lambda: store.push(one))
+@pytest.mark.parametrize(
+    ("at", "answer", "why"),
+    [
+        ("/tag/", error(403, "not now"), "Your token may not write to hf://anna/store (it says: not now)"),
+        ("/tag/", error(409, "there is one"), "Others took every version"),
+        ("/refs", error(500, "oops"), "HTTP 500"),
+        ("/commits/", Answer(200, b"<html>"), "broken answer"),
+    ],
+)
+def test_what_is_published_without_its_version_is_told_and_gets_it_the_next_time(
+    at: str, answer: Answer, why: str, hub: Hub, store: HubStore, one: Path, two: Path, caplog
+) -> None:
+    hub.fault = always(answer, at=at)
+    first = store.push(one)
+    assert first == hub.repos[NAME].head.oid
+    (told,) = caplog.messages
+    assert f"Published to hf://anna/store as {first}, but the version tag could not be set (" in told
+    assert why in told
     assert hub.repos[NAME].tags == {}
     hub.fault = None
-    revision = store.push(one)
-    assert hub.repos[NAME].tags == {"v1": revision}
+    assert store.push(one) == first
+    assert hub.repos[NAME].tags == {"v1": first}
     assert len(hub.repos[NAME].commits) == 2
+    hub.fault = always(answer, at=at)
+    second = store.push(two)
+    hub.fault = None
+    third = store.push(one)
+    assert hub.repos[NAME].tags == {"v1": first, "v2": second, "v3": third}
 
 
 def test_a_lost_race_is_run_again_on_the_new_head(
@@ -279,9 +319,9 @@ def test_only_what_serving_needs_is_fetched(hub: Hub, store: HubStore, one: Path
     folder, name = store.pull("v1")
     assert name == revision
     assert {path.name for path in folder.iterdir()} == {
-        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg",
+        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "metrics.json",
     }  # fmt: skip
-    assert hub.asked("/resolve/.*(pkl|metrics)") == 0
+    assert hub.asked("/resolve/.*(pkl|manifest)") == 0
     assert not any(request.token for request in hub.storage_requests)
 
 
@@ -317,14 +357,33 @@ def test_a_warm_cache_needs_no_network_for_a_pinned_revision(hub: Hub, store: Hu
 
 
 @pytest.mark.parametrize(
-    "answer", [error(503, "down"), error(429, "slow down", Retry_After="3600"), error(500, ""), LOST, error(403, "no")]
+    "answer",
+    [error(503, "down"), error(429, "slow down", Retry_After="3600"), error(500, ""), LOST, SILENT, error(403, "no")],
 )
-def test_a_hub_in_trouble_is_no_trouble_with_a_warm_cache(answer: Answer, hub: Hub, store: HubStore, one: Path) -> None:
+def test_a_hub_in_trouble_is_no_trouble_with_a_warm_cache(answer: Answer, hub: Hub, one: Path, tmp_path: Path) -> None:
+    store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "cache", silence_s=SHORT_S)
     revision = store.push(one)
     store.pull()
     hub.fault = always(answer)
     for name in (None, revision):
         assert store.pull(name)[1] == revision
+
+
+def test_told_to_be_offline_only_the_cache_is_used(hub: Hub, store: HubStore, one: Path, monkeypatch) -> None:
+    revision = store.push(one)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE forbids" in refusal(StoreUnreachable, store.pull)
+    assert "HF_HUB_OFFLINE forbids" in refusal(StoreUnreachable, store.check)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in (None, "v1"):
+        store.pull(name)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub.forget()
+    for name in (None, "v1", revision, content_name(one)):
+        folder, pulled = store.pull(name)
+        assert pulled == revision
+        assert same_files(folder, one)
+    assert hub.requests == []
 
 
 def test_a_download_that_breaks_off_is_tried_again(hub: Hub, store: HubStore, tmp_path: Path) -> None:
@@ -338,6 +397,7 @@ def test_a_download_that_breaks_off_is_tried_again(hub: Hub, store: HubStore, tm
 
 # Refusals
 
+CONFLICT = "Cannot create repo: another conflicting operation is in progress"
 TRY_AGAIN = {"Retry_After": "0"}
 LONG = {"Retry_After": "3600"}
 
@@ -397,6 +457,78 @@ def test_a_hub_that_wants_money_is_told(hub: Hub, store: HubStore, one: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        ("", "you need a token that may write"),
+        ("hf_wrongSecret", "not accept the token"),
+        (READER, "may only read"),
+        (STRANGER, "one of bert, who may not write to hf://anna/store"),
+    ],
+)
+def test_tokens_that_may_not_publish_are_found_before_the_work(
+    token: str, sentence: str, hub: Hub, store: HubStore, one: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert sentence in refusal(AccessRefused, store.check)
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    store.push(one)
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert sentence in refusal(AccessRefused, store.check)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        whoami("Anna", "write"),
+        whoami("ben", "write", ("others", "Anna")),
+        whoami("ben", "fineGrained"),
+        whoami("ben", "something new"),
+        reply({"name": "ben", "orgs": None, "auth": {"type": "oauth"}}),
+        reply({"name": "anna", "auth": {"accessToken": None}}),
+        reply(["anna"]),
+        error(429, "too often", Retry_After="3600"),
+    ],
+)
+def test_a_token_that_may_perhaps_publish_is_not_refused(
+    answer: Answer | None, hub: Hub, store: HubStore, monkeypatch
+) -> None:
+    for token in (WRITER, FINE):
+        monkeypatch.setenv("HF_TOKEN", token)
+        hub.fault = always(answer, at="whoami") if answer else None
+        store.check()
+    assert hub.asked("whoami") == 2
+    assert hub.repos == {}
+
+
+def test_a_fine_grained_token_publishes(hub: Hub, store: HubStore, one: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", FINE)
+    store.check()
+    assert store.push(one) == hub.repos[NAME].head.oid
+
+
+def test_a_hub_that_is_busy_with_another_repository_is_asked_a_few_times(
+    hub: Hub, store: HubStore, one: Path, waits: list[float]
+) -> None:
+    hub.fault = always(error(409, CONFLICT), at="repos/create")
+    assert "another repository of the same owner" in refusal(StoreBusy, lambda: store.push(one))
+    assert hub.asked("repos/create") == 3
+    hub.fault = once(error(409, CONFLICT), at="repos/create")
+    assert store.push(one) == hub.repos[NAME].head.oid
+    assert waits == [1, 3, 1]
+
+
+@pytest.mark.parametrize(("private", "gated", "word"), [(True, False, "private"), (False, True, "gated")])
+def test_what_only_some_may_read_is_told(
+    private: bool, gated: bool, word: str, hub: Hub, store: HubStore, one: Path
+) -> None:
+    store.push(one)
+    store.check_public()
+    hub.repos[NAME].private, hub.repos[NAME].gated = private, gated
+    assert f"hf://anna/store is {word}" in refusal(ModelNotPublic, store.check_public)
+
+
+@pytest.mark.parametrize(
     ("token", "fault", "kind", "sentence"),
     [
         ("", None, RevisionMissing, "if it is private"),
@@ -453,26 +585,95 @@ def test_retry_after_is_obeyed(at: str, hub: Hub, store: HubStore, one: Path, wa
     assert len(hub.repos[NAME].commits) == 2
 
 
+# A Hub that says nothing
+
+SHORT_S = 1.0
+
+
+def in_silence(
+    tmp_path: Path, number: int, at: str, answer: Answer, act: Callable[[Hub, HubStore, Path], object]
+) -> str:
+    """What is told, "" for nothing, when there is silence at requests that look like `at`.
+
+    With time-outs as long as they are, it would have taken some minutes.
+    """
+    with running_hub() as hub:
+        waits: list[float] = []
+        cache = tmp_path / f"cache{number}"
+        store = HubStore(NAME, endpoint=hub.url, cache=cache, sleep=waits.append, silence_s=SHORT_S)
+        store.push(make_bundle(tmp_path / f"old{number}", "old"))
+        hub.forget()
+        hub.fault = always(answer, at=at)
+        try:
+            act(hub, store, make_bundle(tmp_path / f"new{number}", "new"))
+        except StoreUnreachable as told:
+            return str(told)
+        finally:
+            asked = [each for each in (*hub.requests, *hub.storage_requests) if re.search(at, str(each))]
+            # Files go in parallel.
+            most = max(Counter((str(each), each.body) for each in asked).values())
+            assert most * SILENCE_S + sum(waits) < 450, at
+    return ""
+
+
+def test_a_hub_that_falls_silent_at_any_request_is_told(tmp_path: Path, hub: Hub, without_rest: None, caplog) -> None:
+    def push(hub: Hub, store: HubStore, files: Path) -> None:
+        store.push(files)
+
+    def check(hub: Hub, store: HubStore, files: Path) -> None:
+        store.check()
+
+    def pull(hub: Hub, store: HubStore, files: Path) -> None:
+        HubStore(NAME, endpoint=hub.url, cache=files / "cold", silence_s=SHORT_S).pull()
+
+    half = Answer(200, b'{"half": "of this"}' * 50, silent=True)
+    tagging = ["/commits/", "/refs", "/tag/"]
+    cases = [
+        *((at, answer, check) for at in ("GET /api/models/anna/store$", "whoami") for answer in (SILENT, half)),
+        *((at, answer, push) for at in ("GET /api/models/anna/store$", "validate-yaml") for answer in (SILENT, half)),
+        *((at, answer, push) for at in ("preupload", "/batch", "PUT /", "/verify") for answer in (SILENT, half)),
+        *((at, answer, push) for at in ("/commit/", *tagging) for answer in (SILENT, half)),
+        *((at, SILENT, pull) for at in ("HEAD .*/main/model.json", "HEAD .*/model.onnx")),
+        *((at, answer, pull) for at in ("GET .*/model.json", "GET /[0-9a-f]{64}") for answer in (SILENT, half)),
+    ]
+    with ThreadPoolExecutor(len(cases)) as pool:
+        told = list(pool.map(lambda case: in_silence(tmp_path, case[0], *case[1]), enumerate(cases)))
+    sentence = "The Hub does not answer for hf://anna/store; try again later."
+    assert told == ["" if at in tagging else sentence for at, _, _ in cases]
+    untagged = [line for line in caplog.messages if "version tag could not be set (The Hub does not answer" in line]
+    assert len(untagged) == 2 * len(tagging)
+
+
+def test_a_hub_that_falls_silent_when_asked_for_a_new_model_is_told(hub: Hub, tmp_path: Path, one: Path) -> None:
+    hub.fault = always(SILENT, at="repos/create")
+    store = HubStore(NAME, endpoint=hub.url, cache=tmp_path, sleep=lambda _: None, silence_s=SHORT_S)
+    assert "does not answer" in refusal(StoreUnreachable, lambda: store.push(one))
+    assert hub.asked("repos/create") <= 3
+
+
 # Connections that break
 
 
-def with_fault(tmp_path: Path, name: str, old: Path, new: Path, make_fault: Callable[[], Fault]) -> None:
-    """Push `new` over `old` under a fault: `main` names one or the other, whole; and then push again."""
+def with_fault(tmp_path: Path, name: str, old: Path | None, new: Path, make_fault: Callable[[], Fault]) -> None:
+    """Push `new` over `old`, or over nothing, under a fault: `main` names one or the other, whole; then push again."""
+    pushed = [folder for folder in (old, new) if folder]
     with running_hub() as hub:
         store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / name, sleep=lambda _: None)
-        store.push(old)
+        if old:
+            store.push(old)
         hub.fault = make_fault()
         with contextlib.suppress(SpotterError):
             store.push(new)
-        repo = hub.repos[NAME]
-        assert published(repo) in (files_of(old), files_of(new)), name
+        if NAME in hub.repos:
+            assert published(hub.repos[NAME]) in (files_of(old) if old else {}, files_of(new)), name
         hub.fault = None
         revision = store.push(new)
+        repo = hub.repos[NAME]
         assert published(repo) == files_of(new), name
-        assert [commit.title for commit in repo.commits[1:]] == [
-            f"Publish {content_name(old)}", f"Publish {content_name(new)}",
-        ], name  # fmt: skip
-        assert repo.tags["v2"] == revision == repo.head.oid, name
+        assert [commit.title for commit in repo.commits[1:]] == [f"Publish {content_name(each)}" for each in pushed], (
+            name
+        )
+        assert repo.tags[f"v{len(pushed)}"] == revision == repo.head.oid, name
 
 
 def at_request(number: int, *, answered: bool = False, for_good: bool = False) -> Fault:
@@ -492,9 +693,13 @@ def at_request(number: int, *, answered: bool = False, for_good: bool = False) -
     return fault
 
 
-def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(hub: Hub, one: Path, two: Path, tmp_path: Path):
+@pytest.mark.parametrize("is_first", [False, True])
+def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(
+    is_first: bool, hub: Hub, one: Path, two: Path, tmp_path: Path
+) -> None:
     store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "count")
-    store.push(one)
+    if not is_first:
+        store.push(one)
     hub.forget()
     store.push(two)
     count = len(hub.requests) + len(hub.storage_requests)
@@ -505,7 +710,9 @@ def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(hub: Hub,
         for kind in ({}, {"answered": True}, {"for_good": True})
     ]
     with ThreadPoolExecutor(len(cases)) as pool:
-        for result in [pool.submit(with_fault, tmp_path, name, one, two, make) for name, make in cases]:
+        for result in [
+            pool.submit(with_fault, tmp_path, name, None if is_first else one, two, make) for name, make in cases
+        ]:
             result.result()
 
 
@@ -580,11 +787,12 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     revision = trained.stdout.splitlines()[-1].removeprefix("revision ")
     assert revision == repo.head.oid
     assert repo.private
-    apart = {".gitattributes", "README.md", "model.json"}
-    there, here = repo.head.files, files_of(published.folder)
-    assert there.keys() - {".gitattributes"} == here.keys()
-    assert {n: c for n, c in there.items() if n not in apart} == {n: c for n, c in here.items() if n not in apart}
-    assert f'Predictor.load("{address}")'.encode() in repo.head.files["README.md"]
+    # The same run gave a folder store the same files, and so the same name of contents.
+    assert {name: content for name, content in repo.head.files.items() if name != ".gitattributes"} == files_of(
+        published.folder
+    )
+    assert repo.head.title == f"Publish {published.revision}"
+    assert re.search(r"model\.onnx: .*100%", trained.stderr)
     assert f"python app.py --model {address}" in trained.stdout
     assert WRITER not in trained.stdout + trained.stderr
 
@@ -594,8 +802,22 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     assert hub.asked("export.pkl") == 0
 
     hub.close()
-    settings = {"MODEL_STORE": address, "MODEL_REVISION": repo.head.title.split()[-1]}
+    settings = {"MODEL_STORE": address, "MODEL_REVISION": published.revision}
     assert served(start("--port", 0, **environment(hub, home, **settings))) == revision
+
+
+def test_train_finds_a_token_that_may_only_read_before_it_collects(hub: Hub, drawn: Path, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "train.py", "--class", "disc", "--class", "cross", "--search", f"folder:{drawn}",
+         "--to", "hf://anna/shapes", "--data", str(tmp_path / "data")],
+        cwd=ROOT, env=environment(hub, tmp_path / "home", HF_TOKEN=READER), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert "train.py: Your token may only read" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert "Collect" not in finished.stdout
+    assert not (tmp_path / "data").exists()
+    assert hub.repos == {}
 
 
 def served(process: subprocess.Popen[str]) -> str:
@@ -626,20 +848,26 @@ def test_the_predictor_opens_the_hub(hub: Hub, published: Published, tmp_path: P
 def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path) -> None:
     first, second = store.push(one), store.push(two)
 
+    errors: list[str] = []
+
     def run(*arguments: str) -> list[str]:
-        return subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "scripts/rollback.py", f"hf://{NAME}", *arguments],
             cwd=ROOT, env=environment(hub, tmp_path / "home", PYTHONPATH="."),
             capture_output=True, text=True, check=True,
-        ).stdout.splitlines()  # fmt: skip
+        )  # fmt: skip
+        errors.append(finished.stderr)
+        return finished.stdout.splitlines()
 
     listed = run("--list")
     assert listed[-1] == f"revision {second}"
     assert [line.split()[0] for line in listed[:-1]] == ["v1", "v2"]
     assert first in listed[0]
     assert content_name(one) in listed[0]
+    hub.fault = always(error(403, "not now"), at="/tag/")
     assert run("v1")[-1] == f"revision {hub.repos[NAME].head.oid}"
     assert published(hub.repos[NAME]) == files_of(one)
+    assert "but the version tag could not be set (Your token may not write" in errors[-1]
 
 
 def test_a_folder_as_store_is_not_asked_through_the_hubs_client() -> None:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +21,11 @@ from spotter.backbone import compute_features, load_backbone
 from spotter.bundle import INT8_ONNX, Int8, ParityReport, compare, read_bundle, write_model_json
 from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainConfig
 from spotter.dataset import Dataset, Record, assign_folds
-from spotter.errors import BrokenModel, NoInt8
+from spotter.errors import BrokenModel, NoInt8, TemporaryUnwritable
 from spotter.evaluate import score_folds
 from spotter.head import fit_head
 from spotter.images import load_picture, to_square
-from spotter.int8 import add_int8, measure, quantise, refuse, speed_ratio
+from spotter.int8 import COPIES, add_int8, measure, quantise, refuse, speed_ratio
 from spotter.learner import Trained
 from spotter.predictor import open_session
 from spotter.processor import has_vnni, processor_name
@@ -111,6 +113,24 @@ def test_its_features_are_not_shifted(store: FolderStore, published: Published, 
         means.append(session.run(["embedding"], {"pixels": squares})[0].mean(axis=0))
     # Without the correction the cosine of the means is 0.991.
     assert means[0] @ means[1] / np.prod(np.linalg.norm(means, axis=1)) > 0.998
+
+
+def test_no_room_for_its_copies_is_told(published: Published, tmp_path: Path, monkeypatch) -> None:
+    network = read_bundle(published.folder).onnx
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    for copies in (0.5, 1.5, COPIES - 0.1):
+        size = f"size={int(copies * len(network))}"
+        mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("a small disk cannot be mounted here")
+        try:
+            with pytest.raises(TemporaryUnwritable, match="No space left on device"):
+                quantise(network, list(squares_of(published))[:1])
+            assert list(disk.iterdir()) == []
+        finally:
+            subprocess.run(["umount", disk], check=True)
 
 
 def test_it_can_explain_itself(quick: Predictor, published: Published) -> None:

@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
 from PIL import Image, ImageEnhance, ImageFilter
 
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
+from spotter.images import load_picture
 from spotter.monitor import (
     FILE,
     AnswerLog,
@@ -32,8 +35,9 @@ from spotter.monitor import (
 )
 from spotter.predictor import Prediction
 from tests.answers import make_answers
-from tests.conftest import ROOT
-from tests.drawing import draw
+from tests.conftest import ROOT, Published
+from tests.drawing import draw, encode
+from tests.test_app import address_of, start, stop
 
 PICTURE = draw("disc", 1, (640, 480))
 QUICK = LogConfig(batch_s=0.02, retry_s=0.05)
@@ -358,6 +362,67 @@ def test_a_log_that_cannot_be_written_stops_nothing(
 def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(LogUnreadable, match="There is no answer log"):
         read_answers(tmp_path)
+
+
+SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")
+
+
+def test_the_app_logs_every_answer_and_nothing_about_who_asked(published: Published, tmp_path: Path) -> None:
+    folder, picture = tmp_path / "log", draw("disc", 3, (300, 200))
+    exif = Image.Exif()
+    exif[0x010F], exif[0x013B] = "Nikon D90 of mine", "Rosa Parks"
+    content = encode(picture, "JPEG", exif=exif, quality=90)
+    headers = {"X-Forwarded-For": "203.0.113.77", "Cookie": "sessionid=4711", "User-Agent": "Rosa Parks"}
+    process = start("--model", published.store, "--port", 0, "--log", folder)
+    try:
+        address = address_of(process)
+        told = [
+            httpx.post(f"{address}/api/classify", content=content, headers=headers).json(),
+            httpx.post(
+                f"{address}/api/classify/batch", files=[("files", ("hidden-file-name.jpg", content))], headers=headers
+            ).json()["results"][0],
+        ]
+        (path := tmp_path / "hidden-file-name.jpg").write_bytes(content)
+        Client(address, verbose=False).predict(handle_file(str(path)), api_name="/predict")
+        assert httpx.post(f"{address}/api/classify", content=b"no picture").status_code == 415
+        assert httpx.get(f"{address}/healthz").json() == {"status": "ok", "revision": published.revision}
+    finally:
+        assert stop(process) == 0
+    answers = read_answers(folder)
+    assert answers.route.tolist() == ["api", "api batch", "client"]
+    assert answers.revision.tolist() == [published.revision] * 3
+    assert answers.label.tolist() == [told[0]["label"]] * 3
+    assert answers.probability[0] == pytest.approx(told[0]["probabilities"][told[0]["label"]])
+    assert answers.familiarity.tolist() == pytest.approx([told[0]["familiarity"]] * 3)
+    assert answers.familiar.tolist() == [told[0]["familiar"]] * 3
+    assert answers.brightness[0] == pytest.approx(measure_look(load_picture(content)).brightness)
+    assert answers.projection.shape == (3, 16)
+    written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert [secret for secret in (*SECRETS, "127.0.0.1") if secret.encode() in written] == []
+    # Neither the picture itself, nor a part of it, nor a small one.
+    assert not any(content[begin : begin + 32] in written for begin in range(0, len(content) - 32, 32))
+    assert b"\xff\xd8\xff" not in written
+    assert len(written) < 60_000
+
+
+def test_the_app_answers_without_its_log_and_says_so(published: Published, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    process = start("--model", published.store, "--port", 0, ANSWER_LOG=str(tmp_path / "file"))
+    try:
+        address = address_of(process)
+        content = encode(draw("cross", 3))
+        answers = [httpx.post(f"{address}/api/classify", content=content).json() for _ in range(5)]
+        assert {answer["label"] for answer in answers} == {"cross"}
+        wait_until(lambda: "warning" in httpx.get(f"{address}/healthz").json())
+        for path in ("/healthz", "/readyz"):
+            health = httpx.get(address + path)
+            assert health.status_code == 200
+            assert health.json()["warning"] == "Answers are given, but not logged: File exists."
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=15)
+    said = [line for line in errors.splitlines() if "not logged" in line]
+    assert said == [f"{tmp_path / 'file'}: Answers are given, but not logged: File exists."]
 
 
 def test_answers_can_be_picked(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_several_are_opened_in_their_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["altavista", "openverse,altavista", "", "openverse,"])
 def test_an_unknown_name_lists_the_choices(address: str) -> None:
-    with pytest.raises(UnknownSource, match=r"choose one of: brave, duckduckgo, folder,"):
+    with pytest.raises(UnknownSource, match=r"choose one of: brave, duckduckgo, feedback, folder,"):
         get_backends(address)
 
 

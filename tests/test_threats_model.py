@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import onnx
 import pytest
@@ -22,6 +23,7 @@ from spotter.bundle import read_bundle
 from spotter.errors import BrokenModel
 from spotter.network import check_network
 from spotter.predictor import Predictor
+from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, encode
@@ -62,6 +64,17 @@ class Bomb:
         return os.mkdir, (str(self.canary),)
 
 
+class FunctionBomb(Bomb):
+    """As fastai writes functions: the code itself is in the pickle, by cloudpickle."""
+
+    def __reduce__(self) -> tuple:
+        canary = str(self.canary)
+        return (lambda: __import__("os").mkdir(canary)), ()
+
+
+BOMBS = pytest.mark.parametrize("kind", [Bomb, FunctionBomb])
+
+
 LOAD = """
 import json, sys
 sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and sys.exit("a pickle was opened"))
@@ -78,14 +91,17 @@ def load(store: str, picture: Path, **environment: str) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-def test_row_24_a_bomb_goes_off_when_opened(tmp_path: Path) -> None:
-    pickle.loads(pickle.dumps(Bomb(tmp_path / "canary")))  # noqa: S301
+@BOMBS
+def test_row_24_a_bomb_goes_off_when_opened(kind: type[Bomb], tmp_path: Path) -> None:
+    pickle.loads(cloudpickle.dumps(kind(tmp_path / "canary")))  # noqa: S301
     assert (tmp_path / "canary").exists()
 
 
-def test_row_24_no_pickle_is_fetched_or_opened(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+@BOMBS
+def test_row_24_no_pickle_is_fetched_or_opened(kind: type[Bomb], hub: Hub, bundle: Path, tmp_path: Path) -> None:
     canary, home = tmp_path / "canary", tmp_path / "home"
-    (bundle / "export.pkl").write_bytes(pickle.dumps(Bomb(canary)))
+    bomb = cloudpickle.dumps(kind(canary))
+    (bundle / "export.pkl").write_bytes(bomb)
     revision = HubStore("anna/bombs", endpoint=hub.url, cache=tmp_path / "cache").push(sign(bundle))
     (tmp_path / "cross.png").write_bytes(encode(draw("cross", 5)))
     mine = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
@@ -96,7 +112,7 @@ def test_row_24_no_pickle_is_fetched_or_opened(hub: Hub, bundle: Path, tmp_path:
         assert not canary.exists()
         # The second time it lies in the cache already, as another program may have left it there.
         snapshot = next((home / "hub" / "models--anna--bombs" / "snapshots").iterdir())
-        (snapshot / "export.pkl").write_bytes(pickle.dumps(Bomb(canary)))
+        (snapshot / "export.pkl").write_bytes(bomb)
     assert hub.asked("export.pkl") == 0
     assert WRITER not in finished.stdout + finished.stderr
 
@@ -121,6 +137,34 @@ def test_row_25_other_bytes_under_the_same_name_are_refused(hub: Hub, bundle: Pa
         cold = HubStore("anna/swapped", endpoint=hub.url, cache=tmp_path / f"cold-{name}")
         assert f"{name} is damaged or was changed" in refused(cold.pull(revision)[0])
         commit.files[name] = good
+
+
+def test_row_25_a_whole_other_model_under_the_same_name_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    revision = HubStore("anna/other", endpoint=hub.url, cache=tmp_path / "cache").push(bundle)
+    contents = content_name(bundle)
+    files = hub.repos["anna/other"].head.files
+    code = (
+        "from spotter import Predictor\n"
+        f"print(Predictor.load('hf://anna/other', {revision!r}, contents={contents!r}).threshold)"
+    )
+
+    def load(home: str) -> str:
+        mine = {
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(tmp_path / home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_OFFLINE": "0",
+        }
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **mine}, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    assert float(load("one")) > 0
+    # Consistent in itself: every hash fits, but the threshold lets everything pass.
+    files["model.json"] = json.dumps({**json.loads(files["model.json"]), "threshold": 0.0}).encode()
+    assert "BrokenModel: The model in the store is not the one that was asked for" in load("two")
 
 
 def test_row_25_a_link_out_of_the_cache_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:

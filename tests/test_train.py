@@ -47,7 +47,7 @@ def test_a_run_prints_stages_and_ends_with_the_revision(published: Published) ->
 
 def test_a_revision_holds_every_file(published: Published) -> None:
     found = {path.name for path in published.folder.iterdir()}
-    assert found == FILES | {"example-1.jpg", "example-2.jpg", "example-3.jpg"}
+    assert found == FILES | {"example-1.jpg", "example-2.jpg", "example-3.jpg", "thumbnails.safetensors"}
 
 
 def test_no_published_file_names_a_path_of_this_machine(published: Published) -> None:
@@ -199,7 +199,7 @@ def predictor_folder(store: Path) -> Path:
         (["none.toml"], "no recipe 'none.toml'"),
         ([*CLASSES, "--search", "folder:/nowhere"], "no folder '/nowhere'"),
         ([*CLASSES, "--search", "folder"], "needs an argument: write --search folder:PATH"),
-        ([*CLASSES, "--search", "altavista"], "choose one of: brave, duckduckgo, folder, hf, inaturalist,"),
+        ([*CLASSES, "--search", "altavista"], "choose one of: brave, duckduckgo, feedback, folder, hf, inaturalist,"),
         ([*CLASSES, "--to", "s3://x/y"], "cannot be opened"),
     ],
 )

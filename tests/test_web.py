@@ -23,6 +23,7 @@ from PIL import Image
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
 from spotter.predictor import Prediction
+from spotter.service import AT_ONCE, LARGE_PIXELS
 from spotter.web import ModelInfo, build_page, create_app, serve
 from tests.pictures import BLUE, GREY, LABELS, RED, WHITE, encode, plain, predict_by_color, serving
 
@@ -138,10 +139,10 @@ def test_predict_says_not_sure_and_keeps_the_probabilities(client: Client, file:
     assert sum(row["confidence"] for row in answer["confidences"]) == pytest.approx(1)
 
 
-def test_only_the_two_endpoints_are_public(client: Client) -> None:
+def test_only_the_three_endpoints_are_public(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(endpoints) == {"/predict", "/classify"}
-    assert [len(endpoint["parameters"]) for endpoint in endpoints.values()] == [1, 1]
+    assert set(endpoints) == {"/predict", "/classify", "/classify_batch"}
+    assert [len(endpoint["parameters"]) for endpoint in endpoints.values()] == [1, 1, 1]
 
 
 def test_classify_tells_everything(client: Client, file: Callable[..., Any]) -> None:
@@ -350,7 +351,10 @@ def test_file_routes_give_nothing(url: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"])
-@pytest.mark.parametrize("path", ["/", "/gradio_api/info", "/gradio_api/queue/join", "/api/classify", "/healthz"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/gradio_api/info", "/gradio_api/queue/join", "/api/classify", "/api/classify/batch", "/healthz", "/login"],
+)
 @pytest.mark.parametrize("host", [None, "[::1]", "evil.example"])
 def test_other_origins_are_not_let_in(url: str, origin: str, path: str, host: str | None) -> None:
     headers = {"Origin": origin, "Access-Control-Request-Method": "POST"} | ({"Host": host} if host else {})
@@ -371,8 +375,8 @@ def test_an_error_tells_nothing_about_the_machine(url: str, client: Client, file
         assert "Traceback" not in text
 
 
-def test_pictures_are_taken_one_at_a_time_and_health_does_not_wait(url: str, model: Model) -> None:
-    model.most_at_once, model.pause_s = 0, 0.1
+def test_a_few_pictures_are_taken_at_once_and_health_does_not_wait(url: str, model: Model) -> None:
+    model.most_at_once, model.pause_s = 0, 0.2
     picture = encode(plain())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=20) for _ in range(8)]
@@ -382,8 +386,18 @@ def test_pictures_are_taken_one_at_a_time_and_health_does_not_wait(url: str, mod
         waited = time.perf_counter() - begun
         assert [answer.result().status_code for answer in answers] == [200] * 8
     model.pause_s = 0.0
-    assert model.most_at_once == 1
+    assert model.most_at_once == AT_ONCE
     assert waited < 0.5
+
+
+def test_large_pictures_are_taken_one_by_one(url: str, model: Model) -> None:
+    model.most_at_once, model.pause_s = 0, 0.1
+    picture = encode(plain(size=(LARGE_PIXELS // 3000 + 1, 3000)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=20) for _ in range(4)]
+        assert [answer.result().status_code for answer in answers] == [200] * 4
+    model.pause_s = 0.0
+    assert model.most_at_once == 1
 
 
 def test_too_many_at_once_are_told_to_come_back() -> None:
@@ -429,9 +443,10 @@ def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
         assert open_page.status_code == 200
         asked = time.perf_counter()
         process.send_signal(signal.SIGTERM)
+        assert b"ALIVE" in b"".join(open_page.iter_raw())
+        # uvicorn would wait its whole grace for the open page, were the page not told.
+        assert time.perf_counter() - asked < 2.5
         rest, errors = process.communicate(timeout=15)
-    # uvicorn would wait its whole grace for the open page, were the page not told.
-    assert time.perf_counter() - asked < 2.5
     assert process.returncode == 0
     assert rest == ""
     assert "Traceback" not in errors

@@ -1,9 +1,10 @@
 """The picture sources: a literal dict from name to class."""
 
-from spotter.errors import UnknownSource
+from spotter.errors import UnknownSource, did_you_mean
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.brave import Brave
 from spotter.search.duckduckgo import DuckDuckGo
+from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
 from spotter.search.huggingface import HuggingFace
 from spotter.search.inaturalist import INaturalist
@@ -18,6 +19,7 @@ __all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend", "get_backends
 BACKENDS: dict[str, type[SearchBackend]] = {
     "brave": Brave,
     "duckduckgo": DuckDuckGo,
+    "feedback": VisitorFeedback,
     "folder": Folder,
     "hf": HuggingFace,
     "inaturalist": INaturalist,
@@ -37,7 +39,8 @@ def get_backend(address: str) -> SearchBackend:
     """
     name, _, argument = address.partition(":")
     if name not in BACKENDS:
-        raise UnknownSource(f"There is no picture source {name!r}; choose one of: {', '.join(sorted(BACKENDS))}.")
+        guess = did_you_mean(name, BACKENDS) or "."
+        raise UnknownSource(f"There is no picture source {name!r}; choose one of: {', '.join(sorted(BACKENDS))}{guess}")
     source = BACKENDS[name]
     if argument and not source.argument:
         raise UnknownSource(f"The source {name!r} takes no argument, but got {argument!r}.")

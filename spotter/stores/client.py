@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -39,11 +39,13 @@ from spotter.errors import (
 T = TypeVar("T")
 
 # Seconds without a byte. The client's own default for most requests is to wait for ever.
-SILENCE_S = 60
+SILENCE_S = 60.0
 # The longest that a Retry-After is obeyed; a longer one is told instead.
 PATIENCE_S = 60
 WAITS_S = (1, 3)
 RACES = 4
+# What the Hub says while it makes another repository of the same owner. Its client then asks again without end or rest.
+_CONFLICT = "another conflicting operation is in progress"
 _FAILURES = (httpx2.HTTPError, OSError, ValueError, KeyError, RuntimeError, EntryNotFoundError)
 
 
@@ -57,6 +59,7 @@ class HubClient:
         endpoint: where the Hub answers (None: `HF_ENDPOINT`, or huggingface.co).
         cache: the folder for what is pulled (None: the Hub client's own).
         sleep: for tests.
+        silence_s: how long the Hub may be silent; holds for all that this process asks the Hub from now on.
 
     Raises:
         UnknownStore: the Hub allows no such name.
@@ -69,6 +72,7 @@ class HubClient:
         endpoint: str | None,
         cache: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        silence_s: float = SILENCE_S,
     ) -> None:
         try:
             validate_repo_id(repo)
@@ -78,8 +82,8 @@ class HubClient:
         if not owned:
             hint = ", and --revision apart from it" if noun == "model" else ""
             raise UnknownStore(f"{f'hf://{repo}'!r} cannot be a {noun} on the Hub; write hf://owner/name{hint}.")
-        _bound_waits()
-        self._repo, self._noun, self._sleep = repo, noun, sleep
+        _bound_waits(silence_s)
+        self._repo, self._noun, self._sleep, self._silence_s = repo, noun, sleep, silence_s
         self._api = HfApi(endpoint=endpoint, library_name="spotter")
         self._cache = cache or Path(constants.HF_HUB_CACHE)
 
@@ -93,12 +97,17 @@ class HubClient:
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", get_token() or ""):
             raise AccessRefused("The Hub token holds characters that no token has; set HF_TOKEN again or unset it.")
+        started = time.monotonic()
         for wait in (*waits, None):
             try:
                 return call()
             except _FAILURES as error:
                 cause = _cause(error)
-                if wait is None or not _may_pass(cause):
+                # Where the Hub's client asks again by itself, more of it would take half an hour.
+                is_dead = (
+                    isinstance(cause, httpx2.TimeoutException) and time.monotonic() - started > 2 * self._silence_s
+                )
+                if wait is None or is_dead or not _may_pass(cause):
                     raise self._explain(cause, writing=writing) from error
                 self._sleep(max(wait, _told_to_wait(cause)))
         raise AssertionError("the last wait is None")
@@ -127,6 +136,8 @@ class HubClient:
             return StoreUnreachable(
                 f"{where} is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub; unset it."
             )
+        if isinstance(error, httpx2.TimeoutException):
+            return StoreUnreachable(f"The Hub does not answer for {where}; try again later.")
         if isinstance(error, httpx2.HTTPError):
             return StoreUnreachable(f"The Hub cannot be reached for {where} ({type(error).__name__}); try again later.")
         if isinstance(error, OSError) and error.errno in _DISK:
@@ -158,6 +169,11 @@ class HubClient:
             return RevisionMissing(
                 f"The Hub shows no {self._noun} {where}, or not this revision of it; check the name."
             )
+        if _is_conflict(error.response):
+            return StoreBusy(
+                f"The Hub is making another repository of the same owner, and cannot make {where} now; "
+                "try again in a minute."
+            )
         if status in (409, 412):
             return LostRace(f"Others changed {where} just now; try again.")
         if status == 429:
@@ -173,22 +189,34 @@ class HubClient:
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO}
 
 
-@cache
-def _bound_waits() -> None:
+@lru_cache(maxsize=1)
+def _bound_waits(silence_s: float) -> None:
     """Let the Hub's client, which all of the process shares, neither wait for ever nor sleep for hours."""
-    set_client_factory(_client)
+    set_client_factory(partial(_client, silence_s))
 
 
-def _client() -> httpx2.Client:
+def _client(silence_s: float) -> httpx2.Client:
     client = default_client_factory()
-    client.timeout = httpx2.Timeout(SILENCE_S)
-    client.event_hooks = {**client.event_hooks, "response": [_refuse_long_waits]}
+    client.event_hooks = {
+        "request": [*client.event_hooks["request"], partial(_bound_silence, silence_s)],
+        "response": [_refuse_long_waits],
+    }
     return client
 
 
+def _bound_silence(silence_s: float, request: httpx2.Request) -> None:
+    limits = request.extensions["timeout"]
+    request.extensions["timeout"] = {kind: min(limit or silence_s, silence_s) for kind, limit in limits.items()}
+
+
 def _refuse_long_waits(response: httpx2.Response) -> None:
-    if response.status_code in (429, 503) and _seconds(response) > PATIENCE_S:
+    is_long = response.status_code in (429, 503) and _seconds(response) > PATIENCE_S
+    if is_long or _is_conflict(response):
         hf_raise_for_status(response)
+
+
+def _is_conflict(response: httpx2.Response) -> bool:
+    return response.status_code == 409 and _CONFLICT in response.read().decode("utf-8", "replace")
 
 
 def _seconds(response: httpx2.Response) -> int:
@@ -206,7 +234,8 @@ def _told_to_wait(error: BaseException) -> int:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
-        return (status in (408, 429) or status >= 500) and _told_to_wait(error) <= PATIENCE_S
+        may_pass = status in (408, 429) or status >= 500 or _is_conflict(error.response)
+        return may_pass and _told_to_wait(error) <= PATIENCE_S
     return isinstance(error, httpx2.TransportError | json.JSONDecodeError)
 
 
@@ -218,4 +247,5 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _first_sentence(text: str | None) -> str:
-    return " ".join((text or "").split()).partition(". ")[0][:200].rstrip(".")
+    words = " ".join((text or "").split()).partition(". ")[0][:200].rstrip(".")
+    return "".join(character if character.isprintable() else "?" for character in words)

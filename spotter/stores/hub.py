@@ -1,6 +1,8 @@
 """A store on the Hugging Face Hub: a model repository, where a revision is a commit and versions are tags."""
 
+import contextlib
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,19 +20,24 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import ModelInfo
 
-from spotter.bundle import INT8_ONNX, MODEL_JSON, PICKLE, SERVING_FILES
+from spotter.bundle import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
     LostRace,
+    ModelNotPublic,
     RevisionMissing,
+    SpotterError,
+    StoreBusy,
     StoreUnreachable,
     StoreUnwritable,
 )
 from spotter.stores.base import Event, content_name, promised_hashes, promised_name
-from spotter.stores.client import RACES, HubClient
+from spotter.stores.client import RACES, SILENCE_S, HubClient
 
 Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
+
+log = logging.getLogger(__name__)
 
 _TITLE = re.compile(r"(Publish|Roll back to) ([0-9a-f]{40})")
 
@@ -47,7 +54,7 @@ class HubStore(HubClient):
         private: whether a repository that `push` makes is private; False leaves it to the owner's settings.
         endpoint: where the Hub answers (None: `HF_ENDPOINT`, or huggingface.co).
         cache: the folder for what is pulled (None: the Hub client's own, which other programs share).
-        sleep: for tests.
+        sleep, silence_s: for tests, as in `HubClient`.
 
     Raises:
         UnknownStore: the Hub allows no such name.
@@ -61,22 +68,42 @@ class HubStore(HubClient):
         endpoint: str | None = None,
         cache: Path | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        silence_s: float = SILENCE_S,
     ) -> None:
-        super().__init__(repo, "model", endpoint, cache, sleep)
+        super().__init__(repo, "model", endpoint, cache, sleep, silence_s)
         self._private = private
 
     def check(self) -> None:
-        """Find out, before hours of work, whether there is a good token and the repository is not something else.
+        """Find out, before hours of work, whether there is a token that may write, as far as the Hub tells, and the
+        repository is not something else.
 
         Raises:
             AccessRefused, StoreUnreachable, StoreUnwritable: as `push`.
         """
         info = self._look()
+        self._check_token()
         if info:
             self._published(info, {*SERVING_FILES, PICKLE})
 
+    def check_public(self) -> None:
+        """Find out whether anybody may read the model, without a token.
+
+        Raises:
+            ModelNotPublic: it is private or gated.
+            RevisionMissing, AccessRefused, StoreUnreachable (StoreBusy): the Hub does not tell.
+        """
+        info = self._ask(lambda: self._api.model_info(self._repo))
+        if info.private or info.gated:
+            raise ModelNotPublic(
+                f"{self.address} is {'private' if info.private else 'gated'}, and others may not read it without a "
+                f"token; make it public in its settings on the Hub, or serve it yourself: python app.py --model "
+                f"{self.address}."
+            )
+
     def push(self, folder: Path) -> str:
         """Publish the files in `folder` as one commit on the newest, and give it a version.
+
+        A version that could not be set is a warning, as the files are published; the next `push` sets it.
 
         Returns:
             The commit: 40 hex digits. When `main` already holds these files: its own.
@@ -118,6 +145,10 @@ class HubStore(HubClient):
             raise BrokenModel(f"{self.address} says that it has {wanted[:12]}, but gives other files.")
         for name in _serving_files(content):
             self._fetch(name, commit)
+        # Without network, what an older version pulled serves without them.
+        with contextlib.suppress(StoreUnreachable):
+            for name in PAGE_FILES & (promised_hashes(content) or {}).keys():
+                self._fetch(name, commit)
         return model_json.parent, commit
 
     def head(self) -> str | None:
@@ -217,6 +248,27 @@ class HubStore(HubClient):
             )
         return info
 
+    def _check_token(self) -> None:
+        """Refuse a token that surely may not write; of a fine-grained one the Hub does not tell."""
+        try:
+            me = self._ask(self._api.whoami)
+        except StoreBusy:
+            # The Hub is strict with this question; that it was asked too often says nothing about publishing.
+            return
+        role = _told(me, "auth", "accessToken", "role")
+        if role == "read":
+            raise AccessRefused(
+                f"Your token may only read, and to publish to {self.address} it must be able to write: make another at "
+                "huggingface.co/settings/tokens, and log in with it (hf auth login) or set HF_TOKEN."
+            )
+        name, orgs = _told(me, "name"), _told(me, "orgs")
+        if role == "write" and isinstance(orgs, list):
+            owners = {str(each).casefold() for each in (name, *(_told(org, "name") for org in orgs))}
+            if self._repo.partition("/")[0].casefold() not in owners:
+                raise AccessRefused(
+                    f"Your token is one of {name}, who may not write to {self.address}; use another token or owner."
+                )
+
     def _create(self) -> ModelInfo | None:
         self._ask(lambda: self._api.create_repo(self._repo, private=self._private or None, exist_ok=True), writing=True)
         return self._look(writing=True)
@@ -238,17 +290,33 @@ class HubStore(HubClient):
         return set()
 
     def _tag(self, commit: str) -> None:
+        """Give a version to `commit`, and to those of ours before it that have none; a failure is only told."""
+        try:
+            self._tag_all(commit)
+        except SpotterError as error:
+            why = str(error).rstrip(".")
+            log.warning(
+                "Published to %s as %s, but the version tag could not be set (%s); the next time it will be.",
+                self.address,
+                commit,
+                why,
+            )
+
+    def _tag_all(self, commit: str) -> None:
+        commits = self._ask(lambda: self._api.list_repo_commits(self._repo))
+        ours = [each.commit_id for each in reversed(commits) if _TITLE.fullmatch(each.title)]
         for _ in range(RACES):
             versions = self._versions()
-            if commit in versions.values():
-                return
-            following = f"v{1 + max((int(name[1:]) for name in versions), default=0)}"
+            missing = [each for each in dict.fromkeys([*ours, commit]) if each not in versions.values()]
+            first = 1 + max((int(name[1:]) for name in versions), default=0)
             try:
-                self._ask(partial(self._api.create_tag, self._repo, tag=following, revision=commit), writing=True)
+                for number, each in enumerate(missing, first):
+                    tag = partial(self._api.create_tag, self._repo, tag=f"v{number}", revision=each)
+                    self._ask(tag, writing=True)
             except LostRace:
                 continue
             return
-        raise LostRace(f"{commit} is published to {self.address}, but others took every version; try again.")
+        raise LostRace("Others took every version.")
 
     def _versions(self) -> dict[str, str]:
         tags = self._ask(lambda: self._api.list_repo_refs(self._repo)).tags
@@ -302,3 +370,10 @@ def _serving_files(model_json: bytes) -> Iterator[str]:
 
 def _is_digits(revision: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{7,40}", revision))
+
+
+def _told(answer: object, *path: str) -> object:
+    """What a JSON object holds at a path of keys; None when it does not have it."""
+    for key in path:
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer

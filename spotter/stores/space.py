@@ -1,7 +1,8 @@
 """A Space on the Hugging Face Hub: its files, variables, hardware and what it is doing."""
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from huggingface_hub import (
@@ -14,8 +15,16 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import SpaceInfo
 
-from spotter.errors import AccessRefused, PaymentRequired, RevisionMissing, SpaceFailed, SpotterError, StoreUnwritable
-from spotter.stores.client import HubClient
+from spotter.errors import (
+    AccessRefused,
+    LostRace,
+    PaymentRequired,
+    RevisionMissing,
+    SpaceFailed,
+    SpotterError,
+    StoreUnwritable,
+)
+from spotter.stores.client import SILENCE_S, HubClient
 
 HARDWARE = tuple(item.value for item in SpaceHardware)
 CPU, ZERO_GPU = SpaceHardware.CPU_BASIC.value, SpaceHardware.ZERO_A10G.value
@@ -41,22 +50,29 @@ class SpaceRepo(HubClient):
     Args:
         repo: `owner/name`.
         endpoint: where the Hub answers (None: `HF_ENDPOINT`, or huggingface.co).
-        sleep: for tests.
+        sleep, silence_s: for tests, as in `HubClient`.
 
     Raises:
         UnknownStore: the Hub allows no such name.
     """
 
-    def __init__(self, repo: str, *, endpoint: str | None = None, sleep: Callable[[float], None] = time.sleep) -> None:
-        super().__init__(repo, "Space", endpoint, sleep=sleep)
+    def __init__(
+        self,
+        repo: str,
+        *,
+        endpoint: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        super().__init__(repo, "Space", endpoint, sleep=sleep, silence_s=silence_s)
 
     @property
     def page(self) -> str:
         """The address of its page on the Hub."""
         return f"{self._api.endpoint}/spaces/{self._repo}"
 
-    def state(self, variables: Mapping[str, str]) -> SpaceState | None:
-        """What it holds now, and what `variables` are set to there; None when there is no such Space.
+    def state(self, variables: Iterable[str]) -> SpaceState | None:
+        """What it holds now, and what `variables` of it are set to; None when there is no such Space.
 
         Raises:
             AccessRefused, StoreUnreachable (StoreBusy): the Hub does not tell.
@@ -68,8 +84,7 @@ class SpaceRepo(HubClient):
         files = frozenset(file.rfilename for file in info.siblings or ())
         if OURS not in files and files - {".gitattributes", "README.md"}:
             raise StoreUnwritable(f"{self.address} is a Space that Spotter did not deploy; choose another name.")
-        there = self._ask(lambda: self._api.get_space_variables(self._repo), writing=True)
-        return SpaceState(info.sha, files, {name: there[name].value for name in variables if name in there})
+        return SpaceState(info.sha, files, self._variables(variables))
 
     def hardware(self) -> str | None:
         """What it runs on, or will."""
@@ -104,7 +119,11 @@ class SpaceRepo(HubClient):
             raise _with_choices(error, instead) from error
 
     def set_variables(self, variables: Mapping[str, str], known: Mapping[str, str]) -> None:
-        """Set `variables` where they differ from those `known` to be there. Each restarts the Space."""
+        """Set `variables`, and no other of those `known` to be there. Each that differs restarts the Space."""
+        for name in sorted(known.keys() - variables.keys()):
+            # Gone already where the answer to the first try got lost.
+            with contextlib.suppress(RevisionMissing):
+                self._ask(lambda name=name: self._api.delete_space_variable(self._repo, name), writing=True)  # type: ignore[misc]
         for name, value in variables.items():
             if known.get(name) != value:
                 self._ask(
@@ -124,22 +143,30 @@ class SpaceRepo(HubClient):
             *(CommitOperationAdd(name, content) for name, content in sorted(files.items())),
             *(CommitOperationDelete(name) for name in sorted(old - files.keys())),
         ]
-        return self._commit(operations, title, before.commit if before else None)
+        parent = before.commit if before else None
+        try:
+            return self._commit(operations, title, parent)
+        except LostRace:
+            # Lost perhaps to ourselves: a commit whose answer did not arrive was asked for again.
+            newest = self._ask(lambda: self._api.list_repo_commits(self._repo, repo_type="space"))[:2]
+            if [each.title for each in newest[:1]] != [title] or newest[-1].commit_id != parent:
+                raise
+            return newest[0].commit_id
 
-    def restore(self, before: SpaceState, failed: str, variables: Mapping[str, str]) -> None:
-        """Put back the files and variables of `before`, on top of the commit that failed. Raises as `push`."""
-        info = self._look()
-        there = {file.rfilename for file in (info.siblings if info else None) or ()}
-        kept = sorted(before.files - {".gitattributes"})
-        operations = [
-            *(CommitOperationCopy(name, name, src_revision=before.commit) for name in kept),
-            *(CommitOperationDelete(name) for name in sorted(there - before.files)),
-        ]
-        if failed != before.commit:
+    def restore(self, before: SpaceState, failed: str | None, variables: Iterable[str]) -> None:
+        """Put back the files and `variables` as they were, the files on top of the commit that failed, if there is one.
+        Raises as `push`."""
+        if failed not in {None, before.commit}:
+            info = self._look()
+            there = {file.rfilename for file in (info.siblings if info else None) or ()}
+            kept = sorted(before.files - {".gitattributes"})
+            operations = [
+                *(CommitOperationCopy(name, name, src_revision=before.commit) for name in kept),
+                *(CommitOperationDelete(name) for name in sorted(there - before.files)),
+            ]
             self._commit(operations, f"Roll back to {before.commit}", failed)
-        self.set_variables(before.variables, variables)
-        for name in sorted(variables.keys() - before.variables.keys()):
-            self._ask(lambda name=name: self._api.delete_space_variable(self._repo, name), writing=True)  # type: ignore[misc]
+        # Perhaps only some of them were changed.
+        self.set_variables(before.variables, self._variables(variables))
 
     def wait(self, commit: str, patience_s: float, say: Callable[[str], None]) -> str:
         """Wait until `commit` runs; wake the Space if it sleeps. Return its address.
@@ -176,6 +203,10 @@ class SpaceRepo(HubClient):
             ),
             writing=True,
         ).oid
+
+    def _variables(self, names: Iterable[str]) -> dict[str, str]:
+        there = self._ask(lambda: self._api.get_space_variables(self._repo), writing=True)
+        return {name: there[name].value for name in names if name in there}
 
     def _look(self) -> SpaceInfo | None:
         if not get_token():

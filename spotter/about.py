@@ -1,0 +1,159 @@
+"""What the page tells about its model: figures with intervals, sources and licences, limits, revision."""
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spotter.bundle import ModelCard
+from spotter.errors import BrokenModel
+from spotter.intervals import wilson_interval
+from spotter.translations import say, say_html
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """Of so many `pictures` of a class, `right` were recognised."""
+
+    label: str
+    pictures: int
+    right: int
+
+
+@dataclass(frozen=True)
+class About:
+    """A model's figures. `error` and its interval are shares of `pictures` judged; `accepted` is the share of them that
+    was familiar; None where the revision does not say. `seen` means that it may have learnt from them. `origins` are
+    (source, licence, number of pictures).
+    """
+
+    arch: str
+    size: int
+    learnt_from: int
+    revision: str = ""
+    error: float | None = None
+    interval: tuple[float, float] = (0.0, 1.0)
+    pictures: int = 0
+    seen: bool = False
+    accepted: float | None = None
+    classes: tuple[ClassRow, ...] = ()
+    origins: tuple[tuple[str, str, int], ...] = ()
+
+
+def read_about(card: ModelCard, metrics: dict[str, Any], revision: str | None) -> About:
+    """Gather it from `model.json` and the contents of `metrics.json` ({}: an older revision).
+
+    Raises:
+        BrokenModel: they hold other things than they should.
+    """
+    try:
+        counted: Counter[tuple[str, str]] = Counter()
+        for row in card.made.get("origins", []):
+            counted[str(row["source"]), str(row["license"])] += int(row["pictures"])
+        known = About(
+            arch=card.arch,
+            size=card.size,
+            learnt_from=int(card.made.get("pictures", 0)),
+            revision=revision or "",
+            seen=bool(card.made.get("converted", False)),
+            origins=tuple((*origin, count) for origin, count in sorted(counted.items())),
+        )
+        return _with_figures(known, metrics) if metrics else known
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BrokenModel("The model's metrics.json or model.json lacks or garbles a figure.") from error
+
+
+def _with_figures(about: About, metrics: dict[str, Any]) -> About:
+    low, high = metrics["error_interval"]
+    confusion = metrics["confusion"]
+    return About(
+        arch=about.arch,
+        size=about.size,
+        learnt_from=about.learnt_from,
+        revision=about.revision,
+        error=float(metrics["error"]),
+        interval=(float(low), float(high)),
+        pictures=int(metrics["pictures"]),
+        seen=about.seen,
+        accepted=float(metrics["familiarity"]["accepted"]),
+        classes=tuple(
+            ClassRow(str(row["label"]), sum(map(int, confusion[index])), int(confusion[index][index]))
+            for index, row in enumerate(metrics["classes"])
+        ),
+        origins=about.origins,
+    )
+
+
+def error_sentence(about: About, language: str) -> str:
+    """The error in words, with its interval; "" where the revision does not say."""
+    if about.error is None:
+        return ""
+    return say(
+        "about_error_seen" if about.seen else "about_error",
+        language,
+        error=_percent(about.error),
+        pictures=about.pictures,
+        low=_percent(about.interval[0]),
+        high=_percent(about.interval[1]),
+    )
+
+
+def about_html(about: About, language: str) -> str:
+    """The About tab, as HTML."""
+    parts = []
+    sentence = error_sentence(about, language)
+    if sentence:
+        parts.append(_section("about_good", language, _paragraph(html.escape(sentence), "lead")))
+        parts.append(_class_table(about.classes, language))
+    if about.accepted is not None:
+        text = say_html("about_threshold", language, accepted=_percent(about.accepted))
+        parts.append(_section("about_unsure", language, _paragraph(text)))
+    parts.append(_section("about_limits", language, _paragraph(say("about_limits_text", language))))
+    if about.origins:
+        heads = ("about_source", "about_license", "about_pictures")
+        own = say("own", language)
+        rows = [
+            (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins
+        ]
+        table = _table([say(head, language) for head in heads], rows)
+        parts.append(_section("about_sources", language, table + _paragraph(say("about_private", language))))
+    made = say_html("about_made_text", language, arch=about.arch, size=about.size, pictures=about.learnt_from)
+    if about.revision:
+        made += f" {say('about_revision', language)} <code>{html.escape(about.revision)}</code>"
+    parts.append(_section("about_made", language, _paragraph(made)))
+    return f'<div class="page-text">{"".join(parts)}</div>'
+
+
+def _class_table(classes: Sequence[ClassRow], language: str) -> str:
+    heads = ("about_class", "about_pictures", "about_right", "about_interval")
+    rows = []
+    for row in classes:
+        share, interval = "–", "–"
+        if row.pictures:
+            low, high = wilson_interval(row.right, row.pictures)
+            share, interval = _percent(row.right / row.pictures), f"{_percent(low)} – {_percent(high)}"
+        rows.append((row.label, row.pictures, share, interval))
+    return _table([say(head, language) for head in heads], rows)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
+    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    # Wide tables scroll by themselves, by keyboard too, and the page does not.
+    return (
+        f'<div class="scroll" tabindex="0" role="group"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _section(key: str, language: str, content: str) -> str:
+    return f"<h2>{html.escape(say(key, language))}</h2>{content}"
+
+
+def _paragraph(markup: str, kind: str = "") -> str:
+    return f'<p class="{kind}">{markup}</p>' if kind else f"<p>{markup}</p>"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,39 @@
+"""HTTP connections that nobody can hold for nothing."""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+PATIENCE_S = 15.0
+
+
+class Connection(H11Protocol):
+    """Ends when the headers of a request do not arrive, or when its body goes on long after it was answered.
+
+    uvicorn waits for both without end. Its faster parser also takes headers without end, so this builds on the other.
+    """
+
+    patience_s = PATIENCE_S
+    _seen: RequestResponseCycle | None = None
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.patience_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        is_answered = self.cycle is None or self.cycle.response_complete
+        is_unfinished = self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
+        if is_answered and is_unfinished and self.cycle is self._seen:
+            # Nothing new since the last look.
+            self.transport.close()
+            return
+        self._seen = self.cycle
+        self._timer = self.loop.call_later(self.patience_s, self._look)

@@ -1,0 +1,23 @@
+"""What a model can do besides answering, for the page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from spotter.monitor import AnswerLog
+from spotter.predictor import Neighbour, Prediction
+
+
+@dataclass(frozen=True)
+class Extras:
+    """`explain` draws where the evidence lies; `nearest` gives so many training pictures; `keep` takes what a visitor
+    said of an answer (None: none of the labels) and gives its id, and `forget` removes it; `log` notes down answers.
+    None: it cannot.
+    """
+
+    explain: Callable[[Image.Image], Image.Image] | None = None
+    nearest: Callable[[Image.Image, int], list[Neighbour]] | None = None
+    keep: Callable[[Image.Image, Prediction, str | None], str] | None = None
+    forget: Callable[[str], bool] | None = None
+    log: AnswerLog | None = None

@@ -1,0 +1,45 @@
+"""Mistakes on the command line, and what was probably meant."""
+
+import pytest
+
+from spotter.config import read_recipe
+from spotter.errors import RecipeError, UnknownSource, did_you_mean
+from spotter.parser import Parser
+from spotter.search import get_backend
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def parser() -> Parser:
+    parser = Parser(prog="it")
+    parser.add_argument("--search")
+    parser.add_argument("--license", choices=["any", "open", "commercial"])
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("words", "guess"),
+    [
+        (["--serach", "x"], "did you mean '--search'?"),
+        (["--serach=x"], "did you mean '--search'?"),
+        (["--license", "comercial"], "did you mean 'commercial'?"),
+        (["--license", "qqq"], None),
+        (["--unheard-of"], None),
+    ],
+)
+def test_the_nearest_word_is_proposed(
+    parser: Parser, words: list[str], guess: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(words)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert (guess in said) if guess else ("did you mean" not in said)
+
+
+def test_nearest_source_and_recipe() -> None:
+    with pytest.raises(UnknownSource, match=r"choose one of: brave.*; did you mean 'openverse'"):
+        get_backend("openvers")
+    with pytest.raises(RecipeError, match=r"did you mean '.*recipes/bears\.toml'\?$"):
+        read_recipe(ROOT / "recipes" / "bear.toml")
+    assert did_you_mean("zebra", ["openverse"]) == ""
