@@ -122,7 +122,7 @@ EVENTS: dict[str, Event] = {
     "A class doubles (twice its share)": more(lambda share: min(0.9, 2 * share)),
     "A class is sent twice as often, the others as before": more(lambda share: 2 * share / (1 + share)),
     "The camera turns black and white": mixed(1.0, "grey"),
-    f"Labels drift ({CHANGED:.0%} of a class is now called another)": labels_drift,
+    f"Labels drift: {CHANGED:.0%} of a class is now called another": labels_drift,
 }
 
 
@@ -270,8 +270,11 @@ def plant(world: World, event: Event, seed: int, reviewed: float) -> tuple[Notic
 def print_events(world: World, seeds: int, reviewed: float) -> None:
     print("| Event | Pictures until noticed: median, slowest | Within 200 | Noticed first or soon after by |")
     print("|---|---|---|---|")
-    for name, event in EVENTS.items():
-        found = [plant(world, event, seed, reviewed)[0] for seed in range(seeds)]
+    rows = [(name, event, reviewed) for name, event in EVENTS.items()]
+    rows[-1] = (f"{rows[-1][0]}, {reviewed:.0%} of the answers reviewed", labels_drift, reviewed)
+    rows.append(("The same, every answer reviewed", labels_drift, 1.0))
+    for name, event, part in rows:
+        found = [plant(world, event, seed, part)[0] for seed in range(seeds)]
         after = np.array([each.after for each in found])
         times = {by: sum(by in each.by for each in found) for each in found for by in each.by}
         often = [by for by, count in sorted(times.items(), key=lambda item: -item[1]) if count >= seeds / 2]

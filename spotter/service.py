@@ -62,7 +62,7 @@ class Service:
         self._large = threading.Lock()
 
     async def classify(self, source: PictureSource, route: str = "") -> Answer:
-        """Classify a picture. `route` is a word for how it was asked, for the answer log; "" keeps it out of the log."""
+        """Classify a picture. `route` says in a word how it was asked, for the answer log; "" keeps it out of that."""
         asked, outcome = time.perf_counter(), "failed"
         try:
             async with self._turn:
