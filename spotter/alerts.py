@@ -148,8 +148,13 @@ def percent(share: float) -> str:
 
 
 def _moved(before: Share, after: Share) -> str:
-    times = after.value / max(before.value, 1 / before.total) if before.total else 1.0
-    return "doubled" if times >= 2 else "halved" if times <= 0.5 else "rose" if times > 1 else "fell"
+    # Of something that was never seen before, one is not many times as much.
+    times = after.value / max(before.value, 1 / max(before.total, 1))
+    if 0.5 < times < 2:
+        return "rose" if times >= 1 else "fell"
+    if 1 / 3 < times < 3:
+        return "doubled" if times > 1 else "halved"
+    return f"rose {times:.0f}-fold" if times > 1 else "fell to a third or less"
 
 
 def _share_json(share: Share) -> dict[str, Any]:

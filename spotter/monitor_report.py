@@ -147,8 +147,8 @@ def fill_in(findings: Findings) -> str:
     """The report as HTML."""
     bins = cut(findings.answers.at)
     functions: dict[str, Callable[..., Any]] = {
-        "percent": percent,
-        "sentence": sentence,
+        "percent": lambda share: _tied(percent(share)),
+        "sentence": lambda change: _tied(sentence(change)),
         "advice": advice,
         "day": _day,
         "summary": _summary,
@@ -159,7 +159,7 @@ def fill_in(findings: Findings) -> str:
         "monitor.html",
         functions,
         findings=findings,
-        advice_now=advise(findings),
+        advice_now=_tied(advise(findings)),
         is_alarm=bool(findings.news),
         groups=_groups(findings)[:SHOWN_ALERTS],
         more_groups=max(0, len(_groups(findings)) - SHOWN_ALERTS),
@@ -265,7 +265,11 @@ def _charts(findings: Findings, bins: Bins) -> list[TimeChart]:
     answers, published = findings.answers, findings.training.published if findings.training else None
 
     def marks(what: str, label: str = "") -> list[tuple[int, str]]:
-        return [(each.at, sentence(each)) for each in findings.changes if (each.what, each.label) == (what, label)]
+        return [
+            (each.at, sentence(each))
+            for each in findings.changes
+            if each.what == what and (each.label == label or what == "errors")
+        ]
 
     labels, counts = np.unique(answers.label, return_counts=True)
     often = labels[np.argsort(-counts, kind="stable")][:SHOWN_LABELS].tolist()
@@ -326,14 +330,19 @@ def _share(share: Share) -> str:
     return f"{share.count} of {share.total}"
 
 
-def _summary(seen: Share | Middle | None) -> tuple[str, str]:
-    """A share or a median in words, and its interval."""
+def _summary(seen: Share | Middle | None) -> tuple[str, str, str]:
+    """A share or a median in words, its interval, and how many are how many of."""
     if seen is None:
-        return "–", ""
+        return "–", "", ""
     low, high = seen.interval
     if isinstance(seen, Share):
-        return percent(seen.value), f"{percent(low)} to {percent(high)}, {_share(seen)}"
-    return f"{seen.value:.2f}", f"{low:.2f} to {high:.2f}"
+        return percent(seen.value), f"{percent(low)} to {percent(high)}", _share(seen)
+    return f"{seen.value:.2f}", f"{low:.2f} to {high:.2f}", ""
+
+
+def _tied(text: str) -> str:
+    """The same text, with no line break between a number and its per cent."""
+    return text.replace(" %", "\u00a0%")
 
 
 if __name__ == "__main__":

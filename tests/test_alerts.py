@@ -69,7 +69,7 @@ def test_an_alert_says_what_how_much_and_what_to_do() -> None:
         "The answer “black” rose: 66 % of the last 50 (95 % interval 52 % to 78 %), 35 % before."
     )
     assert "“black” doubled" in sentence(replace(BLACK, after=Share(40, 50)))
-    assert "“black” halved" in sentence(replace(BLACK, rose=False, after=Share(5, 50)))
+    assert "“black” halved" in sentence(replace(BLACK, rose=False, after=Share(7, 50)))
     assert sentence(DARK).startswith("Pictures became darker: 55 % of the last 11 (95 % interval 28 % to 79 %)")
     assert "are darker than 19 of 20 before" in sentence(DARK)
     assert "brighter" in sentence(replace(DARK, rose=True))
@@ -84,7 +84,8 @@ def test_an_alert_says_what_how_much_and_what_to_do() -> None:
         before = Share(1, 9) if what in ODDS else None
         assert "  " not in sentence(replace(DARK, what=what, before=before))
     # Nothing before is no division by nothing.
-    assert "doubled" in sentence(replace(BLACK, before=Share(0, 300)))
+    assert "rose 198-fold: " in sentence(replace(BLACK, before=Share(0, 300)))
+    assert "fell to a third or less: 0 % of" in sentence(replace(BLACK, rose=False, after=Share(0, 50)))
 
 
 def test_percentages_neither_hide_a_little_nor_claim_all() -> None:

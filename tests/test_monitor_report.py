@@ -61,7 +61,7 @@ def test_the_sentence_at_the_top_says_what_to_do(tmp_path: Path) -> None:
     assert re.search(r"and \d of 16\d reviewed answers were wrong \(95 % .*\): nothing to do\.$", fine)
     hardly = replace(make_answers(700), right=np.full(700, "black"), label=np.full(700, "black"))
     hardly = replace(hardly, review=np.where(np.arange(700) > 680, np.arange(700), 0))
-    assert "but only 0 of 18 reviewed answers" in advise(gather(log_of(tmp_path / "hardly", hardly)))
+    assert re.search(r"but only 0 of 1\d reviewed answers", advise(gather(log_of(tmp_path / "hardly", hardly))))
 
 
 def test_a_kind_of_picture_that_is_always_hard_is_told(tmp_path: Path) -> None:
