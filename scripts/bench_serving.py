@@ -27,9 +27,9 @@ from PIL import Image
 EMPTY_APP = """
 import sys
 import gradio as gr
-answer = {"a": 0.7, "b": 0.2, "c": 0.1}
-gr.Interface(fn=lambda img: answer, inputs=gr.Image(), outputs=gr.Label(num_top_classes=3)).launch(
-    server_port=int(sys.argv[1]))
+def predict(img):
+    return {"a": 0.7, "b": 0.2, "c": 0.1}
+gr.Interface(fn=predict, inputs=gr.Image(), outputs=gr.Label(num_top_classes=3)).launch(server_port=int(sys.argv[1]))
 """
 
 TUTORIAL_MANY = """
