@@ -314,7 +314,8 @@ def _describe(answers: Answers, test: _Test, hit: _Hit) -> Change:
         revision=test.revision,
         rose=hit.rose,
         number=int(numbers[last]),
-        at=int(answers.at[last]),
+        # Reviews come in another order than the answers they are about.
+        at=int(answers.at[test.rows[: hit.end + 1]].max()),
         since_number=int(numbers[first]),
         since=int(answers.at[first]),
         before=before,

@@ -178,8 +178,9 @@ def test_without_a_memory_nothing_is_sent(tmp_path: Path) -> None:
 def test_a_damaged_memory_tells_twice_rather_than_never(tmp_path: Path) -> None:
     with listening() as webhook:
         send_new([BLACK], webhook.url, tmp_path)
-        (tmp_path / MEMORY).write_text("{")
+        (tmp_path / MEMORY).write_text("{" + 2000 * "x")
         assert send_new([BLACK], webhook.url, tmp_path) == 1
+        assert send_new([BLACK], webhook.url, tmp_path) == 0
 
 
 def test_two_reports_at_once_send_each_alert_once(tmp_path: Path) -> None:

@@ -196,6 +196,8 @@ def test_reviews_count_in_the_order_in_which_they_came() -> None:
     changes = find_changes(late)
     assert {change.what for change in changes} == {"errors"}
     assert min(change.number for change in changes) > 700
+    # It was noticed when all answers had been given.
+    assert min(change.at for change in changes) > answers.at[680]
     unreviewed = replace(late, review=np.zeros(700, dtype=int))
     assert find_changes(unreviewed) == []
 

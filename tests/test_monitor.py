@@ -144,6 +144,8 @@ def test_the_projection_keeps_the_main_axes() -> None:
     exact = np.linalg.svd(away, full_matrices=False)[2][:8]
     assert np.abs((projection.axes * exact).sum(axis=1)).min() > 0.99
     assert np.array_equal(Projection.fit(reference, 8).axes, projection.axes)
+    # Of the two directions of an axis always the same one.
+    assert (projection.axes[np.arange(8), np.abs(projection.axes).argmax(axis=1)] > 0).all()
     assert Projection.fit(reference[:5], 8)(reference).shape[0] == 300
     assert np.abs(projection(reference).astype(float).mean(axis=0)).max() < 0.01
 
