@@ -413,6 +413,20 @@ def test_row_28_one_client_leaves_room_for_another(tmp_path: Path) -> None:
         assert codes.count(503) >= 8
 
 
+def test_row_28_many_clients_together_are_too_many_as_well(tmp_path: Path) -> None:
+    config = ServeConfig(max_queue=4, behind_proxy=True)
+    with running(tmp_path / "uploads", config) as app, ThreadPoolExecutor(12) as pool:
+        app.model.pause_s = 0.5
+
+        def post(number: int) -> int:
+            request = app.request("raw", PICTURE)
+            return httpx.post(**request, headers={"X-Forwarded-For": f"9.9.9.{number}"}, timeout=20).status_code
+
+        codes = list(pool.map(post, range(12)))
+        assert set(codes) == {200, 503}
+        assert codes.count(503) >= 4
+
+
 def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
     config = ServeConfig(max_held_bytes=1_000_000)
     with running(tmp_path / "uploads", config) as app:
