@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -228,7 +229,7 @@ def compare_serving(tutorial_app: str, work: Path, picture: Path, ports: Sequenc
     ]
 
 
-def compare_many(work: Path, pictures: Sequence[Path], count: int = 1000, rounds: int = 2) -> list[str]:
+def compare_many(work: Path, pictures: Sequence[Path], count: int = 1000, rounds: int = 1) -> list[str]:
     """Classify many photos: `learn.get_preds` and `Predictor.predict_many`, in turn."""
     folder = work / "many"
     if not folder.exists():
@@ -338,7 +339,10 @@ def _ask_gradio(client: Client, path: Path, content: bytes) -> str:
         return "refused"
     except httpx.HTTPStatusError as error:
         return "refused" if error.response.status_code == 413 else str(error.response.status_code)
-    except (httpx.TransportError, ValueError, OSError) as error:
+    except ValueError as error:
+        # The client itself knows the limit of uploads.
+        return "refused" if "exceeds the maximum file size" in str(error) else type(error).__name__
+    except (httpx.TransportError, CancelledError, OSError) as error:
         return type(error).__name__
     finally:
         path.unlink()

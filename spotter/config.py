@@ -178,8 +178,8 @@ class ServeConfig:
     max_queue: int = 32
     max_held_bytes: int = 300_000_000
     max_streams: int = 100
-    rate_per_s: float = 100.0
-    burst: int = 1000
+    rate_per_s: float = 300.0
+    burst: int = 3000
     patience_s: float = 60.0
     slowest_bytes_per_s: int = 100_000
     max_stored_bytes: int = 500_000_000
