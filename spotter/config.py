@@ -221,6 +221,45 @@ class WatchConfig:
 
 
 @dataclass(frozen=True)
+class GateConfig:
+    """What a stage of the rollout must have shown before the next.
+
+    At least `reviewed` answers that named something were reviewed since it began, and the share of right ones is at
+    least `accuracy` with 97.5 % certainty (the lower end of its 95 % interval); at most the share `unfamiliar` of all
+    were not sure; the last `quiet` answers gave no alert.
+    """
+
+    reviewed: int
+    accuracy: float
+    unfamiliar: float
+    quiet: int
+
+
+@dataclass(frozen=True)
+class RolloutConfig:
+    """The careful rollout: a gate for each stage, and the `share` of clients that is answered at once when gradual.
+
+    Alerts that come within `together` answers after one that demoted belong to it. The app looks for alerts every
+    `check_s` seconds, less often when that takes long.
+    """
+
+    share: float = 0.2
+    together: int = 300
+    check_s: float = 30.0
+    shadow: GateConfig = GateConfig(reviewed=100, accuracy=0.85, unfamiliar=0.2, quiet=100)
+    supervised: GateConfig = GateConfig(reviewed=200, accuracy=0.9, unfamiliar=0.15, quiet=200)
+    gradual: GateConfig = GateConfig(reviewed=300, accuracy=0.93, unfamiliar=0.1, quiet=500)
+
+
+@dataclass(frozen=True)
+class QueueConfig:
+    """Answers that wait for a person: at most `most`, and a picture or an outcome is kept for `keep_days` at most."""
+
+    most: int = 500
+    keep_days: float = 7.0
+
+
+@dataclass(frozen=True)
 class CleanConfig:
     """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
 
@@ -231,7 +270,7 @@ class CleanConfig:
 
 
 MIN_CLASSES = 2
-_RESERVED = {"not sure"}
+_RESERVED = {"not sure", "none of these"}
 
 
 def read_recipe(path: Path) -> Recipe:

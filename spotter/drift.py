@@ -11,13 +11,14 @@ Journal of Statistics in Data Science 2, 2024), for the sum over stretches (Shir
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from spotter.config import WatchConfig
-from spotter.evaluate import wilson_interval
+from spotter.intervals import wilson_interval
 from spotter.monitor import Answers
 
 # Each test's part of the budget. Shares need the most pictures to tell a change from chance: they have most of it.
@@ -110,6 +111,23 @@ class Published:
     def wrong(self) -> Share:
         """How many were wrong in all."""
         return Share(sum(each.count for each in self.called.values()), self.pictures)
+
+
+def published_figures(revision: str, metrics: Mapping[str, Any]) -> Published:
+    """Read what a revision was published with out of its `metrics.json`.
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError: they are none.
+    """
+    labels = [each["label"] for each in metrics["classes"]]
+    confusion = np.array(metrics["confusion"])
+    called = {
+        label: Share(int(column.sum() - column[index]), int(column.sum()))
+        for index, (label, column) in enumerate(zip(labels, confusion.T, strict=True))
+    }
+    pictures, accepted = int(metrics["pictures"]), float(metrics["familiarity"]["accepted"])
+    error = float(metrics["calibration"]["expected_calibration_error"])
+    return Published(revision, pictures, round(pictures * (1 - accepted)), called, error)
 
 
 @dataclass(frozen=True)

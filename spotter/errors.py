@@ -166,6 +166,22 @@ class FeedbackUnwritable(SpotterError):
     """What a visitor said cannot be kept, or not be deleted."""
 
 
+class RolloutMissing(SpotterError):
+    """There is no rollout in the folder of this log, or it cannot be one."""
+
+
+class RolloutDamaged(SpotterError):
+    """What says at which stage the rollout is, or when it may go on, cannot be read or written."""
+
+
+class PromotionRefused(SpotterError):
+    """A gate of the rollout is not met."""
+
+
+class QueueUnwritable(SpotterError):
+    """An answer cannot wait for a person: the queue is full or cannot be written."""
+
+
 class ArticleUnwritable(SpotterError):
     """The folder for an article cannot be written."""
 

@@ -185,9 +185,13 @@ class AnswerLog:
         *,
         stage: str | None = None,
         challenger: Challenger | None = None,
+        id_: str = "",
     ) -> str:
-        """Log an answer about an RGB picture and return the answer's id. `route` is a word for how it was asked."""
-        id_ = secrets.token_hex(8)
+        """Log an answer about an RGB picture and return the answer's id (a new one, unless it has one from `new_id`).
+
+        `route` is a word for how it was asked, `stage` for how the answer was used.
+        """
+        id_ = id_ or new_id()
         if len(self._rows) >= self._config.most_waiting:
             self._lost += 1
             return id_
@@ -247,6 +251,11 @@ class AnswerLog:
         self.problem = problem
 
 
+def new_id() -> str:
+    """A random name for an answer."""
+    return secrets.token_hex(8)
+
+
 def measure_look(picture: Image.Image) -> Look:
     """Measure what an RGB picture looks like, from a few thousand of its pixels."""
     return _look(*_sample(picture))
@@ -280,6 +289,24 @@ def add_answers(folder: Path, answers: Answers, most: int = LogConfig.most_answe
     add_reviews(folder, dict(zip(answers.id[seen].tolist(), answers.right[seen].tolist(), strict=True)))
 
 
+def last_numbers(folder: Path) -> tuple[int, int]:
+    """The numbers of the newest answer and the newest review; 0 where there is none yet.
+
+    Raises:
+        LogUnreadable: the log is damaged or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return 0, 0
+    try:
+        with closing(_open_to_read(path)) as connection:
+            # The counts go on when rows are forgotten.
+            counts = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+    except sqlite3.Error as error:
+        raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
+    return counts.get("answers", 0), counts.get("reviews", 0)
+
+
 def read_answers(folder: Path) -> Answers:
     """Read a log, while others may write to it.
 
@@ -295,12 +322,21 @@ def read_answers(folder: Path) -> Answers:
         ORDER BY answers.number
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
-            _check_version(connection)
+        with closing(_open_to_read(path)) as connection:
             rows = connection.execute(query).fetchall()
     except sqlite3.Error as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
     return _as_answers(rows)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    try:
+        _check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _sample(picture: Image.Image) -> tuple[list[Image.Image], int]:

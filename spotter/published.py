@@ -10,7 +10,7 @@ from spotter.bundle import METRICS, read_bundle
 from spotter.cache import FOLDER, measure_once
 from spotter.config import LogConfig
 from spotter.dataset import read_manifest
-from spotter.drift import Published, Share
+from spotter.drift import Published, published_figures
 from spotter.errors import BrokenModel, NoTrainingRun
 from spotter.images import load_picture
 from spotter.monitor import Look, Projection, measure_look
@@ -31,16 +31,7 @@ def read_published(store: str, revision: str | None = None) -> Published:
     """
     folder, name = open_store(store).pull(revision)
     try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        labels = [each["label"] for each in metrics["classes"]]
-        confusion = np.array(metrics["confusion"])
-        called = {
-            label: Share(int(column.sum() - column[index]), int(column.sum()))
-            for index, (label, column) in enumerate(zip(labels, confusion.T, strict=True))
-        }
-        pictures, accepted = int(metrics["pictures"]), float(metrics["familiarity"]["accepted"])
-        error = float(metrics["calibration"]["expected_calibration_error"])
-        return Published(name, pictures, round(pictures * (1 - accepted)), called, error)
+        return published_figures(name, json.loads((folder / METRICS).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise BrokenModel(f"The revision {name} in {store!r} has no figures that can be read.") from error
 
