@@ -12,7 +12,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 from PIL import Image
 
 from spotter.about import read_about
+from spotter.challenger import SecondOpinion
 from spotter.config import ServeConfig
 from spotter.errors import (
     AccessRefused,
@@ -41,6 +43,9 @@ from spotter.imports import lasting_imports
 from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
+from spotter.rollout import STAGES, Rollout
+from spotter.waiting import WaitingFolder
+from spotter.watch import Watcher
 
 with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
@@ -85,10 +90,44 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
         print(f"app.py: {error}", file=sys.stderr, flush=True)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
-    log = AnswerLog(Path(options.log), predictor.revision or "", predictor.reference) if options.log else None
-    with log or nullcontext():
-        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, log), config)
+    with ExitStack() as stack:
+        extras = Extras()
+        if options.log:
+            log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
+            extras = stack.enter_context(careful(options, predictor, log))
+        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, extras), config)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
+
+
+@contextmanager
+def careful(options: argparse.Namespace, predictor: Predictor, log: AnswerLog) -> Iterator[Extras]:
+    """Run what the rollout and the challenger need besides the log, as far as they are asked for.
+
+    Raises:
+        RolloutDamaged, LogUnreadable: the rollout cannot begin, or go on.
+    """
+    revision, folder = predictor.revision or "", Path(options.log)
+    with ExitStack() as stack:
+        extras = Extras(log=log)
+        if options.challenger and (second := load_challenger(options)):
+            opinion = SecondOpinion(second.predict, second.revision or "", log)
+            extras = replace(extras, challenger=stack.enter_context(opinion))
+        if options.rollout:
+            rollout = Rollout(folder, revision)
+            rollout.start(options.rollout)
+            watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
+            extras = replace(extras, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision))
+            print(f"app.py: stage {rollout.stage}", file=sys.stderr, flush=True)
+        yield extras
+
+
+def load_challenger(options: argparse.Namespace) -> Predictor | None:
+    """The other revision; None if it cannot be had: visitors get their answers all the same."""
+    try:
+        return Predictor.load(options.model, options.challenger)
+    except SpotterError as error:
+        print(f"app.py: no challenger: {error}", file=sys.stderr, flush=True)
+        return None
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -127,7 +166,7 @@ def own_folder() -> Iterator[Path]:
 
 
 def describe(
-    predictor: Predictor, folder: Path, feedback: str | None = None, log: AnswerLog | None = None
+    predictor: Predictor, folder: Path, feedback: str | None = None, extras: Extras | None = None
 ) -> ModelInfo:
     """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
 
@@ -141,12 +180,12 @@ def describe(
         threshold=card.threshold,
         examples=tuple((shutil.copy(path, folder), label) for label, path in predictor.examples.items()),
         summary=card.summary,
-        extras=Extras(
-            predictor.explain if predictor.explains else None,
-            predictor.nearest if predictor.thumbnails else None,
-            partial(entries.add, revision=predictor.revision) if entries else None,
-            entries.delete if entries else None,
-            log,
+        extras=replace(
+            extras or Extras(),
+            explain=predictor.explain if predictor.explains else None,
+            nearest=predictor.nearest if predictor.thumbnails else None,
+            keep=partial(entries.add, revision=predictor.revision) if entries else None,
+            forget=entries.delete if entries else None,
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )
@@ -187,9 +226,26 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         default=os.environ.get("ANSWER_LOG") or None,
         help="log answers there, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
     )
+    parser.add_argument(
+        "--rollout",
+        choices=STAGES,
+        default=os.environ.get("ROLLOUT") or None,
+        help="roll the model out with care, beginning at this stage; needs --log ($ROLLOUT)",
+    )
+    parser.add_argument(
+        "--challenger",
+        metavar="REVISION",
+        default=os.environ.get("CHALLENGER") or None,
+        help="ask another revision too, and only record what it says; needs --log ($CHALLENGER)",
+    )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if (options.rollout or options.challenger) and not options.log:
+        parser.error("--rollout and --challenger need --log FOLDER")
+    if options.rollout and options.rollout not in STAGES:
+        parser.error(f"ROLLOUT must be one of {', '.join(STAGES)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,10 +15,13 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from spotter.config import ServeConfig
-from spotter.errors import BadPicture
+from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.metrics import CONTENT_TYPE, Metrics
-from spotter.service import ModelInfo, Service, full_payload
+from spotter.monitor import add_reviews
+from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
+from spotter.service import Answer, ModelInfo, Service, full_payload
 from spotter.traffic import Refusal, Traffic
+from spotter.waiting import Outcome, Waiting
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -25,6 +29,7 @@ STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many":
 MULTIPART, JSON = "multipart/form-data", "application/json"
 # What may stand beside the pictures.
 FIELD_BYTES = 10_000
+LONGEST_ID = 200
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,21 @@ class Classified:
     threshold: float
     revision: str | None
     timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An answer that waits for a person, while the model is rolled out.
+
+    `status` is "waiting", "answered" or "deleted"; once answered, `label` is what the person says (null: none of the
+    labels), and `confirmed` whether the model had said the same.
+    """
+
+    ticket: str
+    status: str
+    label: str | None
+    confirmed: bool | None
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -56,11 +76,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Health:
-    """`status` is "ok", "fail" or "stopping"; `warning` is there only where something other than answering fails."""
+    """`status` is "ok", "fail" or "stopping"; `warning` is there only where something other than answering fails, and
+    `stage` only while the model is rolled out."""
 
     status: str
     revision: str | None
     warning: str = ""
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,8 +105,22 @@ def add_routes(
         f"{config.max_upload_bytes / 1e6:g} MB.",
         openapi_extra={"requestBody": {"required": True, "content": one}},
         response_model=Classified,
-        responses=_problems(),
+        responses=_problems() | (_waits() if service.info.extras.rollout else {}),
     )
+    if service.info.extras.rollout:
+        for method, route, summary in (
+            ("GET", _ticket_route(service), "The outcome of an answer that waits for a person"),
+            ("DELETE", _withdraw_route(service), "Do not wait: delete the picture"),
+        ):
+            missing: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such ticket"}}
+            app.add_api_route(
+                "/api/answers/{ticket}",
+                route,
+                methods=[method],
+                summary=summary,
+                response_model=Ticket,
+                responses=missing,
+            )
     app.add_api_route(
         "/api/classify/batch",
         _batch_route(service, traffic, config, problem),
@@ -119,23 +155,90 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
     async def classify(request: Request) -> Response:
         if problem:
             return _error(503, problem)
+        stage, said = service.stage_for(_client(request)), request.query_params.get("said", "")
+        if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
+            return _error(400, _SAY_FIRST)
+        if stage == SUPERVISED and request.query_params.get("consent") != "yes":
+            return _error(403, _CONSENT)
         try:
             picture = (await _read_pictures(request, config, is_batch=False))[0]
             if isinstance(picture, BadPicture):
                 raise picture
-            return JSONResponse(full_payload(await service.classify(picture, "api"), service.info))
+            answer = await service.classify(picture, "api", stage)
         except BadPicture as error:
             return _error(STATUS.get(error.reason, 400), str(error))
+        if stage == SUPERVISED:
+            return await _let_wait(service, answer)
+        if stage == SHADOW and (problem_now := await _note_down(service, answer, said)):
+            return problem_now
+        return JSONResponse(full_payload(answer, service.info))
 
     return classify
 
 
+async def _let_wait(service: Service, answer: Answer) -> Response:
+    try:
+        ticket = await run_in_threadpool(service.let_wait, answer, answer.id)
+    except QueueUnwritable as error:
+        return _error(503, str(error))
+    told = Ticket(ticket, "waiting", None, None, str(service.info.revision))
+    return JSONResponse(asdict(told), 202, {"Location": f"/api/answers/{ticket}"})
+
+
+async def _note_down(service: Service, answer: Answer, said: str) -> Response | None:
+    """Note what a person said before the answer; a response if it cannot be."""
+    log = service.info.extras.log
+    try:
+        if log:
+            await run_in_threadpool(add_reviews, log.folder, {answer.id: said})
+    except LogUnwritable as error:
+        print(f"app.py: {error}", file=sys.stderr, flush=True)
+        return _error(503, "What you say cannot be noted down now, so there is no answer; try again later.")
+    return None
+
+
+def _ticket_route(service: Service) -> Callable[..., Any]:
+    queue = service.info.extras.waiting
+
+    async def look(ticket: str) -> Response:
+        found = await run_in_threadpool(queue.find, ticket) if queue else None
+        if isinstance(found, Waiting):
+            return JSONResponse(asdict(Ticket(ticket, "waiting", None, None, found.revision)), headers=_NOT_KEPT)
+        if isinstance(found, Outcome):
+            told = Ticket(ticket, "answered", found.said, found.is_confirmed, found.revision)
+            return JSONResponse(asdict(told), headers=_NOT_KEPT)
+        return _error(404, _NO_TICKET)
+
+    return look
+
+
+def _withdraw_route(service: Service) -> Callable[..., Any]:
+    queue = service.info.extras.waiting
+
+    async def withdraw(ticket: str) -> Response:
+        try:
+            is_gone = await run_in_threadpool(queue.forget, ticket) if queue else False
+        except QueueUnwritable as error:
+            return _error(503, str(error))
+        told = Ticket(ticket, "deleted", None, None, str(service.info.revision))
+        return JSONResponse(asdict(told)) if is_gone else _error(404, _NO_TICKET)
+
+    return withdraw
+
+
+def _client(request: Request) -> str:
+    """Who asks: by the id that a program gives its user, or else by where the request comes from."""
+    given = request.headers.get("x-client-id", "")[:LONGEST_ID]
+    return f"id {given}" if given else str(request.state.client)
+
+
 def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
-    async def one(picture: bytes | BadPicture) -> dict[str, Any]:
+    async def one(picture: bytes | BadPicture, stage: str | None) -> dict[str, Any]:
         try:
             if isinstance(picture, BadPicture):
                 raise picture
-            return full_payload(await service.classify(picture, "api batch"), service.info)
+            answer = await service.classify(picture, "api batch", stage)
+            return full_payload(answer, service.info) if answer.may_go_out else asdict(Problem(_ONE_BY_ONE))
         except BadPicture as error:
             return asdict(Problem(str(error)))
 
@@ -151,7 +254,8 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
         if refusal:
             return _refused(refusal)
         # One after the other, so that a large batch leaves room for others between two of its pictures.
-        return JSONResponse({"results": [await one(picture) for picture in pictures]})
+        stage = service.stage_for(_client(request))
+        return JSONResponse({"results": [await one(picture, stage) for picture in pictures]})
 
     return batch
 
@@ -249,9 +353,9 @@ def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
     async def health() -> Response:
         if problem:
             return JSONResponse(asdict(Failing("fail", problem)), 503)
-        log = info.extras.log
-        told = asdict(Health("ok", info.revision, log.problem if log else ""))
-        return JSONResponse({name: value for name, value in told.items() if name != "warning" or value})
+        rollout = info.extras.rollout
+        told = asdict(Health("ok", info.revision, info.extras.problem, rollout.stage if rollout else ""))
+        return JSONResponse({name: value for name, value in told.items() if value or name in {"status", "revision"}})
 
     return health
 
@@ -335,6 +439,25 @@ def _problems() -> dict[int | str, dict[str, Any]]:
     }
 
 
+def _waits() -> dict[int | str, dict[str, Any]]:
+    """What else may be answered while a model is rolled out."""
+    return {
+        202: {"model": Ticket, "description": "The answer waits for a person, and the picture is kept until then"},
+        403: {"model": Problem, "description": "The answer would wait for a person, which needs ?consent=yes"},
+    }
+
+
+_SAY_FIRST = (
+    "This model is on trial: say first what it is, by ?said= and one of its labels, or 'none of these'; only the two "
+    "answers are kept."
+)
+_CONSENT = (
+    "This model is on trial, so a person looks at each answer first: if the picture may be kept until then, 7 days at "
+    "most, send ?consent=yes."
+)
+_ONE_BY_ONE = "This model is on trial: send pictures one by one, to /api/classify."
+_NO_TICKET = "There is no such ticket, or not any more."
+_NOT_KEPT = {"Cache-Control": "no-store"}
 _HELP = """Send a picture, get JSON: label, probabilities, familiar, familiarity, threshold, revision, timings_ms.
 
     curl --data-binary @picture.jpg {url}/api/classify

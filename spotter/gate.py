@@ -19,6 +19,7 @@ from spotter.traffic import Refusal, Traffic, client_name
 ROUTES = (
     "/api/classify/batch",
     "/api/classify",
+    "/api/answers",
     "/api",
     "/healthz",
     "/readyz",

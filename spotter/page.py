@@ -16,25 +16,22 @@ from starlette.responses import Response
 
 from spotter import parts
 from spotter.about import about_html
-from spotter.batch import Plan, Result, as_csv, as_json, unpack
+from spotter.batch import Plan, Problem, Result, as_csv, as_json, unpack
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
+from spotter.page_rollout import MAX_BARS, NONE, Corner, Held, held_words, stage_corner
+from spotter.payload import Inputs, client_of, language_of, page_text, path_in
 from spotter.script import ON_MOUNT
-from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload
+from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
-from spotter.translations import LANGUAGES, as_message, messages, name_key, pick_language, say
+from spotter.translations import LANGUAGES, as_message, messages, name_key, say
 
-MAX_BARS = 5
 CACHE_LIFE_S = 600
 # Of so many nearest rows of the reference, so many pictures are shown: not every row has one.
 ASKED_ROWS, SHOWN_NEIGHBOURS = 100, 6
 # Seconds between two updates of the table of many pictures.
 UPDATE_S = 0.3
-# What a visitor chooses who finds none of the labels right.
-NONE = "none"
-
-Inputs = dict[str, Any]
 
 
 def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
@@ -43,16 +40,16 @@ def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
     texts = gr.I18n(**_messages(info, config))
     with _blank_page(info) as page:
         with gr.Tabs(elem_id="rooms"):
-            with gr.Tab(_text("tab_one"), id="one", elem_id="room-one"):
+            with gr.Tab(page_text("tab_one"), id="one", elem_id="room-one"):
                 picture = _one_room(service)
-            with gr.Tab(_text("tab_many"), id="many", elem_id="room-many"):
+            with gr.Tab(page_text("tab_many"), id="many", elem_id="room-many"):
                 files = _many_room(service, config)
             if info.about:
-                with gr.Tab(_text("tab_about"), id="about", elem_id="room-about"):
-                    gr.HTML(_text("about_html"))
-            with gr.Tab(_text("tab_use"), id="use", elem_id="room-use"):
-                gr.HTML(_text("use_html"), js_on_load=ON_MOUNT)
-        gr.HTML(_text("foot_html"), elem_id="foot")
+                with gr.Tab(page_text("tab_about"), id="about", elem_id="room-about"):
+                    gr.HTML(page_text("about_html"))
+            with gr.Tab(page_text("tab_use"), id="use", elem_id="room-use"):
+                gr.HTML(page_text("use_html"), js_on_load=ON_MOUNT)
+        gr.HTML(page_text("foot_html"), elem_id="foot")
         _add_endpoints(service, config, picture, files)
     page.i18n_instance = texts
     return page
@@ -62,7 +59,7 @@ def problem_page(info: ModelInfo, problem: str) -> gr.Blocks:
     """Build a page that says why there is no model."""
     told = {language: {name_key("problem"): _problem(problem, language)} for language in LANGUAGES}
     with _blank_page(info) as page:
-        gr.HTML(_text("problem"), elem_id="answer")
+        gr.HTML(page_text("problem"), elem_id="answer")
     page.i18n_instance = gr.I18n(**told)
     return page
 
@@ -105,10 +102,6 @@ def _problem(problem: str, language: str) -> str:
     return as_message(parts.words(say("not_ready", language), problem))
 
 
-def _text(key: str) -> Any:
-    return str(gr.I18n()(name_key(key)))
-
-
 def _blank_page(info: ModelInfo) -> gr.Blocks:
     page = gr.Blocks(title=info.title, analytics_enabled=False, delete_cache=(CACHE_LIFE_S, CACHE_LIFE_S))
     with page:
@@ -124,17 +117,20 @@ def _one_room(service: Service) -> gr.Image:
             if info.examples:
                 _add_examples(picture, info)
         with gr.Column(min_width=300):
-            words = gr.HTML(_text("start_html"), elem_id="answer")
+            words = gr.HTML(page_text("start_html"), elem_id="answer")
             bars = gr.HTML("", elem_id="bars")
-            ask = gr.Button(_text("why"), elem_id="ask-why", visible=bool(info.extras.explain or info.extras.nearest))
+            ask = gr.Button(
+                page_text("why"), elem_id="ask-why", visible=bool(info.extras.explain or info.extras.nearest)
+            )
             reasons = gr.HTML("", elem_id="why")
+            corner = stage_corner(service, picture, words, bars, reasons) if info.extras.rollout else None
             if info.extras.keep:
                 _feedback_corner(service, picture)
     # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
     picture.change(
-        _page_handler(service),
+        _page_handler(service, corner),
         [picture],
-        [words, bars, reasons],
+        corner.outputs if corner else [words, bars, reasons],
         preprocess=False,
         postprocess=False,
         show_progress="hidden",
@@ -145,7 +141,7 @@ def _one_room(service: Service) -> gr.Image:
     )
     ask.click(
         _why_handler(service),
-        [picture],
+        [picture, corner.held] if corner else [picture],
         [reasons],
         preprocess=False,
         postprocess=False,
@@ -159,14 +155,14 @@ def _one_room(service: Service) -> gr.Image:
 
 def _feedback_corner(service: Service, picture: gr.Image) -> None:
     labels = service.info.labels
-    with gr.Accordion(_text("feedback"), open=False, elem_id="feedback"):
+    with gr.Accordion(page_text("feedback"), open=False, elem_id="feedback"):
         # Numbers, as a label may be any text.
-        choices = [*((label, str(number)) for number, label in enumerate(labels)), (_text("none_of_these"), NONE)]
-        said = gr.Radio(choices, label=_text("it_is"), elem_id="said")
-        consent = gr.Checkbox(label=_text("consent"), value=False, elem_id="consent")
-        send = gr.Button(_text("send"), elem_id="send")
+        choices = [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
+        said = gr.Radio(choices, label=page_text("it_is"), elem_id="said")
+        consent = gr.Checkbox(label=page_text("consent"), value=False, elem_id="consent")
+        send = gr.Button(page_text("send"), elem_id="send")
         told = gr.HTML("", elem_id="feedback-state")
-        forget = gr.Button(_text("forget"), visible=False, elem_id="forget")
+        forget = gr.Button(page_text("forget"), visible=False, elem_id="forget")
         kept = gr.State("")
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     send.click(
@@ -183,15 +179,15 @@ def _many_room(service: Service, config: ServeConfig) -> gr.File:
     files = gr.File(
         file_count="multiple",
         file_types=["image", ".zip"],
-        label=_text("files"),
+        label=page_text("files"),
         show_label=False,
         height=200,
         elem_id="files",
     )
-    gr.HTML(_text("limits_html"), elem_id="limits")
-    go = gr.Button(_text("classify_all"), variant="primary", elem_id="classify-all")
+    gr.HTML(page_text("limits_html"), elem_id="limits")
+    go = gr.Button(page_text("classify_all"), variant="primary", elem_id="classify-all")
     state = gr.HTML("", elem_id="many-state")
-    csv = gr.DownloadButton(_text("csv"), visible=False, elem_id="csv")
+    csv = gr.DownloadButton(page_text("csv"), visible=False, elem_id="csv")
     table = gr.HTML("", elem_id="many-table")
     go.click(
         _many_handler(service, config),
@@ -234,12 +230,12 @@ def _picture_input() -> gr.Image:
     return gr.Image(
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
-        label=_text("picture"),
+        label=page_text("picture"),
         show_label=False,
         buttons=[],
         elem_id="picture",
         height=380,
-        placeholder=_text("drop"),
+        placeholder=page_text("drop"),
         # The rear camera of a phone; where there is one camera only, that one.
         webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": {"ideal": "environment"}}}),
     )
@@ -252,7 +248,7 @@ def _add_examples(picture: gr.Image, info: ModelInfo) -> None:
     gr.Examples(
         [[path] for path in paths],
         inputs=[picture],
-        label=_text("examples"),
+        label=page_text("examples"),
         examples_per_page=12,
         cache_examples=False,
         api_visibility="private",
@@ -260,17 +256,24 @@ def _add_examples(picture: gr.Image, info: ModelInfo) -> None:
     )
 
 
-def _page_handler(service: Service) -> Callable[..., Any]:
-    async def show(payload: Inputs | None, request: gr.Request) -> tuple[str, str, str]:
-        language = _language(request)
+def _page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
+    async def show(payload: Inputs | None, request: gr.Request) -> Any:
+        language, more = language_of(request), corner.reset() if corner else {}
         if not payload:
-            return parts.start(service.info.labels, language), "", ""
-        try:
-            answer = await service.classify(_path_in(payload, service.info), "page")
-        except BadPicture as error:
-            # Said where the answer would be: a passing toast would leave the answer for the picture before.
-            return parts.refusal(error, language), "", ""
-        return parts.answer(answer.prediction, language), parts.bars(answer.prediction, MAX_BARS), ""
+            told = parts.start(service.info.labels, language), "", ""
+        else:
+            try:
+                stage = service.stage_for(client_of(request))
+                answer = await service.classify(path_in(payload, service.info), "page", stage)
+            except BadPicture as error:
+                # Said where the answer would be: a passing toast would leave the answer for the picture before.
+                told = parts.refusal(error, language), "", ""
+            else:
+                if corner and not answer.may_go_out:
+                    told, more = (held_words(answer, language), "", ""), corner.hold(answer)
+                else:
+                    told = parts.answer(answer.prediction, language), parts.bars(answer.prediction, MAX_BARS), ""
+        return dict(zip(corner.others, told, strict=True)) | more if corner else told
 
     return show
 
@@ -279,11 +282,11 @@ def _why_handler(service: Service) -> Callable[..., Any]:
     extras = service.info.extras
 
     async def why(payload: Inputs | None, request: gr.Request) -> str:
-        language = _language(request)
+        language = language_of(request)
         if not payload:
             return ""
         try:
-            picture = await run_in_threadpool(load_picture, _path_in(payload, service.info))
+            picture = await run_in_threadpool(load_picture, path_in(payload, service.info))
         except BadPicture as error:
             return parts.refusal(error, language)
         answer = await service.classify(picture)
@@ -292,14 +295,18 @@ def _why_handler(service: Service) -> Callable[..., Any]:
         near = await run_in_threadpool(extras.nearest, picture, ASKED_ROWS) if extras.nearest else None
         return parts.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
 
-    return why
+    async def why_if_shown(payload: Inputs | None, held: Held, request: gr.Request) -> str:
+        # Evidence for an answer would tell it.
+        return await why(payload, request) if held.is_shown else ""
+
+    return why_if_shown if extras.rollout else why
 
 
 def _send_handler(service: Service) -> Callable[..., Any]:
     labels, keep = service.info.labels, service.info.extras.keep
 
     async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
-        language, hidden = _language(request), gr.update(visible=False)
+        language, hidden = language_of(request), gr.update(visible=False)
 
         def refuse(key: str) -> tuple[str, str, bool, Any]:
             return parts.note(say(key, language)), "", consent is True, hidden
@@ -311,7 +318,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
         if consent is not True:
             return refuse("send_consent")
         try:
-            picture = await run_in_threadpool(load_picture, _path_in(payload, service.info))
+            picture = await run_in_threadpool(load_picture, path_in(payload, service.info))
             answer = await service.classify(picture)
             label = None if said == NONE else labels[int(said)]
             id_ = await run_in_threadpool(keep, picture, answer.prediction, label)
@@ -329,23 +336,24 @@ def _forget_handler(service: Service) -> Callable[..., Any]:
     async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
         if service.info.extras.forget:
             await run_in_threadpool(service.info.extras.forget, id_)
-        return parts.note(say("forgotten", _language(request))), "", gr.update(visible=False)
+        return parts.note(say("forgotten", language_of(request))), "", gr.update(visible=False)
 
     return forget
 
 
 def _many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
     async def classify_all(payloads: Any, request: gr.Request) -> AsyncIterator[tuple[str, str, Any]]:
-        language, hidden = _language(request), gr.update(visible=False)
+        language, hidden = language_of(request), gr.update(visible=False)
         if not payloads:
             yield parts.note(say("nothing", language)), "", hidden
             return
         results: list[Result] = []
+        stage = service.stage_for(client_of(request))
         plans = await _plan(payloads, config)
         yield parts.progress(0, len(plans), language), "", hidden
         shown = time.monotonic()
         for plan in plans:
-            results.append(await _classify_one(service, plan))
+            results.append(await _classify_one(service, plan, stage))
             if time.monotonic() - shown >= UPDATE_S:
                 yield parts.progress(len(results), len(plans), language), parts.table(results, language), hidden
                 shown = time.monotonic()
@@ -356,11 +364,12 @@ def _many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
 
 
 def _batch_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
-    async def classify_batch(files: Any) -> tuple[dict[str, Any], str]:
+    async def classify_batch(files: Any, request: gr.Request) -> tuple[dict[str, Any], str]:
         """Classify many pictures: files or zips of them. Gives a result for each, and the path of a CSV file."""
         if not files:
             raise gr.Error("There are no files: send at least one.", print_exception=False)
-        results = [await _classify_one(service, plan) for plan in await _plan(files, config)]
+        stage = service.stage_for(client_of(request))
+        results = [await _classify_one(service, plan, stage) for plan in await _plan(files, config)]
         answers = {"results": as_json(results), "threshold": service.info.threshold, "revision": service.info.revision}
         return answers, _save_csv(results, service.info)
 
@@ -372,23 +381,25 @@ async def _plan(payloads: Any, config: ServeConfig) -> list[Plan]:
     files = []
     for payload in given:
         try:
-            path = _path_in(payload, None)
+            path = path_in(payload, None)
         except BadPicture as error:
             raise gr.Error(str(error), print_exception=False) from error
         files.append((str(payload.get("orig_name") or path.name), path))
     return await run_in_threadpool(unpack, files, config)
 
 
-async def _classify_one(service: Service, plan: Plan) -> Result:
+async def _classify_one(service: Service, plan: Plan, stage: str | None) -> Result:
     item = await run_in_threadpool(plan)
     if item.problem:
         return Result(item.name, problem=item.problem)
     try:
-        answer = await service.classify(item.content, "files")
+        answer = await service.classify(item.content, "files", stage)
     except BadPicture as error:
         return Result(item.name, problem=parts.picture_problem(error))
     # Others wait for the same network: let them in between.
     await asyncio.sleep(0)
+    if not answer.may_go_out:
+        return Result(item.name, problem=Problem("one_by_one"))
     return Result(item.name, answer.prediction)
 
 
@@ -399,38 +410,24 @@ def _save_csv(results: Sequence[Result], info: ModelInfo) -> str:
 
 
 def _predict_handler(service: Service) -> Callable[..., Any]:
-    async def predict(picture: dict[str, Any] | None) -> dict[str, Any]:
+    async def predict(picture: dict[str, Any] | None, request: gr.Request) -> dict[str, Any]:
         """Classify a picture. `label` is "not sure" when it is unlike the pictures the model learned from."""
-        return label_payload((await _classify_or_say_why(service, picture)).prediction)
+        return label_payload(withheld(await _classify_or_say_why(service, picture, request)).prediction)
 
     return predict
 
 
 def _classify_handler(service: Service) -> Callable[..., Any]:
-    async def classify(picture: dict[str, Any] | None) -> dict[str, Any]:
+    async def classify(picture: dict[str, Any] | None, request: gr.Request) -> dict[str, Any]:
         """Classify a picture and tell everything: probabilities, familiarity, revision and timings."""
-        return full_payload(await _classify_or_say_why(service, picture), service.info)
+        return full_payload(withheld(await _classify_or_say_why(service, picture, request)), service.info)
 
     return classify
 
 
-async def _classify_or_say_why(service: Service, payload: Inputs | None) -> Answer:
+async def _classify_or_say_why(service: Service, payload: Inputs | None, request: gr.Request) -> Answer:
     try:
-        return await service.classify(_path_in(payload, service.info), "client")
+        stage = service.stage_for(client_of(request))
+        return await service.classify(path_in(payload, service.info), "client", stage)
     except BadPicture as error:
         raise gr.Error(str(error), print_exception=False) from error
-
-
-def _path_in(payload: Any, info: ModelInfo | None) -> Path:
-    # Gradio checks paths only in payloads that call themselves files, so whoever leaves that out could name any file.
-    given = payload.get("path") if isinstance(payload, dict) else None
-    path = Path(given if isinstance(given, str) else "").resolve()
-    uploads = Path(get_upload_folder()).resolve()
-    allowed = {Path(example).resolve() for example, _ in info.examples} if info else set()
-    if not path.is_file() or not (path.is_relative_to(uploads) or path in allowed):
-        raise BadPicture("empty", "There is no picture: upload one first.")
-    return path
-
-
-def _language(request: gr.Request | None) -> str:
-    return pick_language(request.headers.get("accept-language") if request else None)

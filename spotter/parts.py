@@ -57,6 +57,14 @@ def answer(prediction: Prediction, language: str) -> str:
     return words(say(key, language, label=name, percent=f"{percent:.0f}"), kind="sure")
 
 
+def outcome(said: str | None, is_confirmed: bool, language: str) -> str:
+    """What a person said it is; None: none of the labels."""
+    if said is None:
+        return words(say("person_none", language), kind="unsure")
+    name = f"{said[:1].upper()}{said[1:]}"
+    return words(name, say("person_confirmed" if is_confirmed else "person_said", language), "sure")
+
+
 def refusal(error: BadPicture, language: str) -> str:
     """Why a file is not classified, in words."""
     return words(say("unreadable", language), picture_problem(error).say(language), "unsure")

@@ -1,13 +1,5 @@
-"""From one stage of the rollout to the next, when the gates are met; and back, when there is an alert.
+"""From one stage of the rollout to the next, when the gates are met; and back, when there is an alert."""
 
-    scripts/promote logs/bears --model models/bears
-    scripts/promote logs/bears --list
-    scripts/promote logs/bears --back "visitors complain"
-
-The last line on stdout is `stage STAGE`.
-"""
-
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -166,5 +158,3 @@ def _answer_of(answers: Answers, change: Change) -> int:
 def _age(answers: Answers, change: Change) -> int:
     """How many answers came after an alert."""
     return int(answers.number[-1]) - _answer_of(answers, change)
-
-

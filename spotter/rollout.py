@@ -127,10 +127,6 @@ class Rollout:
             return stage
         return GRADUAL if place_of(client, self._key) < self.config.share else SUPERVISED
 
-    def sign(self, text: str) -> str:
-        """A name for a text that only this deployment can make."""
-        return hmac.digest(self._key, f"sign {text}".encode(), "sha256").hex()
-
     def move(self, seen: Move, action: str, to: str, why: str, figures: Mapping[str, Any]) -> bool:
         """Go to a stage, unless somebody else moved since `seen` was the last move; return whether it did.
 
@@ -264,7 +260,7 @@ def as_toml(config: RolloutConfig) -> str:
         lines += [
             f"\n[{stage}]",
             f"reviewed = {gate.reviewed}     # answers that named something and were reviewed, at least",
-            f"accuracy = {gate.accuracy}    # the lower end of the 95 % interval of their share of right ones, at least",
+            f"accuracy = {gate.accuracy}  # the lower end of the 95 % interval of the share of right ones, at least",
             f"unfamiliar = {gate.unfamiliar}  # not-sure answers among all, at most",
             f"quiet = {gate.quiet}        # no alert within the last so many answers",
         ]

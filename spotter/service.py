@@ -5,22 +5,25 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from spotter.about import About
-from spotter.errors import BadPicture
+from spotter.errors import BadPicture, QueueUnwritable
 from spotter.extras import Extras
 from spotter.images import PictureSource, count_pixels, load_picture
 from spotter.metrics import Metrics
 from spotter.predictor import Prediction
+from spotter.rollout import FULL, GRADUAL, SHADOW
 
 Predict = Callable[[Image.Image], Prediction]
 
 NOT_SURE = "not sure"
+# How an answer is used that goes out at once; None: there is no rollout.
+AT_ONCE_STAGES = (None, GRADUAL, FULL)
 # While one picture is in the network, others are decoded: 75 photos a second instead of 64 on two cores.
 AT_ONCE = 3
 # Decoded, a picture of this size takes 40 MB, and up to five times that with transparency.
@@ -43,11 +46,20 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Answer:
-    """`id` is the answer's name in the answer log, "" where it is not logged."""
+    """`id` is the answer's name in the answer log, "" where it is not logged; `stage` is how it is used: a stage of the
+    rollout, None where there is none. `picture` is there where it may have to wait for a person.
+    """
 
     prediction: Prediction
     timings_ms: dict[str, float]
     id: str = ""
+    stage: str | None = None
+    picture: Image.Image | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def may_go_out(self) -> bool:
+        """Whether whoever asked may be told."""
+        return self.stage in AT_ONCE_STAGES
 
 
 class Service:
@@ -61,12 +73,20 @@ class Service:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
 
-    async def classify(self, source: PictureSource, route: str = "") -> Answer:
-        """Classify a picture. `route` says in a word how it was asked, for the answer log; "" keeps it out of that."""
+    def stage_for(self, client: str) -> str | None:
+        """How answers to a client are used now: a stage of the rollout, None where there is none."""
+        rollout = self.info.extras.rollout
+        return rollout.treat(client) if rollout else None
+
+    async def classify(self, source: PictureSource, route: str = "", stage: str | None = None) -> Answer:
+        """Classify a picture. `route` says in a word how it was asked, for the answer log; "" keeps it out of that.
+
+        `stage` is how the answer is used, from `stage_for`.
+        """
         asked, outcome = time.perf_counter(), "failed"
         try:
             async with self._turn:
-                answer = await run_in_threadpool(self._work, source, asked, route)
+                answer = await run_in_threadpool(self._work, source, asked, route, stage)
             outcome = "sure" if answer.prediction.familiar else "not-sure"
             return answer
         except BadPicture as error:
@@ -75,17 +95,44 @@ class Service:
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
 
-    def _work(self, source: PictureSource, asked: float, route: str) -> Answer:
+    def let_wait(self, answer: Answer, id_: str) -> str:
+        """Let an answer that may not go out wait for a person, under its name in the answer log; return its ticket.
+
+        Raises:
+            QueueUnwritable: it cannot.
+        """
+        queue = self.info.extras.waiting
+        if queue is None or answer.picture is None:
+            raise QueueUnwritable("No answers wait for a person here.")
+        return queue.add(answer.picture, answer.prediction, id_)
+
+    def _work(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
         with self._large if count_pixels(source) > LARGE_PIXELS else contextlib.nullcontext():
             begun = time.perf_counter()
             picture = load_picture(source)
             decoded = time.perf_counter()
             prediction = self._predict(picture)
             done = time.perf_counter()
-        log = self.info.extras.log
-        id_ = log.record(prediction, picture, route) if log and route else ""
+        id_ = self._record(prediction, picture, route, stage) if route else ""
         spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
-        return Answer(prediction, {name: round(1000 * span, 2) for name, span in spans.items()}, id_)
+        timings = {name: round(1000 * span, 2) for name, span in spans.items()}
+        return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)
+
+    def _record(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None) -> str:
+        extras = self.info.extras
+        recorder = extras.challenger or extras.log
+        return recorder.record(prediction, picture, route, stage=stage) if recorder else ""
+
+
+def withheld(answer: Answer) -> Answer:
+    """The same answer where it may go out; else one that says nothing: not sure, and 0 for every label.
+
+    It has the keys of any other answer, for programs that know no others.
+    """
+    if answer.may_go_out:
+        return answer
+    nothing = dict.fromkeys(answer.prediction.probabilities, 0.0)
+    return replace(answer, prediction=Prediction(NOT_SURE, nothing, familiarity=0.0, familiar=False), picture=None)
 
 
 def label_payload(prediction: Prediction, most: int | None = None) -> dict[str, Any]:

@@ -140,6 +140,68 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "not_sent": ("It could not be kept.", "No se pudo guardar.", "未能保存。"),
     "forget": ("Delete it again", "Borrarla", "删除"),
     "forgotten": ("It is deleted.", "Está borrada.", "已删除。"),
+    "you_first": ("What do you say it is?", "¿Qué dices tú que es?", "您认为它是什么？"),
+    "you_first_why": (
+        "This model is on trial: you say first, then it answers. Only the two answers are kept, not the picture.",
+        "Este modelo está a prueba: primero dices tú y después responde él. Solo se guardan las dos respuestas, no la "
+        "foto.",
+        "该模型正在试用：请您先回答，然后它再回答。只保存两个答案，不保存图片。",
+    ),
+    "you_say": ("It is", "Es", "它是"),
+    "say_it": ("That is my answer", "Esa es mi respuesta", "这是我的答案"),
+    "you_agree": ("You said the same: {label}.", "Dijiste lo mismo: {label}.", "您的答案相同：{label}。"),
+    "you_differ": ("You said: {label}.", "Dijiste: {label}.", "您的答案：{label}。"),
+    "stage_changed": (
+        "Something has changed meanwhile: give me the picture again.",
+        "Algo ha cambiado entretanto: dame la foto otra vez.",
+        "情况有变：请重新提供图片。",
+    ),
+    "person_first": ("A person looks at it first", "Primero la mira una persona", "先由人工查看"),
+    "person_first_why": (
+        "This model is on trial: nothing it says is shown before somebody has checked it.",
+        "Este modelo está a prueba: nada de lo que dice se muestra antes de que alguien lo revise.",
+        "该模型正在试用：它的回答经人工检查后才会显示。",
+    ),
+    "consent_wait": (
+        "Keep this picture, without its metadata, until somebody who runs this app has looked at it, 7 days at most.",
+        "Guardar esta foto, sin sus metadatos, hasta que la mire alguien que gestiona esta app, 7 días como máximo.",
+        "保存这张图片（不含元数据），直到运营此应用的人查看为止，最多 7 天。",
+    ),
+    "ask_person": ("Ask for the answer", "Pedir la respuesta", "请求回答"),
+    "waiting": ("Waiting for a person", "Esperando a una persona", "等待人工查看"),
+    "waiting_why": (
+        "The answer appears here as soon as somebody has looked at it. The picture is then deleted.",
+        "La respuesta aparecerá aquí en cuanto alguien la mire. Después se borra la foto.",
+        "有人查看后，答案会显示在这里。图片随后删除。",
+    ),
+    "ticket": ("Its number: {id}", "Su número: {id}", "编号：{id}"),
+    "withdraw": ("Do not wait, delete it", "No esperar y borrarla", "不等了，删除"),
+    "not_waiting": (
+        "It cannot wait for a person now; try again later.",
+        "Ahora no puede esperar a una persona; inténtalo más tarde.",
+        "现在无法排队等待人工查看，请稍后再试。",
+    ),
+    "gone": ("It does not wait any more", "Ya no está en espera", "已不在等待"),
+    "person_confirmed": (
+        "The model said so, and a person has confirmed it.",
+        "Lo dijo el modelo y una persona lo ha confirmado.",
+        "模型的回答，并经人工确认。",
+    ),
+    "person_said": (
+        "A person says so; the model said something else.",
+        "Lo dice una persona; el modelo dijo otra cosa.",
+        "这是人工的回答；模型的回答不同。",
+    ),
+    "person_none": (
+        "A person says: none of the things this model knows",
+        "Una persona dice: ninguna de las cosas que conoce este modelo",
+        "人工的回答：不是该模型认识的任何一类",
+    ),
+    "one_by_one": (
+        "While this model is on trial, pictures are answered one by one.",
+        "Mientras este modelo está a prueba, las fotos se responden de una en una.",
+        "该模型试用期间，图片须逐张提交。",
+    ),
     "files": ("Pictures, or a zip of pictures", "Fotos, o un zip con fotos", "图片，或装有图片的 zip"),
     "limits": (
         "At most {count} pictures and {total} MB unpacked at a time, {each} MB a file.",

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 SOURCES = [*sorted((ROOT / "spotter").rglob("*.py")), ROOT / "app.py", ROOT / "train.py"]
 ONLY_IN = {
-    "gradio": {"web.py", "page.py", "look.py", "cleaner.py"},
+    "gradio": {"web.py", "page.py", "page_rollout.py", "payload.py", "look.py", "cleaner.py"},
     "gradio_client": {"deploy.py"},
     "fastai": {"backbone.py", "learner.py", "processes.py", "evaluate.py", "bundle.py", "foreign.py"},
     "torch": {"backbone.py", "learner.py", "evaluate.py", "bundle.py", "foreign.py"},

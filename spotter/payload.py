@@ -1,0 +1,45 @@
+"""What Gradio hands over with a question: a file, and who asks in which language."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from spotter.errors import BadPicture
+from spotter.service import ModelInfo
+from spotter.translations import name_key, pick_language
+
+Inputs = dict[str, Any]
+
+
+def page_text(key: str) -> Any:
+    """A text of the page's own table, in the visitor's language."""
+    return str(gr.I18n()(name_key(key)))
+
+
+def path_in(payload: Any, info: ModelInfo | None) -> Path:
+    """The picture that a payload names: an upload, or one of the examples of `info`.
+
+    Raises:
+        BadPicture: it names none.
+    """
+    # Gradio checks paths only in payloads that call themselves files, so whoever leaves that out could name any file.
+    given = payload.get("path") if isinstance(payload, dict) else None
+    path = Path(given if isinstance(given, str) else "").resolve()
+    uploads = Path(get_upload_folder()).resolve()
+    allowed = {Path(example).resolve() for example, _ in info.examples} if info else set()
+    if not path.is_file() or not (path.is_relative_to(uploads) or path in allowed):
+        raise BadPicture("empty", "There is no picture: upload one first.")
+    return path
+
+
+def language_of(request: gr.Request | None) -> str:
+    """The language of whoever asks."""
+    return pick_language(request.headers.get("accept-language") if request else None)
+
+
+def client_of(request: gr.Request | None) -> str:
+    """Who asks, as the gate names them; "" when nobody knows."""
+    scope = request.request.scope if request and request.request else {}
+    return str(scope.get("state", {}).get("client", ""))

@@ -1,0 +1,109 @@
+"""Looks for alerts while the app runs, and takes the rollout a stage back when there is one.
+
+The tests over a full log take seconds of processor time, so they run in a process of their own, with low priority:
+
+    python -m spotter.watch LOGFOLDER REVISION < metrics.json
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from spotter.drift import published_figures
+from spotter.errors import SpotterError
+from spotter.monitor import last_numbers
+from spotter.promotion import demote_on_alert
+from spotter.rollout import Rollout
+
+# At most this part of a core.
+PART = 0.1
+NICE = 10
+
+
+class Watcher:
+    """Looks for alerts every `check_s` seconds where something was answered or reviewed, for as long as a block lasts.
+
+    `problem` says why it cannot, "" as long as it can.
+    """
+
+    def __init__(self, rollout: Rollout, metrics: Mapping[str, Any]) -> None:
+        """`metrics` is what the revision was published with."""
+        self.problem = ""
+        self._rollout, self._metrics = rollout, json.dumps(metrics)
+        self._closing = threading.Event()
+        self._child: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._work, name="rollout", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._closing.set()
+        if child := self._child:
+            child.terminate()
+        self._thread.join(5)
+
+    def _work(self) -> None:
+        seen, took = (0, 0), 0.0
+        while not self._closing.wait(max(self._rollout.config.check_s, took / PART)):
+            begun = time.monotonic()
+            try:
+                now = last_numbers(self._rollout.folder)
+                if now != seen:
+                    self._say(self._look())
+                    seen = now
+            except (SpotterError, OSError) as error:
+                self._say(f"Alerts cannot be looked for: {error}")
+            took = time.monotonic() - begun
+
+    def _look(self) -> str:
+        """Look once, in another process; return what went wrong."""
+        command = [sys.executable, "-m", "spotter.watch", str(self._rollout.folder), self._rollout.revision]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._child = subprocess.Popen(command, env=environment, text=True, **pipes)  # noqa: S603
+        output, errors = self._child.communicate(self._metrics)
+        status, self._child = self._child.returncode, None
+        if self._closing.is_set():
+            return ""
+        if output:
+            print(f"app.py: {output.strip()}", file=sys.stderr, flush=True)
+        last = errors.strip().splitlines()[-1:] or [f"exit status {status}"]
+        return f"Alerts cannot be looked for: {last[0]}" if status else ""
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            print(f"app.py: {problem}", file=sys.stderr, flush=True)
+        self.problem = problem
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Look once, and print the move if there is one."""
+    folder, revision = argv or sys.argv[1:]
+    os.nice(NICE)
+    metrics = json.load(sys.stdin)
+    try:
+        # A model that was converted may have no figures; then it is compared with its own past alone.
+        published = [published_figures(revision, metrics)] if metrics else []
+    except (KeyError, TypeError, ValueError, IndexError):
+        published = []
+    try:
+        move = demote_on_alert(Path(folder), revision, published)
+    except SpotterError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if move:
+        print(f"The rollout went back to {move.to}: {move.why}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
