@@ -3,7 +3,8 @@
     python app.py --model models/bears
     python app.py --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8.
+On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff pages
+always does: STAFF_PASSWORD.
 """
 
 import argparse
@@ -41,6 +42,7 @@ from spotter.imports import lasting_imports
 from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
+from spotter.staff import read_password
 
 with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
@@ -76,18 +78,22 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
 
     Raises:
         UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
+        PasswordWeak: that of the staff pages is too easy to guess.
     """
+    password = read_password()
     try:
         predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr, flush=True)
-        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
+        told = public_sentence(error)
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     log = AnswerLog(Path(options.log), predictor.revision or "", predictor.reference) if options.log else None
     with log or nullcontext():
-        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, log), config)
+        info = describe(predictor, folder, options.feedback, log)
+        app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
 
