@@ -3,7 +3,8 @@
     python app.py --model models/bears
     python app.py --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8.
+On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff pages
+always does: STAFF_PASSWORD.
 """
 
 import argparse
@@ -44,6 +45,7 @@ from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.rollout import STAGES, Rollout
+from spotter.staff import read_password
 from spotter.waiting import WaitingFolder
 from spotter.watch import Watcher
 
@@ -52,6 +54,7 @@ with lasting_imports():
 
 RETRY_S = 60.0
 UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
+NOBODY = "app.py: nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
 # What visitors are told where the sentence itself names a place.
 PUBLIC = {
     RevisionMissing: "There is no such model in its store.",
@@ -81,21 +84,27 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
 
     Raises:
         UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
+        PasswordWeak: that of the staff pages is too easy to guess.
     """
+    password = read_password()
     try:
         predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr, flush=True)
-        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
+        told = public_sentence(error)
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     with ExitStack() as stack:
         extras = Extras()
         if options.log:
             log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
             extras = stack.enter_context(careful(options, predictor, log))
-        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, extras), config)
+        if extras.rollout and not password:
+            print(NOBODY, file=sys.stderr, flush=True)
+        info = describe(predictor, folder, options.feedback, extras)
+        app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
 

@@ -66,6 +66,10 @@ class PasswordMissing(SpotterError):
     """A page that changes a picture set is to be served to other machines without a password."""
 
 
+class PasswordWeak(SpotterError):
+    """The password of the staff pages is too easy to guess."""
+
+
 class UnknownArchitecture(SpotterError):
     """The name given to `--arch` is no timm model."""
 

@@ -25,6 +25,7 @@ ROUTES = (
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/staff",
     "/gradio_api/upload",
     "/gradio_api/queue",
     "/gradio_api/call",

@@ -188,9 +188,9 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
         "模型的回答，并经人工确认。",
     ),
     "person_said": (
-        "A person says so; the model said something else.",
-        "Lo dice una persona; el modelo dijo otra cosa.",
-        "这是人工的回答；模型的回答不同。",
+        "A person says so; the model said something else, or was not sure.",
+        "Lo dice una persona; el modelo dijo otra cosa, o no estaba seguro.",
+        "这是人工的回答；模型的回答不同，或不确定。",
     ),
     "person_none": (
         "A person says: none of the things this model knows",

@@ -52,18 +52,21 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a person said of an answer: `said` is a label, None for none of them; `label` was the model's."""
+    """What a person said of an answer: `said` is a label, None for none of them; `label` was the model's, `familiar`
+    whether it was sure of that.
+    """
 
     ticket: str
     time: str
     answer: str
     revision: str
     label: str
+    familiar: bool
     said: str | None
 
     @property
     def is_confirmed(self) -> bool:
-        return self.said == self.label
+        return self.familiar and self.said == self.label
 
 
 class WaitingFolder:
@@ -147,7 +150,7 @@ class WaitingFolder:
         if entry is None:
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, said)
+        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, entry.familiar, said)
         place, part = self._answered / f"{ticket}.json", self._answered / f".{ticket}.{secrets.token_hex(4)}"
         try:
             self._answered.mkdir(exist_ok=True)
