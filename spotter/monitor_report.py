@@ -45,6 +45,7 @@ from spotter.periods import (
     REAL,
     Apart,
     Difference,
+    Duel,
     Middle,
     Reviewed,
     Row,
@@ -52,6 +53,7 @@ from spotter.periods import (
     Training,
     busier,
     compare,
+    duels,
     judge_reviews,
     periods,
     slices,
@@ -85,6 +87,7 @@ class Findings:
     from_training: Apart | None
     reviewed: Reviewed | None
     slices: tuple[Slice, ...]
+    duels: tuple[Duel, ...] = ()
 
     @property
     def revision(self) -> str:
@@ -131,6 +134,7 @@ def gather(log: Path, store: str | None = None, days: float = DAYS) -> Findings:
         tell_apart(mine.projection, training.places) if training else None,
         judge_reviews(mine),
         tuple(slices(mine)),
+        tuple(duels(answers)),
     )
 
 

@@ -113,6 +113,50 @@ class Reviewed:
     bins: tuple[tuple[float, Share], ...]
 
 
+@dataclass(frozen=True)
+class Duel:
+    """The answers of a revision beside those of a challenger about the same pictures, whether sure of them or not.
+
+    `agreed` counts all pictures; of the reviewed ones, `right` and `challenger_right` count who was right, and `only` and
+    `challenger_only` the pictures where just one of the two was. `chance` is how improbable these two are if both err
+    equally often: McNemar's exact test (Psychometrika 12, 1947); 1 where there are none.
+    """
+
+    revision: str
+    challenger: str
+    agreed: Share
+    right: Share | None
+    challenger_right: Share | None
+    only: int
+    challenger_only: int
+    chance: float
+
+
+def duels(answers: Answers) -> list[Duel]:
+    """Compare each revision with each challenger that was asked about the same pictures."""
+    pairs = np.stack([answers.revision, answers.challenger], axis=1)[answers.challenger != ""]
+    found = []
+    for revision, challenger in np.unique(pairs, axis=0).tolist() if len(pairs) else ():
+        both = answers.take((answers.revision == revision) & (answers.challenger == challenger))
+        seen = both.take(both.review > 0)
+        mine, other = seen.label == seen.right, seen.challenger_label == seen.right
+        only, challenger_only = int((mine & ~other).sum()), int((other & ~mine).sum())
+        different = only + challenger_only
+        found.append(
+            Duel(
+                revision,
+                challenger,
+                Share(int((both.label == both.challenger_label).sum()), len(both)),
+                Share(int(mine.sum()), len(seen)) if len(seen) else None,
+                Share(int(other.sum()), len(seen)) if len(seen) else None,
+                only,
+                challenger_only,
+                float(binomtest(only, different).pvalue) if different else 1.0,
+            )
+        )
+    return found
+
+
 def periods(answers: Answers, days: float) -> tuple[Answers, Answers]:
     """The answers of the last `days` before the newest answer, and those of as many days before."""
     last = int(answers.at[-1]) if len(answers) else 0

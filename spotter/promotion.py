@@ -27,7 +27,7 @@ class Check:
     is_met: bool
 
     def sentence(self) -> str:
-        return f"{self.what}: {self.found}, {self.needed} needed"
+        return f"{self.what} {self.found} ({self.needed} needed)"
 
 
 def judge(answers: Answers, changes: Sequence[Change], last: Move, gate: GateConfig) -> list[Check]:
@@ -47,7 +47,7 @@ def judge(answers: Answers, changes: Sequence[Change], last: Move, gate: GateCon
     return [
         Check("reviewed answers", str(len(seen)), f"at least {gate.reviewed}", len(seen) >= gate.reviewed),
         Check(
-            "right, of those reviewed",
+            "of them right",
             f"{right} of {len(seen)}, so at least {percent(low)}",
             f"at least {percent(gate.accuracy)}",
             low >= gate.accuracy and len(seen) > 0,
@@ -76,7 +76,8 @@ def promote(folder: Path, published: Sequence[Published] = (), revision: str | N
         raise PromotionRefused("It is at the last stage already: full.")
     checks = judge(answers, find_changes(answers, published), last, getattr(rollout.config, last.to))
     if failed := [check.sentence() for check in checks if not check.is_met]:
-        raise PromotionRefused(f"It stays at {last.to}. {'; '.join(failed)}.")
+        met = "; ".join(check.sentence() for check in checks if check.is_met) or "nothing"
+        raise PromotionRefused(f"It stays at {last.to}. Not met: {'; '.join(failed)}. Met: {met}.")
     why = "; ".join(check.sentence() for check in checks)
     to = STAGES[STAGES.index(last.to) + 1]
     return _moved(rollout, last, PROMOTED, to, why, {check.what: asdict(check) for check in checks})

@@ -249,20 +249,24 @@ def read_plan(folder: Path) -> RolloutConfig:
 
 def as_toml(config: RolloutConfig) -> str:
     """The gates as a file to edit."""
+
+    def line(name: str, value: float, told: str) -> str:
+        return f"{f'{name} = {value:g}':<18} # {told}"
+
     lines = [
-        "# When a revision may go on to the next stage: scripts/promote asks for all of it. See the README.",
-        f"share = {config.share}       # gradual: this share of clients is answered at once, the others after review",
-        f"together = {config.together}    # alerts within so many answers after one that demoted belong to it",
-        f"check_s = {config.check_s}    # the app looks for alerts as often as this",
+        "# When a revision may go on to the next stage: scripts/promote asks for all of it.",
+        line("share", config.share, "gradual: this share of clients is answered at once, the others after review"),
+        line("together", config.together, "alerts within so many answers after one that demoted belong to it"),
+        line("check_s", config.check_s, "the app looks for alerts this often, in seconds"),
     ]
     for stage in STAGES[:-1]:
         gate: GateConfig = getattr(config, stage)
         lines += [
             f"\n[{stage}]",
-            f"reviewed = {gate.reviewed}     # answers that named something and were reviewed, at least",
-            f"accuracy = {gate.accuracy}  # the lower end of the 95 % interval of the share of right ones, at least",
-            f"unfamiliar = {gate.unfamiliar}  # not-sure answers among all, at most",
-            f"quiet = {gate.quiet}        # no alert within the last so many answers",
+            line("reviewed", gate.reviewed, "answers that named something and were reviewed, at least"),
+            line("accuracy", gate.accuracy, "lower end of the 95 % interval of the share of right ones, at least"),
+            line("unfamiliar", gate.unfamiliar, "not-sure answers among all, at most"),
+            line("quiet", gate.quiet, "no alert within the last so many answers"),
         ]
     return "\n".join(lines) + "\n"
 
