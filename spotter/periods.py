@@ -117,9 +117,9 @@ class Reviewed:
 class Duel:
     """The answers of a revision beside those of a challenger about the same pictures, whether sure of them or not.
 
-    `agreed` counts all pictures; of the reviewed ones, `right` and `challenger_right` count who was right, and `only` and
-    `challenger_only` the pictures where just one of the two was. `chance` is how improbable these two are if both err
-    equally often: McNemar's exact test (Psychometrika 12, 1947); 1 where there are none.
+    `agreed` counts all pictures; of the reviewed ones, `right` and `challenger_right` count who was right, and `only`
+    and `challenger_only` the pictures where just one of the two was. `chance` is how improbable these two are if both
+    err equally often: McNemar's exact test (Psychometrika 12, 1947); 1 where there are none.
     """
 
     revision: str

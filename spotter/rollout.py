@@ -286,7 +286,7 @@ def _filled(config: Any, table: Mapping[str, Any], path: str, inside: str) -> An
         is_share = name in {"share", "accuracy", "unfamiliar"}
         kinds = int if isinstance(names[name], int) else (int, float)
         if isinstance(value, bool) or not isinstance(value, kinds) or value < 0 or (is_share and value > 1):
-            wanted = "from 0 to 1" if is_share else "a number, 0 or more"
+            wanted = "from 0 to 1" if is_share else f"a {'whole ' if kinds is int else ''}number, 0 or more"
             raise RolloutDamaged(f"In {path!r}, {where} must be {wanted}, not {value!r}.")
         found[name] = value
     return type(config)(**names | found)

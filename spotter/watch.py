@@ -22,8 +22,9 @@ from spotter.monitor import last_numbers
 from spotter.promotion import demote_on_alert
 from spotter.rollout import Rollout
 
-# At most this part of a core.
-PART = 0.1
+# At most this part of a core, and not more often than this.
+PART = 0.2
+SHORTEST_S = 1.0
 NICE = 10
 
 
@@ -53,7 +54,7 @@ class Watcher:
 
     def _work(self) -> None:
         seen, took = (0, 0), 0.0
-        while not self._closing.wait(max(self._rollout.config.check_s, took / PART)):
+        while not self._closing.wait(max(SHORTEST_S, self._rollout.config.check_s, took / PART)):
             begun = time.monotonic()
             try:
                 now = last_numbers(self._rollout.folder)
