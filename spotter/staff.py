@@ -28,7 +28,8 @@ SHORTEST = 8
 GUESSES, GUESS_S = 5, 60.0
 PRIVATE = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # Not "no-referrer": with that, browsers send our own forms with the origin "null".
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     # A page of another site may not show ours under its own buttons.
     "X-Frame-Options": "DENY",
