@@ -15,8 +15,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,13 @@ from bench_scale import train
 from PIL import Image, ImageDraw
 from scipy.stats import chi2
 
+from spotter.config import RolloutConfig
 from spotter.drift import Change, Published, find_changes
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Answers, add_answers, read_answers
 from spotter.predictor import Predictor
 from spotter.published import read_published
+from spotter.rollout import FULL, GRADUAL, SHADOW, STAGES
 from spotter.search.drawn_bears import draw_picture
 
 DRAWN = 100
@@ -128,10 +130,16 @@ EVENTS: dict[str, Event] = {
 
 @dataclass(frozen=True)
 class Noticed:
-    """After how many pictures an event was noticed (inf: not at all), and which tests had by then."""
+    """After how many pictures an event was noticed (inf: not at all), and which tests had by then.
+
+    `wrong` answers were given to the pictures watched after it; a rollout at a stage would have `prevented` so many of
+    them from reaching visitors: all before the alert that the stage holds back, and after it what a stage less does.
+    """
 
     after: float
     by: tuple[str, ...]
+    wrong: int = 0
+    prevented: Mapping[str, float] = field(default_factory=dict)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -253,23 +261,51 @@ def replay(world: World, parts: Sequence[Sent], reviewed: float, rng: np.random.
     )
 
 
+def prevented(stage: str, wrong: np.ndarray, alerts: Sequence[int], config: RolloutConfig) -> float:
+    """How many wrong answers visitors are not given, on average over who is answered at once; each alert takes the
+    rollout one stage back.
+
+    Args:
+        wrong: bool (n,), of the answers in their order. alerts: after how many of them there was one, ascending.
+    """
+    held = {FULL: 0.0, GRADUAL: 1 - config.share}
+    since, last, total = 0, -config.together, 0.0
+    for place in [*alerts, len(wrong)]:
+        total += held.get(stage, 1.0) * float(wrong[since:place].sum())
+        since = place
+        if place > last + config.together and stage != SHADOW:
+            stage, last = STAGES[STAGES.index(stage) - 1], place
+    return total
+
+
 def plant(world: World, event: Event, seed: int, reviewed: float) -> tuple[Noticed, list[Change]]:
     """Plant an event after some quiet pictures: how it was noticed, and the false alerts before it."""
     rng = np.random.default_rng([7, seed])
     before = int(rng.integers(*BEFORE))
     parts = [quiet(world, rng, before), event(world, rng, AFTER)]
-    changes = find_changes(replay(world, parts, reviewed, rng), world.published)
+    answers = replay(world, parts, reviewed, rng)
+    changes = find_changes(answers, world.published)
     # An error is dated by its review, so its place in the log is found by its time.
     places = [change.at // 600 for change in changes]
     late = [(place - before, change) for place, change in zip(places, changes, strict=True) if place > before]
     soon = sorted({NAMES.get(change.what, change.what) for after, change in late if after <= SOON})
     first = min((after for after, _ in late), default=float("inf"))
-    return Noticed(first, tuple(soon)), [c for place, c in zip(places, changes, strict=True) if place <= before]
+    # Who is told "not sure" is told nothing wrong.
+    wrong = (answers.label[before:] != parts[1].right) & answers.familiar[before:]
+    alerts = sorted(after for after, _ in late)
+    kept = {stage: prevented(stage, wrong, alerts, RolloutConfig()) for stage in STAGES[:0:-1]}
+    return Noticed(first, tuple(soon), int(wrong.sum()), kept), [
+        c for place, c in zip(places, changes, strict=True) if place <= before
+    ]
 
 
 def print_events(world: World, seeds: int, reviewed: float) -> None:
-    print("| Event | Pictures until noticed: median, slowest | Within 200 | Noticed first or soon after by |")
-    print("|---|---|---|---|")
+    stages = ", ".join(STAGES[:0:-1])
+    title = f"Wrong answers to {AFTER} pictures; of these prevented at {stages}"
+    print(
+        f"| Event | Pictures until noticed: median, slowest | Within 200 | Noticed first or soon after by | {title} |"
+    )
+    print("|---|---|---|---|---|")
     rows = [(name, event, reviewed) for name, event in EVENTS.items()]
     rows[-1] = (f"{rows[-1][0]}, {reviewed:.0%} of the answers reviewed", labels_drift, reviewed)
     rows.append(("The same, every answer reviewed", labels_drift, 1.0))
@@ -280,7 +316,10 @@ def print_events(world: World, seeds: int, reviewed: float) -> None:
         often = [by for by, count in sorted(times.items(), key=lambda item: -item[1]) if count >= seeds / 2]
         slowest = f"{after.max():.0f}" if np.isfinite(after.max()) else f"not in {AFTER}"
         soon = f"{(after <= SOON).sum()} of {seeds}"
-        print(f"| {name} | {np.median(after):.0f}, {slowest} | {soon} | {', '.join(often)} |", flush=True)
+        wrong = np.mean([each.wrong for each in found])
+        kept = ", ".join(f"{np.mean([each.prevented[stage] for each in found]):.0f}" for stage in STAGES[:0:-1])
+        stages = f"{wrong:.0f}; {kept}"
+        print(f"| {name} | {np.median(after):.0f}, {slowest} | {soon} | {', '.join(often)} | {stages} |", flush=True)
 
 
 def print_quiet(world: World, pictures: int, reviewed: float) -> None:

@@ -1,12 +1,15 @@
 """A second opinion: what another revision says about the same pictures, recorded beside the answer, shown to nobody.
 
-It is asked after the answer, one picture at a time, with low priority. Where it falls behind, answers are logged
-without it.
+It is asked after the answer, one picture at a time, with low priority, and only while nobody else waits for an answer.
+Where it falls behind, answers are logged without it.
 """
 
 import contextlib
+import math
 import os
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -14,23 +17,33 @@ from typing import Any, Self
 
 from PIL import Image
 
+from spotter.errors import ChallengerFailed
 from spotter.monitor import AnswerLog, Challenger, new_id
 from spotter.predictor import Prediction
 
 # Of decoded pictures that wait, 3 bytes a pixel: 75 MB.
 MOST_PIXELS = 25_000_000
 NICE = 10
-PATIENCE_S = 5.0
+# For so long it waits until no visitor does; then this picture goes without it.
+IDLE_WITHIN_S = 2.0
+# For so long it goes on when told to stop.
+PATIENCE_S = 2.0
 
 
 class SecondOpinion:
-    """Logs answers as an `AnswerLog` does, each with what the challenger says, from a thread of its own."""
+    """Logs answers as an `AnswerLog` does, each with what the challenger says, from a thread of its own.
+
+    Whoever answers visitors clears `idle` while somebody waits. `problem` says why the challenger does not answer.
+    """
 
     def __init__(self, predict: Callable[[Image.Image], Prediction], revision: str, log: AnswerLog) -> None:
         self.revision = revision
+        self.problem = ""
+        self.idle = threading.Event()
+        self.idle.set()
         self._predict, self._log = predict, log
         self._rows: deque[tuple[Prediction, Image.Image, str, str | None, str]] = deque()
-        self._pixels = 0
+        self._pixels, self._end = 0, math.inf
         self._lock = threading.Lock()
         self._arrived, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="challenger", daemon=True)
@@ -52,10 +65,12 @@ class SecondOpinion:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Log what waits, in the end without the challenger, and stop."""
+        """Log what waits, what is left after `PATIENCE_S` without the challenger, and stop."""
+        self._end = time.monotonic() + PATIENCE_S
         self._closing.set()
+        self.idle.set()
         self._arrived.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(2 * PATIENCE_S)
 
     def _work(self) -> None:
         with contextlib.suppress(OSError, AttributeError):
@@ -74,7 +89,24 @@ class SecondOpinion:
 
     def _ask(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None, id_: str) -> None:
         second: dict[str, Any] = {}
-        if not self._closing.is_set():
-            said = self._predict(picture)
-            second = {"challenger": Challenger(self.revision, said.label, said.probabilities[said.label])}
+        if self.idle.wait(IDLE_WITHIN_S) and time.monotonic() < self._end:
+            try:
+                second = {"challenger": self._said(picture)}
+                self._say("")
+            except ChallengerFailed as error:
+                # The answer is logged all the same.
+                self._say(str(error))
         self._log.record(prediction, picture, route, stage=stage, id_=id_, **second)
+
+    def _said(self, picture: Image.Image) -> Challenger:
+        try:
+            said = self._predict(picture)
+        except Exception as error:
+            # ONNX Runtime's own are of no kind in particular.
+            raise ChallengerFailed(f"The challenger does not answer: {error}.") from error
+        return Challenger(self.revision, said.label, said.probabilities[said.label])
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            print(f"app.py: {problem}", file=sys.stderr, flush=True)
+        self.problem = problem

@@ -162,9 +162,12 @@ A picture is deleted as soon as you have decided about it.</p>
 <p class="soft">What the model says. Sent {{ entry.time[:16] | replace("T", " ") }} UTC.</p>
 <fieldset>
 <legend>It is</legend>
+{% if entry.familiar %}
 <button class="confirm" name="said" value="{{ labels.index(entry.label) }}" data-key="Enter">
 <bdi>{{ entry.label }}</bdi><kbd>Enter</kbd></button>
-{% for label in labels if label != entry.label %}
+{% endif %}
+{# What it was not sure of is not to be confirmed by habit. #}
+{% for label in labels if label != entry.label or not entry.familiar %}
 <button name="said" value="{{ labels.index(label) }}"{% if loop.index < 10 %} data-key="{{ loop.index }}"{% endif %}>
 <bdi>{{ label }}</bdi>{% if loop.index < 10 %}<kbd>{{ loop.index }}</kbd>{% endif %}</button>
 {% endfor %}

@@ -182,6 +182,10 @@ class PromotionRefused(SpotterError):
     """A gate of the rollout is not met."""
 
 
+class ChallengerFailed(SpotterError):
+    """A challenger gives no answer."""
+
+
 class QueueUnwritable(SpotterError):
     """An answer cannot wait for a person: the queue is full or cannot be written."""
 

@@ -34,5 +34,5 @@ class Extras:
     @property
     def problem(self) -> str:
         """What does not work besides answering, "" when all does."""
-        parts = [each.problem for each in (self.log, self.rollout, self.watcher) if each]
+        parts = [each.problem for each in (self.log, self.challenger, self.rollout, self.watcher) if each]
         return " ".join(filter(None, parts))

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,6 +72,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
+        self._asking = 0
 
     def stage_for(self, client: str) -> str | None:
         """How answers to a client are used now: a stage of the rollout, None where there is none."""
@@ -85,7 +86,7 @@ class Service:
         """
         asked, outcome = time.perf_counter(), "failed"
         try:
-            async with self._turn:
+            async with self._counted(), self._turn:
                 answer = await run_in_threadpool(self._work, source, asked, route, stage)
             outcome = "sure" if answer.prediction.familiar else "not-sure"
             return answer
@@ -94,6 +95,20 @@ class Service:
             raise
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
+
+    @contextlib.asynccontextmanager
+    async def _counted(self) -> AsyncIterator[None]:
+        """Keep the challenger from working while somebody waits."""
+        challenger = self.info.extras.challenger
+        self._asking += 1
+        if challenger:
+            challenger.idle.clear()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            if challenger and not self._asking:
+                challenger.idle.set()
 
     def let_wait(self, answer: Answer, id_: str) -> str:
         """Let an answer that may not go out wait for a person, under its name in the answer log; return its ticket.

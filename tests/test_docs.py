@@ -27,6 +27,7 @@ def help_of(*command: str) -> str:
         "app.py",
         "scripts/collect.py",
         "scripts/rollback.py",
+        "scripts/promote.py",
         "scripts/bench.py",
         "scripts/convert.py",
         "scripts/blog.py",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spotter.config import RolloutConfig
 from spotter.drift import Published, find_changes
 from spotter.images import load_picture
 from spotter.monitor import measure_look, read_answers
@@ -84,7 +85,27 @@ def test_each_event_is_noticed_and_by_what_it_changes(world: simulate.World) -> 
         assert by in noticed.by
         assert early == []
     nothing, _ = simulate.plant(world, simulate.quiet, 3, 0.5)
-    assert nothing == simulate.Noticed(float("inf"), ())
+    assert (nothing.after, nothing.by) == (float("inf"), ())
+    # Nothing was noticed, so at full nothing is kept from visitors.
+    assert nothing.prevented["full"] == 0
+    assert nothing.prevented["gradual"] == pytest.approx(0.8 * nothing.wrong)
+    assert nothing.prevented["supervised"] == nothing.wrong > 0
+
+
+def test_what_each_stage_prevents() -> None:
+    config = RolloutConfig(share=0.25, together=300)
+    wrong = np.ones(1000, dtype=bool)
+    assert simulate.prevented("full", wrong, [], config) == 0
+    assert simulate.prevented("gradual", wrong, [], config) == 750
+    assert simulate.prevented("supervised", wrong, [], config) == 1000
+    # Everything until the alert, then a quarter.
+    assert simulate.prevented("full", wrong, [100], config) == 675
+    assert simulate.prevented("gradual", wrong, [100], config) == 75 + 900
+    # Alerts that belong together take one stage; a later one takes another.
+    assert simulate.prevented("full", wrong, [100, 120, 400], config) == 675
+    assert simulate.prevented("full", wrong, [100, 120, 401], config) == 0.75 * 301 + 599
+    right = np.zeros(1000, dtype=bool)
+    assert simulate.prevented("full", right, [10], config) == 0
 
 
 def test_a_replay_is_a_log_like_any_other(world: simulate.World, tmp_path: Path) -> None:
