@@ -317,8 +317,8 @@ def print_events(world: World, seeds: int, reviewed: float) -> None:
         slowest = f"{after.max():.0f}" if np.isfinite(after.max()) else f"not in {AFTER}"
         soon = f"{(after <= SOON).sum()} of {seeds}"
         wrong = np.mean([each.wrong for each in found])
-        kept = ", ".join(f"{np.mean([each.prevented[stage] for each in found]):.0f}" for stage in STAGES[:0:-1])
-        stages = f"{wrong:.0f}; {kept}"
+        kept = ", ".join(f"{np.mean([each.prevented[stage] for each in found]):.1f}" for stage in STAGES[:0:-1])
+        stages = f"{wrong:.1f}; {kept}"
         print(f"| {name} | {np.median(after):.0f}, {slowest} | {soon} | {', '.join(often)} | {stages} |", flush=True)
 
 
