@@ -43,6 +43,7 @@ from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.staff import read_password
+from spotter.staff_report import ReportPage
 
 with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
@@ -92,7 +93,7 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     log = AnswerLog(Path(options.log), predictor.revision or "", predictor.reference) if options.log else None
     with log or nullcontext():
-        info = describe(predictor, folder, options.feedback, log)
+        info = describe(predictor, folder, options.feedback, log, options.model)
         app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
@@ -133,9 +134,14 @@ def own_folder() -> Iterator[Path]:
 
 
 def describe(
-    predictor: Predictor, folder: Path, feedback: str | None = None, log: AnswerLog | None = None
+    predictor: Predictor,
+    folder: Path,
+    feedback: str | None = None,
+    log: AnswerLog | None = None,
+    store: str | None = None,
 ) -> ModelInfo:
-    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
+    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words, and
+    `store` where the model came from.
 
     The examples are copied into `folder`, as the page tells where they are.
     """
@@ -153,6 +159,7 @@ def describe(
             partial(entries.add, revision=predictor.revision) if entries else None,
             entries.delete if entries else None,
             log,
+            ReportPage(log.folder, store) if log and store else None,
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )

@@ -7,13 +7,14 @@ from PIL import Image
 
 from spotter.monitor import AnswerLog
 from spotter.predictor import Neighbour, Prediction
+from spotter.staff_report import ReportPage
 
 
 @dataclass(frozen=True)
 class Extras:
     """`explain` draws where the evidence lies; `nearest` gives so many training pictures; `keep` takes what a visitor
-    said of an answer (None: none of the labels) and gives its id, and `forget` removes it; `log` notes down answers.
-    None: it cannot.
+    said of an answer (None: none of the labels) and gives its id, and `forget` removes it; `log` notes down answers,
+    and `report` shows staff what it says. None: it cannot.
     """
 
     explain: Callable[[Image.Image], Image.Image] | None = None
@@ -21,3 +22,4 @@ class Extras:
     keep: Callable[[Image.Image, Prediction, str | None], str] | None = None
     forget: Callable[[str], bool] | None = None
     log: AnswerLog | None = None
+    report: ReportPage | None = None

@@ -34,7 +34,7 @@ def help_of(*command: str) -> str:
         "scripts/feedback.py",
         "scripts/premortem.py",
         "-m spotter.cleaner",
-        "-m spotter.monitor_report",
+        "scripts/report.py",
         "scripts/simulate.py",
     ],
 )
