@@ -15,6 +15,7 @@ from spotter.collect import collect
 from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset, with_disputed
 from spotter.errors import SpotterError
+from spotter.feedback_sync import fetched
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
@@ -47,7 +48,9 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="collect more pictures of a class with other words; repeat it",
     )
     parser.add_argument(
-        "--feedback", metavar="FOLDER", help="learn too from what visitors sent there, once it is reviewed"
+        "--feedback",
+        metavar="STORE",
+        help="learn too from what visitors sent there, once it is reviewed: a folder or hf://datasets/owner/name",
     )
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
@@ -120,9 +123,11 @@ def sources_of(options: argparse.Namespace) -> list[SearchBackend]:
     """The sources that the options name.
 
     Raises:
-        UnknownSource, FolderMissing: one of them is none.
+        UnknownSource, FolderMissing, FeedbackMissing: one of them is none.
+        UnknownStore, AccessRefused, StoreUnreachable, CacheUnwritable: the feedback cannot be had from the Hub.
     """
-    return [*get_backends(options.search), *([VisitorFeedback(options.feedback)] if options.feedback else [])]
+    sources = get_backends(options.search)
+    return [*sources, VisitorFeedback(str(fetched(options.feedback)))] if options.feedback else [*sources]
 
 
 def collect_pictures(

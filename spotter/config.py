@@ -189,6 +189,16 @@ class ServeConfig:
 
 
 @dataclass(frozen=True)
+class FeedbackConfig:
+    """How feedback gets into a data set on the Hub: every `batch_s` seconds, at most `most` entries in one commit, and
+    for `close_s` seconds when the app stops."""
+
+    batch_s: float = 300.0
+    most: int = 200
+    close_s: float = 10.0
+
+
+@dataclass(frozen=True)
 class LogConfig:
     """The answer log: it keeps the newest `most_answers`, some 250 bytes each, and of each embedding `dimensions`.
 
