@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from huggingface_hub.utils import enable_progress_bars
 from PIL import Image
 
+import train
+from scripts import feedback as command
+from spotter.command import sources_of
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
 from spotter.feedback import DELETED, FACTS, PICTURE, FeedbackFolder
@@ -20,8 +24,10 @@ from spotter.feedback_sync import Sender, folder_of, receive, send
 from spotter.predictor import Prediction
 from spotter.stores import open_dataset
 from spotter.stores.dataset import FeedbackDataset
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Published
 from tests.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
+from tests.pictures import free_port
+from tests.test_app import address_of, start
 
 NAME = "anna/words"
 ADDRESS = f"hf://datasets/{NAME}"
@@ -296,6 +302,48 @@ def test_where_entries_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr("spotter.feedback_sync.STORAGE", tmp_path)
     monkeypatch.setenv("SPACE_ID", "anna/bears")
     assert folder_of(ADDRESS) == tmp_path / "feedback" / "anna-words"
+
+
+def test_the_app_answers_while_the_hub_is_down(published: Published) -> None:
+    process = start(
+        *("--model", published.store, "--port", 0, "--feedback", ADDRESS),
+        HF_ENDPOINT=f"http://127.0.0.1:{free_port()}",
+        HF_HUB_OFFLINE="0",
+        HF_TOKEN=WRITER,
+    )
+    address = address_of(process)
+    picture = next(published.pictures.glob("disc/*")).read_bytes()
+    assert httpx.post(f"{address}/api/classify", content=picture).json()["label"] == "disc"
+    process.send_signal(signal.SIGTERM)
+    out, told = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert told.count("app.py: Feedback stays in feedback/anna-words for now: The Hub cannot be reached for") == 1
+    assert WRITER not in out + told
+    assert "Traceback" not in told
+
+
+def test_training_and_the_command_fetch_them_first(
+    hub: Hub,
+    entries: FeedbackFolder,
+    open_: Callable[[], FeedbackDataset],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = add(entries, 2)
+    send(entries, open_())
+    monkeypatch.setattr("spotter.feedback_sync.open_dataset", lambda address: open_())
+    monkeypatch.setattr("scripts.feedback.open_dataset", lambda address: open_())
+    monkeypatch.chdir(tmp_path)
+    words = ["--class", "disc", "--class", "cross", "--search", "sample", "--feedback", ADDRESS]
+    source = sources_of(train.read_options(words))[-1]
+    assert {hit.backend_id for hit in source.search("cross", 9)} == {first, second}
+    assert command.main([ADDRESS, "--delete", first]) == 0
+    told = capsys.readouterr().out
+    assert second in told
+    assert told.endswith("entries: 1; 0 say that the model was right\n")
+    assert there(hub) == {second}
+    assert command.main([ADDRESS, "--delete", first]) == 1
 
 
 def until(done: Callable[[], object], patience_s: float = 30) -> None:
