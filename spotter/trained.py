@@ -1,5 +1,6 @@
 """What the training pictures of a revision look like, where they are at hand, for comparison with what came since."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def measure_training(store: str, published: Published) -> Training:
     return training if store.startswith(HUB) else replace(training, figures=_figures(Path(store), published.revision))
 
 
+def measure_looks(folder: Path, keys: Sequence[str], paths: Sequence[Path]) -> np.ndarray:
+    """Float (n, 5): the `Look` of each picture of the set in `folder`, measured once. `keys` are their SHA-256.
+
+    Raises:
+        DatasetUnwritable: what was measured cannot be kept.
+    """
+    place = folder / FOLDER / f"looks-{MEASURE}.json"
+    found = measure_once(place, keys, lambda index: astuple(measure_look(load_picture(paths[index]))))
+    return np.array(found, dtype=float).reshape(len(keys), len(fields(Look)))
+
+
 def _figures(store: Path, revision: str) -> dict[str, np.ndarray]:
     """Out-of-fold figures and looks of the training pictures; {} where these are gone or of another run."""
     try:
@@ -40,13 +52,7 @@ def _figures(store: Path, revision: str) -> dict[str, np.ndarray]:
         return {}
     files = {str(record.sha256): record.file for record in read_manifest(run.folder) if record.kept}
     keys = [key for key in run.keys if key in files and (run.folder / str(files[key])).is_file()]
-    looks = np.array(
-        measure_once(
-            run.folder / FOLDER / f"looks-{MEASURE}.json",
-            keys,
-            lambda index: astuple(measure_look(load_picture(run.folder / str(files[keys[index]])))),
-        )
-    ).reshape(len(keys), -1)
+    looks = measure_looks(run.folder, keys, [run.folder / str(files[key]) for key in keys])
     is_judged = ~np.isnan(run.familiarity)
     figures = {"familiarity": run.familiarity[is_judged], "probability": run.probabilities[is_judged].max(axis=1)}
     if keys:
