@@ -22,6 +22,8 @@ FRESH_S = 60.0
 LONGEST_S = 120.0
 # Of a failure that is told in a sentence; a traceback ends in 1.
 EXPECTED = 3
+# It steps back before it loads anything.
+CHILD = "import os, sys; os.nice(19); from spotter.staff_report import main; sys.exit(main(sys.argv[1:]))"
 
 
 class ReportPage:
@@ -50,7 +52,7 @@ class ReportPage:
         root = str(Path(__file__).resolve().parents[1])
         environment = {name: value for name, value in os.environ.items() if name != PASSWORD}
         environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        words = ["-P", "-m", "spotter.staff_report", str(self._log), self._store]
+        words = ["-P", "-c", CHILD, str(self._log), self._store]
         pipe = asyncio.subprocess.PIPE
         child = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=pipe, stderr=pipe, env=environment)
         try:
@@ -81,7 +83,6 @@ def main(argv: Sequence[str]) -> int:
     # Here, because the app itself makes no report.
     from spotter.monitor_report import render
 
-    os.nice(19)
     log, store = Path(argv[0]), argv[1]
     try:
         try:
@@ -96,7 +97,3 @@ def main(argv: Sequence[str]) -> int:
         return EXPECTED
     sys.stdout.buffer.write(page.encode("utf-8", "replace"))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ from spotter.extras import Extras
 from spotter.monitor import AnswerLog, add_answers
 from spotter.monitor_report import advise, gather
 from spotter.service import ModelInfo
-from spotter.staff_report import FRESH_S, ReportPage
+from spotter.staff_report import CHILD, FRESH_S, ReportPage
 from spotter.web import create_app
 from tests.answers import make_answers, reviewed
 from tests.bare import bare_environment
@@ -108,7 +108,7 @@ def test_a_space_has_all_that_it_takes(bare_python: Path, published: Published, 
     subprocess.run([sys.executable, "-I", "spotter/serving.py", ".", tmp_path / "space"], cwd=ROOT, check=True)
     add_answers(tmp_path / "log", replace(make_answers(300), revision=np.full(300, published.revision)))
     environment = bare_environment(tmp_path, PYTHONPATH=str(tmp_path / "space"))
-    words = ["-P", "-m", "spotter.staff_report", tmp_path / "log", published.store]
+    words = ["-P", "-c", CHILD, tmp_path / "log", published.store]
     done = subprocess.run([bare_python, *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "The training pictures are not on this machine" in done.stdout
