@@ -127,6 +127,12 @@ def test_a_short_log_and_one_without_anything_can_be_shown(tmp_path: Path) -> No
         render(tmp_path / "nowhere")
 
 
+def test_a_clock_that_was_set_back_does_not_matter(tmp_path: Path) -> None:
+    answers = make_answers(600)
+    answers = replace(answers, at=np.where(answers.number > 500, answers.at - 10**7, answers.at))
+    assert "600 answers from" in render(log_of(tmp_path, answers))
+
+
 def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> None:
     predictor = Predictor.load(published.store)
     paths = sorted(published.pictures.glob("*/*"))
