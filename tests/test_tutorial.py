@@ -127,6 +127,8 @@ def program(words: list[str]) -> Callable[[list[str]], int]:
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    # The simulation starts it in a process of its own, from the top of a checkout.
+    Path("train.py").symlink_to(ROOT / "train.py")
     reader = Reader()
     yield reader
     reader.stop()
