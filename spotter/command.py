@@ -14,7 +14,9 @@ from pathlib import Path
 from spotter.collect import collect
 from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset, with_disputed
+from spotter.download import download_all
 from spotter.errors import SpotterError
+from spotter.ingest import Fetch
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
@@ -126,18 +128,23 @@ def sources_of(options: argparse.Namespace) -> list[SearchBackend]:
 
 
 def collect_pictures(
-    options: argparse.Namespace, recipe: Recipe, sources: Sequence[SearchBackend], more: Mapping[str, Sequence[str]]
+    options: argparse.Namespace,
+    recipe: Recipe,
+    sources: Sequence[SearchBackend],
+    more: Mapping[str, Sequence[str]],
+    fetch: Fetch = download_all,
 ) -> Dataset:
     """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
 
-    What stands in two classes is among its records too, for the second look.
+    What stands in two classes is among its records too, for the second look. `fetch` says where downloads run.
 
     Raises:
         As `collect`.
     """
     folder = picture_folder(options.data, recipe, options.search)
     takedown = Takedown(options.data / "takedown.txt")
-    dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
+    config = CollectConfig(license=options.license)
+    dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
     return with_disputed(dataset)
