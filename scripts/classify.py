@@ -20,7 +20,6 @@ from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import Done, Job, Model, classify_all, run_here
 from spotter.scale.listing import list_pictures
 from spotter.scale.options import add_cluster_option, with_cluster
-from spotter.stores import HUB
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,10 +42,7 @@ def run(options: argparse.Namespace) -> str:
         say(f"{listing.pictures} pictures in {len(listing.parts)} parts")
 
     with stage("Load the model"):
-        predictor = Model(options.model, options.revision, None, options.int8).load(cores=1)
-        # The address as other processes know it, and the hash: all of them answer by the same files.
-        store = options.model if options.model.startswith(HUB) else str(Path(options.model).absolute())
-        model = Model(store, options.revision or predictor.revision, predictor.contents, options.int8)
+        predictor, model = Model(options.model, options.revision, int8=options.int8).pinned()
         answers = AnswerFile(options.to.absolute(), predictor.labels, str(predictor.revision))
         say(f"{predictor.revision}: {', '.join(predictor.labels)}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spotter.command import run_command, say, stage
 from spotter.config import RESIZES, TrainConfig
-from spotter.dataset import read_manifest, read_dataset, with_disputed
+from spotter.dataset import read_dataset, read_manifest, with_disputed
 from spotter.errors import FolderMissing
 from spotter.parser import Parser
 from spotter.scale.options import add_cluster_option, with_cluster

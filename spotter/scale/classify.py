@@ -3,7 +3,7 @@
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from spotter.errors import BadPicture
 from spotter.predictor import Predictor
 from spotter.scale.answers import AnswerFile, Row
 from spotter.scale.listing import Entry, Listing, Part
+from spotter.stores import HUB
 
 Key = TypeVar("Key")
 
@@ -28,15 +29,27 @@ class Model:
     """Where the model is; `contents` is what its files must hash to, so that every process answers by the same one."""
 
     store: str
-    revision: str | None
-    contents: str | None
+    revision: str | None = None
+    contents: str | None = None
     int8: bool = False
 
     def load(self, cores: int | None) -> Predictor:
-        """Raises:
-        As `Predictor.load`.
+        """Load it, to run on so many cores (None: all).
+
+        Raises:
+            As `Predictor.load`.
         """
         return Predictor.load(self.store, self.revision, self.int8, self.contents, cores)
+
+    def pinned(self) -> tuple[Predictor, "Model"]:
+        """Load it here, and the model as other processes have to name it: the same files, wherever they run.
+
+        Raises:
+            As `Predictor.load`.
+        """
+        predictor = self.load(cores=1)
+        store = self.store if self.store.startswith(HUB) else str(Path(self.store).absolute())
+        return predictor, replace(self, store=store, revision=predictor.revision, contents=predictor.contents)
 
 
 @dataclass(frozen=True)
