@@ -244,7 +244,7 @@ class ScaleConfig:
     max_bytes: int = 100_000_000
     lanes: int = 64
     store_bytes: int = 150_000_000
-    downloads: int = 512
+    downloads: int = 2048
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class Cluster:
     ) -> Iterator[Result]:
         """As `download_all`: downloads on each core, the addresses of one host by one process at a time.
 
-        They are handed out some hundreds at a time, so that one may stop early.
+        They are handed out some thousands at a time, so that one may stop early.
         """
         waiting = iter(urls)
         while some := list(islice(waiting, self.config.downloads)):
