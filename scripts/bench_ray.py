@@ -30,11 +30,9 @@ WAYS = ("plain", "ray")
 
 @dataclass(frozen=True)
 class Pace:
-    """Pictures a second after the warm-up, pictures a second of processor time, all processes of ours counted, and the
-    seconds until the first part was done."""
+    """Pictures a second after the warm-up, and the seconds until the first part was done."""
 
     rate: float
-    cpu_rate: float
     start_s: float
 
 
@@ -75,8 +73,6 @@ def print_ray(source: Path, count: int) -> None:
     for name, paces in (("Classified", classify), ("Features", features)):
         plain, ray = (statistics.median(each.rate for each in paces[way]) / cores for way in WAYS)
         print(f"| {name}, a second and core | {plain:.1f} | {ray:.1f} | {ray / plain:.2f} |")
-        plain, ray = (statistics.median(each.cpu_rate for each in paces[way]) for way in WAYS)
-        print(f"| {name}, a second of processor time | {plain:.1f} | {ray:.1f} | {ray / plain:.2f} |")
         plain, ray = (statistics.median(each.start_s for each in paces[way]) for way in WAYS)
         print(f"| {name}: until the first {CONFIG.part} are done (s) | {plain:.1f} | {ray:.1f} | |")
     print(f"| The cluster itself starts (s) | | {statistics.median(starts):.1f} | |")
@@ -96,28 +92,9 @@ def pace(counts: Iterable[int]) -> Pace:
     moments, done = [], 0
     for count in counts:
         done += count
-        moments.append((time.perf_counter() - started, processor_seconds(), done))
-    (warm, warm_cpu, before), (end, end_cpu, total) = moments[WARM_UP - 1], moments[-1]
-    return Pace((total - before) / (end - warm), (total - before) / (end_cpu - warm_cpu), moments[0][0])
-
-
-def processor_seconds() -> float:
-    """The processor time of this process and of all that it started, directly or not, and that still run."""
-    spent: dict[int, float] = {}
-    parents: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            # The name, in brackets, may hold anything.
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            # It has ended.
-            continue
-        parents[int(path.name)] = int(fields[1])
-        spent[int(path.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    ours = {os.getpid()}
-    while more := {child for child, parent in parents.items() if parent in ours} - ours:
-        ours |= more
-    return sum(spent.get(number, 0) for number in ours)
+        moments.append((time.perf_counter() - started, done))
+    (warm, before), (end, total) = moments[WARM_UP - 1], moments[-1]
+    return Pace((total - before) / (end - warm), moments[0][0])
 
 
 def watched(done: Iterable, memory: list[float]) -> Iterator:
