@@ -176,7 +176,7 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
 
 
 def is_helper() -> bool:
-    """Whether this is one of several processes that `accelerate launch` started, and not the first."""
+    """Whether this is one of several processes that a launcher started, and not the first."""
     return os.environ.get("RANK", "0") != "0"
 
 

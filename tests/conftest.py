@@ -1,7 +1,9 @@
 """Shared fixtures: drawn pictures, and one model trained and published from them."""
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +104,8 @@ def bare_python(request: pytest.FixtureRequest) -> Path:
     """A Python with requirements.txt alone."""
     from tests.bare import make_bare_python
 
-    assert request.config.cache
-    return make_bare_python(Path(request.config.cache.mkdir("bare")))
+    with one_at_a_time(request, "bare") as folder:
+        return make_bare_python(folder)
 
 
 @pytest.fixture(scope="session")
@@ -111,5 +113,15 @@ def node_folder(request: pytest.FixtureRequest) -> Path:
     """A folder whose `node_modules` hold axe-core and the Gradio client for JavaScript."""
     from tests.node import make_node_folder
 
+    with one_at_a_time(request, "node") as folder:
+        return make_node_folder(folder)
+
+
+@contextmanager
+def one_at_a_time(request: pytest.FixtureRequest, name: str) -> Iterator[Path]:
+    """A folder that is kept between runs, for one process at a time: tests run in several."""
     assert request.config.cache
-    return make_node_folder(Path(request.config.cache.mkdir("node")))
+    folder = Path(request.config.cache.mkdir(name))
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder

@@ -1,9 +1,13 @@
-"""The README tells every command, flag and source, and its tree is the real one."""
+"""The README tells every command, flag and source, its tree is the real one, and what it quotes is really said."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -11,6 +15,9 @@ from spotter.search import BACKENDS
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TROUBLES = re.search(r"\n## When something goes wrong\n(.*?)\n## ", README, re.DOTALL)
+SAID = re.findall(r"^\| \*(.+?)\* \|", TROUBLES[1], re.MULTILINE) if TROUBLES else []
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == "")
 
 
@@ -82,6 +89,53 @@ def test_the_space_front_matter_fits_the_requirements() -> None:
     assert len(short[1]) <= 60
 
 
-def test_pictures_and_links_exist() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+        name, _, heading = unquote(target).partition("#")
+        there = (page.parent / name).resolve() if name else page
+        assert there.exists(), target
+        assert not heading or heading in anchors(there), target
+
+
+def test_pictures_are_small() -> None:
+    pictures = [*(ROOT / "docs").rglob("*.png"), *(ROOT / "docs").rglob("*.jpg")]
+    assert pictures
+    assert [(picture.name, picture.stat().st_size) for picture in pictures if picture.stat().st_size > 150_000] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = {page.name for page in (ROOT / "docs").iterdir() if page.suffix in {".md", ".ipynb"}} - {"README.md"}
+    assert [name for name in sorted(pages) if f"({name})" not in index] == []
+
+
+@cache
+def sentences() -> tuple[str, ...]:
+    """Every text in the code; what is put into it at run time is left out."""
+    found: list[str] = []
+    for path in (ROOT / "app.py", *(ROOT / "spotter").rglob("*.py"), *(ROOT / "scripts").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(str(v.value) if isinstance(v, ast.Constant) else "..." for v in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return (*found, *(path.read_text() for path in (ROOT / "scripts").iterdir() if path.suffix == ""))
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_the_readme_quotes_is_really_said(said: str) -> None:
+    pattern = ".*".join(re.escape(part) for part in said.split("..."))
+    assert len(said.replace("...", "")) > 15, "too short to be found by"
+    assert any(re.search(pattern, sentence, re.DOTALL) for sentence in sentences()), said
+
+
+def test_the_readme_quotes_many_troubles() -> None:
+    assert len(SAID) > 15

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.backbone import Backbone, load_backbone
+from spotter.backbone import Backbone, load_backbone, run_body
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
+from spotter.head import class_weights, fit_head, is_uneven
 from spotter.images import load_picture, to_square
-from spotter.learner import build_learner, find_learning_rate, labelled_view
+from spotter.learner import build_learner, find_learning_rate, labelled_view, tune
 from spotter.predictor import Predictor
 from tests.conftest import Published
 
@@ -113,3 +114,26 @@ def test_the_learning_rate_is_looked_for(shapes: Dataset, small: Backbone) -> No
     assert (shapes.folder / "lr_find.png").stat().st_size > 5000
     # It leaves nothing of its own behind.
     assert not Path("models").exists() or not list(Path("models").glob("tmp*"))
+
+
+def test_fine_tuning_counts_each_class_of_an_uneven_set_the_same(shapes: Dataset, small: Backbone) -> None:
+    rare, config = shapes.targets == 0, replace(SMALL, fine_tune=1, uneven=2.0)
+    left = np.flatnonzero(~rare | (rare.cumsum() <= 4))
+    few = replace(shapes, records=tuple(shapes.records[index] for index in left))
+    assert is_uneven(few.targets, config)
+    features = run_body(small, few.paths)
+    folds = np.arange(len(left)) % 4
+    learnt = folds > 0
+    head, _ = fit_head(features, few.targets, folds, config)
+    answers = {}
+    for balanced in (True, False):
+        learn = tune(few, ~learnt, small, replace(head, balanced=balanced), config, None)
+        weights = learn.loss_func.func.weight
+        assert (weights is not None) == balanced
+        if balanced:
+            assert weights.tolist() == pytest.approx(class_weights(few.targets[learnt], config).tolist())
+            assert weights[0] > 2 * weights[1]
+        dl = learn.dls.test_dl([str(path) for path in few.paths], num_workers=0)
+        with learn.no_bar():
+            answers[balanced] = learn.get_preds(dl=dl)[0].numpy()[:, 0].mean()
+    assert answers[True] > answers[False]

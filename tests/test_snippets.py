@@ -1,4 +1,4 @@
-"""Every snippet that people copy does what it says: from the page, the README and the help of a running app."""
+"""Every snippet that people copy does what it says: from the page, README and docs, and the help of a running app."""
 
 import os
 import re
@@ -64,8 +64,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("language", ["python", "javascript", "sh"])
-def test_every_call_in_the_readme_works(language: str, url: str, place: Path, request: pytest.FixtureRequest) -> None:
-    found = blocks((ROOT / "README.md").read_text(), language)
+def test_every_call_in_the_docs_works(language: str, url: str, place: Path, request: pytest.FixtureRequest) -> None:
+    pages = (ROOT / "README.md", ROOT / "docs" / "serving.md")
+    found = list(dict.fromkeys(block for page in pages for block in blocks(page.read_text(), language)))
     calls = [block for block in found if re.search(r"^(curl|from gradio_client|import)", block, re.MULTILINE)]
     assert calls
     node = request.getfixturevalue("node_folder") if language == "javascript" else None
