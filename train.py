@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def help_to_fine_tune(options: argparse.Namespace) -> int:
-    """What the further processes of `accelerate launch train.py ...` do: help the first one, which does all else."""
+    """What the further processes of `torchrun train.py ...` do: help the first one, which does all else."""
     if options.config.fine_tune:
         from spotter.processes import help_first
 

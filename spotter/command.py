@@ -14,8 +14,10 @@ from pathlib import Path
 from spotter.collect import collect
 from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset, with_disputed
+from spotter.download import download_all
 from spotter.errors import SpotterError
 from spotter.feedback_sync import fetched
+from spotter.ingest import Fetch
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
@@ -131,18 +133,23 @@ def sources_of(options: argparse.Namespace) -> list[SearchBackend]:
 
 
 def collect_pictures(
-    options: argparse.Namespace, recipe: Recipe, sources: Sequence[SearchBackend], more: Mapping[str, Sequence[str]]
+    options: argparse.Namespace,
+    recipe: Recipe,
+    sources: Sequence[SearchBackend],
+    more: Mapping[str, Sequence[str]],
+    fetch: Fetch = download_all,
 ) -> Dataset:
     """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
 
-    What stands in two classes is among its records too, for the second look.
+    What stands in two classes is among its records too, for the second look. `fetch` says where downloads run.
 
     Raises:
         As `collect`.
     """
     folder = picture_folder(options.data, recipe, options.search)
     takedown = Takedown(options.data / "takedown.txt")
-    dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
+    config = CollectConfig(license=options.license)
+    dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
     return with_disputed(dataset)
@@ -174,7 +181,7 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
 
 
 def is_helper() -> bool:
-    """Whether this is one of several processes that `accelerate launch` started, and not the first."""
+    """Whether this is one of several processes that a launcher started, and not the first."""
     return os.environ.get("RANK", "0") != "0"
 
 
