@@ -287,7 +287,7 @@ def test_a_process_that_is_killed_loses_nothing(
     killer.start()
     there = tmp_path / "there.csv"
     errors = classify_all(job(published, there, predictor, fetch=fetch), listing, two.run)
-    killer.join(10)
+    killer.join(60)
     assert not killer.is_alive()
     assert not errors
     here = tmp_path / "here.csv"
