@@ -3,7 +3,8 @@
     python app.py --model models/bears
     python app.py --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8.
+On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff pages
+always does: STAFF_PASSWORD.
 """
 
 import argparse
@@ -37,15 +38,23 @@ from spotter.errors import (
 )
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
+from spotter.feedback_sync import STORAGE, Sender, folder_of
 from spotter.imports import lasting_imports
 from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
+from spotter.staff import read_password
+from spotter.staff_report import ReportPage
+from spotter.stores import DATASETS, open_dataset
 
 with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
+UNSENT = (
+    "app.py: a Space without persistent storage forgets {folder} when it restarts, and with it what visitors sent in "
+    "the last five minutes."
+)
 UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
 # What visitors are told where the sentence itself names a place.
 PUBLIC = {
@@ -76,19 +85,40 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
 
     Raises:
         UnknownStore, NoInt8: what was asked for cannot be. PortUnavailable: it cannot be served here.
+        PasswordWeak: that of the staff pages is too easy to guess.
     """
+    password = read_password()
     try:
         predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:
         print(f"app.py: {error}", file=sys.stderr, flush=True)
-        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=public_sentence(error))
+        told = public_sentence(error)
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     log = AnswerLog(Path(options.log), predictor.revision or "", predictor.reference) if options.log else None
-    with log or nullcontext():
-        app = create_app(predictor.predict, describe(predictor, folder, options.feedback, log), config)
+    with log or nullcontext(), sending(options.feedback):
+        info = describe(predictor, folder, options.feedback, log, options.model)
+        app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
+
+
+@contextmanager
+def sending(feedback: str | None) -> Iterator[None]:
+    """Send what visitors say to the Hub, where it is to go there.
+
+    Raises:
+        UnknownStore: that is no data set's address.
+    """
+    if not feedback or not feedback.startswith(DATASETS):
+        yield
+        return
+    folder = folder_of(feedback)
+    if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
+        print(UNSENT.format(folder=folder), file=sys.stderr, flush=True)
+    with Sender(FeedbackFolder(folder), open_dataset(feedback)):
+        yield
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -127,13 +157,18 @@ def own_folder() -> Iterator[Path]:
 
 
 def describe(
-    predictor: Predictor, folder: Path, feedback: str | None = None, log: AnswerLog | None = None
+    predictor: Predictor,
+    folder: Path,
+    feedback: str | None = None,
+    log: AnswerLog | None = None,
+    store: str | None = None,
 ) -> ModelInfo:
-    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
+    """Gather what the page says about the model, and what it can do; `feedback` is where visitors' words are kept,
+    and `store` where the model came from.
 
     The examples are copied into `folder`, as the page tells where they are.
     """
-    card, entries = predictor.card, FeedbackFolder(Path(feedback)) if feedback else None
+    card, entries = predictor.card, FeedbackFolder(folder_of(feedback)) if feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
@@ -147,6 +182,7 @@ def describe(
             partial(entries.add, revision=predictor.revision) if entries else None,
             entries.delete if entries else None,
             log,
+            ReportPage(log.folder, store) if log and store else None,
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )
@@ -177,9 +213,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--feedback",
-        metavar="FOLDER",
+        metavar="STORE",
         default=os.environ.get("FEEDBACK") or None,
-        help="ask visitors whether answers are right, and keep what they consent to there ($FEEDBACK)",
+        help="ask visitors whether answers are right, and keep what they consent to there: a folder or "
+        "hf://datasets/owner/name ($FEEDBACK)",
     )
     parser.add_argument(
         "--log",

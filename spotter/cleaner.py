@@ -12,12 +12,9 @@ import argparse
 import atexit
 import functools
 import os
-import secrets
 import subprocess
 import sys
 import threading
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -55,6 +52,7 @@ from spotter.images import encode_jpeg, load_picture
 from spotter.pages import plural, short_title
 from spotter.parser import Parser
 from spotter.run import RUN, Run, find_pictures, read_run
+from spotter.staff import is_foreign, is_same, password_in
 from spotter.suspects import QUEUES, View, cell, confusion, rank, reason, suggest
 from spotter.web import mount_page, serve
 
@@ -376,24 +374,13 @@ class Guard:
         host = headers.get("host", "")
         if self.password is None and _host(f"//{host}") not in LOOPBACK:
             return JSONResponse({"error": "This page is for this machine alone."}, 403)
-        if self.password is not None and not self._knows(headers.get("authorization", "")):
+        given = password_in(headers.get("authorization", ""))
+        if self.password is not None and (given is None or not is_same(given, self.password)):
             asks = {"WWW-Authenticate": 'Basic realm="Spotter", charset="UTF-8"'}
             return JSONResponse({"error": "The password is missing or wrong."}, 401, asks)
-        origin = headers.get("origin")
-        foreign = (
-            urlsplit(origin).netloc != host if origin else headers.get("sec-fetch-site") not in {None, "same-origin"}
-        )
-        if method not in {"GET", "HEAD"} and foreign:
+        if method not in {"GET", "HEAD"} and is_foreign(headers):
             return JSONResponse({"error": "Another site may not decide here."}, 403)
         return None
-
-    def _knows(self, header: str) -> bool:
-        kind, _, encoded = header.partition(" ")
-        try:
-            given = b64decode(encoded, validate=True).partition(b":")[2] if kind.lower() == "basic" else b""
-        except NotBase64:
-            return False
-        return secrets.compare_digest(given, str(self.password).encode())
 
 
 def create_app(session: Session, config: ServeConfig, password: str | None = None) -> FastAPI:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spotter.config import WatchConfig
-from spotter.evaluate import wilson_interval
+from spotter.intervals import wilson_interval
 from spotter.monitor import Answers
 
 # Each test's part of the budget. Shares need the most pictures to tell a change from chance: they have most of it.

@@ -66,6 +66,10 @@ class PasswordMissing(SpotterError):
     """A page that changes a picture set is to be served to other machines without a password."""
 
 
+class PasswordWeak(SpotterError):
+    """The password of the staff pages is too easy to guess."""
+
+
 class UnknownArchitecture(SpotterError):
     """The name given to `--arch` is no timm model."""
 
@@ -172,3 +176,19 @@ class ArticleUnwritable(SpotterError):
 
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""
+
+
+class ExtraMissing(SpotterError):
+    """What was asked for needs packages that are optional and not installed."""
+
+
+class ListUnreadable(SpotterError):
+    """The pictures to classify cannot be listed, or there are none."""
+
+
+class AnswersUnwritable(SpotterError):
+    """The file for the answers is there already, or cannot be written."""
+
+
+class ClusterUnavailable(SpotterError):
+    """There is no Ray cluster at the address, or it cannot be started here."""

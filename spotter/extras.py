@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from PIL import Image
 
 from spotter.monitor import AnswerLog
-from spotter.predictor import Neighbour, Prediction
+from spotter.predictor import Neighbour
+from spotter.staff_report import ReportPage
 
 
 @dataclass(frozen=True)
 class Extras:
-    """`explain` draws where the evidence lies; `nearest` gives so many training pictures; `keep` takes what a visitor
-    said of an answer (None: none of the labels) and gives its id, and `forget` removes it; `log` notes down answers.
-    None: it cannot.
+    """`explain` draws where the evidence lies; `nearest` gives so many training pictures; `keep` takes a picture,
+    the answer, what a visitor said of it (None: none of the labels) and, as `logged`, the answer's id in the log, and
+    gives the entry's id, and `forget` removes it; `log` notes down answers,
+    and `report` shows staff what it says. None: it cannot.
     """
 
     explain: Callable[[Image.Image], Image.Image] | None = None
     nearest: Callable[[Image.Image, int], list[Neighbour]] | None = None
-    keep: Callable[[Image.Image, Prediction, str | None], str] | None = None
+    keep: Callable[..., str] | None = None
     forget: Callable[[str], bool] | None = None
     log: AnswerLog | None = None
+    report: ReportPage | None = None

@@ -24,6 +24,7 @@ ROUTES = (
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/staff",
     "/gradio_api/upload",
     "/gradio_api/queue",
     "/gradio_api/call",

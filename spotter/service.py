@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -25,6 +27,8 @@ NOT_SURE = "not sure"
 AT_ONCE = 3
 # Decoded, a picture of this size takes 40 MB, and up to five times that with transparency.
 LARGE_PIXELS = 13_000_000
+# Pictures whose visitors may still say something of the answer.
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
+        self._logged: OrderedDict[str, str] = OrderedDict()
 
     async def classify(self, source: PictureSource, route: str = "") -> Answer:
         """Classify a picture. `route` says in a word how it was asked, for the answer log; "" keeps it out of that."""
@@ -75,6 +80,16 @@ class Service:
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
 
+    def logged(self, source: Path) -> str:
+        """The id of the latest logged answer about the picture at a path, "" when it is not known any more."""
+        return self._logged.get(str(source), "")
+
+    def _remember(self, source: PictureSource, id_: str) -> None:
+        if id_ and isinstance(source, Path):
+            self._logged[str(source)] = id_
+            while len(self._logged) > REMEMBERED:
+                self._logged.popitem(last=False)
+
     def _work(self, source: PictureSource, asked: float, route: str) -> Answer:
         with self._large if count_pixels(source) > LARGE_PIXELS else contextlib.nullcontext():
             begun = time.perf_counter()
@@ -84,6 +99,7 @@ class Service:
             done = time.perf_counter()
         log = self.info.extras.log
         id_ = log.record(prediction, picture, route) if log and route else ""
+        self._remember(source, id_)
         spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
         return Answer(prediction, {name: round(1000 * span, 2) for name, span in spans.items()}, id_)
 

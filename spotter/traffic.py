@@ -103,6 +103,11 @@ class Buckets:
             self._clients.popitem(last=False)
         return missing / self._rate if missing > 0 else 0.0
 
+    def give_back(self, client: str, tokens: int = 1) -> None:
+        """Undo a `take`."""
+        left, when = self._clients[client]
+        self._clients[client] = (left + tokens, when)
+
 
 def client_name(peer: str, headers: Mapping[str, str], behind_proxy: bool) -> str:
     """Who is asking: an IPv4 address, or the network of 64 bits that an IPv6 address belongs to.

@@ -31,6 +31,8 @@ from spotter.metrics import Metrics
 from spotter.page import classifier_page, embed_script, problem_page
 from spotter.script import EMBED_HEAD, page_script
 from spotter.service import ModelInfo, Predict, Service
+from spotter.staff import staff_routes
+from spotter.staff_report import no_report
 from spotter.traffic import Traffic
 from spotter.upkeep import tidying
 
@@ -47,12 +49,20 @@ def build_page(predict: Predict, info: ModelInfo) -> gr.Blocks:
     return classifier_page(Service(predict, info), ServeConfig())
 
 
-def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, problem: str | None = None) -> FastAPI:
+def create_app(
+    predict: Predict,
+    info: ModelInfo,
+    config: ServeConfig,
+    *,
+    problem: str | None = None,
+    password: str | None = None,
+) -> FastAPI:
     """Put the page, `POST /api/classify` and `GET /healthz` into one app.
 
     Args:
         problem: a sentence that says why there is no model; the page then shows it, the API and the health check
             answer 503, and `predict` is never called.
+        password: of the pages below `/staff`; None: there are none.
     """
     app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
     metrics, traffic = Metrics(), Traffic(config)
@@ -65,6 +75,9 @@ def create_app(predict: Predict, info: ModelInfo, config: ServeConfig, *, proble
         app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
     add_routes(app, service, traffic, metrics, config, problem)
+    staff = staff_routes(app, password)
+    report = info.extras.report
+    staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
     return mount_page(app, page, config, css=CSS, js=page_script(), head=EMBED_HEAD)
 
