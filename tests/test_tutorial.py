@@ -198,7 +198,7 @@ def check_what_was_said(printed: dict[str, str]) -> None:
     assert "entries: 1; 1 say" in of("scripts/feedback")
     assert "monitor.html" in of("scripts/report logs/small")
     assert Path("logs/rehearsal/monitor.html").exists()
-    # Trained, fine-tuned, cleaned, strangers measured.
+    # Trained, fine-tuned, cleaned.
     assert of("scripts/rollback models/small").count("push") >= 3
 
 
