@@ -40,12 +40,15 @@ from spotter.errors import (
 )
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
+from spotter.feedback_sync import STORAGE, Sender, folder_of
 from spotter.imports import lasting_imports
 from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.rollout import STAGES, Rollout
 from spotter.staff import read_password
+from spotter.staff_report import ReportPage
+from spotter.stores import DATASETS, open_dataset
 from spotter.waiting import WaitingFolder
 from spotter.watch import Watcher
 
@@ -53,6 +56,10 @@ with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
+UNSENT = (
+    "app.py: a Space without persistent storage forgets {folder} when it restarts, and with it what visitors sent in "
+    "the last five minutes."
+)
 UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
 NOBODY = "app.py: nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
 # What visitors are told where the sentence itself names a place.
@@ -97,13 +104,14 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
     with ExitStack() as stack:
+        stack.enter_context(sending(options.feedback))
         extras = Extras()
         if options.log:
             log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
             extras = stack.enter_context(careful(options, predictor, log))
         if extras.rollout and not password:
             print(NOBODY, file=sys.stderr, flush=True)
-        info = describe(predictor, folder, options.feedback, extras)
+        info = describe(predictor, folder, options.feedback, extras, options.model)
         app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
@@ -137,6 +145,23 @@ def load_challenger(options: argparse.Namespace) -> Predictor | None:
     except SpotterError as error:
         print(f"app.py: no challenger: {error}", file=sys.stderr, flush=True)
         return None
+
+
+@contextmanager
+def sending(feedback: str | None) -> Iterator[None]:
+    """Send what visitors say to the Hub, where it is to go there.
+
+    Raises:
+        UnknownStore: that is no data set's address.
+    """
+    if not feedback or not feedback.startswith(DATASETS):
+        yield
+        return
+    folder = folder_of(feedback)
+    if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
+        print(UNSENT.format(folder=folder), file=sys.stderr, flush=True)
+    with Sender(FeedbackFolder(folder), open_dataset(feedback)):
+        yield
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -175,13 +200,18 @@ def own_folder() -> Iterator[Path]:
 
 
 def describe(
-    predictor: Predictor, folder: Path, feedback: str | None = None, extras: Extras | None = None
+    predictor: Predictor,
+    folder: Path,
+    feedback: str | None = None,
+    extras: Extras | None = None,
+    store: str | None = None,
 ) -> ModelInfo:
-    """Gather what the page says about the model, and what it can do; `feedback` is the folder for visitors' words.
+    """Gather what the page says about the model, and what it can do; `feedback` is where visitors' words are kept,
+    and `store` where the model came from.
 
     The examples are copied into `folder`, as the page tells where they are.
     """
-    card, entries = predictor.card, FeedbackFolder(Path(feedback)) if feedback else None
+    card, entries = predictor.card, FeedbackFolder(folder_of(feedback)) if feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
@@ -195,6 +225,7 @@ def describe(
             nearest=predictor.nearest if predictor.thumbnails else None,
             keep=partial(entries.add, revision=predictor.revision) if entries else None,
             forget=entries.delete if entries else None,
+            report=ReportPage(extras.log.folder, store) if extras and extras.log and store else None,
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )
@@ -225,9 +256,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--feedback",
-        metavar="FOLDER",
+        metavar="STORE",
         default=os.environ.get("FEEDBACK") or None,
-        help="ask visitors whether answers are right, and keep what they consent to there ($FEEDBACK)",
+        help="ask visitors whether answers are right, and keep what they consent to there: a folder or "
+        "hf://datasets/owner/name ($FEEDBACK)",
     )
     parser.add_argument(
         "--log",

@@ -36,6 +36,7 @@ from spotter.imports import lasting_imports
 from spotter.parser import Parser
 from spotter.search import SearchBackend
 from spotter.stores import HUB, open_store
+from spotter.stores.base import content_name
 from spotter.temporary import temporary_folder
 
 
@@ -86,9 +87,10 @@ def run(options: argparse.Namespace) -> str:
         if options.unfamiliar:
             strangers = embed_folder(options.unfamiliar, replace(backbone, body=trained.learner.model[0]))
         judged = pipeline.judge(trained, dataset, folds, strangers)
+        words = command(options, sources)
+        candidate = pipeline.Candidate(recipe, config, dataset, folds, backbone, trained, judged, words)
+        candidate = pipeline.with_changes(candidate)
 
-    words = command(options, sources)
-    candidate = pipeline.Candidate(recipe, config, dataset, folds, backbone, trained, judged, words)
     with temporary_folder() as files:
         with stage("Write the files"):
             card = pipeline.write_files(files, candidate)
@@ -102,14 +104,14 @@ def run(options: argparse.Namespace) -> str:
 
         with stage("Publish"):
             revision = store.push(files)
-            pipeline.remember(revision, store, candidate)
+            pipeline.remember(revision, content_name(files), store, candidate)
             say(f"python app.py --model {shlex.quote(store.address)}")
             say(f"scripts/clean {shlex.quote(str(dataset.folder))}")
     return revision
 
 
 def help_to_fine_tune(options: argparse.Namespace) -> int:
-    """What the further processes of `accelerate launch train.py ...` do: help the first one, which does all else."""
+    """What the further processes of `torchrun train.py ...` do: help the first one, which does all else."""
     if options.config.fine_tune:
         from spotter.processes import help_first
 

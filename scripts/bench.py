@@ -7,6 +7,7 @@
     scripts/bench --cleaning ../shared/data/bears                   (the cleaning page over 5,000 made pictures)
     scripts/bench --serving --pictures folder:../shared/data/bears  (answers through Gradio and plain HTTP, many photos)
     scripts/bench --soak 10000                                      (so many requests, one in a hundred bad)
+    scripts/bench --ray ../shared/data/bears                        (the same work here and on a local Ray cluster)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -205,7 +206,14 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, metavar="FOLDER", help="keep the models for --serving and --soak, or use them"
     )
+    parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
     options = parser.parse_args()
+    if options.ray:
+        # Here: Ray is optional.
+        from bench_ray import print_ray
+
+        print_ray(options.ray, 2000)
+        return
     if options.cleaning:
         print_cleaning(options.cleaning, 5000)
         return

@@ -2,6 +2,7 @@
 
     scripts/collect recipes/bears.toml --search openverse,wikimedia --license open
     scripts/collect recipes/bears.toml --search openverse,wikimedia --more "grizzly=grizzly bear at night"
+    scripts/collect recipes/bears.toml --search urls:list.csv --ray local
 
 The last line on stdout is the folder of the set. Exit status as of train.py: 1 when a class has too few pictures.
 """
@@ -23,14 +24,17 @@ from spotter.command import (
     stage,
 )
 from spotter.config import TrainConfig
+from spotter.download import download_all
 from spotter.edits import EditLog
 from spotter.parser import Parser
+from spotter.scale.options import add_cluster_option, with_cluster
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Collect, look, and return the exit status."""
     parser = Parser(prog="scripts/collect", description=__doc__.splitlines()[0])
     add_picture_options(parser)
+    add_cluster_option(parser)
     options = parse(parser, argv)
     return run_command("scripts/collect", lambda: run(options), argv)
 
@@ -41,7 +45,8 @@ def run(options: argparse.Namespace) -> str:
         recipe = recipe_of(options)
         more = read_more(options.more, recipe)
         sources = sources_of(options)
-        dataset = collect_pictures(options, recipe, sources, more)
+        with with_cluster(options.ray) as on:
+            dataset = collect_pictures(options, recipe, sources, more, on.fetch if on else download_all)
 
     with stage("Look at what was collected"):
         # Here rather than at the top: a mistake in the recipe is told at once, not after seconds of imports.

@@ -5,14 +5,13 @@ import difflib
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import onnxruntime
 import timm
 import torch
 from fastai.vision.learner import TimmBody
@@ -21,6 +20,7 @@ from timm.layers.padding import get_same_padding
 from torch import nn
 from tqdm import tqdm
 
+from spotter.body import PIXELS, Body, RunBody, open_body, run_here
 from spotter.cache import FOLDER, PART, FeatureCache
 from spotter.config import TrainConfig
 from spotter.dataset import Dataset
@@ -32,12 +32,11 @@ from spotter.errors import (
     WeightsUnavailable,
 )
 from spotter.images import load_picture, to_square
-from spotter.subject import centre_classifier, measure_spread
+from spotter.subject import centre_classifier
 from spotter.temporary import temporary_folder
 from spotter.views import VIEWS, view_caches
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
-PIXELS = "pixels"
 # How `images` prepares a picture for the body; cached features of another way are not read.
 PREPARED = "as fastai's Resize, Pillow bilinear"
 
@@ -76,11 +75,11 @@ def load_backbone(config: TrainConfig) -> Backbone:
     return Backbone(config.arch, config.size, config.resize, body, pool, width, mean, std)
 
 
-def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART) -> np.ndarray:
+def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody = run_here) -> np.ndarray:
     """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
-    the result with torch. A run that is killed loses the last `part` pictures at most.
+    the result with torch. A run that is killed loses the last `part` pictures at most. `run` says where it runs.
 
     Returns:
         float32 array of shape (n, width): the pooled features.
@@ -89,7 +88,7 @@ def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART) -> 
         DatasetUnwritable: the cache cannot be written.
         TrainingFailed: the features are not finite numbers.
     """
-    return _compute(backbone, dataset, part)[0]
+    return _compute(backbone, dataset, part, run)[0]
 
 
 def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
@@ -100,10 +99,10 @@ def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
     Raises:
         As `compute_features`.
     """
-    return _compute(backbone, dataset, PART)[1]
+    return _compute(backbone, dataset, PART, run_here)[1]
 
 
-def _compute(backbone: Backbone, dataset: Dataset, part: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _compute(backbone: Backbone, dataset: Dataset, part: int, run: RunBody) -> tuple[np.ndarray, np.ndarray | None]:
     keys = [str(record.sha256) for record in dataset.records]
     cache = feature_cache(backbone, dataset.folder)
     spread_cache = FeatureCache(cache.folder, f"{cache.name}-spread", 1)
@@ -111,7 +110,8 @@ def _compute(backbone: Backbone, dataset: Dataset, part: int) -> tuple[np.ndarra
     spreads, known_too = spread_cache.read(keys)
     missing = np.flatnonzero(~(known & known_too) if _sees_spreads(backbone) else ~known)
     paths = dataset.paths
-    for rows, some_spreads in _run_in_parts(backbone, [paths[index] for index in missing], part):
+    needed = [paths[index] for index in missing]
+    for rows, some_spreads in run(export_body(backbone), needed, part) if needed else ():
         if not np.isfinite(rows).all():
             raise TrainingFailed(
                 f"The backbone {backbone.arch!r} gave features that are not numbers; try another --arch."
@@ -147,7 +147,7 @@ def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
     found = [cache.read(keys) for cache in caches]
     missing = np.flatnonzero(~np.all([known for _, known in found], axis=0))
     if len(missing):
-        session = _open_body(backbone, ["features"])
+        session = open_body(_export(backbone, ["features"]))
 
         def run(path: Path) -> np.ndarray:
             picture = load_picture(path)
@@ -245,41 +245,24 @@ def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]
 
 
 def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
-    return np.concatenate([rows for rows, _ in _run_in_parts(backbone, paths)])
+    return np.concatenate([rows for rows, _ in run_here(export_body(backbone), paths, PART)])
 
 
-def _run_in_parts(
-    backbone: Backbone, paths: Sequence[Path], part: int = PART
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield the pooled features (part, width) and the spreads (part, 1) of the pictures, `part` of them at a time."""
-    if not paths:
-        return
+def export_body(backbone: Backbone) -> Body:
+    """Write the body as an ONNX network; with what measures spreads, where those are for this backbone."""
     classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
     outputs = ["features", "places"] if classifier else ["features"]
-    session = _open_body(backbone, outputs)
-
-    def run(square: np.ndarray) -> tuple[np.ndarray, float | None]:
-        features, *places = session.run(outputs, {PIXELS: square[None]})
-        return features[0], measure_spread(places[0][0], *classifier) if classifier else None
-
-    with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
-        for start in range(0, len(paths), part):
-            pairs = map_squares(run, paths[start : start + part], backbone.size, backbone.resize, bar)
-            spreads = np.array([spread for _, spread in pairs], dtype=np.float32)[:, None] if classifier else None
-            yield np.stack([row for row, _ in pairs]), spreads
+    return Body(_export(backbone, outputs), backbone.size, backbone.resize, classifier)
 
 
-def _open_body(backbone: Backbone, outputs: list[str]) -> onnxruntime.InferenceSession:
+def _export(backbone: Backbone, outputs: list[str]) -> bytes:
     with temporary_folder() as folder:
         file = folder / "body.onnx"
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         pooled = nn.Sequential(backbone.pool, nn.Flatten())
         network = FeatureNetwork(backbone.body, pooled, mean, std, backbone.size)
         export_network(_WithPlaces(network) if "places" in outputs else network, file, backbone.size, outputs)
-        options = onnxruntime.SessionOptions()
-        # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
-        options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return file.read_bytes()
 
 
 def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str, bar: tqdm) -> list[T]:

@@ -10,8 +10,10 @@ from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelCard
+from spotter.changes import Changes
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
+from spotter.periods import REAL
 from spotter.premortem import QUESTIONS
 
 CARD = "README.md"
@@ -27,6 +29,7 @@ def write_card(
     *,
     license_id: str = "",
     strangers: Strangers | None = None,
+    changes: Changes | None = None,
 ) -> None:
     """Write the model card of the files in `folder`, after all of them but `model.json`.
 
@@ -35,9 +38,10 @@ def write_card(
 
     Args:
         license_id: the model's own licence as the Hub names it ("apache-2.0"); "" when its owner says nothing.
+        changes: what is new since an earlier revision; None: it is the first.
     """
     text = f"---\n{_metadata(card, evaluation, license_id)}\n---\n\n"
-    text += _body(folder, card, evaluation, dataset, license_id, strangers)
+    text += _body(folder, card, evaluation, dataset, license_id, strangers, changes)
     # A title may hold half of a surrogate pair, which is no text.
     (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
 
@@ -82,6 +86,7 @@ def _body(
     dataset: Dataset,
     license_id: str,
     strangers: Strangers | None,
+    changes: Changes | None,
 ) -> str:
     environment = Environment(  # noqa: S701 - Markdown, escaped by the filter; HTML's entities would show in code
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -111,6 +116,9 @@ def _body(
         accepted=f"{evaluation.familiarity.accepted:.1%}",
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
+        changes=changes,
+        errors=lambda wrong, pictures: f"{wrong} ({wrong / pictures:.1%}; {_span(wilson_interval(wrong, pictures))})",
+        real=REAL,
         thumbnails=(folder / THUMBNAILS).exists(),
         origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
         license_id=license_id,

@@ -79,8 +79,9 @@ class Point:
 
 
 def cut(at: np.ndarray) -> Bins:
-    """Cut the time of answers (at least one, in order) into days, or into shorter or longer stretches."""
-    first, last = int(at[0]), int(at[-1]) + 1
+    """Cut the time of answers (at least one) into days, or into shorter or longer stretches."""
+    # Not the first and last: a clock may have been set back.
+    first, last = int(at.min()), int(at.max()) + 1
     lengths = (60, 600, 3600, 6 * 3600, DAY_S, 2 * DAY_S, 7 * DAY_S, 14 * DAY_S, 28 * DAY_S, 84 * DAY_S)
     length = next((each for each in lengths if (last - first) / each <= MOST_BINS), lengths[-1])
     begin = first - first % length

@@ -14,7 +14,10 @@ from pathlib import Path
 from spotter.collect import collect
 from spotter.config import RESIZES, CollectConfig, Recipe, TrainConfig, read_recipe, recipe_from_options, slug
 from spotter.dataset import Dataset, with_disputed
+from spotter.download import download_all
 from spotter.errors import SpotterError
+from spotter.feedback_sync import fetched
+from spotter.ingest import Fetch
 from spotter.licenses import POLICIES
 from spotter.search import BACKENDS, SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
@@ -47,7 +50,9 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         help="collect more pictures of a class with other words; repeat it",
     )
     parser.add_argument(
-        "--feedback", metavar="FOLDER", help="learn too from what visitors sent there, once it is reviewed"
+        "--feedback",
+        metavar="STORE",
+        help="learn too from what visitors sent there, once it is reviewed: a folder or hf://datasets/owner/name",
     )
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
@@ -120,24 +125,31 @@ def sources_of(options: argparse.Namespace) -> list[SearchBackend]:
     """The sources that the options name.
 
     Raises:
-        UnknownSource, FolderMissing: one of them is none.
+        UnknownSource, FolderMissing, FeedbackMissing: one of them is none.
+        UnknownStore, AccessRefused, StoreUnreachable, CacheUnwritable: the feedback cannot be had from the Hub.
     """
-    return [*get_backends(options.search), *([VisitorFeedback(options.feedback)] if options.feedback else [])]
+    sources = get_backends(options.search)
+    return [*sources, VisitorFeedback(str(fetched(options.feedback)))] if options.feedback else [*sources]
 
 
 def collect_pictures(
-    options: argparse.Namespace, recipe: Recipe, sources: Sequence[SearchBackend], more: Mapping[str, Sequence[str]]
+    options: argparse.Namespace,
+    recipe: Recipe,
+    sources: Sequence[SearchBackend],
+    more: Mapping[str, Sequence[str]],
+    fetch: Fetch = download_all,
 ) -> Dataset:
     """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
 
-    What stands in two classes is among its records too, for the second look.
+    What stands in two classes is among its records too, for the second look. `fetch` says where downloads run.
 
     Raises:
         As `collect`.
     """
     folder = picture_folder(options.data, recipe, options.search)
     takedown = Takedown(options.data / "takedown.txt")
-    dataset = collect(recipe, sources, folder, CollectConfig(license=options.license), more=more, takedown=takedown)
+    config = CollectConfig(license=options.license)
+    dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
         say(line)
     return with_disputed(dataset)
@@ -169,7 +181,7 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
 
 
 def is_helper() -> bool:
-    """Whether this is one of several processes that `accelerate launch` started, and not the first."""
+    """Whether this is one of several processes that a launcher started, and not the first."""
     return os.environ.get("RANK", "0") != "0"
 
 

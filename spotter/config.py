@@ -189,6 +189,16 @@ class ServeConfig:
 
 
 @dataclass(frozen=True)
+class FeedbackConfig:
+    """How feedback gets into a data set on the Hub: every `batch_s` seconds, at most `most` entries in one commit, and
+    for `close_s` seconds when the app stops."""
+
+    batch_s: float = 300.0
+    most: int = 200
+    close_s: float = 10.0
+
+
+@dataclass(frozen=True)
 class LogConfig:
     """The answer log: it keeps the newest `most_answers`, some 250 bytes each, and of each embedding `dimensions`.
 
@@ -267,6 +277,38 @@ class CleanConfig:
     page_size: int = 24
     thumb_side: int = 320
     thumbs: int = 2000
+
+
+@dataclass(frozen=True)
+class ScaleConfig:
+    """How many pictures are classified or computed at once, on one machine or a cluster.
+
+    A part has `part` pictures, or more, so that there are at most `most_parts`. A file of more than `max_bytes` is not
+    read. Addresses are dealt by their hosts into `lanes`; each goes on one process at a time. A cluster on this machine
+    keeps at most `store_bytes` in memory between its processes; `downloads` addresses are handed out at a time.
+    """
+
+    part: int = 250
+    most_parts: int = 100_000
+    max_bytes: int = 100_000_000
+    lanes: int = 64
+    store_bytes: int = 150_000_000
+    downloads: int = 2048
+
+
+@dataclass(frozen=True)
+class EndpointConfig:
+    """The predictor behind Ray Serve: `replicas` of it, each on one core, answer up to `batch` pictures together and
+    wait `wait_s` for the batch to fill. A replica takes at most `max_ongoing` requests, and `max_queued` wait.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7862
+    replicas: int = 2
+    batch: int = 8
+    wait_s: float = 0.005
+    max_ongoing: int = 32
+    max_queued: int = 200
 
 
 MIN_CLASSES = 2

@@ -2,12 +2,10 @@
 
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import get_ident
 
 import numpy as np
 from PIL import Image
@@ -16,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spotter.errors import DatasetUnwritable, TooFewPictures
+from spotter.files import write_atomically as write_atomically
 from spotter.search.base import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
@@ -424,16 +423,3 @@ def write_manifest(folder: Path, records: Iterable[Record]) -> None:
     """Write `manifest.jsonl` of a set in one step."""
     lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
     write_atomically(folder / MANIFEST, "".join(lines).encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either there as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError:
-        # On a full disk half a file would only take what room there is.
-        part.unlink(missing_ok=True)
-        raise

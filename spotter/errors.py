@@ -196,3 +196,19 @@ class ArticleUnwritable(SpotterError):
 
 class PortUnavailable(SpotterError):
     """The address the app should listen on is taken or not ours."""
+
+
+class ExtraMissing(SpotterError):
+    """What was asked for needs packages that are optional and not installed."""
+
+
+class ListUnreadable(SpotterError):
+    """The pictures to classify cannot be listed, or there are none."""
+
+
+class AnswersUnwritable(SpotterError):
+    """The file for the answers is there already, or cannot be written."""
+
+
+class ClusterUnavailable(SpotterError):
+    """There is no Ray cluster at the address, or it cannot be started here."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "1"
 PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
+FILES = frozenset({PICTURE, FACTS})
 LONGEST_SIDE, QUALITY = 1024, 92
 # So that visitors cannot fill the disk.
 MOST = 10_000
@@ -34,7 +35,8 @@ class Feedback:
     """What a visitor said of one answer.
 
     `answer` is the model's most probable label, `said` the visitor's, None for "none of these". `time` is ISO in UTC;
-    `consent` the version of the sentence that was agreed to.
+    `consent` the version of the sentence that was agreed to; `logged` the id of the answer in the answer log, "" where
+    it was not logged.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Feedback:
     familiar: bool
     said: str | None
     consent: str
+    logged: str = ""
 
     @property
     def is_right(self) -> bool:
@@ -64,8 +67,18 @@ class FeedbackFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, picture: Image.Image, prediction: "Prediction", said: str | None, revision: str | None) -> str:
+    def add(
+        self,
+        picture: Image.Image,
+        prediction: "Prediction",
+        said: str | None,
+        revision: str | None,
+        logged: str = "",
+    ) -> str:
         """Keep a decoded picture, without metadata and at most `LONGEST_SIDE` pixels long; return the entry's id.
+
+        Args:
+            logged: the answer's id in the answer log.
 
         Raises:
             FeedbackUnwritable: the folder cannot be written, or holds `MOST` entries.
@@ -82,17 +95,36 @@ class FeedbackFolder:
             familiar=prediction.familiar,
             said=said,
             consent=CONSENT,
+            logged=logged,
         )
-        part = self.folder / f".{entry.id}"
+        kept = encode_jpeg(fit_within(picture.convert("RGB"), LONGEST_SIDE), QUALITY)
+        self._put(entry.id, kept, json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
+        return entry.id
+
+    def receive(self, id_: str, picture: bytes, facts: bytes) -> None:
+        """Keep a copy of an entry from elsewhere as it is; what is here already stays.
+
+        Raises:
+            FeedbackUnwritable: the folder cannot be written.
+        """
+        if _ID.fullmatch(id_) and not (self.folder / id_).exists():
+            self._put(id_, picture, facts)
+
+    def ids(self) -> set[str]:
+        """The ids of the entries that are here."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return {name for name in names if _ID.fullmatch(name)}
+
+    def _put(self, id_: str, picture: bytes, facts: bytes) -> None:
+        part = self.folder / f".{id_}"
         try:
-            part.mkdir(parents=True)
-            _write(part / PICTURE, encode_jpeg(fit_within(picture.convert("RGB"), LONGEST_SIDE), QUALITY))
-            _write(part / FACTS, json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
-            part.rename(self.folder / entry.id)
+            part.mkdir(parents=True, exist_ok=True)
+            _write(part / PICTURE, picture)
+            _write(part / FACTS, facts)
+            part.rename(self.folder / id_)
         except OSError as error:
             shutil.rmtree(part, ignore_errors=True)
             raise FeedbackUnwritable(f"What a visitor said could not be kept: {error.strerror}.") from error
-        return entry.id
 
     def read(self) -> Iterator[tuple[Feedback, Path]]:
         """The entries, oldest first, each with the path of its picture. What is no entry of ours is passed over."""

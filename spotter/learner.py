@@ -37,7 +37,7 @@ from spotter.config import TrainConfig
 from spotter.dataset import Dataset
 from spotter.errors import TrainingFailed
 from spotter.head import Head, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
-from spotter.processes import share, together
+from spotter.processes import how_many, share, together
 from spotter.temporary import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
@@ -278,7 +278,8 @@ def build_learner(
         batch_tfms=_batch_transforms(config),
     )
     # fastai drops a training batch that is not full, and with it, silently, all of a small set.
-    batch_size = min(config.batch_size, int((~held_out).sum()))
+    # With several processes each gets its share of the pictures, and a batch that is not full is left out.
+    batch_size = min(config.batch_size, max(1, int((~held_out).sum()) // how_many()))
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
     dls = block.dataloaders(view, bs=batch_size, num_workers=0)
     _crop_at_random(dls, config)

@@ -1,13 +1,6 @@
-"""What the answer log says, as one page to open offline; alerts go to a webhook.
+"""What the answer log says, as one page to open offline. No scipy, no scikit-learn: the app makes it too."""
 
-    python -m spotter.monitor_report logs/bears --model models/bears
-    python -m spotter.monitor_report logs/bears --model models/bears --webhook https://hooks.example.org/bears
-
-The last line on stdout is one sentence of advice, the same as at the top of the page.
-"""
-
-import argparse
-import sys
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spotter.alerts import URGENCY, advice, check_url, percent, send_new, sentence
+from spotter.alerts import URGENCY, advice, percent, sentence
 from spotter.charts import (
     BOTTOM,
     FEWEST,
@@ -32,11 +25,10 @@ from spotter.charts import (
     draw_bars,
     draw_points,
 )
-from spotter.command import run_command, say
 from spotter.config import WatchConfig
-from spotter.dataset import write_atomically
 from spotter.drift import Change, Published, Share, find_changes
 from spotter.errors import LogUnreadable, LogUnwritable, RevisionMissing
+from spotter.files import write_atomically
 from spotter.monitor import Answers, read_answers
 from spotter.pages import plural, render_page
 from spotter.periods import (
@@ -73,7 +65,8 @@ FEW_REVIEWS = 50
 
 @dataclass(frozen=True)
 class Findings:
-    """All that a report tells: `now` and `before` are the answers of the last two periods of `days` days."""
+    """All that a report tells: `now` and `before` are the answers of the last two periods of `days` days; `unknown`
+    are revisions that are not in the store."""
 
     answers: Answers
     now: Answers
@@ -87,6 +80,7 @@ class Findings:
     from_training: Apart | None
     reviewed: Reviewed | None
     slices: tuple[Slice, ...]
+    unknown: tuple[str, ...]
     duels: tuple[Duel, ...] = ()
 
     @property
@@ -101,11 +95,17 @@ class Findings:
         return sorted(recent, key=lambda change: (URGENCY.index(change.what), -change.at))
 
 
-def gather(log: Path, store: str | None = None, days: float = DAYS) -> Findings:
+def gather(
+    log: Path,
+    store: str | None = None,
+    days: float = DAYS,
+    read: Callable[[str, Published], Training] = read_training,
+) -> Findings:
     """Find out what the answer log in a folder says.
 
     Args:
         store: where its revisions were published; None: nothing is compared with training.
+        read: reads of the training of a revision in the store what can be known of it here.
 
     Raises:
         LogUnreadable: there is none, it is damaged, or nothing was answered yet.
@@ -114,9 +114,10 @@ def gather(log: Path, store: str | None = None, days: float = DAYS) -> Findings:
     answers = read_answers(log)
     if not len(answers):
         raise LogUnreadable(f"The answer log in {str(log)!r} has no answers yet.")
-    known = _published(store, np.unique(answers.revision).tolist()) if store else []
+    revisions = np.unique(answers.revision).tolist()
+    known = _published(store, revisions) if store else []
     newest = str(answers.revision[-1])
-    training = next((read_training(str(store), each) for each in known if each.revision == newest), None)
+    training = next((read(str(store), each) for each in known if each.revision == newest), None)
     now, before = periods(answers, days)
     # A model is judged by its own answers; what pictures look like is judged by all.
     mine = now.take(now.revision == newest)
@@ -134,6 +135,7 @@ def gather(log: Path, store: str | None = None, days: float = DAYS) -> Findings:
         tell_apart(mine.projection, training.places) if training else None,
         judge_reviews(mine),
         tuple(slices(mine)),
+        tuple(sorted({*revisions} - {each.revision for each in known})) if store else (),
         tuple(duels(answers)),
     )
 
@@ -211,42 +213,11 @@ def write_report(findings: Findings, path: Path) -> None:
         raise LogUnwritable(f"The report cannot be written to {str(path)!r}: {error.strerror or error}.") from error
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the report, send alerts, and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/report", description="Tell what the answer log says.")
-    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
-    parser.add_argument("--model", metavar="STORE", help="where its revisions were published, to compare with training")
-    parser.add_argument("--days", type=float, default=DAYS, help="the length of a period (default: %(default)g)")
-    parser.add_argument("--to", metavar="FILE", type=Path, help=f"default: {REPORT} in the folder of the log")
-    parser.add_argument("--webhook", metavar="URL", help="post alerts there as JSON, each once")
-    options = parser.parse_args(argv)
-    if not 0 < options.days < 10_000:
-        parser.error("--days must be above 0")
-    return run_command("scripts/report", lambda: run(options), argv)
-
-
-def run(options: argparse.Namespace) -> str:
-    """Do as the options say; return the advice."""
-    if options.webhook:
-        check_url(options.webhook)
-    findings = gather(options.log, options.model, options.days)
-    path = options.to or options.log / REPORT
-    write_report(findings, path)
-    say(f"the report is in {path}")
-    if options.webhook:
-        since = int(findings.answers.at[-1] - options.days * DAY_S)
-        sent = send_new(findings.changes, options.webhook, options.log, since)
-        say(f"{plural(sent, 'alert')} sent")
-    return advise(findings)
-
-
 def _published(store: str, revisions: Sequence[str]) -> list[Published]:
     known = []
     for revision in revisions:
-        try:
+        with contextlib.suppress(RevisionMissing):
             known.append(read_published(store, revision))
-        except RevisionMissing:
-            say(f"the revision {revision} is not in {store}: it is not compared with training")
     return known
 
 
@@ -347,7 +318,3 @@ def _summary(seen: Share | Middle | None) -> tuple[str, str, str]:
 def _tied(text: str) -> str:
     """The same text, with no line break between a number and its per cent."""
     return text.replace(" %", "\u00a0%")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

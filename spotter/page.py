@@ -5,6 +5,7 @@ import html
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -318,10 +319,11 @@ def _send_handler(service: Service) -> Callable[..., Any]:
         if consent is not True:
             return refuse("send_consent")
         try:
-            picture = await run_in_threadpool(load_picture, path_in(payload, service.info))
+            path = path_in(payload, service.info)
+            picture = await run_in_threadpool(load_picture, path)
             answer = await service.classify(picture)
             label = None if said == NONE else labels[int(said)]
-            id_ = await run_in_threadpool(keep, picture, answer.prediction, label)
+            id_ = await run_in_threadpool(partial(keep, picture, answer.prediction, label, logged=service.logged(path)))
         except BadPicture:
             return refuse("send_picture")
         except FeedbackUnwritable as error:

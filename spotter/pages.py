@@ -4,14 +4,18 @@ import base64
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from spotter.dataset import Dataset, Record, write_atomically
 from spotter.errors import DatasetUnwritable
+from spotter.files import write_atomically
 from spotter.images import encode_jpeg, load_picture
+
+if TYPE_CHECKING:
+    # For their fields alone: the app makes a page too, and has no set.
+    from spotter.dataset import Dataset, Record
 
 THUMB_SIDE = 96
 LONGEST_TITLE = 120
@@ -45,7 +49,7 @@ def render_page(template: str, functions: Mapping[str, Callable[..., Any]], **va
     return environment.get_template(template).render(values)
 
 
-def make_thumbnails(dataset: Dataset) -> Callable[[str], str]:
+def make_thumbnails(dataset: "Dataset") -> Callable[[str], str]:
     """A function from a file of the set to its thumbnail as a `data:` address, made once."""
 
     @functools.cache
@@ -57,7 +61,7 @@ def make_thumbnails(dataset: Dataset) -> Callable[[str], str]:
     return thumbnail
 
 
-def short_title(record: Record) -> str:
+def short_title(record: "Record") -> str:
     """A picture's title in one line, cut short; "" when it has none."""
     title = " ".join((record.title or "").split())
     return title[: LONGEST_TITLE - 1] + "…" if len(title) > LONGEST_TITLE else title

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import binomtest, fisher_exact, ks_2samp, mannwhitneyu, norm
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from spotter.chances import above_normal, discriminate, exact_half, exact_shares, ranked_above, same_figures
 from spotter.drift import Published, Share
 from spotter.monitor import Answers
 
@@ -151,7 +149,7 @@ def duels(answers: Answers) -> list[Duel]:
                 Share(int(other.sum()), len(seen)) if len(seen) else None,
                 only,
                 challenger_only,
-                float(binomtest(only, different).pvalue) if different else 1.0,
+                exact_half(only, different) if different else 1.0,
             )
         )
     return found
@@ -183,18 +181,15 @@ def tell_apart(first: np.ndarray, second: np.ndarray) -> Apart | None:
         return None
     sides = [side[np.linspace(0, len(side) - 1, min(len(side), MOST_COMPARED)).astype(int)] for side in sides]
     places, is_first = np.concatenate(sides), np.repeat([1, 0], [len(side) for side in sides])
-    judge = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.1)
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    scores = cross_val_predict(judge, places, is_first, cv=folds, method="decision_function")
-    found = mannwhitneyu(scores[is_first == 1], scores[is_first == 0], alternative="greater")
-    return Apart(float(found.statistic) / (len(sides[0]) * len(sides[1])), float(found.pvalue))
+    scores = discriminate(places, is_first)
+    return Apart(*ranked_above(scores[is_first == 1], scores[is_first == 0]))
 
 
 def busier(now: int, before: int) -> Difference | None:
     """How the number of answers in this period compares with that in the one before, which was as long."""
     if not before:
         return None
-    return Difference(float(binomtest(now, now + before, 0.5).pvalue), now / before)
+    return Difference(exact_half(now, now + before), now / before)
 
 
 def judge_reviews(answers: Answers) -> Reviewed | None:
@@ -205,7 +200,7 @@ def judge_reviews(answers: Answers) -> Reviewed | None:
     is_right = seen.right == seen.label
     spread = float(np.sqrt((seen.probability * (1 - seen.probability)).sum()))
     gap = float((seen.probability - is_right).sum())
-    chance = float(2 * norm.sf(abs(gap) / spread)) if spread else float(gap == 0)
+    chance = 2 * above_normal(abs(gap) / spread) if spread else float(gap == 0)
     edges = np.digitize(seen.probability, BINS[1:-1], right=True)
     bins = tuple(
         (float(seen.probability[edges == edge].mean()), _share(is_right[edges == edge])) for edge in np.unique(edges)
@@ -228,7 +223,7 @@ def slices(answers: Answers) -> list[Slice]:
     shown = {name: inside for name, inside in kinds.items() if inside.any()}
     wrong = [_share(is_wrong[inside & is_reviewed]) for inside in shown.values()]
     rest = [_share(is_wrong[~inside & is_reviewed]) for inside in shown.values()]
-    chances = _holm([_exact(a, b, "greater") for a, b in zip(wrong, rest, strict=True)])
+    chances = _holm([_exact(a, b, is_greater=True) for a, b in zip(wrong, rest, strict=True)])
     return [
         Slice(name, _share(~answers.familiar[inside]), of if of.total else None, chance)
         for (name, inside), of, chance in zip(shown.items(), wrong, chances, strict=True)
@@ -287,15 +282,14 @@ def _difference(now: Seen, other: Seen) -> Difference | None:
     first, second = _summary(now), _summary(other)
     if isinstance(first, Share) and isinstance(second, Share):
         # Of something that was never seen before, one more is not many times as much.
-        return Difference(_exact(first, second, "two-sided"), first.value * second.total / max(second.count, 1))
-    if first is None or second is None:
+        return Difference(_exact(first, second), first.value * second.total / max(second.count, 1))
+    if first is None or second is None or isinstance(now, Share) or isinstance(other, Share):
         return None
-    return Difference(float(ks_2samp(now, other, method="asymp").pvalue))
+    return Difference(same_figures(now, other))
 
 
-def _exact(first: Share, second: Share, side: str) -> float:
-    table = [[share.count, share.total - share.count] for share in (first, second)]
-    return float(fisher_exact(table, alternative=side).pvalue)
+def _exact(first: Share, second: Share, *, is_greater: bool = False) -> float:
+    return exact_shares((first.count, first.total), (second.count, second.total), is_greater=is_greater)
 
 
 def _holm(chances: Sequence[float]) -> list[float]:

@@ -24,6 +24,7 @@ from spotter.backbone import (
 )
 from spotter.bundle import ModelCard
 from spotter.card import write_card
+from spotter.changes import Changes, find_changes
 from spotter.command import run_command, say, stage
 from spotter.config import FamiliarityConfig, Recipe, TrainConfig
 from spotter.dataset import Dataset, read_dataset, with_disputed
@@ -35,10 +36,12 @@ from spotter.predictor import Predictor
 from spotter.premortem import read_answers
 from spotter.report import REPORT, write_report
 from spotter.review import review
-from spotter.run import Run, read_run, write_run
+from spotter.run import Run, find_before, read_run, write_run
 from spotter.stores import FolderStore, Store, open_store
+from spotter.stores.base import content_name
 from spotter.takedown import Takedown
 from spotter.temporary import temporary_folder
+from spotter.trained import measure_looks
 
 
 def look(dataset: Dataset, features: np.ndarray, backbone: Backbone) -> Dataset:
@@ -110,7 +113,8 @@ def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, strangers: np.n
 
 @dataclass(frozen=True)
 class Candidate:
-    """A judged model that is not published yet, with all that it was made from. `folds` are int64 (n,)."""
+    """A judged model that is not published yet, with all that it was made from. `folds` are int64 (n,). `changes` tell
+    what is new since an earlier run over the set, if there was another."""
 
     recipe: Recipe
     config: TrainConfig
@@ -120,6 +124,22 @@ class Candidate:
     trained: Trained
     judged: Judged
     command: str
+    changes: Changes | None = None
+
+
+def with_changes(candidate: Candidate) -> Candidate:
+    """Find out what is new since the last run over the set that was another, and say it.
+
+    Raises:
+        DatasetUnwritable: what pictures look like, which takes a while to measure, cannot be kept.
+    """
+    dataset, now = candidate.dataset, _run_of(candidate)
+    before = find_before(now)
+    if before is None:
+        return candidate
+    found = find_changes(before, now, dataset, measure_looks(dataset.folder, now.keys, dataset.paths))
+    say(found.sentence())
+    return replace(candidate, changes=found)
 
 
 def write_files(files: Path, candidate: Candidate) -> ModelCard:
@@ -155,6 +175,7 @@ def _write_cards(files: Path, card: ModelCard, candidate: Candidate) -> None:
         candidate.dataset,
         license_id=license_id,
         strangers=judged.strangers,
+        changes=candidate.changes,
     )
     bundle.write_model_json(files, card)
 
@@ -183,8 +204,18 @@ def add_int8(files: Path, card: ModelCard, candidate: Candidate) -> None:
     _write_cards(files, replace(card, int8=figures), candidate)
 
 
-def remember(revision: str, store: Store, candidate: Candidate) -> None:
-    """Write down beside the pictures what scripts/clean needs to know of this run."""
+def remember(revision: str, contents: str, store: Store, candidate: Candidate) -> None:
+    """Write down beside the pictures what scripts/clean and the next run need to know of this one.
+
+    Args:
+        contents: the name of the revision's files.
+    """
+    place = str(store.root.absolute()) if isinstance(store, FolderStore) else store.address
+    write_run(replace(_run_of(candidate), store=place, revision=revision, contents=contents))
+
+
+def _run_of(candidate: Candidate) -> Run:
+    """The run that made a candidate, which has no revision yet."""
     dataset, trained = candidate.dataset, candidate.trained
     count = len(dataset.records)
     cache = feature_cache(candidate.backbone, dataset.folder)
@@ -192,23 +223,21 @@ def remember(revision: str, store: Store, candidate: Candidate) -> None:
     probabilities[trained.judged] = trained.probabilities
     familiarity = np.full(count, np.nan, dtype=np.float32)
     familiarity[trained.judged] = evaluate.score_known(trained, candidate.folds, FamiliarityConfig())
-    write_run(
-        Run(
-            folder=dataset.folder,
-            recipe=candidate.recipe,
-            config=candidate.config,
-            command=candidate.command,
-            store=str(store.root.absolute()) if isinstance(store, FolderStore) else store.address,
-            revision=revision,
-            threshold=candidate.judged.evaluation.familiarity.threshold,
-            features=cache.name,
-            width=cache.width,
-            keys=tuple(str(record.sha256) for record in dataset.records),
-            given=tuple(record.label for record in dataset.records),
-            probabilities=probabilities,
-            familiarity=familiarity,
-            folds=candidate.folds,
-        )
+    return Run(
+        folder=dataset.folder,
+        recipe=candidate.recipe,
+        config=candidate.config,
+        command=candidate.command,
+        store="",
+        revision="",
+        threshold=candidate.judged.evaluation.familiarity.threshold,
+        features=cache.name,
+        width=cache.width,
+        keys=tuple(str(record.sha256) for record in dataset.records),
+        given=tuple(record.label for record in dataset.records),
+        probabilities=probabilities,
+        familiarity=familiarity,
+        folds=candidate.folds,
     )
 
 
@@ -236,7 +265,8 @@ def publish_again(folder: Path) -> str:
         trained = learn(dataset, folds, backbone, features, config)
     with stage("Judge it on pictures it did not see"):
         judged = judge(trained, dataset, folds)
-    candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
+        candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
+        candidate = with_changes(candidate)
     with temporary_folder() as files:
         with stage("Write the files"):
             write_files(files, candidate)
@@ -244,7 +274,7 @@ def publish_again(folder: Path) -> str:
             compare(files, dataset)
         with stage("Publish"):
             revision = store.push(files)
-            remember(revision, store, candidate)
+            remember(revision, content_name(files), store, candidate)
     return revision
 
 

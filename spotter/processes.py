@@ -1,16 +1,16 @@
-"""Fine-tuning in several processes at once, as `accelerate launch train.py ...` starts them.
+"""Fine-tuning in several processes at once, as `torchrun train.py ...` or, with cards, `accelerate launch` starts them.
 
 The first process runs the whole pipeline. The others wait until it shares the fine-tuning with them, and end after it.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
+from accelerate import Accelerator, PartialState
+from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, is_cuda_available
 from fastai.distributed import DistributedDL, DistributedTrainer
 from fastai.learner import Learner
 
@@ -21,7 +21,7 @@ PATIENCE = timedelta(hours=12)
 
 
 def how_many() -> int:
-    """The number of processes; 1 unless a launcher such as `accelerate launch` started several."""
+    """The number of processes; 1 unless a launcher such as `torchrun` started several."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -30,6 +30,7 @@ def share(function: Callable[..., T], *arguments: object) -> T:
     if how_many() > 1:
         _meet()
         broadcast_object_list([function, arguments])
+        return _part_after(function, arguments)
     return function(*arguments)
 
 
@@ -37,7 +38,7 @@ def help_first() -> None:
     """Run, in a helper, what the first process shares."""
     _meet()
     function, arguments = broadcast_object_list([None, None])
-    function(*arguments)
+    _part_after(function, arguments)
 
 
 @contextmanager
@@ -55,7 +56,16 @@ def together(learn: Learner) -> Iterator[None]:
 
 
 def _meet() -> None:
-    Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+    # Said aloud: accelerate takes processes without cards for strangers unless its own launcher started them.
+    Accelerator(cpu=not is_cuda_available(), kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
+
+
+def _part_after(function: Callable[..., T], arguments: Sequence[object]) -> T:
+    result = function(*arguments)
+    # From here on the first one is alone; fastai, which looks at both, would wait for the others when it predicts.
+    PartialState().destroy_process_group()
+    os.environ["WORLD_SIZE"] = "1"
+    return result
 
 
 class _Loader(DistributedDL):

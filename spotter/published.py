@@ -1,25 +1,16 @@
 """What a revision was published with, for comparison with what happened since."""
 
 import json
-from dataclasses import astuple, fields
-from pathlib import Path
 
 import numpy as np
 
 from spotter.bundle import METRICS, read_bundle
-from spotter.cache import FOLDER, measure_once
 from spotter.config import LogConfig
-from spotter.dataset import read_manifest
 from spotter.drift import Published, published_figures
-from spotter.errors import BrokenModel, NoTrainingRun
-from spotter.images import load_picture
-from spotter.monitor import Look, Projection, measure_look
+from spotter.errors import BrokenModel
+from spotter.monitor import Projection
 from spotter.periods import Training
-from spotter.run import find_pictures, read_run
-from spotter.stores import HUB, open_store
-
-# To be raised when looks are measured in another way: what was measured before is then not read.
-MEASURE = 1
+from spotter.stores import open_store
 
 
 def read_published(store: str, revision: str | None = None) -> Published:
@@ -37,36 +28,11 @@ def read_published(store: str, revision: str | None = None) -> Published:
 
 
 def read_training(store: str, published: Published) -> Training:
-    """Read what else there is of a revision's training, and measure its pictures where they are at hand.
+    """Read what else a revision says of its training. `trained.measure_training` adds what the pictures themselves say.
 
     Raises:
         As `read_published`.
     """
     folder, _ = open_store(store).pull(published.revision)
     reference = read_bundle(folder).reference
-    places = Projection.fit(reference, LogConfig.dimensions)(reference).astype(np.float32)
-    return Training(published, {} if store.startswith(HUB) else _figures(Path(store), published.revision), places)
-
-
-def _figures(store: Path, revision: str) -> dict[str, np.ndarray]:
-    """Out-of-fold figures and looks of the training pictures; {} where these are gone or of another run."""
-    try:
-        run = read_run(find_pictures(store))
-    except NoTrainingRun:
-        return {}
-    if run.revision != revision:
-        return {}
-    files = {str(record.sha256): record.file for record in read_manifest(run.folder) if record.kept}
-    keys = [key for key in run.keys if key in files and (run.folder / str(files[key])).is_file()]
-    looks = np.array(
-        measure_once(
-            run.folder / FOLDER / f"looks-{MEASURE}.json",
-            keys,
-            lambda index: astuple(measure_look(load_picture(run.folder / str(files[keys[index]])))),
-        )
-    ).reshape(len(keys), -1)
-    is_judged = ~np.isnan(run.familiarity)
-    figures = {"familiarity": run.familiarity[is_judged], "probability": run.probabilities[is_judged].max(axis=1)}
-    if keys:
-        figures |= {each.name: looks[:, column] for column, each in enumerate(fields(Look)) if each.name != "side"}
-    return figures
+    return Training(published, places=Projection.fit(reference, LogConfig.dimensions)(reference).astype(np.float32))

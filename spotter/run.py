@@ -15,6 +15,8 @@ from spotter.errors import DatasetUnwritable, NoTrainingRun
 from spotter.stores import HUB
 
 RUN = "training.safetensors"
+# The last run that learnt from something else or in another way: what the newest card is compared with.
+BEFORE = "before.safetensors"
 # In a store's folder, beside its revisions; never inside one, so never published.
 PICTURES = "pictures"
 FORMAT = "1"
@@ -27,7 +29,7 @@ class Run:
     `keys` are their SHA-256, `given` their labels then; `probabilities` (n, classes) are by heads that did not see
     them, and NaN where none was judged; `familiarity` (n,) in [0, 1], NaN likewise; `folds` int64 (n,). `features`
     names their cache in the set's `features/`, of so many features as `width`. `store` is the folder, or the address on
-    the Hub, that `revision` was published to.
+    the Hub, that `revision` was published to; `contents` is the name of its files, the same in every store.
     """
 
     folder: Path
@@ -44,19 +46,32 @@ class Run:
     probabilities: np.ndarray
     familiarity: np.ndarray
     folds: np.ndarray
+    contents: str = ""
+
+    def is_like(self, other: "Run") -> bool:
+        """Whether both learnt from the same pictures, labels and settings."""
+        return (
+            self.recipe.labels == other.recipe.labels
+            and self.config == other.config
+            and dict(zip(self.keys, self.given, strict=True)) == dict(zip(other.keys, other.given, strict=True))
+        )
 
 
 def write_run(run: Run) -> None:
-    """Write the run beside its pictures, and tell its store where these are.
+    """Write the run beside its pictures, and tell its store where these are. The one that was there is kept as the one
+    before, unless it is like this one.
 
     Raises:
         DatasetUnwritable: one of the two folders cannot be written.
     """
-    names = ("command", "store", "revision", "threshold", "features", "width", "keys", "given")
+    names = ("command", "store", "revision", "threshold", "features", "width", "keys", "given", "contents")
     told: dict[str, Any] = {name: getattr(run, name) for name in names}
     told |= {"recipe": asdict(run.recipe), "config": asdict(run.config)}
     tensors = {name: np.ascontiguousarray(getattr(run, name)) for name in ("probabilities", "familiarity", "folds")}
+    last = _read_if_there(run.folder, RUN)
     try:
+        if last and not last.is_like(run):
+            write_atomically(run.folder / BEFORE, (run.folder / RUN).read_bytes())
         write_atomically(run.folder / RUN, save(tensors, {"format": FORMAT, "run": json.dumps(told)}))
         if not run.store.startswith(HUB):
             write_atomically(Path(run.store) / PICTURES, f"{run.folder.absolute()}\n".encode())
@@ -80,14 +95,26 @@ def find_pictures(place: Path) -> Path:
     return folder
 
 
-def read_run(folder: Path) -> Run:
+def find_before(now: Run) -> Run | None:
+    """The last run over the same set that learnt from something else or in another way than `now`; None: there is none.
+
+    Training the same twice therefore compares with the same run both times.
+    """
+    last = _read_if_there(now.folder, RUN)
+    if last is None or not last.is_like(now):
+        return last
+    before = _read_if_there(now.folder, BEFORE)
+    return None if before is None or before.is_like(now) else before
+
+
+def read_run(folder: Path, name: str = RUN) -> Run:
     """Read what the last training run over the set in `folder` left.
 
     Raises:
         NoTrainingRun: there is none, or it cannot be read.
     """
     try:
-        with safe_open(folder / RUN, "numpy") as file:
+        with safe_open(folder / name, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in ("probabilities", "familiarity", "folds")}
             told = json.loads(file.metadata()["run"])
         recipe = {**told.pop("recipe")}
@@ -95,6 +122,8 @@ def read_run(folder: Path) -> Run:
         config = {**told.pop("config")}
         config["strengths"] = tuple(config["strengths"])
         told |= {name: tuple(told[name]) for name in ("keys", "given")}
+        # Older runs do not say.
+        told.setdefault("contents", told["revision"])
         run = Run(folder=folder, recipe=Recipe(**recipe), config=TrainConfig(**config), **told, **tensors)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise NoTrainingRun(
@@ -106,3 +135,10 @@ def read_run(folder: Path) -> Run:
     ):
         raise NoTrainingRun(f"The training run in {str(folder)!r} does not fit itself; train again with train.py.")
     return run
+
+
+def _read_if_there(folder: Path, name: str) -> Run | None:
+    try:
+        return read_run(folder, name)
+    except NoTrainingRun:
+        return None

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -28,6 +30,8 @@ AT_ONCE_STAGES = (None, GRADUAL, FULL)
 AT_ONCE = 3
 # Decoded, a picture of this size takes 40 MB, and up to five times that with transparency.
 LARGE_PIXELS = 13_000_000
+# Pictures whose visitors may still say something of the answer.
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Service:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
         self._asking = 0
+        self._logged: OrderedDict[str, str] = OrderedDict()
 
     def stage_for(self, client: str) -> str | None:
         """How answers to a client are used now: a stage of the rollout, None where there is none."""
@@ -95,6 +100,16 @@ class Service:
             raise
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
+
+    def logged(self, source: Path) -> str:
+        """The id of the latest logged answer about the picture at a path, "" when it is not known any more."""
+        return self._logged.get(str(source), "")
+
+    def _remember(self, source: PictureSource, id_: str) -> None:
+        if id_ and isinstance(source, Path):
+            self._logged[str(source)] = id_
+            while len(self._logged) > REMEMBERED:
+                self._logged.popitem(last=False)
 
     @contextlib.asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
@@ -129,6 +144,7 @@ class Service:
             prediction = self._predict(picture)
             done = time.perf_counter()
         id_ = self._record(prediction, picture, route, stage) if route else ""
+        self._remember(source, id_)
         spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
         timings = {name: round(1000 * span, 2) for name, span in spans.items()}
         return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)

@@ -6,27 +6,33 @@ copies them.
 """
 
 import ast
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-APP, REQUIREMENTS = "app.py", "requirements.txt"
+APP, REQUIREMENTS, TEMPLATES = "app.py", "requirements.txt", "spotter/templates"
+NAMED = re.compile(r"\"([a-z]+\.(?:html|css))\"")
 
 
 def serving_files(root: Path) -> list[str]:
-    """The modules that `app.py` imports, directly or not, as paths below `root`, and itself."""
+    """The modules that `app.py` imports, directly or not, as paths below `root`, and itself, and the templates that
+    they name."""
     found: set[Path] = set()
     waiting = [root / APP]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
-            for name in _imports(ast.parse(path.read_text(encoding="utf-8")).body):
-                parts = name.split(".")
-                for end in range(1, len(parts) + 1):
-                    base = root.joinpath(*parts[:end])
-                    waiting += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+        if path in found:
+            continue
+        found.add(path)
+        text = path.read_text(encoding="utf-8")
+        waiting += [root / TEMPLATES / name for name in NAMED.findall(text) if (root / TEMPLATES / name).is_file()]
+        for name in _imports(ast.parse(text).body) if path.suffix == ".py" else ():
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):
+                base = root.joinpath(*parts[:end])
+                waiting += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
     return sorted(path.relative_to(root).as_posix() for path in found)
 
 

@@ -33,6 +33,7 @@ from spotter.page import classifier_page, embed_script, problem_page
 from spotter.script import EMBED_HEAD, page_script
 from spotter.service import ModelInfo, Predict, Service
 from spotter.staff import PREFIX, staff_routes
+from spotter.staff_report import no_report
 from spotter.traffic import Traffic
 from spotter.upkeep import tidying
 
@@ -78,6 +79,8 @@ def create_app(
     staff = staff_routes(app, password)
     if info.extras.waiting:
         add_desk(staff, info, f"{PREFIX}/review")
+    report = info.extras.report
+    staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
     return mount_page(app, page, config, css=CSS, js=page_script(), head=EMBED_HEAD)
 

@@ -188,10 +188,9 @@ class Hub:
                 found = re.fullmatch(pattern, f"{request.method} {request.path}")
                 if found:
                     parts = {key: unquote(value) for key, value in found.groupdict().items() if value}
-                    is_space = parts.pop("kind", "models").startswith("spaces")
-                    return method(
-                        self, request, user, role, **parts | {"name": f"{'spaces/' * is_space}{parts['name']}"}
-                    )
+                    kind = parts.pop("kind", "models").rstrip("/")
+                    before = "" if kind == "models" else f"{kind}/"
+                    return method(self, request, user, role, **parts | {"name": f"{before}{parts['name']}"})
             return error(404, f"no such page: {request}")
 
     def _validate(self, content: str) -> Answer:
@@ -209,7 +208,8 @@ class Hub:
         owner = wanted["organization"] or user
         if role == "read" or owner != user:
             return error(403, "You don't have the rights to create a model under this namespace")
-        name = f"{'spaces/' * is_space}{owner}/{wanted['name']}"
+        kind = wanted.get("type", "model")
+        name = f"{'' if kind == 'model' else f'{kind}s/'}{owner}/{wanted['name']}"
         body = {"url": f"{self.url}/{name}"}
         if name in self.repos:
             return Answer(409, json.dumps(body | {"error": "You already created this model repo"}).encode())
@@ -234,7 +234,7 @@ class Hub:
             return error(404, "Invalid rev id", "RevisionNotFound")
         return reply(
             {
-                "id": name.removeprefix("spaces/"),
+                "id": name.removeprefix("spaces/").removeprefix("datasets/"),
                 "host": repo.host or None,
                 "sha": commit.oid,
                 "private": repo.private,
@@ -312,7 +312,7 @@ class Hub:
         for file in json.loads(request.body)["files"]:
             path = file["path"]
             known = commit.files.get(path)
-            mode = "lfs" if path.endswith(LFS_SUFFIXES) else "regular"
+            mode = "lfs" if is_lfs(name, path) else "regular"
             oid = None
             if known is not None:
                 oid = hashlib.sha256(known).hexdigest() if mode == "lfs" else git_oid(known)
@@ -362,6 +362,15 @@ class Hub:
         made = repo.add(header["summary"], files, header["description"])
         return reply({"commitUrl": f"{self.url}/{name}/commit/{made.oid}", "commitOid": made.oid})
 
+    def _squash(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
+        files = repo.head.files
+        repo.commits.clear()
+        repo.add("Super-squash branch 'main' using huggingface_hub", files)
+        return reply({})
+
     def _resolve(self, request: Request, user: str | None, role: str | None, name: str, rev: str, path: str) -> Answer:
         repo = self._repo(name, user)
         if isinstance(repo, Answer):
@@ -376,7 +385,7 @@ class Hub:
         if content is None:
             missing = error(404, "Entry not found", "EntryNotFound")
             return Answer(missing.status, missing.body, missing.headers | at)
-        if path.endswith(LFS_SUFFIXES):
+        if is_lfs(name, path):
             oid = hashlib.sha256(content).hexdigest()
             self.storage[oid] = content
             linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
@@ -406,8 +415,8 @@ class Hub:
 
 
 _NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
-_KIND = r"(?P<kind>models|spaces)"
-_SPACES = r"(?P<kind>spaces/)?"
+_KIND = r"(?P<kind>models|spaces|datasets)"
+_SPACES = r"(?P<kind>(?:spaces|datasets)/)?"
 _ROUTES = (
     (rf"GET /api/{_KIND}/{_NAME}", Hub._info),
     (rf"GET /api/{_KIND}/{_NAME}/revision/(?P<rev>[^/]+)", Hub._info),
@@ -417,6 +426,7 @@ _ROUTES = (
     (rf"POST /api/{_KIND}/{_NAME}/tag/(?P<rev>[^/]+)", Hub._tag),
     (rf"POST /api/{_KIND}/{_NAME}/preupload/(?P<rev>[^/]+)", Hub._preupload),
     (rf"POST /api/{_KIND}/{_NAME}/commit/(?P<rev>[^/]+)", Hub._commit),
+    (rf"POST /api/{_KIND}/{_NAME}/super-squash/(?P<rev>[^/]+)", Hub._squash),
     (
         rf"(?:GET|POST|DELETE) /api/(?P<kind>spaces)/{_NAME}/(?P<what>variables|runtime|hardware|restart|logs/\w+)",
         Hub._space,
@@ -457,6 +467,11 @@ def whoami(name: str | None, role: str | None, orgs: tuple[str, ...] = ()) -> An
             "auth": {"type": "access_token", "accessToken": token},
         }
     )
+
+
+def is_lfs(name: str, path: str) -> bool:
+    """Data sets keep pictures apart from the first commit on."""
+    return path.endswith((*LFS_SUFFIXES, ".jpg") if name.startswith("datasets/") else LFS_SUFFIXES)
 
 
 def git_oid(content: bytes) -> str:

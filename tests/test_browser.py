@@ -21,6 +21,7 @@ from spotter.about import About, ClassRow
 from spotter.config import ServeConfig
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
+from spotter.monitor import AnswerLog, read_answers
 from spotter.predictor import Neighbour
 from spotter.snippets import Snippet, element_snippet, frame_snippet
 from spotter.thumbnails import Thumbnail
@@ -438,9 +439,10 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
 ) -> None:
     entries = FeedbackFolder(tmp_path / "feedback")
     info = make_info(tmp_path)
-    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=entries.delete)
+    log = AnswerLog(tmp_path / "log", "r-1")
+    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=entries.delete, log=log)
     app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
-    with serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
+    with log, serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
         page = visit.page
         visit.ready()
         state, send = page.locator("#feedback-state"), page.locator("#send")
@@ -460,6 +462,8 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         expect(state).to_contain_text("deleted by its number")
         ((entry, path),) = entries.read()
         assert (entry.answer, entry.said, entry.revision) == ("black", "grizzly", "r-1")
+        log.close()
+        assert read_answers(tmp_path / "log").id.tolist() == [entry.logged]
         assert entry.id in state.inner_text()
         with Image.open(path) as kept:
             assert kept.getpixel((5, 5))[2] > 150

@@ -33,6 +33,9 @@ def help_of(*command: str) -> str:
         "train.py",
         "app.py",
         "scripts/collect.py",
+        "scripts/classify.py",
+        "scripts/features.py",
+        "scripts/serve.py",
         "scripts/rollback.py",
         "scripts/promote.py",
         "scripts/bench.py",
@@ -42,7 +45,7 @@ def help_of(*command: str) -> str:
         "scripts/feedback.py",
         "scripts/premortem.py",
         "-m spotter.cleaner",
-        "-m spotter.monitor_report",
+        "scripts/report.py",
         "scripts/simulate.py",
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,14 +16,17 @@ from PIL import Image
 from spotter.collect import collect
 from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import SELF_SELECTED, UNREVIEWED, Dataset
-from spotter.edits import Edit, apply_edits, deal_folds
+from spotter.edits import Edit, EditLog, apply_edits, deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
 from spotter.feedback import FACTS, PICTURE, FeedbackFolder
+from spotter.feedback_review import Noted, note_reviews
+from spotter.monitor import AnswerLog, read_answers
+from spotter.periods import judge_reviews
 from spotter.predictor import Prediction
 from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
 from spotter.suspects import VISITORS, View, rank, reason
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Published
 from tests.drawing import write_folder
 
 RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="shapes")
@@ -239,6 +243,65 @@ def test_the_queue_of_visitors_begins_with_disagreement(tmp_path: Path, entries:
     assert reason(VISITORS, view, queue[0], queue[0][0]).endswith("a visitor cross")
     assert len(queue) == 3
     assert any("none of these" in reason(VISITORS, view, members, members[0]) for members in queue)
+
+
+def test_an_entry_knows_the_answer_in_the_log_and_older_ones_do_not(entries: FeedbackFolder) -> None:
+    id_ = entries.add(drawing(1), prediction(), "disc", "r", logged="0123456789abcdef")
+    facts = json.loads((entries.folder / id_ / FACTS).read_text())
+    assert facts.pop("logged") == "0123456789abcdef"
+    older = f"{1:032x}"
+    shutil.copytree(entries.folder / id_, entries.folder / older)
+    (entries.folder / older / FACTS).write_text(json.dumps(facts | {"id": older, "time": "2020"}))
+    assert [(entry.id, entry.logged) for entry, _ in entries.read()] == [(older, ""), (id_, "0123456789abcdef")]
+
+
+def test_what_was_decided_becomes_a_review_of_the_answer(tmp_path: Path, entries: FeedbackFolder) -> None:
+    log = tmp_path / "log"
+    with AnswerLog(log, "r") as opened:
+        logged = [opened.record(prediction("disc"), drawing(number), "page") for number in range(6)]
+    for number, answer in enumerate([*logged[:5], ""]):
+        entries.add(drawing(number), prediction("disc"), "cross" if number < 4 else "disc", "r", answer)
+    dataset = collected(tmp_path, entries)
+    by_answer = {entry.logged: entry.id for entry, _ in entries.read()}
+    own = {str(r.backend_id): r for r in dataset.records if r.backend == "feedback"}
+    first, second, third, fourth, _, unlogged = (own[by_answer[answer]] for answer in [*logged[:5], ""])
+    edits = [
+        Edit("anna", "keep", first.sha256, to="cross"),
+        Edit("anna", "relabel", second.sha256, origin="cross", to="disc"),
+        Edit("anna", "delete", third.sha256),
+        Edit("anna", "keep", fourth.sha256, to="cross"),
+        Edit("ben", "relabel", fourth.sha256, origin="cross", to="disc"),
+        Edit("anna", "keep", unlogged.sha256, to="disc"),
+    ]
+    EditLog(dataset.folder).append(edits)
+    assert note_reviews(entries, dataset.folder, log) == Noted(new=2, known=0, unlogged=1)
+    answers = read_answers(log)
+    right = dict(zip(answers.id.tolist(), answers.right.tolist(), strict=True))
+    assert {answer: label for answer, label in right.items() if label} == {logged[0]: "cross", logged[1]: "disc"}
+    # Twice is as once, and a changed mind is a new review.
+    assert note_reviews(entries, dataset.folder, log) == Noted(new=0, known=2, unlogged=1)
+    assert read_answers(log).review.max() == 2
+    EditLog(dataset.folder).append([Edit("anna", "relabel", first.sha256, origin="cross", to="disc")])
+    assert note_reviews(entries, dataset.folder, log) == Noted(new=1, known=1, unlogged=1)
+    found = judge_reviews(read_answers(log))
+    assert found
+    assert (found.wrong.count, found.wrong.total) == (0, 2)
+
+
+def test_reviews_are_noted_by_a_command(tmp_path: Path, published: Published) -> None:
+    log, entries = tmp_path / "log", FeedbackFolder(tmp_path / "feedback")
+    with AnswerLog(log, "r") as opened:
+        answer = opened.record(prediction("disc"), drawing(1), "page")
+    entries.add(drawing(1), prediction("disc"), "cross", "r", answer)
+    command = [sys.executable, "scripts/feedback.py", entries.folder, "--log", log, "--reviewed"]
+
+    def run(target: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, target], cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True)
+
+    done = run(published.store)
+    assert done.returncode == 0, done.stderr
+    assert "reviews noted: 0; noted before: 0; of answers not in the log: 0" in done.stdout
+    assert "There is no training run in" in run(tmp_path).stderr
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from scripts.report import main
 from spotter.config import LogConfig
 from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Answers, Projection, add_answers, measure_look
-from spotter.monitor_report import REPORT, advise, gather, main, render
+from spotter.monitor_report import REPORT, advise, gather, render
 from spotter.predictor import Predictor
-from spotter.published import read_published, read_training
+from spotter.published import read_published
+from spotter.trained import measure_training
 from tests.answers import joined, make_answers, reviewed
 from tests.conftest import ROOT, Published
 from tests.test_alerts import listening
@@ -125,6 +127,12 @@ def test_a_short_log_and_one_without_anything_can_be_shown(tmp_path: Path) -> No
         render(tmp_path / "nowhere")
 
 
+def test_a_clock_that_was_set_back_does_not_matter(tmp_path: Path) -> None:
+    answers = make_answers(600)
+    answers = replace(answers, at=np.where(answers.number > 500, answers.at - 10**7, answers.at))
+    assert "600 answers from" in render(log_of(tmp_path, answers))
+
+
 def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> None:
     predictor = Predictor.load(published.store)
     paths = sorted(published.pictures.glob("*/*"))
@@ -132,7 +140,7 @@ def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> N
         for path in paths:
             picture = load_picture(path)
             log.record(predictor.predict(picture), picture, "page")
-    findings = gather(tmp_path, str(published.store))
+    findings = gather(tmp_path, str(published.store), read=measure_training)
     training = findings.training
     assert training
     metrics = json.loads((published.folder / "metrics.json").read_text())
@@ -159,7 +167,7 @@ def test_training_is_known_as_far_as_it_is_there(published: Published, tmp_path:
     store = Path(shutil.copytree(published.store, tmp_path / "store"))
     (store / "pictures").unlink()
     known = read_published(str(store))
-    training = read_training(str(store), known)
+    training = measure_training(str(store), known)
     assert training.figures == {}
     reference = Predictor.load(store).reference
     assert np.array_equal(training.places, Projection.fit(reference, 16)(reference).astype(np.float32))
@@ -171,7 +179,7 @@ def test_training_is_known_as_far_as_it_is_there(published: Published, tmp_path:
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "spotter.monitor_report", *map(str, arguments)]
+    command = [sys.executable, "scripts/report.py", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
 
 

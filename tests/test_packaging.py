@@ -22,7 +22,8 @@ def pins(name: str) -> list[str]:
 
 def test_the_package_pins_what_the_requirements_pin() -> None:
     assert PROJECT["dependencies"] == pins("requirements.txt")
-    assert PROJECT["optional-dependencies"] == {"train": pins("requirements-train.txt")}
+    extras = {name: pins(f"requirements-{name}.txt") for name in ("train", "ray")}
+    assert PROJECT["optional-dependencies"] == extras
 
 
 @pytest.fixture(scope="module")

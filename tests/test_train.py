@@ -17,6 +17,7 @@ import train
 from spotter import Predictor
 from tests.conftest import ROOT, Published
 from tests.drawing import KINDS, draw, encode, write_folder
+from tests.pictures import free_port
 
 FILES = {
     "export.pkl",
@@ -147,24 +148,29 @@ def test_a_padded_model_of_another_size_is_published_and_explains(drawn: Path, t
     assert sheets == ["show_batch.png", "show_batch_unique.png"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="accelerate's launcher is tried on Linux alone")
-def test_two_processes_fine_tune_together(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's launcher is tried on Linux alone")
+def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", count=8)
-    launch = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-    machine = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
     own = ["--search", f"folder:{source}", "--to", "store", "--data", "data", "--size", "64", "--fine-tune", "1"]
-    finished = subprocess.run(
-        [sys.executable, "-m", *launch, *machine, str(ROOT / "train.py"), *CLASSES, *own],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    assert finished.stdout.splitlines()[-1].startswith("revision ")
-    # The second process collects, judges and publishes nothing.
-    assert finished.stdout.count("Collect the pictures") == 1
+    meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
+    launch = [sys.executable, "-m", "torch.distributed.run", *meeting, "--master-port", str(free_port())]
+    machines = [
+        subprocess.Popen(
+            [*launch, "--node-rank", str(rank), str(ROOT / "train.py"), *CLASSES, *own],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        for rank in range(2)
+    ]
+    (said, errors), (helper_said, helper_errors) = (machine.communicate(timeout=300) for machine in machines)
+    assert [machine.returncode for machine in machines] == [0, 0], (errors[-2000:], helper_errors[-2000:])
+    assert said.splitlines()[-1].startswith("revision ")
+    # The second one collects, judges and publishes nothing, but it does fine-tune.
+    assert "Collect the pictures" not in helper_said
+    assert "Epoch 1/1" in helper_said + helper_errors
     assert len(list((tmp_path / "store" / "revisions").iterdir())) == 1
 
 

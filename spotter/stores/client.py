@@ -65,6 +65,8 @@ class HubClient:
         UnknownStore: the Hub allows no such name.
     """
 
+    _before = "hf://"
+
     def __init__(
         self,
         repo: str,
@@ -81,7 +83,9 @@ class HubClient:
             owned = False
         if not owned:
             hint = ", and --revision apart from it" if noun == "model" else ""
-            raise UnknownStore(f"{f'hf://{repo}'!r} cannot be a {noun} on the Hub; write hf://owner/name{hint}.")
+            raise UnknownStore(
+                f"{self._before + repo!r} cannot be a {noun} on the Hub; write {self._before}owner/name{hint}."
+            )
         _bound_waits(silence_s)
         self._repo, self._noun, self._sleep, self._silence_s = repo, noun, sleep, silence_s
         self._api = HfApi(endpoint=endpoint, library_name="spotter")
@@ -89,8 +93,8 @@ class HubClient:
 
     @property
     def address(self) -> str:
-        """`hf://owner/name`."""
-        return f"hf://{self._repo}"
+        """What opens it again, such as `hf://owner/name`."""
+        return f"{self._before}{self._repo}"
 
     def _ask(self, call: Callable[[], T], *, writing: bool = False, waits: tuple[float, ...] = WAITS_S) -> T:
         """Call the Hub, again after a while if that may help, and turn what is raised into our errors."""
@@ -114,7 +118,7 @@ class HubClient:
 
     def _explain(self, error: BaseException, *, writing: bool) -> SpotterError:
         where = self.address
-        page = f"{self._api.endpoint}/{self._repo}"
+        page = f"{self._api.endpoint}/{where.removeprefix('hf://')}"
         if isinstance(error, GatedRepoError):
             return AccessRefused(
                 f"{where} is gated: accept its terms at {page}, and log in (hf auth login) or set HF_TOKEN."

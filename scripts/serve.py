@@ -1,0 +1,51 @@
+"""Serve the HTTP API of a model by several replicas, through Ray Serve; without the page.
+
+scripts/serve --model models/bears --ray local --replicas 2
+curl --data-binary @picture.jpg http://127.0.0.1:7862/api/classify
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from spotter.command import run_command
+from spotter.config import EndpointConfig
+from spotter.parser import Parser
+from spotter.scale.classify import Model
+from spotter.scale.options import add_cluster_option, with_cluster
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until stopped, and return the exit status."""
+    default = EndpointConfig()
+    parser = Parser(prog="scripts/serve", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", metavar="STORE", required=True, help="the store to pull from")
+    parser.add_argument("--revision", metavar="REV", help="default: the newest")
+    parser.add_argument("--int8", action="store_true", help="answer by the int8 network, where one was published")
+    parser.add_argument("--replicas", type=int, default=default.replicas, metavar="N", help="default: %(default)s")
+    parser.add_argument("--host", default=default.host, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=default.port, help="default: %(default)s")
+    add_cluster_option(parser)
+    parser.set_defaults(ray="local")
+    options = parser.parse_args(argv)
+    return run_command("scripts/serve", lambda: run(options), argv)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Start the replicas, tell their address, and wait for the end."""
+    _, model = Model(options.model, options.revision, int8=options.int8).pinned()
+    with with_cluster(options.ray):
+        # Here: without Ray there is nothing to import it for.
+        from spotter.scale.endpoint import endpoint, wait_for_end
+
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        config = EndpointConfig(host=options.host, port=options.port, replicas=options.replicas)
+        with endpoint(model, config) as address:
+            print(address, flush=True)
+            wait_for_end()
+    return "stopped"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

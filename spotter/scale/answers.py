@@ -1,0 +1,219 @@
+"""Answers for many pictures: written in parts, each by one rename; put together in the order of the pictures."""
+
+import csv
+import heapq
+import json
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from spotter.bundle import plain_cell
+from spotter.errors import AnswersUnwritable, ExtraMissing
+
+CSV, PARQUET = ".csv", ".parquet"
+RUN = "run.json"
+# Rows of the whole file that are in memory at once.
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a picture is, or in `error` a short word for why nobody knows.
+
+    `id` is its number in the list and `file` its name there; the rest is as in `Prediction`.
+    """
+
+    id: int
+    file: str
+    label: str | None = None
+    familiar: bool | None = None
+    familiarity: float | None = None
+    probabilities: dict[str, float] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class AnswerFile:
+    """The file that the answers go to, `.parquet` or `.csv`, and the folder of its parts beside it.
+
+    Raises:
+        AnswersUnwritable: it is to be something else.
+        ExtraMissing: it is to be Parquet, and pyarrow is not installed.
+    """
+
+    path: Path
+    labels: tuple[str, ...]
+    revision: str
+
+    def __post_init__(self) -> None:
+        if self.path.suffix not in {CSV, PARQUET}:
+            raise AnswersUnwritable(f"--to {str(self.path)!r} must end in {PARQUET} or {CSV}.")
+        if self.path.suffix == PARQUET:
+            _import_pyarrow()
+
+    @property
+    def folder(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.parts")
+
+    def begin(self, digest: str) -> None:
+        """Make the folder for the parts, or go on in that of an earlier run over the same pictures.
+
+        Raises:
+            AnswersUnwritable: the file is there already, the parts are those of another run, or the disk is full.
+        """
+        if self.path.exists():
+            raise AnswersUnwritable(f"{str(self.path)!r} is there already; remove it, or name another file.")
+        told = {"pictures": digest, "revision": self.revision, "labels": list(self.labels)}
+        run = self.folder / RUN
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not run.exists():
+                temporary = run.with_suffix(".tmp")
+                temporary.write_text(json.dumps(told), encoding="utf-8")
+                os.replace(temporary, run)
+            found = json.loads(run.read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._unwritable(error) from error
+        if found != told:
+            raise AnswersUnwritable(
+                f"{str(self.folder)!r} holds answers for other pictures or of another model; remove it, or name "
+                f"another file."
+            )
+
+    def part(self, number: int) -> Path:
+        """Where the answers of a part are, once it is done."""
+        return self.folder / f"part-{number:08}{self.path.suffix}"
+
+    def write_part(self, number: int, rows: Sequence[Row]) -> None:
+        """Write the answers of a part, sorted by `id`; a part that is there is done.
+
+        Raises:
+            AnswersUnwritable: they cannot be written.
+        """
+        self._write(self.part(number), iter([[self._cells(row) for row in sorted(rows, key=lambda row: row.id)]]))
+
+    def finish(self, parts: Iterable[tuple[int, int]]) -> None:
+        """Put the parts together in the order of the pictures, and remove them. Memory does not grow with them.
+
+        Args:
+            parts: (number of its first picture, number) of each.
+
+        Raises:
+            AnswersUnwritable: there is no room for the whole.
+        """
+        self._write(self.path, _chunks(self._merge(sorted(parts))))
+        shutil.rmtree(self.folder)
+
+    def count(self, number: int) -> tuple[int, dict[str, int]]:
+        """How many pictures are in a part that is done, and how many of them have no answer, by reason."""
+        rows = [cells for _, cells in self._read(self.part(number))]
+        return len(rows), dict(Counter(str(cells[-1]) for cells in rows if cells[-1]))
+
+    def _merge(self, parts: Sequence[tuple[int, int]]) -> Iterator[list[Any]]:
+        # Only those parts are open whose pictures come next: one at a time, but where addresses were dealt into lanes.
+        waiting, opened = deque(parts), list[tuple[int, int, list[Any], Iterator[tuple[int, list[Any]]]]]()
+        while waiting or opened:
+            while waiting and (not opened or waiting[0][0] < opened[0][0]):
+                _, number = waiting.popleft()
+                rows = self._read(self.part(number))
+                heapq.heappush(opened, (*_first(rows, number), rows))
+            _, number, cells, rows = heapq.heappop(opened)
+            yield cells
+            for id_, following in rows:
+                heapq.heappush(opened, (id_, number, following, rows))
+                break
+
+    def _cells(self, row: Row) -> list[Any]:
+        answer = [row.label, row.familiar, row.familiarity, row.probabilities]
+        if self.path.suffix == PARQUET:
+            return [row.id, row.file, *answer, self.revision, row.error]
+        shares = [row.probabilities[label] if row.probabilities else "" for label in self.labels]
+        # repr of a float is all of it.
+        known = [plain_cell(row.label), row.familiar, row.familiarity, *shares] if row.label else ["", "", "", *shares]
+        return [row.id, plain_cell(row.file), *known, self.revision, row.error or ""]
+
+    def _write(self, path: Path, chunks: Iterator[list[list[Any]]]) -> None:
+        # Two processes may write the same part, when one was given up too early.
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            if self.path.suffix == PARQUET:
+                self._write_parquet(temporary, chunks)
+            else:
+                with temporary.open("w", encoding="utf-8", newline="") as file:
+                    writer = csv.writer(file)
+                    head = ("id", "file", "label", "familiar", "familiarity", *self.labels, "revision", "error")
+                    writer.writerow(map(plain_cell, head))
+                    for rows in chunks:
+                        writer.writerows(rows)
+            os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
+
+    def _write_parquet(self, path: Path, chunks: Iterator[list[list[Any]]]) -> None:
+        pyarrow = _import_pyarrow()
+        from pyarrow.parquet import ParquetWriter
+
+        schema = pyarrow.schema(
+            [
+                ("id", pyarrow.int64()),
+                ("file", pyarrow.string()),
+                ("label", pyarrow.string()),
+                ("familiar", pyarrow.bool_()),
+                ("familiarity", pyarrow.float64()),
+                ("probabilities", pyarrow.struct([(label, pyarrow.float64()) for label in self.labels])),
+                ("revision", pyarrow.string()),
+                ("error", pyarrow.string()),
+            ]
+        )
+        with ParquetWriter(path, schema) as writer:
+            for rows in chunks:
+                columns = [
+                    pyarrow.array(column, field.type)
+                    for column, field in zip(zip(*rows, strict=True), schema, strict=True)
+                ]
+                writer.write_table(pyarrow.Table.from_arrays(columns, schema=schema))
+
+    def _read(self, path: Path) -> Iterator[tuple[int, list[Any]]]:
+        try:
+            if self.path.suffix == PARQUET:
+                _import_pyarrow()
+                from pyarrow.parquet import read_table
+
+                for row in read_table(path).to_pylist():
+                    yield row["id"], list(row.values())
+            else:
+                with path.open(encoding="utf-8", newline="") as file:
+                    reader = csv.reader(file)
+                    next(reader)
+                    for cells in reader:
+                        yield int(cells[0]), cells
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> AnswersUnwritable:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return AnswersUnwritable(f"The answers cannot be kept in {str(self.path)!r}: {reason}.")
+
+
+def _first(rows: Iterator[tuple[int, list[Any]]], number: int) -> tuple[int, int, list[Any]]:
+    id_, cells = next(rows)
+    return id_, number, cells
+
+
+def _chunks(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
+    while some := list(islice(rows, CHUNK)):
+        yield some
+
+
+def _import_pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("Parquet needs pyarrow: pip install -r requirements-ray.txt; .csv needs nothing.") from error
+    return pyarrow

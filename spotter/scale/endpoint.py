@@ -1,0 +1,138 @@
+"""The HTTP API behind Ray Serve: several replicas of the predictor, the same routes, limits and answers as the app."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Before Ray is imported: it would tell its makers that it is used.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+from fastapi import FastAPI
+from ray import serve
+from starlette.concurrency import run_in_threadpool
+
+from spotter.api import add_routes
+from spotter.config import EndpointConfig, ServeConfig
+from spotter.errors import BadPicture, ClusterUnavailable, PortUnavailable
+from spotter.gate import Gate
+from spotter.images import PictureSource
+from spotter.metrics import Metrics
+from spotter.predictor import Predictor
+from spotter.scale.classify import Model
+from spotter.service import Answer, ModelInfo, Service
+from spotter.traffic import Traffic
+
+NAME = "spotter"
+
+
+class BatchedService(Service):
+    """Answers what is asked at about the same time together, in one go of one thread.
+
+    On a processor a batch takes as long as its pictures one by one; it saves the way to the thread and back.
+    """
+
+    async def classify(self, source: PictureSource, route: str = "", stage: str | None = None) -> Answer:
+        """As `Service.classify`; there is no rollout here, and no log."""
+        asked, outcome = time.perf_counter(), "failed"
+        try:
+            answer = await self._together((source, asked))
+            if isinstance(answer, BadPicture):
+                raise answer
+            outcome = "sure" if answer.prediction.familiar else "not-sure"
+            return answer
+        except BadPicture as error:
+            outcome = error.reason
+            raise
+        finally:
+            self._metrics.count_picture(outcome, time.perf_counter() - asked)
+
+    @serve.batch(max_batch_size=EndpointConfig.batch, batch_wait_timeout_s=EndpointConfig.wait_s)
+    async def _together(self, asked: list[tuple[PictureSource, float]]) -> list[Answer | BadPicture]:
+        return await run_in_threadpool(self._work_all, asked)
+
+    def _work_all(self, asked: list[tuple[PictureSource, float]]) -> list[Answer | BadPicture]:
+        return [self._try(source, since) for source, since in asked]
+
+    def _try(self, source: PictureSource, since: float) -> Answer | BadPicture:
+        try:
+            return self._work(source, since, "", None)
+        except BadPicture as error:
+            return error
+
+
+def build_api(model: Model, config: ServeConfig) -> FastAPI:
+    """Load the model on one core, and put the plain routes before it: what runs in each replica.
+
+    Raises:
+        As `Predictor.load`.
+    """
+    predictor: Predictor = model.load(cores=1)
+    card = predictor.card
+    info = ModelInfo(card.title, card.labels, predictor.revision, card.threshold, summary=card.summary)
+    metrics, traffic = Metrics(), Traffic(config)
+    app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None)
+    app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
+    add_routes(app, BatchedService(predictor.predict, info, metrics), traffic, metrics, config, None)
+    return app
+
+
+@contextmanager
+def endpoint(model: Model, config: EndpointConfig) -> Iterator[str]:
+    """Run the replicas on the cluster that was joined, until the end; yields their address on this machine.
+
+    Raises:
+        PortUnavailable: the address is taken or not ours. ClusterUnavailable: the replicas do not start.
+    """
+    _require_port(config)
+    limits = ServeConfig(host=config.host, port=config.port)
+
+    def build() -> FastAPI:
+        return build_api(model, limits)
+
+    ingress: Any = serve.ingress(build)
+    deployment: Any = serve.deployment(
+        name=NAME,
+        num_replicas=config.replicas,
+        ray_actor_options={"num_cpus": 1},
+        max_ongoing_requests=config.max_ongoing,
+        max_queued_requests=config.max_queued,
+    )
+    replicas = deployment(ingress()).bind()
+    serve.start(http_options={"host": config.host, "port": config.port})
+    try:
+        try:
+            serve.run(replicas, name=NAME)
+        except RuntimeError as error:
+            raise ClusterUnavailable(f"The replicas do not start: {str(error).splitlines()[0]}") from error
+        yield f"http://{config.host}:{config.port}"
+    finally:
+        # What is asked is still answered. Not serve.shutdown(): others may serve on the same cluster.
+        serve.delete(NAME)
+
+
+def wait_for_end() -> None:
+    """Wait until Ctrl-C or SIGTERM."""
+    import signal
+
+    async def wait() -> None:
+        over = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, over.set)
+        await over.wait()
+
+    asyncio.run(wait())
+
+
+def _require_port(config: EndpointConfig) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.host, config.port))
+        except (OSError, OverflowError) as error:
+            raise PortUnavailable(
+                f"Cannot listen on {config.host} port {config.port}; choose another port, or stop what is using it."
+            ) from error
