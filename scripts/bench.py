@@ -1,13 +1,13 @@
 """Measure Spotter against the tutorial's way of doing it, side by side in one run, and print the README's table.
 
-    scripts/bench --pictures folder:../shared/data/bears            (about six minutes on two cores)
-    scripts/bench --pictures sample --folds 5                       (compares the errors on every picture)
-    scripts/bench --downloads 10000                                 (downloads alone, from servers on this machine)
-    scripts/bench --scale ../shared/data/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
-    scripts/bench --cleaning ../shared/data/bears                   (the cleaning page over 5,000 made pictures)
-    scripts/bench --serving --pictures folder:../shared/data/bears  (answers through Gradio and plain HTTP, many photos)
-    scripts/bench --soak 10000                                      (so many requests, one in a hundred bad)
-    scripts/bench --ray ../shared/data/bears                        (the same work here and on a local Ray cluster)
+    scripts/bench --pictures folder:photos/bears            (about six minutes on two cores)
+    scripts/bench --pictures sample --folds 5               (compares the errors on every picture)
+    scripts/bench --downloads 10000                         (downloads alone, from servers on this machine)
+    scripts/bench --scale photos/bears                      (400, 4,000 and 40,000 made pictures: half an hour)
+    scripts/bench --cleaning photos/bears                   (the cleaning page over 5,000 made pictures)
+    scripts/bench --serving --pictures folder:photos/bears  (answers through Gradio and plain HTTP, many photos)
+    scripts/bench --soak 10000                              (so many requests, one in a hundred bad)
+    scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.

@@ -1,6 +1,6 @@
 """Replay months of traffic with planted events: after how many pictures is each noticed, and how often is it wrong?
 
-    scripts/simulate --pictures ../shared/data/bears --strangers ../shared/data/not_bears
+    scripts/simulate --pictures photos/bears --strangers photos/others
     scripts/simulate                                            (bears drawn by our own code)
     scripts/simulate --log logs/replay                          (half a year with every event, for scripts/report)
 

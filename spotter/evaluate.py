@@ -345,7 +345,7 @@ def foresee(sizes: np.ndarray, mistakes: np.ndarray, classes: int, seed: int = 0
     """
     total, wrong = mistakes.shape[1], float(mistakes[-1].sum())
     if wrong < FEWEST_WRONG:
-        return Outlook(f"{wrong:.0f} of {total} wrong is too few to say what more pictures would bring.")
+        return Outlook("Too few pictures are wrong to say what more of them would bring.")
     if sizes[0] == sizes[-1]:
         return Outlook("There are too few different pictures to leave some out and see what more of them would bring.")
     draws = np.random.default_rng(seed).multinomial(total, np.full(total, 1 / total), size=400)
