@@ -9,13 +9,8 @@ always does: STAFF_PASSWORD.
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 # Off before Gradio is imported: it would ask the internet for a newer version of itself.
@@ -25,8 +20,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 
 from PIL import Image
 
-from spotter.about import read_about
-from spotter.challenger import SecondOpinion
 from spotter.config import ServeConfig
 from spotter.errors import (
     AccessRefused,
@@ -35,31 +28,20 @@ from spotter.errors import (
     RevisionMissing,
     SpotterError,
     StoreUnreachable,
-    TemporaryUnwritable,
     UnknownStore,
 )
-from spotter.extras import Extras
-from spotter.feedback import FeedbackFolder
-from spotter.feedback_sync import STORAGE, Sender, folder_of
 from spotter.imports import lasting_imports
-from spotter.monitor import AnswerLog
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
-from spotter.rollout import STAGES, Rollout
+from spotter.rollout import STAGES
 from spotter.staff import read_password
-from spotter.staff_report import ReportPage
-from spotter.stores import DATASETS, open_dataset
-from spotter.waiting import WaitingFolder
-from spotter.watch import Watcher
 
 with lasting_imports():
+    from spotter.operate import operated
+    from spotter.upkeep import own_folder
     from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
-UNSENT = (
-    "app.py: a Space without persistent storage forgets {folder} when it restarts, and with it what visitors sent in "
-    "the last five minutes."
-)
 UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
 NOBODY = "app.py: nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
 # What visitors are told where the sentence itself names a place.
@@ -103,65 +85,11 @@ def serve_once(options: argparse.Namespace, config: ServeConfig, folder: Path, r
         told = public_sentence(error)
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
         return serve(app, config, retry_s if isinstance(error, StoreUnreachable) else None)
-    with ExitStack() as stack:
-        stack.enter_context(sending(options.feedback))
-        extras = Extras()
-        if options.log:
-            log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
-            extras = stack.enter_context(careful(options, predictor, log))
-        if extras.rollout and not password:
+    with operated(predictor, options, folder) as info:
+        if info.extras.rollout and not password:
             print(NOBODY, file=sys.stderr, flush=True)
-        info = describe(predictor, folder, options.feedback, extras, options.model)
         app = create_app(predictor.predict, info, config, password=password)
         return serve(app, config, notice="" if predictor.card.made.get("premortem") else UNASKED)
-
-
-@contextmanager
-def careful(options: argparse.Namespace, predictor: Predictor, log: AnswerLog) -> Iterator[Extras]:
-    """Run what the rollout and the challenger need besides the log, as far as they are asked for.
-
-    Raises:
-        RolloutDamaged, LogUnreadable: the rollout cannot begin, or go on.
-    """
-    revision, folder = predictor.revision or "", Path(options.log)
-    with ExitStack() as stack:
-        extras = Extras(log=log)
-        if options.challenger and (second := load_challenger(options)):
-            opinion = SecondOpinion(second.predict, second.revision or "", log)
-            extras = replace(extras, challenger=stack.enter_context(opinion))
-        if options.rollout:
-            rollout = Rollout(folder, revision)
-            rollout.start(options.rollout)
-            watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
-            extras = replace(extras, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision))
-            print(f"app.py: stage {rollout.stage}", file=sys.stderr, flush=True)
-        yield extras
-
-
-def load_challenger(options: argparse.Namespace) -> Predictor | None:
-    """The other revision; None if it cannot be had: visitors get their answers all the same."""
-    try:
-        return Predictor.load(options.model, options.challenger)
-    except SpotterError as error:
-        print(f"app.py: no challenger: {error}", file=sys.stderr, flush=True)
-        return None
-
-
-@contextmanager
-def sending(feedback: str | None) -> Iterator[None]:
-    """Send what visitors say to the Hub, where it is to go there.
-
-    Raises:
-        UnknownStore: that is no data set's address.
-    """
-    if not feedback or not feedback.startswith(DATASETS):
-        yield
-        return
-    folder = folder_of(feedback)
-    if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
-        print(UNSENT.format(folder=folder), file=sys.stderr, flush=True)
-    with Sender(FeedbackFolder(folder), open_dataset(feedback)):
-        yield
 
 
 def no_answer(picture: Image.Image) -> Prediction:
@@ -176,59 +104,6 @@ def public_sentence(error: SpotterError) -> str:
         found = (told for kind, told in PUBLIC.items() if isinstance(error, kind))
         sentence = next(found, "The model cannot be loaded.")
     return f"{sentence} Whoever runs this app finds more in its log."
-
-
-@contextmanager
-def own_folder() -> Iterator[Path]:
-    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
-    place = os.environ.get("GRADIO_TEMP_DIR")
-    try:
-        if place:
-            os.makedirs(place, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=place)
-    except OSError as error:
-        raise TemporaryUnwritable(
-            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
-        ) from error
-    with made as folder:
-        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("GRADIO_TEMP_DIR")
-            os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}
-
-
-def describe(
-    predictor: Predictor,
-    folder: Path,
-    feedback: str | None = None,
-    extras: Extras | None = None,
-    store: str | None = None,
-) -> ModelInfo:
-    """Gather what the page says about the model, and what it can do; `feedback` is where visitors' words are kept,
-    and `store` where the model came from.
-
-    The examples are copied into `folder`, as the page tells where they are.
-    """
-    card, entries = predictor.card, FeedbackFolder(folder_of(feedback)) if feedback else None
-    return ModelInfo(
-        title=card.title,
-        labels=card.labels,
-        revision=predictor.revision,
-        threshold=card.threshold,
-        examples=tuple((shutil.copy(path, folder), label) for label, path in predictor.examples.items()),
-        summary=card.summary,
-        extras=replace(
-            extras or Extras(),
-            explain=predictor.explain if predictor.explains else None,
-            nearest=predictor.nearest if predictor.thumbnails else None,
-            keep=partial(entries.add, revision=predictor.revision) if entries else None,
-            forget=entries.delete if entries else None,
-            report=ReportPage(extras.log.folder, store) if extras and extras.log and store else None,
-        ),
-        about=read_about(card, predictor.metrics, predictor.revision),
-    )
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spotter.predictor import Prediction
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
-CONSENT = "1"
+CONSENT = "2"
 PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
 FILES = frozenset({PICTURE, FACTS})
 LONGEST_SIDE, QUALITY = 1024, 92

@@ -120,9 +120,11 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "it_is": ("It is", "Es", "它是"),
     "none_of_these": ("none of these", "ninguna de estas", "都不是"),
     "consent": (
-        "Keep this picture, without its metadata, to improve the model. People who run this app will look at it.",
-        "Guardar esta foto, sin sus metadatos, para mejorar el modelo. Quienes gestionan esta app la verán.",
-        "保存这张图片（不含元数据）以改进模型。运营此应用的人会查看它。",
+        "Keep this picture, without its metadata, to improve the model. People who run this app will look at it, and "
+        "may keep it in a private data set on Hugging Face.",
+        "Guardar esta foto, sin sus metadatos, para mejorar el modelo. Quienes gestionan esta app la verán y pueden "
+        "guardarla en un conjunto de datos privado en Hugging Face.",
+        "保存这张图片（不含元数据）以改进模型。运营此应用的人会查看它，并可能将其保存在 Hugging Face 的私有数据集中。",
     ),
     "send": ("Send", "Enviar", "发送"),
     "send_picture": ("There is no answer yet.", "Todavía no hay respuesta.", "还没有答案。"),

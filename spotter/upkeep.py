@@ -2,14 +2,39 @@
 
 import asyncio
 import contextlib
+import os
+import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from spotter.errors import TemporaryUnwritable
+
 PERIOD_S = 5.0
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
+    place = os.environ.get("GRADIO_TEMP_DIR")
+    try:
+        if place:
+            os.makedirs(place, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=place)
+    except OSError as error:
+        raise TemporaryUnwritable(
+            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
+        ) from error
+    with made as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.pop("GRADIO_TEMP_DIR")
+            os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}
 
 
 @contextlib.asynccontextmanager

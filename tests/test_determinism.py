@@ -20,7 +20,15 @@ def test_training_from_the_beginning_gives_the_same_revision(published: Publishe
     classes = [word for kind in KINDS for word in ("--class", kind)]
     where = ["--search", f"folder:{published.pictures}", "--data", str(tmp_path / "d"), "--to", str(tmp_path / "s")]
     assert train.main([*classes, *where]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"revision {published.revision}"
+    again = capsys.readouterr().out.splitlines()[-1].removeprefix("revision ")
+    folder = tmp_path / "s" / "revisions" / again
+    assert [path.name for path in folder.iterdir() if not is_in(path, published.folder)] == []
+    assert again == published.revision
+
+
+def is_in(path: Path, folder: Path) -> bool:
+    """Whether the folder has the same file."""
+    return (folder / path.name).is_file() and path.read_bytes() == (folder / path.name).read_bytes()
 
 
 def test_fine_tuning_twice_gives_the_same_files(published: Published, tmp_path: Path) -> None:

@@ -116,6 +116,6 @@ def test_a_space_has_all_that_it_takes(bare_python: Path, published: Published, 
 
 
 def test_the_app_loads_nothing_of_it_at_its_start() -> None:
-    code = "import sys, app; print({'spotter.monitor_report', 'spotter.drift', 'spotter.charts'} & set(sys.modules))"
+    code = "import sys, app; print({'spotter.monitor_report', 'spotter.periods', 'spotter.charts'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
