@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 # Its core warns on stderr of what Ray Data does on purpose. What ends a process is still told.
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+# It would put a `print` of its own in place of Python's, and what holds that, such as a Learner, could not be pickled.
+os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
 
 import numpy as np
 import ray
