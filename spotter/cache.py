@@ -16,8 +16,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from spotter.dataset import write_atomically
 from spotter.errors import DatasetUnwritable
+from spotter.files import write_atomically
 
 FOLDER = "features"
 # Pictures computed between two writes.

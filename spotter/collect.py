@@ -11,9 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from spotter.config import ClassSpec, CollectConfig, DownloadConfig, PictureConfig, Recipe
-from spotter.dataset import TAKEDOWN, Dataset, Record, group_duplicates, write_atomically
+from spotter.dataset import TAKEDOWN, Dataset, Record, group_duplicates
 from spotter.download import download_all
 from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
+from spotter.files import write_atomically
 from spotter.ingest import LICENSE, Fetch, PictureSet, make_record
 from spotter.licenses import allows
 from spotter.search.base import ImageHit, SearchBackend

@@ -1,10 +1,13 @@
-"""HTTP connections that nobody can hold for nothing."""
+"""The address to listen on, and HTTP connections that nobody can hold for nothing."""
 
 import asyncio
+import socket
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from spotter.errors import PortUnavailable
 
 PATIENCE_S = 15.0
 
@@ -37,3 +40,22 @@ class Connection(H11Protocol):
             return
         self._seen = self.cycle
         self._timer = self.loop.call_later(self.patience_s, self._look)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take an address of this machine.
+
+    Raises:
+        PortUnavailable: it is taken or not ours.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise PortUnavailable(
+            f"Cannot listen on {host} port {port}; choose another port, or stop what is using it."
+        ) from error
+    return listener

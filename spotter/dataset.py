@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from spotter.errors import DatasetUnwritable, TooFewPictures
-from spotter.files import write_atomically as write_atomically
+from spotter.files import write_atomically
 from spotter.search.base import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"

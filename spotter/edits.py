@@ -30,10 +30,10 @@ from spotter.dataset import (
     disputed_file,
     read_manifest,
     with_disputed,
-    write_atomically,
     write_manifest,
 )
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
+from spotter.files import write_atomically
 from spotter.ingest import lock_set
 from spotter.pages import plural
 

@@ -14,7 +14,8 @@ from uuid import uuid4
 from PIL import Image
 
 from spotter.errors import FeedbackUnwritable
-from spotter.images import encode_jpeg, fit_within
+from spotter.files import write_folder
+from spotter.images import encode_to_keep
 
 if TYPE_CHECKING:
     # For its fields alone: sources of pictures know no predictor.
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 CONSENT = "2"
 PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
 FILES = frozenset({PICTURE, FACTS})
-LONGEST_SIDE, QUALITY = 1024, 92
 # So that visitors cannot fill the disk.
 MOST = 10_000
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -75,7 +75,7 @@ class FeedbackFolder:
         revision: str | None,
         logged: str = "",
     ) -> str:
-        """Keep a decoded picture, without metadata and at most `LONGEST_SIDE` pixels long; return the entry's id.
+        """Keep a decoded picture, without metadata and at most `images.KEPT_SIDE` pixels long; return the entry's id.
 
         Args:
             logged: the answer's id in the answer log.
@@ -97,8 +97,7 @@ class FeedbackFolder:
             consent=CONSENT,
             logged=logged,
         )
-        kept = encode_jpeg(fit_within(picture.convert("RGB"), LONGEST_SIDE), QUALITY)
-        self._put(entry.id, kept, json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
+        self._put(entry.id, encode_to_keep(picture), json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
         return entry.id
 
     def receive(self, id_: str, picture: bytes, facts: bytes) -> None:
@@ -116,14 +115,9 @@ class FeedbackFolder:
         return {name for name in names if _ID.fullmatch(name)}
 
     def _put(self, id_: str, picture: bytes, facts: bytes) -> None:
-        part = self.folder / f".{id_}"
         try:
-            part.mkdir(parents=True, exist_ok=True)
-            _write(part / PICTURE, picture)
-            _write(part / FACTS, facts)
-            part.rename(self.folder / id_)
+            write_folder(self.folder / id_, {PICTURE: picture, FACTS: facts})
         except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)
             raise FeedbackUnwritable(f"What a visitor said could not be kept: {error.strerror}.") from error
 
     def read(self) -> Iterator[tuple[Feedback, Path]]:
@@ -160,10 +154,3 @@ class FeedbackFolder:
         """The ids of entries that were removed."""
         path = self.folder / DELETED
         return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

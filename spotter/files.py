@@ -1,6 +1,8 @@
 """Writing files so that nobody ever reads half of one."""
 
 import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from threading import get_ident
 
@@ -15,4 +17,28 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError:
         # On a full disk half a file would only take what room there is.
         part.unlink(missing_ok=True)
+        raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk when this returns. It may be half there before."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder with some files that is either there as a whole or not at all, and then on the disk.
+
+    Until then it is `.NAME` beside its place, where whoever is killed leaves it.
+    """
+    part = place.with_name(f".{place.name}")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_durably(part / name, content)
+        part.rename(place)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
         raise

@@ -20,6 +20,8 @@ PictureSource = bytes | str | Path | Image.Image
 BACKGROUND = (255, 255, 255)
 PARALLEL_SIDE = 600
 ORIENTATION = 0x0112
+# Of pictures of visitors.
+KEPT_SIDE, KEPT_QUALITY = 1024, 92
 _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
@@ -125,6 +127,11 @@ def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
+
+
+def encode_to_keep(picture: Image.Image) -> bytes:
+    """Encode a decoded picture that a visitor lets us keep, without metadata and at most `KEPT_SIDE` pixels long."""
+    return encode_jpeg(fit_within(picture.convert("RGB"), KEPT_SIDE), KEPT_QUALITY)
 
 
 def _open(data: bytes, config: PictureConfig) -> Image.Image:

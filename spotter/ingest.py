@@ -24,11 +24,11 @@ from spotter.dataset import (
     disputed_file,
     perceptual_hash,
     read_manifest,
-    write_atomically,
     write_manifest,
 )
 from spotter.download import OPT_OUTS, DownloadOutcome, is_transient
 from spotter.errors import BadPicture, DatasetUnwritable
+from spotter.files import write_atomically
 from spotter.images import encode_jpeg, fit_within, load_picture
 from spotter.search.base import ImageHit
 from spotter.takedown import Takedown

@@ -21,8 +21,8 @@ from spotter.batch import Plan, Problem, Result, as_csv, as_json, unpack
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
-from spotter.page_rollout import MAX_BARS, NONE, Corner, Held, held_words, stage_corner
-from spotter.payload import Inputs, client_of, language_of, page_text, path_in
+from spotter.page_rollout import MAX_BARS, Corner, Held, held_words, stage_corner
+from spotter.payload import NONE, Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.script import ON_MOUNT
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
@@ -155,11 +155,8 @@ def _one_room(service: Service) -> gr.Image:
 
 
 def _feedback_corner(service: Service, picture: gr.Image) -> None:
-    labels = service.info.labels
     with gr.Accordion(page_text("feedback"), open=False, elem_id="feedback"):
-        # Numbers, as a label may be any text.
-        choices = [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
-        said = gr.Radio(choices, label=page_text("it_is"), elem_id="said")
+        said = gr.Radio(label_choices(service.info.labels), label=page_text("it_is"), elem_id="said")
         consent = gr.Checkbox(label=page_text("consent"), value=False, elem_id="consent")
         send = gr.Button(page_text("send"), elem_id="send")
         told = gr.HTML("", elem_id="feedback-state")

@@ -11,14 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from spotter import parts
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor import add_reviews
-from spotter.payload import Inputs, client_of, language_of, page_text, path_in
+from spotter.payload import NONE, Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
 from spotter.service import AT_ONCE, Answer, Service
 from spotter.translations import say
 from spotter.waiting import Outcome, Waiting
 
-# What a visitor chooses who finds none of the labels right.
-NONE = "none"
 POLL_S = 3.0
 MAX_BARS = 5
 
@@ -78,11 +76,8 @@ class Corner:
 
 def stage_corner(service: Service, picture: gr.Image, words: gr.HTML, bars: gr.HTML, reasons: gr.HTML) -> Corner:
     """Add the components, and what their buttons do."""
-    labels = service.info.labels
     with gr.Column(visible=False, elem_id="own-word") as own_word:
-        # Numbers, as a label may be any text.
-        choices = [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
-        said = gr.Radio(choices, label=page_text("you_say"), elem_id="own-label")
+        said = gr.Radio(label_choices(service.info.labels), label=page_text("you_say"), elem_id="own-label")
         tell = gr.Button(page_text("say_it"), variant="primary", elem_id="say-it")
     with gr.Column(visible=False, elem_id="wait") as wait:
         consent = gr.Checkbox(label=page_text("consent_wait"), value=False, elem_id="consent-wait")

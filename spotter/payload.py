@@ -1,5 +1,6 @@
 """What Gradio hands over with a question: a file, and who asks in which language."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,18 @@ from spotter.service import ModelInfo
 from spotter.translations import name_key, pick_language
 
 Inputs = dict[str, Any]
+# What a visitor chooses who finds none of the labels right.
+NONE = "none"
 
 
 def page_text(key: str) -> Any:
     """A text of the page's own table, in the visitor's language."""
     return str(gr.I18n()(name_key(key)))
+
+
+def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """The labels to choose from, and none of them. Their values are numbers, as a label may be any text."""
+    return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
 
 
 def path_in(payload: Any, info: ModelInfo | None) -> Path:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from spotter.dataset import write_atomically
 from spotter.errors import DatasetUnwritable
+from spotter.files import write_atomically
 
 PREMORTEM = "premortem.json"
 QUESTIONS = {

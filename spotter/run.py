@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from spotter.config import ClassSpec, Recipe, TrainConfig
-from spotter.dataset import write_atomically
 from spotter.errors import DatasetUnwritable, NoTrainingRun
+from spotter.files import write_atomically
 from spotter.stores import HUB
 
 RUN = "training.safetensors"

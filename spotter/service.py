@@ -91,8 +91,7 @@ class Service:
         """
         asked, outcome = time.perf_counter(), "failed"
         try:
-            async with self._counted(), self._turn:
-                answer = await run_in_threadpool(self._work, source, asked, route, stage)
+            answer = await self._answer(source, asked, route, stage)
             outcome = "sure" if answer.prediction.familiar else "not-sure"
             return answer
         except BadPicture as error:
@@ -100,6 +99,10 @@ class Service:
             raise
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
+
+    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
+        async with self._counted(), self._turn:
+            return await run_in_threadpool(self._work, source, asked, route, stage)
 
     def logged(self, source: Path) -> str:
         """The id of the latest logged answer about the picture at a path, "" when it is not known any more."""

@@ -19,7 +19,8 @@ from PIL import Image
 
 from spotter.config import QueueConfig
 from spotter.errors import LogUnwritable, QueueUnwritable
-from spotter.images import encode_jpeg, fit_within
+from spotter.files import write_durably, write_folder
+from spotter.images import encode_to_keep
 from spotter.monitor import add_reviews
 from spotter.predictor import Prediction
 from spotter.rollout import NONE_OF_THESE
@@ -28,7 +29,6 @@ WAITING, ANSWERED = "waiting", "answered"
 PICTURE, FACTS = "picture.jpg", "answer.json"
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "1"
-LONGEST_SIDE, QUALITY = 1024, 92
 DAY_S = 86_400
 # What was not finished by then never will be.
 HALF_DONE_S = 3600
@@ -82,7 +82,7 @@ class WaitingFolder:
         return self._config.keep_days
 
     def add(self, picture: Image.Image, prediction: Prediction, answer: str) -> str:
-        """Let an answer wait, with its decoded picture, without metadata and at most `LONGEST_SIDE` pixels long.
+        """Let an answer wait, with its decoded picture, without metadata and at most `images.KEPT_SIDE` pixels long.
 
         Returns:
             A ticket that nobody can guess.
@@ -104,14 +104,9 @@ class WaitingFolder:
             familiar=prediction.familiar,
             consent=CONSENT,
         )
-        part = self._waiting / f".{entry.ticket}"
         try:
-            part.mkdir(parents=True)
-            _write(part / PICTURE, encode_jpeg(fit_within(picture.convert("RGB"), LONGEST_SIDE), QUALITY))
-            _write(part / FACTS, _as_json(entry))
-            part.rename(self._waiting / entry.ticket)
+            write_folder(self._waiting / entry.ticket, {PICTURE: encode_to_keep(picture), FACTS: _as_json(entry)})
         except OSError as error:
-            shutil.rmtree(part, ignore_errors=True)
             raise QueueUnwritable(f"The answer cannot wait for a person: {error.strerror}.") from error
         return entry.ticket
 
@@ -154,7 +149,7 @@ class WaitingFolder:
         place, part = self._answered / f"{ticket}.json", self._answered / f".{ticket}.{secrets.token_hex(4)}"
         try:
             self._answered.mkdir(exist_ok=True)
-            _write(part, _as_json(outcome))
+            write_durably(part, _as_json(outcome))
             try:
                 os.link(part, place)
             except FileExistsError:
@@ -253,10 +248,3 @@ def _modified(place: Path) -> float:
 
 def _as_json(entry: Waiting | Outcome) -> bytes:
     return json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

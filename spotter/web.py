@@ -23,9 +23,8 @@ from starlette.routing import Mount
 
 from spotter.api import add_routes
 from spotter.config import ServeConfig
-from spotter.connection import Connection
+from spotter.connection import Connection, listen
 from spotter.desk import add_desk
-from spotter.errors import PortUnavailable
 from spotter.gate import Closed, Gate
 from spotter.look import CSS, ICON, make_theme
 from spotter.metrics import Metrics
@@ -131,7 +130,7 @@ def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice:
     Raises:
         PortUnavailable: the address is taken or not ours.
     """
-    listener = _listen(config)
+    listener = listen(config.host, config.port)
     settings = uvicorn.Config(
         app,
         http=Connection,
@@ -191,21 +190,6 @@ class _Server(uvicorn.Server):
             if traffic.is_busy:
                 last_busy = now
             await asyncio.sleep(0.02)
-
-
-def _listen(config: ServeConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((config.host, config.port))
-        listener.listen(128)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise PortUnavailable(
-            f"Cannot listen on {config.host} port {config.port}; choose another port, or stop what is using it."
-        ) from error
-    return listener
 
 
 def _fetch_nothing(page: gr.Blocks) -> None:

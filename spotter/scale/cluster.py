@@ -15,13 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-# Before Ray is imported: it would tell its makers that it is used.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-# Its core warns on stderr of what Ray Data does on purpose. What ends a process is still told.
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-# It would put a `print` of its own in place of Python's, and what holds that, such as a Learner, could not be pickled.
-os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
-
 import numpy as np
 import ray
 import ray.data

@@ -1,15 +1,9 @@
 """The HTTP API behind Ray Serve: several replicas of the predictor, the same routes, limits and answers as the app."""
 
 import asyncio
-import os
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-# Before Ray is imported: it would tell its makers that it is used.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 from fastapi import FastAPI
 from ray import serve
@@ -17,7 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.api import add_routes
 from spotter.config import EndpointConfig, ServeConfig
-from spotter.errors import BadPicture, ClusterUnavailable, PortUnavailable
+from spotter.connection import listen
+from spotter.errors import BadPicture, ClusterUnavailable
 from spotter.gate import Gate
 from spotter.images import PictureSource
 from spotter.metrics import Metrics
@@ -35,20 +30,12 @@ class BatchedService(Service):
     On a processor a batch takes as long as its pictures one by one; it saves the way to the thread and back.
     """
 
-    async def classify(self, source: PictureSource, route: str = "", stage: str | None = None) -> Answer:
-        """As `Service.classify`; there is no rollout here, and no log."""
-        asked, outcome = time.perf_counter(), "failed"
-        try:
-            answer = await self._together((source, asked))
-            if isinstance(answer, BadPicture):
-                raise answer
-            outcome = "sure" if answer.prediction.familiar else "not-sure"
-            return answer
-        except BadPicture as error:
-            outcome = error.reason
-            raise
-        finally:
-            self._metrics.count_picture(outcome, time.perf_counter() - asked)
+    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
+        # There is no rollout here, and no log.
+        answer: Answer | BadPicture = await self._together((source, asked))
+        if isinstance(answer, BadPicture):
+            raise answer
+        return answer
 
     @serve.batch(max_batch_size=EndpointConfig.batch, batch_wait_timeout_s=EndpointConfig.wait_s)
     async def _together(self, asked: list[tuple[PictureSource, float]]) -> list[Answer | BadPicture]:
@@ -87,7 +74,8 @@ def endpoint(model: Model, config: EndpointConfig) -> Iterator[str]:
     Raises:
         PortUnavailable: the address is taken or not ours. ClusterUnavailable: the replicas do not start.
     """
-    _require_port(config)
+    # Ray would only say that the replicas do not start.
+    listen(config.host, config.port).close()
     limits = ServeConfig(host=config.host, port=config.port)
 
     def build() -> FastAPI:
@@ -125,14 +113,3 @@ def wait_for_end() -> None:
         await over.wait()
 
     asyncio.run(wait())
-
-
-def _require_port(config: EndpointConfig) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((config.host, config.port))
-        except (OSError, OverflowError) as error:
-            raise PortUnavailable(
-                f"Cannot listen on {config.host} port {config.port}; choose another port, or stop what is using it."
-            ) from error
