@@ -30,7 +30,7 @@ from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.predictor import Prediction, Predictor
-from spotter.service import Predict
+from spotter.service import AT_ONCE, Predict
 from spotter.traffic import Buckets, client_name
 from spotter.upkeep import remove_old_files
 from spotter.web import ModelInfo, create_app
@@ -617,13 +617,17 @@ def test_who_a_client_is(peer: str, forwarded: str, behind_proxy: bool, name: st
 # A process of its own: what connections, signals and the system do to it.
 
 SERVE = """
-import sys, time
+import os, sys, time
 from spotter.config import ServeConfig
 from spotter.connection import Connection
 from spotter.web import ModelInfo, create_app, serve
 from tests.pictures import LABELS, predict_by_color
 def slow(picture):
-    time.sleep(float(sys.argv[1]))
+    print("looking", flush=True)
+    if sys.argv[1] == "-":
+        os.read(0, 1)
+    else:
+        time.sleep(float(sys.argv[1]))
     return predict_by_color(picture)
 Connection.patience_s = 0.5
 config = ServeConfig(port=0, stop_s=float(sys.argv[2]))
@@ -632,9 +636,11 @@ serve(create_app(slow, ModelInfo("Bears?", LABELS), config), config)
 
 
 @contextmanager
-def served(pause_s: float = 0.0, stop_s: float = 6.0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    command = [sys.executable, "-c", SERVE, str(pause_s), str(stop_s)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def served(pause_s: float | None = 0.0, stop_s: float = 6.0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """An app that looks at each picture for a while, or, with None, until it is written a letter."""
+    command = [sys.executable, "-c", SERVE, "-" if pause_s is None else str(pause_s), str(stop_s)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
     assert process.stdout
     try:
         yield process.stdout.readline().strip(), process
@@ -646,20 +652,25 @@ def served(pause_s: float = 0.0, stop_s: float = 6.0) -> Iterator[tuple[str, sub
 def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PICTURE)
-    with served(pause_s=0.7) as (url, process), ThreadPoolExecutor(4) as pool:
+    with served(None, stop_s=60) as (url, process), ThreadPoolExecutor(4) as pool:
+        assert process.stdout
         client = Client(url, verbose=False, analytics_enabled=False)
-        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE, timeout=20) for _ in range(2)]
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE, timeout=60) for _ in range(2)]
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
-        time.sleep(0.5)
+        assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
         ready = httpx.get(f"{url}/readyz")
+        while ready.status_code == 200:
+            ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert httpx.get(f"{url}/healthz").status_code == 200
         late = httpx.post(f"{url}/api/classify", content=PICTURE)
         assert late.status_code == 503
         assert "about to stop" in late.json()["error"]
         assert "retry-after" in late.headers
+        assert process.stdin
+        process.stdin.write("." * AT_ONCE)
+        process.stdin.flush()
         assert [answer.result().json()["label"] for answer in answers] == ["black", "black"]
         assert through.result()["label"] == "black"
         _, errors = process.communicate(timeout=10)
