@@ -60,7 +60,7 @@ def read_about(card: ModelCard, metrics: dict[str, Any], revision: str | None) -
             origins=tuple((*origin, count) for origin, count in sorted(counted.items())),
         )
         return _with_figures(known, metrics) if metrics else known
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
         raise BrokenModel("The model's metrics.json or model.json lacks or garbles a figure.") from error
 
 

@@ -20,6 +20,7 @@ from safetensors.numpy import save as save_tensors
 
 from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
 from spotter.errors import BrokenModel, NoInt8, ParityError
+from spotter.files import read_bounded
 from spotter.images import load_picture
 from spotter.licenses import may_be_shown
 from spotter.network import check_network
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
 INT8_ONNX = "model-int8.onnx"
+NETWORKS = (ONNX, INT8_ONNX)
 METRICS, THUMBNAILS = "metrics.json", "thumbnails.safetensors"
 ATTRIBUTION_COLUMNS = (
     "file",
@@ -50,6 +52,9 @@ ATTRIBUTION_COLUMNS = (
 # Pixels; a larger square would fill the memory before anything is known about the network.
 MAX_SIZE = 2048
 SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
+# Bytes. What is larger is not read, so that no file fills the memory; a protobuf of 2 GiB is none.
+MOST_BYTES = {MODEL_JSON: 4 << 20, METRICS: 64 << 20, THUMBNAILS: 64 << 20, REFERENCE: 1 << 30}
+MOST_ONNX, MOST_EXAMPLE = (2 << 30) - 1, 64 << 20
 # What the page shows besides answers. Older revisions, and what an older version pulled, do without.
 PAGE_FILES = frozenset({METRICS, THUMBNAILS})
 
@@ -302,13 +307,13 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
         BrokenModel: a file is missing, does not have the promised hash, or does not hold what it should.
         NoInt8: there is no int8 network.
     """
-    content = _read_model_json(folder)
+    content = _checked_model_json(folder)
     card = _as_card(content)
     if int8 and card.int8 is None:
         raise NoInt8("This revision has no int8 network; serve it without int8, or publish one with train.py --int8.")
     network = INT8_ONNX if int8 else ONNX
     files = {name: _read_checked(folder, name, content) for name in (network, REFERENCE)}
-    check_network(files[network])
+    check_network(files[network], network)
     examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
     for path in examples.values():
         _read_checked(folder, path.name, content)
@@ -422,17 +427,64 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_model_json(folder: Path) -> dict[str, Any]:
+def parse_json(data: bytes) -> Any:
+    """What a JSON text holds.
+
+    Raises:
+        ValueError: it is none, nests too deeply, or names something twice: readers would differ in which they believe.
+    """
     try:
-        content = json.loads((folder / MODEL_JSON).read_text(encoding="utf-8"))
+        return json.loads(data.decode(), object_pairs_hook=_each_once)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
+
+
+def is_plain(name: str) -> bool:
+    """Whether a file of this name lies in the folder itself."""
+    return name not in {"", ".", ".."} and not set("/\\\0") & set(name)
+
+
+def read_model_json(folder: Path) -> bytes:
+    """The `model.json` of a revision as it is there.
+
+    Raises:
+        BrokenModel: it is missing, no file, or larger than any.
+    """
+    try:
+        return read_bounded(folder / MODEL_JSON, MOST_BYTES[MODEL_JSON])
     except FileNotFoundError as error:
         raise BrokenModel("The model has no model.json; publish it again.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise BrokenModel(f"The model's model.json cannot be read ({error.strerror}); publish it again.") from error
+
+
+def _checked_model_json(folder: Path) -> dict[str, Any]:
+    try:
+        content = parse_json(read_model_json(folder))
+    except ValueError as error:
         raise BrokenModel("The model's model.json cannot be read; publish it again.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else None
-        raise BrokenModel(f"The model has format {found!r}, but this Spotter reads format {FORMAT}.")
+    found = content.get("format") if isinstance(content, dict) else None
+    # True and 1.0 equal 1, and are no format.
+    if type(found) is not int or found != FORMAT:
+        raise BrokenModel(f"The model has format {_in_words(found)}, but this Spotter reads format {FORMAT}.")
+    hashes = content.get("sha256")
+    if isinstance(hashes, dict) and not all(map(is_plain, hashes)):
+        raise BrokenModel("The model's model.json names a file outside the model.")
     return content
+
+
+def _in_words(value: object) -> str:
+    """A value as far as it fits into a sentence."""
+    if isinstance(value, str):
+        return repr(value[:40])
+    return repr(value)[:40] if value is None or isinstance(value, int | float) else f"a {type(value).__name__}"
 
 
 def _read_checked(folder: Path, name: str, content: dict[str, Any]) -> bytes:
@@ -441,9 +493,11 @@ def _read_checked(folder: Path, name: str, content: dict[str, Any]) -> bytes:
     if promised is None:
         raise BrokenModel(f"The model's model.json has no hash for {name}; publish it again.")
     try:
-        data = (folder / name).read_bytes()
+        data = read_bounded(folder / name, MOST_BYTES.get(name, MOST_ONNX if name in NETWORKS else MOST_EXAMPLE))
+    except FileNotFoundError as error:
+        raise BrokenModel(f"The model's {name} is missing; publish it again.") from error
     except OSError as error:
-        raise BrokenModel(f"The model's {name} is missing or cannot be read; publish it again.") from error
+        raise BrokenModel(f"The model's {name} cannot be read ({error.strerror}); publish it again.") from error
     if _sha256(data) != promised:
         raise BrokenModel(f"The model's {name} is damaged or was changed: its hash is not the one in model.json.")
     return data
@@ -452,36 +506,67 @@ def _read_checked(folder: Path, name: str, content: dict[str, Any]) -> bytes:
 def _as_card(content: dict[str, Any]) -> ModelCard:
     try:
         card = ModelCard(
-            name=str(content["name"]),
-            title=str(content["title"]),
-            labels=tuple(str(label) for label in content["labels"]),
-            arch=str(content["arch"]),
-            size=int(content["size"]),
+            name=_text(content["name"]),
+            title=_text(content["title"]),
+            labels=_labels(content["labels"]),
+            arch=_text(content["arch"]),
+            size=_whole(content["size"]),
             # The first models were all cropped and did not say so.
-            resize=str(content.get("resize", "crop")),
-            temperature=float(content["temperature"]),
-            threshold=float(content["threshold"]),
-            neighbours=int(content["neighbours"]),
-            summary=str(content["summary"]),
-            examples={str(label): str(file) for label, file in dict(content["examples"]).items()},
+            resize=_text(content.get("resize", "crop")),
+            temperature=_number(content["temperature"]),
+            threshold=_number(content["threshold"]),
+            neighbours=_whole(content["neighbours"]),
+            summary=_text(content["summary"]),
+            examples={_text(label): _text(file) for label, file in dict(content["examples"]).items()},
             versions=dict(content["versions"]),
             made=dict(content["made"]),
             preprocessing=dict(content["preprocessing"]),
             int8=_as_int8(content.get("int8")),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BrokenModel(f"The model's model.json lacks or garbles a field ({error}).") from error
-    if any(Path(file).name != file for file in card.examples.values()):
-        raise BrokenModel("The model's model.json names an example outside the model.")
+        raise BrokenModel(f"The model's model.json lacks or garbles a field ({_complaint(error)}).") from error
+    if not all(is_plain(file) and file.endswith(".jpg") for file in card.examples.values()):
+        raise BrokenModel("The model's model.json names an example outside the model, or one that is no picture.")
     if (
         len(set(card.labels)) < max(2, len(card.labels))
         or not 1 <= card.size <= MAX_SIZE
         or card.neighbours < 1
         or card.resize not in RESIZES
-        or not np.isfinite(card.threshold)
+        or not 0 <= card.threshold <= 1
+        or not 0 < card.temperature < np.inf
     ):
         raise BrokenModel("The model's model.json holds values that cannot be.")
     return card
+
+
+def _complaint(error: Exception) -> str:
+    # It may quote what stands in the file.
+    return "".join(c if c.isprintable() else "?" for c in str(error))[:80]
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    # A text is a list of letters too.
+    if not isinstance(value, list) or not all(isinstance(label, str) and label.strip() for label in value):
+        raise TypeError("labels must be words")
+    return tuple(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{_in_words(value)} is no text")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f"{_in_words(value)} is no whole number")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError(f"{_in_words(value)} is no number")
+    return float(value)
 
 
 def _as_int8(content: dict[str, Any] | None) -> Int8 | None:
@@ -490,16 +575,18 @@ def _as_int8(content: dict[str, Any] | None) -> Int8 | None:
 
 def _read_metrics(data: bytes) -> dict[str, Any]:
     try:
-        metrics = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        metrics = parse_json(data)
+    except ValueError as error:
         raise BrokenModel("The model's metrics.json cannot be read.") from error
-    return metrics if isinstance(metrics, dict) else {}
+    if not isinstance(metrics, dict):
+        raise BrokenModel("The model's metrics.json cannot be read.")
+    return metrics
 
 
 def _read_reference(data: bytes) -> np.ndarray:
     try:
         embeddings = load_tensors(data)["embeddings"]
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise BrokenModel("The model's reference.safetensors cannot be read.") from error
     if embeddings.ndim != 2 or not len(embeddings) or embeddings.dtype.kind != "f":
         raise BrokenModel("The model's reference.safetensors does not hold embeddings.")

@@ -1,10 +1,26 @@
-"""Writing files so that nobody ever reads half of one."""
+"""Writing files so that nobody ever reads half of one, and reading none that has no end."""
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from threading import get_ident
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Read a file of at most so many bytes. A link is followed; a pipe or a device, which may never end, is not read.
+
+    Raises:
+        OSError: it is not there, cannot be read, is no file or larger.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return path.read_bytes()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

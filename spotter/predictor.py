@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from spotter.bundle import MODEL_JSON, Bundle, ModelCard, read_bundle
+from spotter.bundle import Bundle, ModelCard, read_bundle, read_model_json
 from spotter.errors import BadPicture, BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
@@ -97,7 +97,7 @@ class Predictor:
             NoInt8: the revision has no int8 network.
         """
         folder, name = open_store(store).pull(revision)
-        found = promised_name((folder / MODEL_JSON).read_bytes()) if (folder / MODEL_JSON).is_file() else None
+        found = promised_name(read_model_json(folder))
         if contents and contents != found:
             raise BrokenModel("The model in the store is not the one that was asked for: its contents differ.")
         return cls(read_bundle(folder, int8), name, found, cores)
@@ -251,14 +251,25 @@ class Predictor:
     def _check(self) -> None:
         """Run one grey picture through, so that a network that does not fit its card is found now."""
         grey = np.full((1, self.card.size, self.card.size, 3), 127, dtype=np.uint8)
+        names = ["probabilities", "embedding", *(["activation"] if self.explains else [])]
         try:
-            probabilities, embeddings = self._run(grey)
+            answers = self._session.run(names, {"pixels": grey})
         except Exception as error:
             raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
+        if not all(isinstance(answer, np.ndarray) and answer.dtype.kind == "f" for answer in answers):
+            raise BrokenModel("The model's network gives answers that are not numbers.")
+        probabilities, embeddings, *places = answers
         if probabilities.shape != (1, len(self.labels)) or embeddings.shape != (1, self._reference.shape[1]):
             raise BrokenModel("The model's network does not fit its labels or its reference embeddings.")
-        if not (np.isfinite(probabilities).all() and np.isfinite(embeddings).all()):
+        if any(place.ndim != 4 or place.shape[:2] != probabilities.shape or not place.size for place in places):
+            raise BrokenModel("The model's network gives a map of evidence that does not fit its labels.")
+        if not all(np.isfinite(answer).all() for answer in answers):
             raise BrokenModel("The model's network gives answers that are not numbers.")
+        if probabilities.min() < 0 or not abs(probabilities.sum() - 1) < 0.01:
+            raise BrokenModel("The model's network gives probabilities that do not add up to 1.")
+        # Longer ones would make every picture familiar.
+        if not np.linalg.norm(embeddings) < 1.01:
+            raise BrokenModel("The model's network gives embeddings that are longer than 1.")
 
 
 def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
@@ -293,6 +304,8 @@ def open_session(onnx: bytes, name: str, threads: int | None = None) -> onnxrunt
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     # Enough from one layer to the next; longer, its threads would take the cores from decoding and the web server.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")
+    # Bytes that pass for ONNX in our own look could be read in its other format instead.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if not has_vnni():
         # Older x86 processors would let sums of int8 products overflow: other answers than those that were measured.
         options.add_session_config_entry("session.x64quantprecision", "1")

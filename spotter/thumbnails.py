@@ -106,7 +106,7 @@ def decode_thumbnails(data: bytes) -> dict[int, Thumbnail]:
             row: Thumbnail(jpegs[start:end], **{str(name): str(value) for name, value in credit.items()})
             for row, start, end, credit in zip(tensors["rows"].tolist(), starts, ends, credits, strict=True)
         }
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BrokenModel("The model's thumbnails.safetensors cannot be read.") from error
 
 

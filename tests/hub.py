@@ -7,10 +7,12 @@ import base64
 import hashlib
 import json
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
@@ -22,6 +24,8 @@ READER = "hf_ReadSecretOfAnna"
 FINE = "hf_FineSecretOfAnna"
 STRANGER = "hf_SecretOfBert"
 LFS_SUFFIXES = (".onnx", ".pkl", ".safetensors", ".png")
+SDKS = ("gradio", "docker", "static")
+COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 COMMITS_A_PAGE = 3
 # Seconds after which a silent connection is let go, so that no test hangs.
 LONGEST_SILENCE = 60
@@ -122,6 +126,8 @@ class Hub:
             STRANGER: ("bert", "write"),
         }
         self.storage: dict[str, bytes] = {}
+        # As in addresses that a cloud store signs: who has no such word neither reads nor writes there.
+        self.signatures: dict[str, str] = {}
         self.requests: list[Request] = []
         self.storage_requests: list[Request] = []
         self.fault: Fault | None = None
@@ -160,6 +166,8 @@ class Hub:
         if request.token:
             return error(400, "a token has no business here")
         oid = request.path.removeprefix("/")
+        if self.signatures.get(request.query.get("signature", "")) != f"{request.method} {oid}":
+            return error(403, "the address is not signed")
         with self._turn:
             if request.method == "PUT":
                 if hashlib.sha256(request.body).hexdigest() != oid:
@@ -173,6 +181,11 @@ class Hub:
             return Answer(206, content[start:], {"Content-Range": span})
         return Answer(200, content)
 
+    def _signed(self, method: str, oid: str) -> str:
+        signature = secrets.token_hex(8)
+        self.signatures[signature] = f"{method} {oid}"
+        return f"{self.storage_url}/{oid}?signature={signature}"
+
     def _route(self, request: Request) -> Answer:
         with self._turn:
             if request.token and request.token not in self.users:
@@ -181,7 +194,7 @@ class Hub:
             if request.path == "/api/whoami-v2":
                 return whoami(user, role) if user else error(401, "Invalid user token")
             if request.path == "/api/validate-yaml":
-                return self._validate(json.loads(request.body)["content"])
+                return self._validate(**json.loads(request.body))
             if request.path == "/api/repos/create":
                 return self._create(json.loads(request.body), user, role)
             for pattern, method in _ROUTES:
@@ -193,11 +206,15 @@ class Hub:
                     return method(self, request, user, role, **parts | {"name": f"{before}{parts['name']}"})
             return error(404, f"no such page: {request}")
 
-    def _validate(self, content: str) -> Answer:
+    def _validate(self, content: str, repoType: str) -> Answer:
         try:
-            yaml.safe_load(content.split("---")[1])
+            card = yaml.safe_load(content.split("---")[1])
+            problems = card_problems(card, repoType)
         except (yaml.YAMLError, IndexError) as problem:
-            return Answer(400, json.dumps({"errors": [{"message": str(problem)[:50]}], "warnings": []}).encode())
+            problems = [str(problem)[:50]]
+        if problems:
+            told = {"errors": [{"message": each} for each in problems], "warnings": []}
+            return Answer(400, json.dumps(told).encode())
         return reply({"errors": [], "warnings": []})
 
     def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
@@ -205,6 +222,8 @@ class Hub:
         if self.wants_money and wanted.get("hardware") not in {"zero-a10g", "cpu-upgrade"}:
             on_cpu = "hosting Gradio Spaces on free cpu-basic requires a PRO subscription"
             return error(402, on_cpu if is_space else "Payment required to create this repository")
+        if is_space and wanted.get("sdk") not in SDKS:
+            return error(400, '"sdk" is required')
         owner = wanted["organization"] or user
         if role == "read" or owner != user:
             return error(403, "You don't have the rights to create a model under this namespace")
@@ -268,6 +287,8 @@ class Hub:
         if isinstance(repo, Answer):
             return repo
         tag, commit = json.loads(request.body)["tag"], repo.find(rev)
+        if re.fullmatch(r"[0-9a-f]{40}", tag):
+            return error(400, "Invalid tag name")
         if tag in repo.tags:
             return error(409, "Tag reference exists already")
         if commit is None:
@@ -279,8 +300,11 @@ class Hub:
         repo = self._repo(name, user)
         if isinstance(repo, Answer):
             return repo
+        commit = repo.find(rev)
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
         page = int(request.query.get("p", 0))
-        newest_first = repo.commits[::-1]
+        newest_first = repo.commits[repo.commits.index(commit) :: -1]
         shown = newest_first[page * COMMITS_A_PAGE : (page + 1) * COMMITS_A_PAGE]
         more = len(newest_first) > (page + 1) * COMMITS_A_PAGE
         link = {"Link": f'<{self.url}{request.path}?p={page + 1}>; rel="next"'} if more else {}
@@ -307,32 +331,42 @@ class Hub:
         if isinstance(repo, Answer):
             return repo
         commit = repo.find(rev)
-        assert commit
+        if commit is None:
+            return error(404, "Invalid rev id", "RevisionNotFound")
+        ignored = commit.files.get(".gitignore", b"").decode().split()
         modes = []
         for file in json.loads(request.body)["files"]:
             path = file["path"]
             known = commit.files.get(path)
             mode = "lfs" if is_lfs(name, path) else "regular"
+            is_ignored = any(fnmatch(path, pattern) for pattern in ignored)
             oid = None
             if known is not None:
                 oid = hashlib.sha256(known).hexdigest() if mode == "lfs" else git_oid(known)
-            modes.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            modes.append({"path": path, "uploadMode": mode, "shouldIgnore": is_ignored, "oid": oid})
         return reply({"files": modes})
 
     def _batch(self, request: Request, user: str | None, role: str | None, name: str) -> Answer:
         repo = self._writable(name, user, role)
         if isinstance(repo, Answer):
             return repo
+        asked = json.loads(request.body)
+        how = request.headers["content-type"], asked["operation"], asked["hash_algo"]
+        if how != ("application/vnd.git-lfs+json", "upload", "sha256"):
+            return error(422, "no such batch")
         objects = []
-        for wanted in json.loads(request.body)["objects"]:
+        for wanted in asked["objects"]:
             entry = {"oid": wanted["oid"], "size": wanted["size"]}
             if wanted["oid"] not in self.storage:
-                upload = {"href": f"{self.storage_url}/{wanted['oid']}"}
+                upload = {"href": self._signed("PUT", wanted["oid"])}
                 entry["actions"] = {"upload": upload, "verify": {"href": f"{self.url}/{name}.git/info/lfs/verify"}}
             objects.append(entry)
         return reply({"transfer": "basic", "objects": objects})
 
     def _verify(self, request: Request, user: str | None, role: str | None, name: str) -> Answer:
+        repo = self._writable(name, user, role)
+        if isinstance(repo, Answer):
+            return repo
         wanted = json.loads(request.body)
         content = self.storage.get(wanted["oid"])
         return Answer() if content is not None and len(content) == wanted["size"] else error(404, "no such object")
@@ -342,6 +376,10 @@ class Hub:
         if isinstance(repo, Answer):
             return repo
         lines = [json.loads(line) for line in request.body.splitlines()]
+        if request.headers["content-type"] != "application/x-ndjson" or lines[0]["key"] != "header":
+            return error(400, "no such commit")
+        if rev != "main":
+            return error(404, "Invalid rev id", "RevisionNotFound")
         header = lines[0]["value"]
         if header.get("parentCommit", repo.head.oid) != repo.head.oid:
             return error(412, "A commit has happened since. Please refresh and try again.")
@@ -349,9 +387,13 @@ class Hub:
         for line in lines[1:]:
             value = line["value"]
             if line["key"] == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
+                content = base64.b64decode(value["content"], validate=True)
+                if content and is_lfs(name, value["path"]):
+                    return error(400, f"Your push was rejected because {value['path']} must be in LFS")
+                files[value["path"]] = content
             elif line["key"] == "lfsFile":
-                if value["oid"] not in self.storage:
+                stored = self.storage.get(value["oid"])
+                if value["algo"] != "sha256" or stored is None or value.get("size", len(stored)) != len(stored):
                     return error(400, f"LFS pointer pointed to a file that does not exist: {value['path']}")
                 files[value["path"]] = self.storage[value["oid"]]
             elif line["key"] == "deletedFile":
@@ -388,8 +430,9 @@ class Hub:
         if is_lfs(name, path):
             oid = hashlib.sha256(content).hexdigest()
             self.storage[oid] = content
-            linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content))}
-            return Answer(302, b"", at | linked | {"Location": f"{self.storage_url}/{oid}"})
+            # The other ETag is that of the pointer.
+            linked = {"X-Linked-Etag": f'"{oid}"', "X-Linked-Size": str(len(content)), "ETag": f'"{oid[:40]}"'}
+            return Answer(302, b"", at | linked | {"Location": self._signed("GET", oid)})
         return Answer(200, content, at | {"ETag": f'"{git_oid(content)}"'})
 
     def _space(self, request: Request, user: str | None, role: str | None, name: str, what: str) -> Answer:
@@ -452,7 +495,8 @@ def reply(content: object, headers: dict[str, str] | None = None) -> Answer:
 
 def error(status: int, message: str, code: str = "", **headers: str) -> Answer:
     """An error as the Hub words it; `headers` with _ for -."""
-    told = {"X-Error-Message": message, "Content-Type": "application/json"} | ({"X-Error-Code": code} if code else {})
+    told = {"X-Error-Message": message, "Content-Type": "application/json", "X-Request-Id": "Root=1-69f1-abc"}
+    told |= {"X-Error-Code": code} if code else {}
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, json.dumps({"error": message}).encode(), told | more)
 
@@ -467,6 +511,33 @@ def whoami(name: str | None, role: str | None, orgs: tuple[str, ...] = ()) -> An
             "auth": {"type": "access_token", "accessToken": token},
         }
     )
+
+
+def card_problems(card: object, kind: str) -> list[str]:
+    """What the Hub does not take in the metadata of a card, as far as cards of ours could get it wrong."""
+    if not isinstance(card, dict):
+        return ["Repo card metadata block is not an object"]
+    problems = []
+    if kind == "space":
+        if card.get("sdk") not in SDKS:
+            problems.append('"sdk" must be one of [gradio, docker, static]')
+        if len(card.get("short_description", "")) > 60:
+            problems.append('"short_description" length must be less than or equal to 60 characters long')
+        for name in ("colorFrom", "colorTo"):
+            if card.get(name, "red") not in COLORS:
+                problems.append(f'"{name}" must be one of [{", ".join(COLORS)}]')
+    if not re.fullmatch(r"[a-z0-9.-]+", card.get("license", "mit")):
+        problems.append('"license" must be one of [apache-2.0, mit, ...]')
+    for model in card.get("model-index", []):
+        for result in model["results"]:
+            if not ({"type"} <= result["task"].keys() and {"type", "name"} <= result["dataset"].keys()):
+                problems.append('"model-index[0].results[0].dataset.type" is required')
+            problems += [
+                '"model-index[0].results[0].metrics[0].value" is required'
+                for metric in result["metrics"]
+                if not {"type", "value"} <= metric.keys()
+            ]
+    return problems
 
 
 def is_lfs(name: str, path: str) -> bool:

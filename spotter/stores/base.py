@@ -1,13 +1,12 @@
 """What every store offers, and how a set of files is named by its contents."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from spotter.bundle import MODEL_JSON
+from spotter.bundle import MODEL_JSON, is_plain, parse_json
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,12 @@ def content_name(folder: Path) -> str:
 def promised_hashes(model_json: bytes) -> dict[str, str] | None:
     """File -> SHA-256 of every file of a revision, by its `model.json`; None when that is not one of Spotter's."""
     try:
-        hashes = json.loads(model_json)["sha256"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        hashes = parse_json(model_json)["sha256"]
+    except (ValueError, KeyError, TypeError):
         return None
     if not isinstance(hashes, dict) or not all(isinstance(digest, str) for digest in hashes.values()):
         return None
-    if any(Path(name).name != name for name in hashes):
+    if not all(map(is_plain, hashes)):
         return None
     return {**hashes, MODEL_JSON: hashlib.sha256(model_json).hexdigest()}
 

@@ -2,9 +2,11 @@
 
 import errno
 import json
+import math
 import re
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +48,18 @@ WAITS_S = (1, 3)
 RACES = 4
 # What the Hub says while it makes another repository of the same owner. Its client then asks again without end or rest.
 _CONFLICT = "another conflicting operation is in progress"
-_FAILURES = (httpx2.HTTPError, OSError, ValueError, KeyError, RuntimeError, EntryNotFoundError)
+# The last ones are what its client raises when the answer is JSON of another shape.
+_FAILURES = (
+    httpx2.HTTPError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    EntryNotFoundError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+)
 
 
 class HubClient:
@@ -228,7 +241,14 @@ def _seconds(response: httpx2.Response) -> int:
     if response.status_code == 429 and limit and limit.remaining == 0:
         return limit.reset_in_seconds
     told = response.headers.get("Retry-After", "").strip()
-    return int(told) if told.isdigit() else 0
+    if re.fullmatch(r"[0-9]{1,9}", told):
+        return int(told)
+    try:
+        # A proxy may name the time instead.
+        left = parsedate_to_datetime(told).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0
+    return max(0, math.ceil(left))
 
 
 def _told_to_wait(error: BaseException) -> int:

@@ -1,6 +1,5 @@
 """A store in a folder: `revisions/<REV>/` holds the files, `main` names the newest, `history.jsonl` tells the story."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -9,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spotter.bundle import MODEL_JSON
+from spotter.bundle import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
 from spotter.stores.base import Event, content_name, promised_name
 
@@ -68,7 +67,7 @@ class FolderStore:
 
         Raises:
             RevisionMissing: no such store or revision.
-            BrokenModel: its `model.json` is not the one that its name stands for.
+            BrokenModel: its `model.json` cannot be read, or is not the one that its name stands for.
         """
         if not self.root.is_dir():
             raise RevisionMissing(f"There is no store at {str(self.root)!r}; train.py --to makes one.")
@@ -82,18 +81,24 @@ class FolderStore:
         if len(found) != 1:
             known = ", ".join(path.name[:12] for path in self._all()) or "none"
             raise RevisionMissing(f"The store {str(self.root)!r} has no revision {wanted!r}; it has: {known}.")
-        with contextlib.suppress(FileNotFoundError):
-            if promised_name((found[0] / MODEL_JSON).read_bytes()) not in {None, found[0].name}:
-                raise BrokenModel(f"The revision {found[0].name[:12]} was changed after it was published.")
+        if promised_name(read_model_json(found[0])) not in {None, found[0].name}:
+            raise BrokenModel(f"The revision {found[0].name[:12]} was changed after it was published.")
         return found[0], found[0].name
 
     def history(self) -> list[Event]:
-        """What happened to `main`, oldest first."""
-        with contextlib.suppress(FileNotFoundError):
+        """What happened to `main`, oldest first.
+
+        Raises:
+            BrokenModel: what tells it is damaged.
+        """
+        try:
             lines = (self.root / "history.jsonl").read_text(encoding="utf-8").splitlines()
             told = enumerate(map(json.loads, lines), 1)
             return [Event(**event, version=f"v{number}", contents=event["revision"]) for number, event in told]
-        return []
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self._unreadable("history.jsonl") from error
 
     def rollback(self, revision: str | None = None) -> str:
         """Point `main` at `revision`, or at the one it named before; return it.
@@ -114,10 +119,20 @@ class FolderStore:
         return name
 
     def head(self) -> str | None:
-        """The revision that `main` names, or None."""
-        with contextlib.suppress(FileNotFoundError):
+        """The revision that `main` names, or None.
+
+        Raises:
+            BrokenModel: it cannot be read.
+        """
+        try:
             return (self.root / "main").read_text(encoding="ascii").strip() or None
-        return None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise self._unreadable("main") from error
+
+    def _unreadable(self, name: str) -> BrokenModel:
+        return BrokenModel(f"The store {str(self.root)!r} is damaged: its {name} cannot be read; publish to another.")
 
     @property
     def _revisions(self) -> Path:

@@ -20,7 +20,7 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import ModelInfo
 
-from spotter.bundle import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES
+from spotter.bundle import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES, read_model_json
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
@@ -139,7 +139,7 @@ class HubStore(HubClient):
             raise RevisionMissing(f"{self.address} has no revision {wanted!r}.")
         commit = self._cached(wanted) or self._find(wanted)
         model_json = self._fetch(MODEL_JSON, commit)
-        content = model_json.read_bytes()
+        content = read_model_json(model_json.parent)
         by_commit = commit.startswith(wanted) or not _is_digits(wanted)
         if not by_commit and not (promised_name(content) or "").startswith(wanted):
             raise BrokenModel(f"{self.address} says that it has {wanted[:12]}, but gives other files.")

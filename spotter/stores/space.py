@@ -176,7 +176,10 @@ class SpaceRepo(HubClient):
         """
         waited, stage, woken = 0.0, "", False
         while True:
+            asked = time.monotonic()
             runtime = self._runtime()
+            # A Hub that is slow to answer takes of the time too.
+            waited += time.monotonic() - asked
             if runtime.stage != stage:
                 stage = str(getattr(runtime.stage, "value", runtime.stage))
                 say(f"the Space is {stage}")
