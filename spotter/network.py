@@ -79,8 +79,8 @@ def check_network(onnx: bytes, file: str = "model.onnx") -> None:
         raise BrokenModel(f"The model's {file} is no ONNX file.")
     if found.outside:
         raise BrokenModel(f"The model's {file} wants to read other files of this machine; it is not one of ours.")
-    odd = {repr(f"{domain}.{name}"[:60]) for domain, name in found.operators if domain not in DOMAINS}
-    odd |= {repr(name[:60]) for domain, name in found.operators if domain in DOMAINS and name not in OPERATORS}
+    odd = {repr(name[:60]) for domain, name in found.operators if domain in DOMAINS and name not in OPERATORS}
+    odd |= {f"{name[:60]!r} of {domain[:60]!r}" for domain, name in found.operators if domain not in DOMAINS}
     if odd:
         raise BrokenModel(f"The model's {file} holds the operator {min(odd)}, which no classifier of ours needs.")
     if found.unwanted:

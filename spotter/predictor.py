@@ -25,6 +25,8 @@ from spotter.thumbnails import Thumbnail
 
 BATCH = 8
 EXPLAINED_SIDE = 768
+# What a network may take for one picture, besides eight times its own size.
+MOST_MEMORY, MOST_SECONDS = 2 << 30, 30.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Predictor:
         self._reference = bundle.reference
         self._network = bundle.onnx, bundle.file
         self.cores = cores or os.cpu_count() or 1
+        try_network(*self._network, self.card.size, self.cores)
         self._session = open_session(*self._network, threads=self.cores)
         self._one_core: onnxruntime.InferenceSession | None = None
         self._asked = 0
@@ -250,10 +253,9 @@ class Predictor:
 
     def _check(self) -> None:
         """Run one grey picture through, so that a network that does not fit its card is found now."""
-        grey = np.full((1, self.card.size, self.card.size, 3), 127, dtype=np.uint8)
         names = ["probabilities", "embedding", *(["activation"] if self.explains else [])]
         try:
-            answers = self._session.run(names, {"pixels": grey})
+            answers = self._session.run(names, {"pixels": _grey(self.card.size)})
         except Exception as error:
             raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
         if not all(isinstance(answer, np.ndarray) and answer.dtype.kind == "f" for answer in answers):
@@ -292,13 +294,70 @@ def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
     return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
 
 
-def open_session(onnx: bytes, name: str, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Open a network from a file called `name`, on so many threads (None: one a core).
+def try_network(onnx: bytes, name: str, size: int, threads: int) -> None:
+    """Run one grey picture through a network, step by step as its file says, within bounds of memory and time.
+
+    To open it for use, ONNX Runtime computes what it can in advance, and nothing stops that; it is no more than this.
+
+    Raises:
+        BrokenModel: it is no network, cannot run on such a picture, or wants more than any classifier.
+    """
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(MOST_SECONDS, setattr, (options, "terminate", True))
+    timer.daemon = True
+    with bounded_memory(MOST_MEMORY + 8 * len(onnx)):
+        session = open_session(onnx, name, threads, is_plain=True)
+        timer.start()
+        try:
+            session.run(None, {"pixels": _grey(size)}, options)
+        except Exception as error:
+            if options.terminate:
+                raise BrokenModel(f"The model's {name} has no answer after {MOST_SECONDS:g} s.") from error
+            raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
+        finally:
+            timer.cancel()
+
+
+@contextmanager
+def bounded_memory(more: int) -> Iterator[None]:
+    """Let this process take no more than `more` bytes more than now, where the system can see to that (Linux)."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        yield
+        return
+    # Here, because other systems may not have it.
+    import resource
+
+    with _one_bound:
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        taken = int(status.read_text(encoding="ascii").split()[5]) * resource.getpagesize()
+        bounds = [taken + more, *(bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(bounds), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+# Of two at once, the second would take the bound of the first for that of the process.
+_one_bound = threading.Lock()
+
+
+def _grey(size: int) -> np.ndarray:
+    return np.full((1, size, size, 3), 127, dtype=np.uint8)
+
+
+def open_session(
+    onnx: bytes, name: str, threads: int | None = None, *, is_plain: bool = False
+) -> onnxruntime.InferenceSession:
+    """Open a network from a file called `name`, on so many threads (None: one a core); with `is_plain`, as it is.
 
     Raises:
         BrokenModel: it is no network.
     """
     options = onnxruntime.SessionOptions()
+    if is_plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     # Said aloud: left to itself, ONNX Runtime also ties its threads to cores, perhaps to the one we decode on.
     options.intra_op_num_threads = threads or os.cpu_count() or 1
