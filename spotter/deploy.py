@@ -141,7 +141,7 @@ def check_answers(
         with temporary_folder() as folder:
             for path in _pictures(predictor, folder):
                 expected = predictor.predict(path)
-                answer = client.submit(handle_file(str(path)), api_name="/predict").result(ANSWER_PATIENCE_S)
+                answer = _ask(client, path)
                 label = expected.label if expected.familiar else NOT_SURE
                 _compare(url, answer, label, expected.probabilities, tolerance)
     except SpotterError:
@@ -149,6 +149,16 @@ def check_answers(
     except Exception as error:
         # Gradio's client may raise anything at a page that may be anything, and then the old one has to come back.
         raise SpaceFailed(f"{url} does not answer as it should ({type(error).__name__}).") from error
+
+
+def _ask(client: Client, path: Path) -> dict:
+    job = client.submit(handle_file(str(path)), api_name="/predict")
+    try:
+        return job.result(ANSWER_PATIENCE_S)
+    except TimeoutError:
+        # Its threads would go on listening, and this process never end.
+        job.cancel()
+        raise
 
 
 def choices(plan: Plan) -> str:

@@ -5,15 +5,18 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCard
+from PIL import Image
 
 from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle, write_model_json
 from spotter.config import ServeConfig
@@ -27,14 +30,14 @@ from spotter.errors import (
     StoreUnreachable,
     StoreUnwritable,
 )
-from spotter.predictor import Predictor
+from spotter.predictor import Prediction, Predictor
 from spotter.serving import serving_files
 from spotter.stores.hub import HubStore
-from spotter.stores.space import SpaceRepo
+from spotter.stores.space import POLL_S, SpaceRepo
 from spotter.web import ModelInfo, create_app
 from tests.bare import bare_environment
 from tests.conftest import ROOT, Published
-from tests.hub import LOST, READER, SILENT, Answer, Fault, Hub, Repo, Request, error
+from tests.hub import LOST, READER, SILENT, WRITER, Answer, Fault, Hub, Repo, Request, error
 from tests.pictures import serving
 from tests.test_app import address_of, start, stop
 from tests.test_hub import SHORT_S, always, environment, refusal
@@ -333,6 +336,65 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
         pytest.raises(SpaceFailed, match="does not answer as"),
     ):
         check_answers(url, predictor, 5)
+
+
+def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
+    hub: Hub, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    done = threading.Event()
+
+    def never(picture: Image.Image) -> Prediction:
+        done.wait(60)
+        return predictor.predict(picture)
+
+    app = create_app(never, ModelInfo("x", predictor.labels, predictor.revision), ServeConfig())
+
+    async def recorded(scope, receive, send) -> None:
+        asked.append(f"{scope.get('path')} {scope.get('headers')}")
+        await app(scope, receive, send)
+
+    monkeypatch.setattr("spotter.deploy.ANSWER_PATIENCE_S", 1.5)
+    with serving(recorded) as url:
+        try:
+            with pytest.raises(SpaceFailed, match="does not answer as it should \\(TimeoutError\\)"):
+                check_answers(url, predictor, 5)
+        finally:
+            done.set()
+    assert [line for line in asked if "cancel" in line]
+    assert not [line for line in asked if WRITER in line]
+
+
+def test_a_page_of_anything_is_told(predictor: Predictor) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            health = json.dumps({"revision": predictor.revision}).encode()
+            body = {"/healthz": health, "/config": b"[]"}.get(self.path, b"gradio")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SpaceFailed, match="does not answer as it should"):
+            check_answers(f"http://127.0.0.1:{server.server_address[1]}", predictor, 5)
+        server.shutdown()
+
+
+def test_a_hub_that_is_slow_to_tell_takes_of_the_patience(hub: Hub, space: SpaceRepo, old: Repo) -> None:
+    old.stages = [{"stage": "BUILDING"}]
+
+    def slow(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        time.sleep(0.3)
+        return usual(request)
+
+    hub.fault = slow
+    # Were only the rests counted, it would be asked a third time.
+    assert "does not run" in refusal(SpaceFailed, lambda: space.wait("x", POLL_S + 0.1, print))
+    assert hub.asked("/runtime") == 2
 
 
 def test_a_first_try_that_fails_stays_to_be_looked_at(

@@ -9,11 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import traceback
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -584,6 +586,35 @@ def test_retry_after_is_obeyed(at: str, hub: Hub, store: HubStore, one: Path, wa
     store.push(one)
     assert waits == [17]
     assert len(hub.repos[NAME].commits) == 2
+
+
+@pytest.mark.parametrize(
+    ("told", "waited"),
+    [
+        (formatdate(time.time() + 3000, usegmt=True), []),
+        (formatdate(time.time() - 3000, usegmt=True), [1]),
+        ("9" * 5000, [1]),
+        ("\xb2", [1]),
+        ("soon", [1]),
+    ],
+)
+def test_a_retry_after_in_other_words(
+    told: str, waited: list[float], hub: Hub, store: HubStore, one: Path, waits: list[float]
+) -> None:
+    hub.fault = once(error(429, "slow down", Retry_After=told), "GET /api/models/anna/store$")
+    if waited:
+        store.push(one)
+    else:
+        assert re.search(r"asks for [23]\d{3} seconds", refusal(StoreBusy, lambda: store.push(one)))
+    assert waits == waited
+
+
+@pytest.mark.parametrize("body", [b"null", b"[null]", b"5"])
+@pytest.mark.parametrize("at", ["GET /api/models/anna/store$", "/commits/", "/refs"])
+def test_an_answer_of_another_shape_is_told(at: str, body: bytes, hub: Hub, store: HubStore, one: Path) -> None:
+    store.push(one)
+    hub.fault = always(Answer(200, body, {"Content-Type": "application/json"}), at=at)
+    assert "broken answer" in refusal(StoreUnreachable, store.check if "models" in at else store.history)
 
 
 # A Hub that says nothing

@@ -515,9 +515,9 @@ def inside(field: int, message: bytes) -> bytes:
 
 def test_row_26_a_network_nested_without_end() -> None:
     def nested(depth: int) -> bytes:
-        graph = inside(1, b"")
+        graph = inside(1, inside(4, b"Relu"))
         for _ in range(depth):
-            graph = inside(1, inside(5, inside(6, graph)))
+            graph = inside(1, inside(4, b"If") + inside(5, inside(6, graph)))
         return inside(7, graph)
 
     check_network(nested(3))
