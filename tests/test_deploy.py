@@ -101,7 +101,7 @@ def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     modules = {name for name in plan.files if name.endswith(".py")}
     assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
     assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
-    templates = {f"spotter/templates/{name}" for name in ("monitor.html", "page.css", "review.html")}
+    templates = {f"spotter/templates/{name}" for name in ("frame.html", "monitor.html", "page.css", "review.html")}
     assert plan.files.keys() - modules == {"requirements.txt", "README.md", *templates}
 
 
@@ -494,7 +494,7 @@ def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Pred
     started = time.monotonic()
     with pytest.raises(SpaceFailed, match="does not answer at /healthz"):
         check_answers(hub.url, predictor, 0.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 # Refusals
