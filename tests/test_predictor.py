@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,14 @@ def test_it_shows_why_at_the_pictures_own_shape(predictor: Predictor) -> None:
     assert np.abs(np.asarray(why).astype(int) - np.asarray(predictor.explain(wide, "stripes"))).max() > 20
     with pytest.raises(NoExplanation, match="There is no label 'square'; there are: disc, cross, stripes"):
         predictor.explain(wide, "square")
+
+
+def test_a_picture_at_the_threshold_is_familiar(published: Published) -> None:
+    predictor, content = Predictor.load(published.store), encode(draw("disc", 70))
+    score = predictor.predict(content).familiarity
+    for threshold, familiar in ((score, True), (np.nextafter(np.float32(score), np.float32(1)), False)):
+        predictor.card = replace(predictor.card, threshold=float(threshold))
+        assert predictor.predict(content).familiar is familiar
 
 
 def test_threads_may_share_it(predictor: Predictor) -> None:

@@ -342,6 +342,15 @@ def outside_in_a_constant(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value=tensor))
 
 
+def outside_without_a_name(model: onnx.ModelProto) -> None:
+    weights(model).data_location = TensorProto.EXTERNAL
+
+
+def hidden_in_a_list(model: onnx.ModelProto) -> None:
+    graph = helper.make_graph([helper.make_node("Scan", [], [], num_scan_inputs=0)], "listed", [], [])
+    model.graph.node.append(helper.make_node("If", ["x"], [], listed=[graph]))
+
+
 def endless(model: onnx.ModelProto) -> None:
     body = helper.make_graph([], "body", [], [])
     model.graph.node.append(helper.make_node("Loop", ["", ""], [], body=body))
@@ -420,6 +429,9 @@ def other_input(model: onnx.ModelProto) -> None:
     [
         (outside, "wants to read other files"),
         (outside_in_a_constant, "wants to read other files"),
+        (outside_without_a_name, "wants to read other files"),
+        (hidden_in_a_list, "the operator 'Scan'"),
+        (instead("activation", "Log"), "not numbers"),
         (endless, "the operator 'Loop'"),
         (hidden_in_a_branch, "the operator 'Scan'"),
         (foreign, "the operator 'Shell'"),
