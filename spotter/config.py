@@ -187,6 +187,11 @@ class ServeConfig:
     behind_proxy: bool = False
     metrics: bool = False
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than this machine can reach the app; then pages of other origins may ask it, too."""
+        return self.host not in {"127.0.0.1", "::1", "localhost"}
+
 
 @dataclass(frozen=True)
 class FeedbackConfig:

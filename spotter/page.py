@@ -18,11 +18,12 @@ from starlette.responses import Response
 from spotter import parts
 from spotter.about import about_html
 from spotter.batch import Plan, Problem, Result, as_csv, as_json, unpack
+from spotter.choice import chosen_label, is_choice
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
 from spotter.page_rollout import MAX_BARS, Corner, Held, held_words, stage_corner
-from spotter.payload import NONE, Inputs, client_of, label_choices, language_of, page_text, path_in
+from spotter.payload import Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.script import ON_MOUNT
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
@@ -311,7 +312,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
 
         if not payload or not keep:
             return refuse("send_picture")
-        if said not in {NONE, *map(str, range(len(labels)))}:
+        if not is_choice(said, labels):
             return refuse("send_choose")
         if consent is not True:
             return refuse("send_consent")
@@ -319,7 +320,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
             path = path_in(payload, service.info)
             picture = await run_in_threadpool(load_picture, path)
             answer = await service.classify(picture)
-            label = None if said == NONE else labels[int(said)]
+            label = chosen_label(said, labels)
             id_ = await run_in_threadpool(partial(keep, picture, answer.prediction, label, logged=service.logged(path)))
         except BadPicture:
             return refuse("send_picture")

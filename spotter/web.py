@@ -25,7 +25,7 @@ from spotter.api import add_routes
 from spotter.config import ServeConfig
 from spotter.connection import Connection, listen
 from spotter.desk import add_desk
-from spotter.gate import Closed, Gate
+from spotter.gate import Closed, Gate, Shared
 from spotter.look import CSS, ICON, make_theme
 from spotter.metrics import Metrics
 from spotter.page import classifier_page, embed_script, problem_page
@@ -70,10 +70,13 @@ def create_app(
     page = problem_page(info, problem) if problem else classifier_page(service, config)
     traffic.waiting = lambda: _waiting(page)
     app.state.traffic, app.state.page, app.state.config = traffic, page, config
-    if config.host in {"127.0.0.1", "::1", "localhost"}:
+    if not config.is_shared:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
+    if config.is_shared:
+        # Before the gate, so that a page elsewhere can also read why it is refused.
+        app.add_middleware(Shared)
     add_routes(app, service, traffic, metrics, config, problem)
     staff = staff_routes(app, password)
     if info.extras.waiting:

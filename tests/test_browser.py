@@ -26,6 +26,7 @@ from spotter.predictor import Neighbour
 from spotter.snippets import Snippet, element_snippet, frame_snippet
 from spotter.thumbnails import Thumbnail
 from spotter.web import ModelInfo, create_app
+from tests.conftest import ROOT
 from tests.loopback import JsonServer
 from tests.pictures import BLUE, GREEN, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 
@@ -549,6 +550,26 @@ def test_a_blog_embeds_the_app_as_an_element(browser: Browser, tmp_path: Path) -
         allowed = (f"{url}/", f"{other.url}/", "blob:", "data:")
         assert not [asked for asked in visit.requests if not asked.startswith(allowed)]
         assert visit.page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: Path) -> None:
+    app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
+    (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
+    with (
+        serving(app) as url,
+        JsonServer(lambda path, query: (200, {"Content-Type": "text/html"}, b"<title>My blog</title>")) as other,
+        visiting(browser, other.url) as visit,
+    ):
+        for content, words in ((encode(plain(BLUE)), "black"), (b"hello", "This is not a picture we can read")):
+            with visit.page.expect_console_message(lambda line: line.type == "log") as told:
+                visit.page.evaluate(
+                    f"""async ([kind, bytes]) => {{
+                        const file = new File([new Uint8Array(bytes)], "a.png", {{ type: kind }});
+                        {code.replace("http://127.0.0.1:7860", url)}
+                    }}""",
+                    ["image/png", list(content)],
+                )
+            assert told.value.text.startswith(words)
 
 
 def test_a_page_without_a_model_says_why(browser: Browser) -> None:

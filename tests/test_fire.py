@@ -709,6 +709,10 @@ def test_connections_that_send_nothing_are_closed() -> None:
                 rest = connection.recv(1000)
         too_long = connect(b"GET / HTTP/1.1\r\nHost: app\r\nX-Long: " + b"x" * 100_000)
         assert too_long.recv(1000).startswith(b"HTTP/1.1 400")
+        told = b""
+        while part := too_long.recv(1000):
+            told += part
+        assert b'{"error": "This is no HTTP request."}' in told
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
