@@ -1,7 +1,6 @@
 """The page that visitors meet, and its Gradio endpoints."""
 
 import asyncio
-import html
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -85,7 +84,7 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
     for language in LANGUAGES:
         pages = {
             "start_html": parts.start(info.labels, language),
-            "limits_html": f"<p>{html.escape(say('limits', language, **limits))}</p>",
+            "limits_html": parts.note(say("limits", language, **limits)),
             "foot_html": parts.foot(info, language),
             "use_html": parts.use(program_snippets(), _embeds(info), language),
         }
@@ -175,6 +174,7 @@ def _feedback_corner(service: Service, picture: gr.Image) -> None:
 
 
 def _many_room(service: Service, config: ServeConfig) -> gr.File:
+    gr.HTML(page_text("limits_html"), elem_id="limits")
     files = gr.File(
         file_count="multiple",
         file_types=["image", ".zip"],
@@ -183,7 +183,6 @@ def _many_room(service: Service, config: ServeConfig) -> gr.File:
         height=200,
         elem_id="files",
     )
-    gr.HTML(page_text("limits_html"), elem_id="limits")
     go = gr.Button(page_text("classify_all"), variant="primary", elem_id="classify-all")
     state = gr.HTML("", elem_id="many-state")
     csv = gr.DownloadButton(page_text("csv"), visible=False, elem_id="csv")

@@ -206,6 +206,53 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit: Visit) -> None:
     assert "Grizzly" not in visit.page.locator("#answer").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "size", "words"),
+    [
+        ("notes.txt", "text/plain", 5, "not a picture I can read"),
+        ("bear.png", "image/png", 15_000_001, "The file is larger than 15 MB."),
+    ],
+)
+def test_what_gradio_would_refuse_in_a_corner_is_refused_where_the_answer_would_be(
+    visit: Visit, name: str, kind: str, size: int, words: str
+) -> None:
+    path, asked = encode(plain(RED)), len(visit.requests)
+    visit.show(name, path + bytes(size - len(path)) if kind == "image/png" else b"hello", kind)
+    visit.says(words)
+    expect(visit.page.locator("#picture")).not_to_have_class(re.compile("previewing"))
+    expect(visit.page.get_by_test_id("toast-body")).to_have_count(0)
+    assert len(visit.requests) == asked
+    visit.show("bear.png", path)
+    visit.says("Grizzly, 97 % sure")
+    assert words not in visit.page.locator("#answer").inner_text()
+
+
+@pytest.mark.parametrize("broken", ["**/upload?*", "**/queue/join*"])
+def test_no_answer_is_told_where_it_would_be(visit: Visit, broken: str) -> None:
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("No answer this time")
+    visit.says("give me the picture again in a moment")
+    visit.page.unroute(broken)
+    visit.page.locator("#examples .gallery-item").nth(1).click()
+    visit.says("Black, 97 % sure")
+    # The answer to the picture before would be that to another.
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    if "join" in broken:
+        visit.page.locator("#examples .gallery-item").nth(2).click()
+        visit.says("No answer this time")
+        expect(visit.page.locator("#bars")).to_be_hidden()
+
+
+def test_what_the_browser_cannot_show_is_no_torn_picture(visit: Visit) -> None:
+    visit.show("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(100), "image/heic")
+    visit.says("not a picture I can read")
+    expect(visit.page.locator("#picture img")).to_have_css("visibility", "hidden")
+    visit.page.locator("#examples .gallery-item").first.click()
+    visit.says("Grizzly, 97 % sure")
+    expect(visit.page.locator("#picture img")).to_be_visible()
+
+
 def test_a_picture_is_shown_while_it_travels(visit: Visit) -> None:
     waiting: list[Route] = []
     visit.page.route("**/upload?*", lambda route: waiting.append(route))
@@ -213,6 +260,7 @@ def test_a_picture_is_shown_while_it_travels(visit: Visit) -> None:
     frame = visit.page.locator("#picture")
     expect(frame).to_have_class(re.compile("previewing"))
     assert "blob:" in frame.evaluate("element => getComputedStyle(element, '::after').backgroundImage")
+    visit.says("Looking …")
     visit.page.wait_for_timeout(100)
     waiting[0].continue_()
     visit.says("Grizzly")
@@ -282,6 +330,8 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
         "#files input[type=file]", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
     )
     expect(visit.page.locator("#files")).to_contain_text("more", timeout=10_000)
+    for name in ("Add files", "Remove all files"):
+        expect(visit.page.get_by_label(name, exact=True)).to_have_attribute("title", name)
     visit.page.get_by_role("button", name="Classify them all").click()
     state = visit.page.locator("#many-state")
     expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=10_000)
@@ -447,11 +497,10 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         page = visit.page
         visit.ready()
         state, send = page.locator("#feedback-state"), page.locator("#send")
-        page.locator("#feedback .label-wrap").click()
-        send.click()
-        expect(state).to_contain_text("no answer yet")
+        expect(page.locator("#feedback")).to_be_hidden()
         visit.show("blue.png", encode(plain(BLUE)))
         visit.says("Black, 97 % sure")
+        page.locator("#feedback .label-wrap").click()
         send.click()
         expect(state).to_contain_text("Choose what it is")
         page.locator("#said").get_by_text("grizzly", exact=True).click()
@@ -484,6 +533,12 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         visit.says("Grizzly, 97 % sure")
         expect(state).to_have_text("")
         expect(page.locator("#forget")).to_have_count(0)
+        page.get_by_label("Remove the picture").click()
+        visit.says("Give me a picture")
+        expect(page.locator("#feedback")).to_be_hidden()
+        # What a program sends all the same is refused.
+        page.evaluate("document.querySelector('#send').click()")
+        expect(state).to_contain_text("no answer yet")
         assert visit.errors == []
 
 

@@ -278,6 +278,26 @@ def test_what_gradio_cannot_make_sense_of_ends_in_an_error(app: Running, way: st
         assert not LEAKS.search(text), text
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("call/nothing", b'{"data": []}', 404, "no such endpoint"),
+        ("run/nothing", b'{"data": []}', 404, "no such endpoint"),
+        ("run/predict", b'{"secret": "x"}', 422, "not a question"),
+        ("queue/join", b"{", 422, "not a question"),
+    ],
+)
+def test_what_gradio_does_not_know_is_told_in_a_sentence(
+    app: Running, path: str, body: bytes, status: int, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = f"{app.url}/gradio_api/{path}"
+    response = httpx.post(url, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == status
+    assert words in response.json()["detail"]
+    assert "secret" not in response.text
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
 # Row 28: too much.
 
 
