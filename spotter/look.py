@@ -47,7 +47,7 @@ CSS = """
 .gradio-container main, .gradio-container main > .column { width: 100%; }
 .dark { --color-accent: #7fb79c; }
 #headline, #answer, #bars, #why, #foot, #many-state, #many-table, #limits { overflow: visible !important; }
-#headline .html-container, #foot .html-container, #rooms .html-container { padding: 0; }
+#headline .html-container, #foot .html-container, #rooms .html-container, #answer .html-container { padding: 0; }
 #headline h1, #answer h2, #rooms .page-text h2 { font-family: Georgia, "Iowan Old Style", "Palatino Linotype",
   "Songti SC", "Noto Serif CJK SC", serif; font-weight: 600; color: var(--body-text-color); text-wrap: balance;
   overflow-wrap: anywhere; margin: 0; }
@@ -96,6 +96,7 @@ CSS = """
 #why .near img { width: 100%; aspect-ratio: 1; object-fit: cover; }
 #why .near figcaption { font-size: .8125rem; overflow-wrap: anywhere; }
 #why .near b { display: block; color: var(--body-text-color); font-weight: 600; }
+#examples, #examples .gallery { overflow: visible !important; }
 #examples .label svg { display: none; }
 #examples .label { color: var(--body-text-color-subdued); font-size: .95rem; }
 #examples .container.gallery { width: 92px; height: 92px; max-height: none; border-radius: 12px; }

@@ -215,8 +215,8 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     ),
     "files": ("Pictures, or a zip of pictures", "Fotos, o un zip con fotos", "图片，或装有图片的 zip"),
     "limits": (
-        "Pictures, or a zip of pictures: at most {count} and {total} MB unpacked at a time, {each} MB a file.",
-        "Fotos, o un zip con fotos: como máximo {count} y {total} MB descomprimidos por vez, {each} MB por archivo.",
+        "Pictures, or a zip of pictures: at most {count} of them, {total} MB unpacked, and {each} MB a file.",
+        "Fotos, o un zip con fotos: como máximo {count}, {total} MB descomprimidos y {each} MB por archivo.",
         "图片，或装有图片的 zip：每次最多 {count} 张，解压后 {total} MB，每个文件 {each} MB。",
     ),
     "classify_all": ("Classify them all", "Clasificarlas todas", "全部分类"),

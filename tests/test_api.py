@@ -291,10 +291,13 @@ def test_health_and_readiness(url: str, path: str) -> None:
 
 def test_without_a_model_nothing_is_ready() -> None:
     problem = "The model is broken."
-    with serving(create_app(predict_by_color, ModelInfo("Bears?", ()), CONFIG, problem=problem)) as url:
-        for path in ("/healthz", "/readyz"):
+    app = create_app(predict_by_color, ModelInfo("Bears?", ()), CONFIG, problem=problem)
+    with serving(app) as url:
+        for path, stops in (("/healthz", False), ("/readyz", False), ("/readyz", True)):
+            app.state.traffic.stopping = stops
             response = httpx.get(url + path)
             assert (response.status_code, response.json()) == (503, {"status": "fail", "problem": problem})
+        app.state.traffic.stopping = False
         for path in ("/api/classify", "/api/classify/batch"):
             response = httpx.post(url + path, **form(PICTURE))
             assert (response.status_code, response.json()) == (503, {"error": problem})

@@ -447,6 +447,21 @@ def test_row_28_many_clients_together_are_too_many_as_well(tmp_path: Path) -> No
         assert codes.count(503) >= 4
 
 
+@pytest.mark.parametrize("path", ["heartbeat/abc", "queue/data?session_hash=abc", "call/predict/abc"])
+def test_row_28_open_answers_of_one_client_are_bounded(tmp_path: Path, path: str) -> None:
+    config = ServeConfig(max_streams=2, behind_proxy=True)
+    with running(tmp_path / "uploads", config) as app, ExitStack() as stack:
+        pages = [stack.enter_context(httpx.stream("GET", f"{app.url}/gradio_api/heartbeat/{n}")) for n in range(2)]
+        assert [page.status_code for page in pages] == [200, 200]
+        refused = httpx.get(f"{app.url}/gradio_api/{path}")
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "close some" in refused.json()["detail"]
+        other = {"X-Forwarded-For": "9.9.9.9"}
+        page = stack.enter_context(httpx.stream("GET", f"{app.url}/gradio_api/heartbeat/x", headers=other))
+        assert page.status_code == 200
+
+
 def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
     config = ServeConfig(max_held_bytes=1_000_000)
     with running(tmp_path / "uploads", config) as app:
@@ -728,11 +743,12 @@ def test_connections_that_send_nothing_are_closed() -> None:
             while rest:
                 rest = connection.recv(1000)
         too_long = connect(b"GET / HTTP/1.1\r\nHost: app\r\nX-Long: " + b"x" * 100_000)
-        assert too_long.recv(1000).startswith(b"HTTP/1.1 400")
         told = b""
-        while part := too_long.recv(1000):
-            told += part
-        assert b'{"error": "This is no HTTP request."}' in told
+        with suppress(ConnectionResetError):
+            while part := too_long.recv(1000):
+                told += part
+        assert told.startswith(b"HTTP/1.1 400")
+        assert told.endswith(b'{"error": "This is no HTTP request."}')
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
