@@ -112,6 +112,7 @@ def test_the_content_type_decides_how_a_picture_is_read(url: str, way: dict[str,
         ({"json": {"image": "data:image/jpeg,hello"}}, 400, "data URL"),
         ({"json": {"image": "data:image/jpeg;base64,a$b"}}, 400, "base64"),
         ({"json": {"image": "data:image/jpeg;base64,äö"}}, 400, "base64"),
+        ({"json": {"image": data_url(PICTURE).replace(",", ",$$$$")}}, 400, "base64"),
         ({"json": {"image": data_url(b"hello")}}, 415, "not a picture"),
         ({"json": {"image": data_url(b"x" * 30_001)}}, 413, "0.03 MB"),
         ({"json": {"images": []}}, 400, '{"image"'),
@@ -174,6 +175,15 @@ def test_a_batch_has_limits(url: str, way: dict[str, Any], status: int, words: s
     assert response.status_code == status, response.text
     assert list(response.json()) == ["error"]
     assert words in response.json()["error"]
+
+
+def test_a_picture_of_a_batch_counts_like_one_by_itself() -> None:
+    config = replace(CONFIG, rate_per_s=0.001, burst=4)
+    with serving(create_app(predict_by_color, INFO, config)) as url:
+        assert httpx.post(f"{url}/api/classify/batch", **form(*[PICTURE] * 4)).status_code == 200
+        refused = httpx.post(f"{url}/api/classify", content=PICTURE)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 900
 
 
 def test_an_item_of_a_batch_that_is_no_text_spoils_no_other(url: str) -> None:

@@ -774,6 +774,22 @@ def test_connections_that_send_nothing_are_closed() -> None:
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+def test_a_body_that_goes_wrong_after_its_answer_ends_quietly() -> None:
+    with served() as (url, process):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"POST /api/nothing HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n")
+            told = b""
+            while not told.endswith(b"}"):
+                told += connection.recv(1000)
+            assert told.startswith(b"HTTP/1.1 404")
+            connection.sendall(b"no number\r\n")
+            assert connection.recv(1000) == b""
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert "Traceback" not in errors
+
+
 def test_a_long_answer_is_not_taken_for_an_idle_connection() -> None:
     with served(pause_s=1.8) as (url, _):
         assert httpx.post(f"{url}/api/classify", content=PICTURE, timeout=20).status_code == 200
