@@ -35,6 +35,13 @@ from spotter.search.folder import Folder
 from tests.conftest import ROOT
 from tests.drawing import draw, encode, write_folder
 
+BAD = (
+    b'{"id": "1", "at": "2026-01-01T10:00:00Z", "who": "3", "action": "burn"}\n',
+    b'{"id": "1", "at": "2026-01-01T10:00:00Z", "who": "3", "action": "keep", "to": 4}\n',
+    b'{"id": "1", "at": "2026-01-01T10:00:00", "who": "3", "action": "keep"}\n',
+    b'{"id": "1", "at": "yesterday", "who": "3", "action": "keep"}\n',
+)
+
 RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="two")
 
 WRITER = """
@@ -150,7 +157,7 @@ def test_half_a_line_is_not_read_and_not_in_the_way(tmp_path: Path, kept: int) -
 
 def test_a_damaged_line_is_told_with_its_number(tmp_path: Path) -> None:
     EditLog(tmp_path).append([Edit("anna", KEEP, "first", to="disc")])
-    for bad in (b'{"id": 1}\n', b"[]\n", b"\xff\n", b'{"id": "1", "at": "2", "who": "3", "action": "burn"}\n'):
+    for bad in (b'{"id": 1}\n', b"[]\n", b"\xff\n", *BAD):
         content = (tmp_path / EDITS).read_bytes().splitlines(keepends=True)[0] + bad
         with pytest.raises(EditsDamaged, match="Line 2 of"):
             parse_edits(content, EDITS)
@@ -351,11 +358,83 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         EditLog(tmp_path).append([Edit("anna", KEEP, "a", to="disc")])
 
 
-def test_a_log_put_in_the_place_of_another_is_read_anew(tmp_path: Path) -> None:
-    log = EditLog(tmp_path)
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_a_log_put_in_the_place_of_another_is_read_anew(tmp_path: Path, others: int) -> None:
+    log, other = EditLog(tmp_path), EditLog(tmp_path / "other")
     log.append([Edit("anna", KEEP, "a", to="disc"), Edit("anna", KEEP, "b", to="disc")])
     assert len(log.read()) == 2
-    lines = (tmp_path / EDITS).read_bytes().splitlines(keepends=True)
-    (tmp_path / "new").write_bytes(lines[1])
-    os.replace(tmp_path / "new", tmp_path / EDITS)
-    assert [edit.sha256 for edit in log.read()] == ["b"]
+    (tmp_path / "other").mkdir()
+    names = [f"other {number}" for number in range(others)]
+    other.append([Edit("anna", KEEP, name, to="disc") for name in names])
+    # As cp does: the file stays the same, what is in it does not.
+    log.path.write_bytes(other.path.read_bytes())
+    assert [edit.sha256 for edit in log.read()] == names
+    log.append([Edit("anna", KEEP, "c", to="disc")])
+    assert [edit.sha256 for edit in log.read()] == [*names, "c"]
+
+
+def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / EDITS).mkdir()
+    with pytest.raises(EditsDamaged, match="cannot be read"):
+        EditLog(tmp_path).read()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from spotter.edits import Edit, EditLog
+from spotter.errors import DatasetUnwritable
+log = EditLog(Path(sys.argv[1]))
+log.append([Edit("anna", "keep", "first", to="disc")])
+room = log.path.stat().st_size + 1000
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+try:
+    log.append([Edit("anna", "delete", str(number), why="x" * 100) for number in range(20)])
+except DatasetUnwritable as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_nothing_of_a_batch(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "cannot be written: File too large" in ended.stdout
+    assert [edit.sha256 for edit in EditLog(tmp_path).read()] == ["first"]
+
+
+def test_what_was_decided_on_two_machines_is_the_same_on_both(dataset: Dataset, tmp_path: Path) -> None:
+    record = of(dataset, "disc")[0]
+    earlier = replace(decide(record, "cross"), at="2026-01-01T10:00:00.000+00:00")
+    # The same moment in another place would be an hour before.
+    later = replace(decide(record, None), at="2026-01-01T09:30:00.000-01:00")
+    for one, other in ((earlier, later), (later, earlier)):
+        folder = tmp_path / one.action
+        folder.mkdir()
+        log = EditLog(folder)
+        log.replay([replace(one, batch="one")])
+        log.replay([replace(other, batch="other")])
+        edits = log.read()
+        assert judge_edits(edits, dataset.records)[0][str(record.sha256)].edit.to is None
+        assert [edit.action for edit in log.undo("anna")] == [DELETE]
+
+
+def test_a_clock_that_goes_back_does_not_bring_old_decisions_back(dataset: Dataset) -> None:
+    record = of(dataset, "disc")[0]
+    log = EditLog(dataset.folder)
+    for at in ("2199-01-01T00:00:00.000+00:00", "9999-12-31T23:59:59.999+00:00"):
+        log.replay([replace(decide(record, None), at=at, batch=at)])
+        log.append([decide(record, "cross")])
+        assert judge_edits(log.read(), dataset.records)[0][str(record.sha256)].edit.to == "cross"
+        assert [edit.action for edit in log.undo("anna")] == [RELABEL]
+
+
+def test_a_line_that_was_written_by_hand_can_be_taken_back(tmp_path: Path) -> None:
+    lines = [
+        {"id": name, "at": "2026-01-01T10:00:00Z", "who": "anna", "action": "delete", "sha256": name} for name in "ab"
+    ]
+    (tmp_path / EDITS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = EditLog(tmp_path)
+    assert [edit.sha256 for edit in log.undo("anna")] == ["b"]
+    assert [edit.sha256 for edit in log.undo("anna")] == ["a"]
+    assert log.undo("anna") == ()

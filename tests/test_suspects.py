@@ -1,6 +1,9 @@
 """The queues: who is doubted first, and why."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from spotter.dataset import Record
 from spotter.suspects import (
@@ -10,6 +13,7 @@ from spotter.suspects import (
     LOSSES,
     STRANGERS,
     WRONG,
+    Suggestion,
     View,
     cell,
     confusion,
@@ -106,6 +110,24 @@ def test_look_alikes_stand_together_and_the_largest_is_kept() -> None:
 def test_a_copy_is_not_suggested_away_when_the_other_is_gone() -> None:
     records = (record(0, "disc", 0), record(1, "disc", 0, side=200))
     assert suggest(COPIES, view([0, -1], [0.9, 0.9], records=records), (0, 1), 0) is None
+
+
+def test_what_only_comes_from_the_same_page_is_not_suggested_away() -> None:
+    records = tuple(
+        replace(record(number, "disc", 0, side=side), phash=phash, page_url="https://example.org/bear")
+        for number, (side, phash) in enumerate([(200, "0" * 16), (100, "0" * 12 + "ffff"), (100, "00" + "ff" * 7)])
+    )
+    seen = view([0, 0, 0], [0.9] * 3, records=records)
+    assert rank(COPIES, seen) == [(0, 1, 2)]
+    assert [suggest(COPIES, seen, (0, 1, 2), index) for index in range(3)] == [None, Suggestion(None), None]
+    assert reason(COPIES, seen, (0, 1, 2), 1) == "near duplicate: 16 of 64 bits of the perceptual hash differ"
+    assert reason(COPIES, seen, (0, 1, 2), 2) == "from the same page"
+
+
+@pytest.mark.parametrize("queue", [WRONG, LOSSES])
+def test_a_deleted_picture_stays_where_it_was(queue: str) -> None:
+    assert flat(rank(queue, view([0, 0, 0], [0.9, 0.2, 0.5]))) == [1, 2, 0]
+    assert flat(rank(queue, view([0, 0, -1], [0.9, 0.2, 0.5]))) == [1, 2, 0]
 
 
 def test_a_picture_in_two_classes_is_in_the_queue_of_its_own() -> None:
