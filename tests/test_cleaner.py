@@ -25,7 +25,7 @@ from spotter.run import find_pictures, read_run, write_run
 from tests.cleaning import HOSTILE, RECIPE, lines, make_run
 from tests.conftest import ROOT, Published
 from tests.pictures import free_port, serving
-from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, overflow
+from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, complaints, overflow
 
 needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
 
@@ -363,12 +363,38 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     together = page.locator(".together")
     expect(together).to_have_count(1)
     expect(together.locator(".card")).to_have_count(3)
+    # Side by side, on a phone too.
+    for viewport in (DESKTOP, PHONE):
+        page.set_viewport_size(viewport)
+        tops = [card.bounding_box()["y"] for card in together.locator(".card").all()[:2]]
+        assert tops[0] == tops[1]
+        assert overflow(page) <= 0
     expect(together).to_contain_text("near duplicate in another class")
     two = page.locator(".card", has_text="was collected as disc and as stripes")
     expect(two.locator("button", has_text="Keep")).to_have_count(0)
     two.locator("button", has_text="stripes").click()
     expect(two).to_contain_text("moved to stripes")
     assert lines(folder)[-1]["to"] == "stripes"
+    page.close()
+
+
+@needs_browser
+@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
+    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    page = visit(browser, url, f"?__theme={theme}", viewport)
+    found = [("wrong", *complaint) for complaint in complaints(page, axe)]
+    page.keyboard.press("d")
+    says(page, "Deleted")
+    for name in ("crossing", "decided"):
+        open_queue(page, name)
+        found += [(name, *complaint) for complaint in complaints(page, axe)]
+    for name in ("many", "keys-open", "publish"):
+        page.locator(f"#clean-{name}").click()
+        expect(page.locator("#clean dialog[open]")).to_be_visible()
+        found += [(name, *complaint) for complaint in complaints(page, axe)]
+        page.keyboard.press("Escape")
+    assert found == []
     page.close()
 
 

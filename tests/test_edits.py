@@ -1,11 +1,13 @@
 """The log of decisions: what survives a kill, who may write at once, what it does to a set, and on another machine."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +127,35 @@ def test_two_processes_at_once_lose_no_line(tmp_path: Path) -> None:
         assert [edit.sha256 for edit in edits if edit.who == name] == [f"{name}{number}" for number in range(60)]
 
 
+def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
+    log = EditLog(tmp_path)
+    log.append([Edit("anna", KEEP, "first", to="disc")])
+    before = log.path.read_bytes()
+    with log.path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = threading.Thread(target=log.append, args=([Edit("ben", KEEP, "second", to="disc")],))
+        writer.start()
+        # Half a line is not to be dropped while somebody is writing it.
+        other.write(before[:20])
+        other.flush()
+        writer.join(0.3)
+        assert log.path.read_bytes() == before + before[:20]
+        other.write(before[20:])
+    writer.join()
+    assert [edit.sha256 for edit in log.read()] == ["first", "first", "second"]
+
+
+def test_a_line_is_on_the_disk_before_anybody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EditLog(tmp_path)
+    synced: list[bytes] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(log.path.read_bytes()))
+    log.append([Edit("anna", KEEP, "first", to="disc")])
+    # The line, and for a new log the folder that names it.
+    assert synced == [log.path.read_bytes()] * 2
+    log.undo("anna")
+    assert synced[2:] == [log.path.read_bytes()]
+
+
 def test_a_kill_loses_nothing_that_was_told(tmp_path: Path) -> None:
     writer = write(tmp_path, "anna", 100_000)
     told = 0
@@ -210,6 +241,10 @@ def test_a_picture_of_two_classes_waits_for_its_decision(dataset: Dataset) -> No
     assert edited.restored == 1
     back = next(record for record in edited.dataset.records if record.sha256 == both[0].sha256)
     assert (back.label, back.file) == ("cross", waiting.pop())
+    # It is known by the hit of the class that was chosen.
+    assert back.backend_id == "cross/both.jpg"
+    as_disc = apply_edits(dataset, [decide(both[0], "disc")]).dataset.records
+    assert "disc/both.jpg" in {record.backend_id for record in as_disc}
     assert len({record.group for record in edited.dataset.records}) == len(edited.dataset.records)
     assert [record.reason for record in edited.dataset.dropped] == ["copy"]
     gone = apply_edits(dataset, [decide(both[0], None)])
@@ -295,7 +330,9 @@ def test_apply_moves_and_removes_and_can_be_repeated(dataset: Dataset) -> None:
     log.append([decide(second, None)])
     log.append([decide(first, "cross"), replace(decide(both, "disc"), action=RELABEL)])
     before = apply_edits(dataset, log.read()).dataset
+    (folder / "disc" / "holiday.jpg").write_bytes(b"somebody else's")
     assert write_to_disk(folder) == (2, 1)
+    assert (folder / "disc" / "holiday.jpg").is_file()
     name = Path(str(first.file)).name
     assert f"cross/{name}" in files(folder)
     assert not {f"disc/{name}", str(second.file)} & files(folder)
@@ -371,6 +408,8 @@ def test_a_log_put_in_the_place_of_another_is_read_anew(tmp_path: Path, others: 
     assert [edit.sha256 for edit in log.read()] == names
     log.append([Edit("anna", KEEP, "c", to="disc")])
     assert [edit.sha256 for edit in log.read()] == [*names, "c"]
+    log.path.unlink()
+    assert log.read() == ()
 
 
 def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:

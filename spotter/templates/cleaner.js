@@ -158,7 +158,7 @@
     cards = new Map();
     const flat = found.flat();
     const build = (card) => {
-      const node = make("article", { class: "card", role: "listitem", tabindex: "-1", "data-id": card.id,
+      const node = make("article", { class: "card", tabindex: "-1", "data-id": card.id,
         onfocus: () => { focused = flat.findIndex(({ id }) => id === card.id); rove(); } });
       cards.set(card.id, { card, node });
       paint(card.id, flat.length);
