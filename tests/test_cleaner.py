@@ -219,6 +219,21 @@ def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: B
 
 
 @needs_browser
+def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: str) -> None:
+    page = visit(browser, url, viewport=PHONE)
+    page.locator("#clean-retrain").click()
+    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "false", timeout=30_000)
+    expect(page.locator("[data-figures=before]")).to_be_visible()
+    # What the lists have become arrives as well.
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("[data-figures=before]")).to_be_in_viewport()
+    expect(page.locator("#clean-retrain")).to_be_focused()
+    assert not page.problems
+    page.close()
+
+
+@needs_browser
 def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browser, url: str) -> None:
     page = visit(browser, url)
     shown = page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
@@ -302,6 +317,7 @@ def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, fo
     page = visit(browser, url)
     page.keyboard.press("Shift+A")
     dialog = page.locator("#clean-bulk")
+    expect(page.locator("#clean-bulk-least-label")).to_be_visible()
     page.locator("#clean-bulk-least").fill("60")
     page.locator("#clean-bulk-least").blur()
     expect(page.locator("#clean-bulk-count")).to_contain_text("will be decided")
@@ -332,6 +348,12 @@ def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
     expect(card).to_contain_text("blurry: no sharp edge anywhere")
     assert card.locator("img").count() == 1
     assert card.locator("a").count() == 0
+    page.keyboard.press("Shift+A")
+    expect(page.locator("#clean-bulk-count")).to_contain_text("1 of 1")
+    expect(page.locator("#clean-bulk-list")).to_contain_text("<img src=x onerror=document.title='taken'>\"'&")
+    assert page.locator("#clean-bulk-list img").count() == 1
+    # It is to go because it is blurred: no probability is asked for.
+    expect(page.locator("#clean-bulk-least-label")).to_be_hidden()
     assert page.title() != "taken"
     assert overflow(page) <= 0
     page.close()

@@ -17,7 +17,7 @@ import pytest
 
 from spotter import edits as edits_module
 from spotter.collect import collect
-from spotter.config import make_recipe
+from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import DISPUTED, Dataset, Record, read_dataset, read_manifest
 from spotter.edits import (
     DELETE,
@@ -27,6 +27,7 @@ from spotter.edits import (
     Edit,
     EditLog,
     apply_edits,
+    deal_folds,
     judge_edits,
     parse_edits,
     standing,
@@ -249,6 +250,22 @@ def test_a_picture_of_two_classes_waits_for_its_decision(dataset: Dataset) -> No
     assert [record.reason for record in edited.dataset.dropped] == ["copy"]
     gone = apply_edits(dataset, [decide(both[0], None)])
     assert {record.reason for record in gone.dataset.dropped} == {"deleted"}
+
+
+def test_what_is_left_of_a_class_in_one_fold_is_dealt_anew(tmp_path: Path) -> None:
+    records = tuple(
+        Record(
+            label, "folder", f"{n}.jpg", label, n, "kept", file=f"{label}/{n}.jpg", sha256=f"{label}{n}", group=group
+        )
+        for group, (label, n) in enumerate((label, n) for label in RECIPE.labels for n in range(25))
+    )
+    whole = Dataset(tmp_path, RECIPE.labels, records, ())
+    folds = deal_folds(whole, whole, TrainConfig())
+    left = tuple(r for r, fold in zip(records, folds, strict=True) if r.label == "cross" or fold == 0)
+    assert sum(record.label == "disc" for record in left) == 5
+    dealt = deal_folds(whole, replace(whole, records=left), TrainConfig())
+    for label in RECIPE.labels:
+        assert len({fold for r, fold in zip(left, dealt, strict=True) if r.label == label}) == 5
 
 
 def test_a_class_that_is_nearly_deleted_is_told(dataset: Dataset) -> None:

@@ -348,9 +348,10 @@
     const action = get("bulk-action").value, least = Number(get("bulk-least").value) / 100;
     get("bulk-go").disabled = true;
     get("bulk-count").textContent = "Looking …";
-    get("bulk-least-label").hidden = action !== "suggest";
     const found = await undecided(get("bulk-scope").value);
     if (mine !== previews) return;
+    // Nothing is deleted because of a probability.
+    get("bulk-least-label").hidden = action !== "suggest" || !found.some((card) => suggested(card)?.action === "relabel");
     chosen = found.map((card) => {
       const what = action === "suggest" ? suggested(card) : action.startsWith("to:") ? { action: "relabel", to: action.slice(3) } : { action };
       const sure = action !== "suggest" || what?.action !== "relabel" || card.probability >= least;
@@ -388,7 +389,8 @@
   const showJob = () => {
     const { job, result } = state;
     const busy = job?.state === "running";
-    get("retrain").disabled = get("publish").disabled = busy;
+    // Not "disabled": that would take the focus away, and with it what was in sight.
+    for (const name of ["retrain", "publish"]) get(name).setAttribute("aria-disabled", String(busy));
     get("job").textContent = job ? (job.state === "failed" ? `Failed: ${job.line}` : job.line) : "";
     get("job").classList.toggle("worse", job?.state === "failed");
     running = busy;
@@ -469,8 +471,8 @@
     for (const name of ["bulk-action", "bulk-scope", "bulk-least"]) get(name).addEventListener("change", preview);
     get("bulk-go").addEventListener("click", acceptBulk);
     get("bulk-close").addEventListener("click", () => get("bulk").close());
-    get("retrain").addEventListener("click", () => start("retrain"));
-    get("publish").addEventListener("click", () => get("confirm").showModal());
+    get("retrain").addEventListener("click", () => { if (!running) start("retrain"); });
+    get("publish").addEventListener("click", () => { if (!running) get("confirm").showModal(); });
     get("confirm-close").addEventListener("click", () => get("confirm").close());
     get("confirm-go").addEventListener("click", () => { get("confirm").close(); start("publish"); });
     // Another window, another person, a run in a terminal: what they change shows here.
