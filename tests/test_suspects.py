@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spotter.dataset import Record
+from spotter.dataset import FROM_VISITORS, Record
 from spotter.suspects import (
     COPIES,
     CROSSING,
     JUNK,
     LOSSES,
     STRANGERS,
+    VISITORS,
     WRONG,
     Suggestion,
     View,
@@ -140,12 +141,33 @@ def test_junk_says_what_was_flagged() -> None:
     records = (record(0, "disc", 0), record(1, "disc", 1, ("near-in-two-classes",)), record(2, "disc", 2, ("dark",)))
     seen = view([0, 0, 0], [0.9] * 3, records=records)
     assert rank(JUNK, seen) == [(2,)]
+    assert rank(JUNK, replace(seen, records=(records[2], records[1], replace(records[0], flags=("dark", "tiny"))))) == [
+        (2,),
+        (0,),
+    ]
     assert reason(JUNK, seen, (2,), 2) == "dark: almost black all over"
 
 
+def test_of_visitors_pictures_those_come_first_that_the_model_called_otherwise() -> None:
+    sent = replace(record(0, "disc", 0), backend=FROM_VISITORS, title="sent as disc, called disc")
+    records = (sent, replace(sent, query="cross", title="sent as disc, called cross"), record(2, "disc", 2))
+    seen = view([0, 0, 0], [0.1] * 3, records=records)
+    assert rank(VISITORS, seen) == [(1,), (0,)]
+    assert reason(VISITORS, seen, (1,), 1) == "sent as disc, called cross"
+    assert suggest(VISITORS, seen, (1,), 1) is None
+    assert suggest(WRONG, seen, (1,), 1) == Suggestion("cross")
+
+
+def test_hardly_any_and_nearly_all_are_told_as_that() -> None:
+    seen = view([0, 0], [0.999, 0.001])
+    assert reason(WRONG, seen, (0,), 0) == "over 99 % for the label given"
+    assert reason(WRONG, seen, (1,), 1) == "under 1 % for the label given"
+
+
 def test_the_confusion_matrix_counts_what_its_cells_open() -> None:
-    seen = view([0, 0, 1, 1, -1], [0.9, 0.2, 0.1, 0.3, 0.9])
+    seen = view([0, 0, 1, 1, -1], [0.9, 0.2, 0.3, 0.1, 0.9])
     counts = confusion(seen)
     assert counts.tolist() == [[1, 1], [2, 0]]
-    assert cell(seen, 1, 0) == [(2,), (3,)]
+    # The least probable label first.
+    assert cell(seen, 1, 0) == [(3,), (2,)]
     assert suggest(WRONG, seen, (2,), 2).to == "disc"
