@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spotter.cache import FOLDER, FeatureCache
-from spotter.dataset import Record, read_manifest
+from spotter.dataset import Record, read_manifest, write_manifest
 from spotter.edits import Edit
 from spotter.errors import NoTrainingRun
 from spotter.intervals import wilson_interval
@@ -99,6 +99,32 @@ def test_what_is_wrong_in_another_way_changed_no_side(run: Run, find: Callable[[
     changes = {change.key: change for change in retrain(replace(run, probabilities=probabilities), ()).changes}
     assert str(disc.sha256) not in changes
     assert (changes[str(right.sha256)].was, changes[str(right.sha256)].now) == ("cross", "stripes")
+
+
+def test_a_settled_picture_is_never_judged_by_who_learnt_from_its_copy(
+    run: Run, find: Callable[[str], Record], tmp_path: Path
+) -> None:
+    settled = find("disc/both.jpg")
+    edits = [decide(settled, "stripes")]
+
+    def fold_of(done: Run, record: Record) -> int:
+        return int(done.folds[done.keys.index(str(record.sha256))])
+
+    alone = fold_of(retrain(run, edits).run, settled)
+    twin = next(
+        record
+        for record in read_manifest(run.folder)
+        if record.kept and record.label == "stripes" and fold_of(run, record) != alone
+    )
+    here = replace(run, folder=Path(shutil.copytree(run.folder, tmp_path / "set")))
+    records = read_manifest(here.folder)
+    write_manifest(here.folder, [replace(r, phash=twin.phash) if r.sha256 == settled.sha256 else r for r in records])
+    features, _ = FeatureCache(run.folder / FOLDER, run.features, run.width).read(list(run.keys))
+    shutil.rmtree(here.folder / FOLDER)
+    cache = FeatureCache(here.folder / FOLDER, run.features, run.width)
+    cache.add([*run.keys, str(settled.sha256)], np.vstack([features, features[run.keys.index(str(twin.sha256))][None]]))
+    done = retrain(here, edits).run
+    assert fold_of(done, settled) == fold_of(done, twin)
 
 
 def test_pictures_without_features_are_counted_and_left_for_later(run: Run, tmp_path: Path) -> None:
