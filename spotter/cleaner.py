@@ -19,17 +19,17 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 
+from spotter.access import LOOPBACK, AccessControl
 from spotter.cleaning import Decisions, Filters, Session, clean_name
+from spotter.cleaning_set import read_cleaning_set
 from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
-from spotter.door import LOOPBACK, Door
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
 from spotter.errors import FolderMissing, PasswordMissing, PasswordWeak, SpotterError
 from spotter.pages import plural
 from spotter.parser import Parser
+from spotter.password import SHORTEST, is_weak
 from spotter.run import find_pictures, read_run
-from spotter.shelf import fill_shelf
-from spotter.staff import SHORTEST, is_weak
 from spotter.web import mount_page, serve
 
 PASSWORD = "SPOTTER_PASSWORD"  # noqa: S105  (the name of the variable)
@@ -53,7 +53,7 @@ def create_app(session: Session, config: ServeConfig, password: str | None = Non
             "--password-file, or leave out --host."
         )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Door, password=password)
+    app.add_middleware(AccessControl, password=password)
     app.add_exception_handler(SpotterError, _told)
     app.add_exception_handler(HTTPException, _told)
     _add_routes(app, session)
@@ -128,8 +128,8 @@ def _replay(options: argparse.Namespace) -> str:
     except OSError as error:
         raise FolderMissing(f"{str(options.file)!r} cannot be read: {error.strerror}.") from error
     added = EditLog(folder).replay(edits)
-    shelf = fill_shelf(read_run(folder))
-    verdicts, elsewhere = judge_edits(EditLog(folder).read(), shelf.everything)
+    pictures = read_cleaning_set(read_run(folder))
+    verdicts, elsewhere = judge_edits(EditLog(folder).read(), pictures.everything)
     disputed = sum(verdict.is_disputed for verdict in verdicts.values())
     say(f"decisions about {plural(len(verdicts), 'picture')} of this set, {elsewhere} of others; disputed: {disputed}")
     return f"{plural(added, 'line')} added"

@@ -14,13 +14,13 @@ from fastapi import HTTPException
 from PIL import Image
 from pydantic import BaseModel, Field
 
+from spotter.cleaning_set import ID_DIGITS, CleaningSet, Now, describe, look, read_cleaning_set
 from spotter.config import CleanConfig
 from spotter.dataset import MANIFEST
 from spotter.edits import DELETE, KEEP, LONGEST_NAME, RELABEL, Edit, EditLog, standing
 from spotter.errors import BadPicture, NoTrainingRun, SpotterError
 from spotter.images import encode_jpeg, load_picture
 from spotter.run import RUN, read_run
-from spotter.shelf import ID_DIGITS, Now, Shelf, describe, fill_shelf, look
 from spotter.suspects import QUEUES, cell, confusion, rank
 
 DISPUTES, DECIDED, CELL = "disputes", "decided", "cell"
@@ -80,7 +80,7 @@ class Session:
         self.thumbnail = functools.lru_cache(self.config.thumbs)(self._draw)
         self._lock = threading.RLock()
         self._stamp: tuple[int, ...] = ()
-        self._shelf: Shelf | None = None
+        self._pictures: CleaningSet | None = None
         self._now: Now | None = None
         self._alone: dict[str, Now] = {}
         self.now()
@@ -94,17 +94,17 @@ class Session:
         alone = clean_name(alone)
         with self._lock:
             stamp = _stamp(self.folder)
-            if self._shelf is None or stamp != self._stamp:
-                self._shelf, self._stamp = fill_shelf(read_run(self.folder)), stamp
+            if self._pictures is None or stamp != self._stamp:
+                self._pictures, self._stamp = read_cleaning_set(read_run(self.folder)), stamp
             edits = self.log.read()
-            if self._now is None or self._now.shelf is not self._shelf or self._now.edits != edits:
-                self._now, self._alone = look(self._shelf, edits), {}
+            if self._now is None or self._now.pictures is not self._pictures or self._now.edits != edits:
+                self._now, self._alone = look(self._pictures, edits), {}
             if not alone:
                 return self._now
             if alone not in self._alone:
                 if len(self._alone) >= MOST_ALONE:
                     self._alone.clear()
-                self._alone[alone] = look(self._shelf, tuple(edit for edit in edits if edit.who == alone))
+                self._alone[alone] = look(self._pictures, tuple(edit for edit in edits if edit.who == alone))
             return self._alone[alone]
 
     def decide(self, decisions: Decisions) -> Now:
@@ -119,7 +119,7 @@ class Session:
         edits = []
         for choice in decisions.items:
             index = _find(now, choice.id)
-            record, verdict = now.shelf.records[index], now.verdict(index)
+            record, verdict = now.pictures.records[index], now.verdict(index)
             edits.append(
                 Edit(
                     who,
@@ -141,16 +141,16 @@ class Session:
         undone = self.log.undo(clean_name(who) or self.who)
         now = self.now()
         ids = [str(edit.sha256)[:ID_DIGITS] for edit in undone]
-        return undone, [key for key in ids if key in now.shelf.position], now
+        return undone, [key for key in ids if key in now.pictures.position], now
 
     def queue(self, name: str, filters: Filters) -> list[list[str]]:
         """The pictures of a queue that pass the filters, by their ids, look-alikes together."""
         now = self.now(filters.alone)
-        view, shelf = now.view, now.shelf
+        view, pictures = now.view, now.pictures
 
         def passes(index: int) -> bool:
-            record = shelf.records[index]
-            labels = {record.label, now.label(index), *shelf.claims[index]}
+            record = pictures.records[index]
+            labels = {record.label, now.label(index), *pictures.claims[index]}
             return (
                 (not filters.label or filters.label in labels)
                 and (not filters.fold or str(view.folds[index] + 1) == filters.fold)
@@ -160,7 +160,7 @@ class Session:
         found = [group for group in self._members(now, name) if any(passes(index) for index in group)]
         if filters.is_open:
             found = [group for group in found if any(now.verdict(index) is None for index in group)]
-        return [[shelf.id(index) for index in group] for group in found]
+        return [[pictures.id(index) for index in group] for group in found]
 
     def cards(self, name: str, groups: Sequence[Sequence[str]], alone: str = "") -> list[list[dict[str, Any]]]:
         """What is told of each picture."""
@@ -171,7 +171,7 @@ class Session:
     def state(self, alone: str = "") -> dict[str, Any]:
         """What the frame of the page shows."""
         now = self.now(alone)
-        shelf, view = now.shelf, now.view
+        pictures, view = now.pictures, now.view
         titles = {**QUEUES, DISPUTES: "Disagreements", DECIDED: "Decided"}
         counts = []
         for name, title in titles.items():
@@ -180,17 +180,17 @@ class Session:
             todo = len(groups) if name == DISPUTES else todo
             counts.append({"name": name, "title": title, "total": len(groups), "todo": todo})
         return {
-            "title": shelf.run.recipe.title,
+            "title": pictures.run.recipe.title,
             "who": self.who,
             "labels": list(view.names),
             "queues": counts,
             "confusion": confusion(view).tolist(),
             "folds": sorted({int(fold) + 1 for fold in view.folds if fold >= 0}),
-            "sources": sorted({record.backend for record in shelf.records}),
-            "pictures": len(shelf.records),
+            "sources": sorted({record.backend for record in pictures.records}),
+            "pictures": len(pictures.records),
             "edits": len(self.now().edits),
             "decided": len(now.verdicts),
-            "revision": shelf.run.revision,
+            "revision": pictures.run.revision,
             "page_size": self.config.page_size,
             "job": asdict(self.job) if self.job else None,
             "result": self.result,
@@ -227,8 +227,8 @@ class Session:
         published, edits = read_run(self.folder), self.log.read()
         done = retrain(published, edits)
         with self._lock:
-            self._shelf = fill_shelf(replace(done.run, revision=published.revision))
-            shelf = self._shelf
+            self._pictures = read_cleaning_set(replace(done.run, revision=published.revision))
+            pictures = self._pictures
             self.result = {
                 "figures": [
                     {**asdict(figures), "error": figures.error, "name": name}
@@ -241,7 +241,7 @@ class Session:
                 "changes": [
                     {**asdict(change), "id": change.key[:ID_DIGITS], "right": change.is_right}
                     for change in done.changes
-                    if change.key[:ID_DIGITS] in shelf.position
+                    if change.key[:ID_DIGITS] in pictures.position
                 ],
                 "missing": done.missing,
                 "edits": len(edits),
@@ -292,7 +292,7 @@ class Session:
 
     def _draw(self, key: str) -> bytes:
         now = self.now()
-        path = self.folder / str(now.shelf.records[_find(now, key)].file)
+        path = self.folder / str(now.pictures.records[_find(now, key)].file)
         # The manifest may come from elsewhere, and name anything.
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise HTTPException(404, "This picture is not in the set.")
@@ -311,7 +311,7 @@ def clean_name(text: str) -> str:
 
 
 def _find(now: Now, key: str) -> int:
-    index = now.shelf.position.get(key)
+    index = now.pictures.position.get(key)
     if index is None:
         raise HTTPException(404, "This picture is not in the set any more; load the page again.")
     return index
@@ -327,8 +327,8 @@ def _outcome(now: Now, index: int, choice: Choice) -> str | None:
         return None
     if choice.action == RELABEL and choice.to in now.view.names:
         return choice.to
-    if choice.action == KEEP and not now.shelf.claims[index] and choice.to in {None, *now.view.names}:
-        return choice.to or now.label(index) or now.shelf.records[index].label
+    if choice.action == KEEP and not now.pictures.claims[index] and choice.to in {None, *now.view.names}:
+        return choice.to or now.label(index) or now.pictures.records[index].label
     raise HTTPException(400, "Say which class the picture belongs to.")
 
 

@@ -34,7 +34,7 @@ def decide(session: Session, keys: Sequence[str], action: str, to: str | None = 
 
 
 def key_of(session: Session, backend_id: str) -> str:
-    return next(str(r.sha256)[:16] for r in session.now().shelf.everything if r.backend_id == backend_id)
+    return next(str(r.sha256)[:16] for r in session.now().pictures.everything if r.backend_id == backend_id)
 
 
 def wait(session: Session) -> None:
@@ -98,7 +98,7 @@ def test_a_picture_in_two_classes_cannot_be_kept_but_moved(session: Session) -> 
 
 def test_an_edit_into_a_class_that_the_set_does_not_have_changes_no_label(session: Session) -> None:
     key = ids(session, "losses", label="disc")[0]
-    record = session.now().shelf.records[session.now().shelf.position[key]]
+    record = session.now().pictures.records[session.now().pictures.position[key]]
     EditLog(session.folder).append([Edit("ben", "relabel", record.sha256, to="hexagon")])
     assert session.cards("losses", [[key]])[0][0]["label"] == record.label
 
@@ -159,7 +159,7 @@ def test_the_thumbnail_of_a_picture_that_went_away_is_told(session: Session) -> 
     key = ids(session, "losses")[0]
     assert len(session.thumbnail(key)) < 20_000
     other = ids(session, "losses")[1]
-    record = session.now().shelf.records[session.now().shelf.position[other]]
+    record = session.now().pictures.records[session.now().pictures.position[other]]
     (session.folder / str(record.file)).unlink()
     with pytest.raises(HTTPException, match="cannot be read"):
         session.thumbnail(other)

@@ -17,7 +17,7 @@ ID_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CleaningSet:
     """The set as it was collected: every picture that can be shown, those that stand in two classes once.
 
     `everything` are the records of the others too. `position` finds a picture by the beginning of its SHA-256.
@@ -40,15 +40,15 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Now:
-    """The shelf as edits leave it."""
+    """The pictures as edits leave it."""
 
-    shelf: Shelf
+    pictures: CleaningSet
     view: View
     verdicts: dict[str, Verdict]
     edits: tuple[Edit, ...]
 
     def verdict(self, index: int) -> Verdict | None:
-        return self.verdicts.get(self.shelf.key(index))
+        return self.verdicts.get(self.pictures.key(index))
 
     def label(self, index: int) -> str | None:
         """The label of a picture as it stands now; None when it was deleted."""
@@ -57,11 +57,11 @@ class Now:
 
     def judged(self) -> list[tuple[int, Verdict]]:
         """The pictures about which something was decided."""
-        found = ((index, self.verdict(index)) for index in range(len(self.shelf.records)))
+        found = ((index, self.verdict(index)) for index in range(len(self.pictures.records)))
         return [(index, verdict) for index, verdict in found if verdict]
 
 
-def fill_shelf(run: Run) -> Shelf:
+def read_cleaning_set(run: Run) -> CleaningSet:
     """Read the set that a run was over.
 
     Raises:
@@ -78,16 +78,16 @@ def fill_shelf(run: Run) -> Shelf:
         for record in records
     ]
     position = {str(record.sha256)[:ID_DIGITS]: index for index, record in enumerate(records)}
-    return Shelf(run, tuple(records), tuple(claims), (*dataset.records, *dataset.dropped), position)
+    return CleaningSet(run, tuple(records), tuple(claims), (*dataset.records, *dataset.dropped), position)
 
 
-def look(shelf: Shelf, edits: tuple[Edit, ...]) -> Now:
-    """Apply edits to the shelf, and spread what the run says over it."""
-    run, names = shelf.run, shelf.run.recipe.labels
-    verdicts, _ = judge_edits(edits, shelf.everything)
+def look(pictures: CleaningSet, edits: tuple[Edit, ...]) -> Now:
+    """Apply edits to the pictures, and spread what the run says over it."""
+    run, names = pictures.run, pictures.run.recipe.labels
+    verdicts, _ = judge_edits(edits, pictures.everything)
     row = {key: number for number, key in enumerate(run.keys)}
-    rows = np.array([row.get(str(record.sha256), -1) for record in shelf.records], dtype=np.int64)
-    labels = np.array([_label(record, verdicts, names) for record in shelf.records], dtype=np.int64)
+    rows = np.array([row.get(str(record.sha256), -1) for record in pictures.records], dtype=np.int64)
+    labels = np.array([_label(record, verdicts, names) for record in pictures.records], dtype=np.int64)
 
     def spread(values: np.ndarray, missing: float) -> np.ndarray:
         known = np.concatenate([values, np.full((1, *values.shape[1:]), missing, dtype=values.dtype)])
@@ -95,27 +95,27 @@ def look(shelf: Shelf, edits: tuple[Edit, ...]) -> Now:
 
     view = View(
         names,
-        shelf.records,
-        shelf.claims,
+        pictures.records,
+        pictures.claims,
         labels,
         spread(run.probabilities, np.nan),
         spread(run.familiarity, np.nan),
         spread(run.folds, -1),
         run.threshold,
     )
-    return Now(shelf, view, verdicts, edits)
+    return Now(pictures, view, verdicts, edits)
 
 
 def describe(now: Now, queue: str, group: Sequence[int], index: int) -> dict[str, Any]:
     """What is told of the picture at `index`, one of a `group` shown together, in a queue; JSON."""
-    view, shelf, record, verdict = now.view, now.shelf, now.shelf.records[index], now.verdict(index)
+    view, pictures, record, verdict = now.view, now.pictures, now.pictures.records[index], now.verdict(index)
     predicted = int(view.predicted[index])
     suggestion = suggest(queue, view, group, index)
     return {
-        "id": shelf.id(index),
+        "id": pictures.id(index),
         "label": now.label(index),
-        "collected": " and ".join(shelf.claims[index]) or record.label,
-        "in_two": bool(shelf.claims[index]),
+        "collected": " and ".join(pictures.claims[index]) or record.label,
+        "in_two": bool(pictures.claims[index]),
         "predicted": view.names[predicted] if predicted >= 0 else None,
         "probability": float(view.probabilities[index, predicted]) if predicted >= 0 else None,
         "familiarity": None if np.isnan(view.familiarity[index]) else float(view.familiarity[index]),
