@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> str:
     store = open_store(options.store)
     if not options.list:
         store.rollback(options.revision)
+        say("an app that runs goes on with what it loaded: start it again")
     history = store.history()
     if not history:
         raise RevisionMissing(f"Nothing was published to {store.address} yet; train.py --to does.")

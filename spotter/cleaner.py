@@ -47,7 +47,7 @@ from spotter.edits import (
     standing,
     write_to_disk,
 )
-from spotter.errors import BadPicture, FolderMissing, PasswordMissing, SpotterError
+from spotter.errors import BadPicture, FolderMissing, PasswordMissing, SpotterError, did_you_mean
 from spotter.images import encode_jpeg, load_picture
 from spotter.pages import plural, short_title
 from spotter.parser import Parser
@@ -418,6 +418,8 @@ def _read_options(words: Sequence[str], commands: dict[str, Callable[..., str]])
     parser = Parser(prog="scripts/clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path, help="a store, such as models/bears, or the folder of a picture set")
     name = words[0] if words and words[0] in commands else None
+    if not name and len(words) > 1 and not words[1].startswith("-") and (meant := did_you_mean(words[0], commands)):
+        parser.error(f"there is no {words[0]!r}{meant}")
     if name:
         parser.prog = f"scripts/clean {name}"
         parser.description = str(commands[name].__doc__)

@@ -59,8 +59,10 @@ class Watcher:
             try:
                 now = last_numbers(self._rollout.folder)
                 if now != seen:
-                    self._say(self._look())
-                    seen = now
+                    problem = self._look()
+                    self._say(problem)
+                    # What went wrong may have kept it from going back: it is tried again.
+                    seen = seen if problem else now
             except (SpotterError, OSError) as error:
                 self._say(f"Alerts cannot be looked for: {error}")
             took = time.monotonic() - begun

@@ -117,6 +117,18 @@ def test_each_alert_is_sent_once(tmp_path: Path) -> None:
     assert "secret-token" not in (tmp_path / MEMORY).read_text()
 
 
+def test_a_log_that_was_begun_anew_has_news_again(tmp_path: Path) -> None:
+    anew = replace(BLACK, number=210, at=BLACK.at + 500_000)
+    with listening() as webhook:
+        assert send_new([BLACK], webhook.url, tmp_path) == 1
+        assert send_new([anew], webhook.url, tmp_path) == 1
+        assert send_new([anew], webhook.url, tmp_path) == 0
+        # Nor is a clock that was set back a reason to tell it twice, or not at all.
+        later = replace(BLACK, number=901, at=BLACK.at - 500_000)
+        assert send_new([BLACK, anew, later], webhook.url, tmp_path) == 1
+        assert send_new([BLACK, anew, later], webhook.url, tmp_path) == 0
+
+
 def test_what_is_old_is_no_news_later_either(tmp_path: Path) -> None:
     with listening() as webhook:
         assert send_new([BLACK, DARK], webhook.url, tmp_path, since=BLACK.at + 1) == 1

@@ -15,7 +15,7 @@ from spotter.search import BACKENDS
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "docs" / "tutorial.ipynb"]
 TROUBLES = re.search(r"\n## When something goes wrong\n(.*?)\n## ", README, re.DOTALL)
 SAID = re.findall(r"^\| \*(.+?)\* \|", TROUBLES[1], re.MULTILINE) if TROUBLES else []
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == "")

@@ -1,5 +1,6 @@
 """What visitors send: kept whole or not at all, deletable, and never learnt from before somebody has reviewed it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -86,6 +87,16 @@ def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
     assert [entry.id for entry, _ in entries.read()] == [second]
     assert entries.deleted() == {first}
     assert not (entries.folder / first).exists()
+
+
+def test_a_visitor_can_delete_on_a_full_disk(small_disk: Path) -> None:
+    entries = FeedbackFolder(small_disk / "feedback")
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert entries.delete(id_)
+    assert (list(entries.read()), entries.ids(), entries.deleted()) == ([], set(), {id_})
 
 
 @pytest.mark.parametrize("name", ["", "..", "../feedback", "x" * 32, "/etc"])

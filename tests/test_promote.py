@@ -10,7 +10,7 @@ import pytest
 from spotter.config import RolloutConfig
 from spotter.drift import find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
-from spotter.monitor import Answers, add_answers
+from spotter.monitor import FILE, Answers, add_answers
 from spotter.promotion import demote_on_alert, find_news, judge, promote, step_back
 from spotter.rollout import PLAN, Rollout, read_history
 from tests.answers import joined, make_answers, reviewed
@@ -118,6 +118,24 @@ def test_alerts_before_the_rollout_began_are_no_news(tmp_path: Path) -> None:
     assert demote_on_alert(tmp_path, "r1") is None
 
 
+def test_a_log_that_was_begun_anew_demotes_and_promotes_too(tmp_path: Path) -> None:
+    add_answers(tmp_path, make_answers(2000))
+    rollout = begun(tmp_path, "full")
+    assert rollout.last.number == 2000
+    (tmp_path / FILE).unlink()
+    add_answers(tmp_path, night_after(400))
+    move = demote_on_alert(tmp_path, "r1")
+    assert move
+    assert (move.action, move.to, move.number) == ("demoted", "gradual", 480)
+    assert [move.why.partition(":")[0] for move in rollout.history()] == ["", "the answer log was begun anew", "alert"]
+    other = tmp_path / "other"
+    add_answers(other, make_answers(2000))
+    begun(other, "shadow")
+    (other / FILE).unlink()
+    add_answers(other, good(150))
+    assert promote(other).to == "supervised"
+
+
 def test_quiet_answers_demote_nobody_and_shadow_is_the_end(tmp_path: Path) -> None:
     begun(tmp_path / "quiet", "full")
     add_answers(tmp_path / "quiet", make_answers(600))
@@ -192,6 +210,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines[:-1]] == ["started", "promoted", "demoted"]
     assert "by hand: no good" in lines[2]
+    begun(tmp_path, "full", "r2")
+    assert command.main([log, "--list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stage full"
+    assert command.main([log, "--list", "--revision", "r1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [*lines[:-1], "stage shadow"]
     with pytest.raises(SystemExit):
         command.main([log, "--list", "--back", "x"])
 
