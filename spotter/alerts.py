@@ -164,7 +164,7 @@ def _share_json(share: Share) -> dict[str, Any]:
 
 
 def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
-    reason = ""
+    reason, advised = "", "run it again later"
     for attempt in range(len(PAUSES_S) + 1):
         pause = PAUSES_S[attempt] if attempt < len(PAUSES_S) else 0.0
         try:
@@ -176,14 +176,13 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callabl
                 return
             reason = f"HTTP {answer.status_code}"
             if answer.status_code != 429 and answer.status_code < 500:
+                advised = "check its address"
                 break
             asked = answer.headers.get("retry-after", "")
             pause = min(max(pause, float(asked) if asked.isdecimal() else 0.0), LONGEST_PAUSE_S)
         if attempt < len(PAUSES_S):
             wait(pause)
-    raise WebhookFailed(
-        f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); run it again later."
-    )
+    raise WebhookFailed(f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); {advised}.")
 
 
 def _pairs(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:

@@ -159,7 +159,7 @@ def test_what_was_not_taken_is_sent_the_next_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", [400, 401, 404, 302])
 def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(tmp_path: Path, status: int) -> None:
     with listening((status, {"Location": "/elsewhere"})) as webhook:
-        with pytest.raises(WebhookFailed, match=f"HTTP {status}"):
+        with pytest.raises(WebhookFailed, match=rf"HTTP {status}\); check its address"):
             send_new([BLACK], webhook.url, tmp_path, wait=no_wait)
         assert webhook.asked == 1
 

@@ -100,6 +100,8 @@ def test_the_plan_is_read_again_and_a_broken_one_changes_nothing(
         ("[shadow]\nacuracy = 0.9", "'shadow.acuracy', which there is not; did you mean 'accuracy'"),
         ("share = 1.5", "share must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = 1.5", "gradual.reviewed must be a whole number, 0 or more, not 1.5"),
+        ("[full]\nreviewed = 1", "'full', which there is not"),
+        ("[gradual]\nunfamiliar = 1.5", "gradual.unfamiliar must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = true", "gradual.reviewed must be a whole number"),
         ("shadow = 1", "shadow must be a table"),
         ("share = ", "cannot be read"),
