@@ -23,7 +23,7 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suff
 
 def help_of(*command: str) -> str:
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ".", "COLUMNS": "80"}, capture_output=True, text=True, check=True
     ).stdout
 
 
@@ -54,6 +54,8 @@ def test_every_flag_is_in_the_readme(program: str) -> None:
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
     assert flags
     assert [flag for flag in flags if f"`{flag}" not in README] == []
+    # More would scroll away on a usual screen.
+    assert len(text.splitlines()) <= 40
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -64,7 +66,7 @@ def test_every_source_is_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_in_the_readme_and_has_help(name: str) -> None:
     assert f"scripts/{name}" in README
-    assert help_of("bash", f"scripts/{name}", "--help").strip()
+    assert 0 < len(help_of("bash", f"scripts/{name}", "--help").strip().splitlines()) <= 40
 
 
 def test_the_tree_names_files_that_exist() -> None:

@@ -120,6 +120,9 @@ def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) ->
     assert run("--delete", id_).stdout == "entries: 0; 0 say that the model was right\n"
     again = run("--delete", id_)
     assert (again.returncode, "There is no entry" in again.stderr) == (1, True)
+    shutil.rmtree(entries.folder)
+    missing = run()
+    assert (missing.returncode, "There is no folder" in missing.stderr) == (1, True)
 
 
 def test_visitors_cannot_fill_the_disk(entries: FeedbackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +263,7 @@ def test_an_entry_knows_the_answer_in_the_log_and_older_ones_do_not(entries: Fee
     id_ = entries.add(drawing(1), prediction(), "disc", "r", logged="0123456789abcdef")
     facts = json.loads((entries.folder / id_ / FACTS).read_text())
     assert facts.pop("logged") == "0123456789abcdef"
-    older = f"{1:032x}"
+    older = 32 * "f"
     shutil.copytree(entries.folder / id_, entries.folder / older)
     (entries.folder / older / FACTS).write_text(json.dumps(facts | {"id": older, "time": "2020"}))
     assert [(entry.id, entry.logged) for entry, _ in entries.read()] == [(older, ""), (id_, "0123456789abcdef")]
