@@ -41,7 +41,7 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 def stop(process: subprocess.Popen[str]) -> int:
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=15)
+    process.communicate(timeout=60)
     return process.returncode
 
 
@@ -202,7 +202,7 @@ def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, published: Publ
         assert wait_for_status(port, 200) == {"status": "ok", "revision": revision}
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def wait_for_status(port: int, status: int) -> dict:

@@ -57,7 +57,7 @@ class Visit:
         self.page.set_input_files("#picture input[type=file]", [{"name": name, "mimeType": kind, "buffer": content}])
 
     def says(self, words: str) -> None:
-        expect(self.page.locator("#answer")).to_contain_text(words, timeout=10_000)
+        expect(self.page.locator("#answer")).to_contain_text(words, timeout=30_000)
 
     def ready(self, words: str = "Give me a picture") -> None:
         self.says(words)
@@ -241,7 +241,7 @@ def test_the_camera_is_the_rear_one(visit: Visit) -> None:
     )
     visit.page.get_by_label("Use the camera").click()
     visit.page.locator("#picture [title='grant webcam access'] button").click()
-    visit.page.get_by_label("Take the picture").click(timeout=10_000)
+    visit.page.get_by_label("Take the picture").click(timeout=30_000)
     visit.says("sure")
     assert "environment" in json.dumps(visit.page.evaluate("window.wanted.video"))
 
@@ -281,10 +281,10 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
     visit.page.set_input_files(
         "#files input[type=file]", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
     )
-    expect(visit.page.locator("#files")).to_contain_text("more", timeout=10_000)
+    expect(visit.page.locator("#files")).to_contain_text("more", timeout=30_000)
     visit.page.get_by_role("button", name="Classify them all").click()
     state = visit.page.locator("#many-state")
-    expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=10_000)
+    expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=30_000)
     rows = visit.page.locator("#many-table tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [
         ["a.png", "grizzly", "97 %"],
@@ -516,13 +516,13 @@ def test_a_blog_embeds_the_app_in_a_frame(browser: Browser, url: str, viewport: 
         assert urlsplit(other.url).port != urlsplit(url).port
         frame = visit.page.frame_locator("iframe")
         answer = frame.locator("#answer")
-        expect(answer).to_contain_text("Give me a picture", timeout=10_000)
+        expect(answer).to_contain_text("Give me a picture", timeout=30_000)
         for hidden in ("#headline", "#foot", "#examples", "#rooms .tab-wrapper"):
             expect(frame.locator(hidden).first).to_be_hidden()
         frame.locator("#picture input[type=file]").set_input_files(
             [{"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(BLUE))}]
         )
-        expect(answer).to_contain_text("Black, 97 % sure", timeout=10_000)
+        expect(answer).to_contain_text("Black, 97 % sure", timeout=30_000)
         expect(frame.locator("#bars meter")).to_have_count(3)
         # The frame is as high as what is in it: nothing to scroll, nothing empty.
         visit.page.wait_for_timeout(500)

@@ -72,7 +72,7 @@ def visit(browser: Browser, url: str, words: str = "", viewport: dict[str, int] 
 
 
 def says(page: Page, words: str) -> None:
-    expect(page.locator("#clean-status")).to_contain_text(words, timeout=10_000)
+    expect(page.locator("#clean-status")).to_contain_text(words, timeout=30_000)
 
 
 def focused(page: Page) -> str | None:
@@ -137,22 +137,22 @@ def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str,
     one.locator(f"[data-id='{first}'] button", has_text="Keep").click()
     other.locator(f"[data-id='{second}'] button", has_text="Delete").click()
     says(other, "decided in all")
-    expect(one.locator(f"[data-id='{second}']")).to_contain_text("deleted by ben", timeout=10_000)
-    expect(other.locator(f"[data-id='{first}']")).to_contain_text("by anna", timeout=10_000)
+    expect(one.locator(f"[data-id='{second}']")).to_contain_text("deleted by ben", timeout=30_000)
+    expect(other.locator(f"[data-id='{first}']")).to_contain_text("by anna", timeout=30_000)
     assert [(line["who"], line["action"]) for line in lines(folder)] == [("anna", "keep"), ("ben", "delete")]
     # Each takes back only what is theirs.
     other.locator("#clean-undo").click()
     says(other, "Took back")
-    expect(one.locator(f"[data-id='{second}']")).not_to_contain_text("deleted by ben", timeout=10_000)
+    expect(one.locator(f"[data-id='{second}']")).not_to_contain_text("deleted by ben", timeout=30_000)
     other.locator(f"[data-id='{first}'] button", has_text="Delete").click()
-    expect(one.locator("[data-queue=disputes]")).to_contain_text("1", timeout=10_000)
+    expect(one.locator("[data-queue=disputes]")).to_contain_text("1", timeout=30_000)
     open_queue(one, "disputes")
     expect(one.locator(".card")).to_contain_text("ben: deleted")
     expect(one.locator(".card")).to_contain_text("anna: kept as")
     one.locator("#clean-who").fill("carl")
     one.locator("#clean-who").blur()
     one.locator(".card button", has_text="Delete").click()
-    expect(one.locator("[data-queue=disputes]")).to_contain_text("0", timeout=10_000)
+    expect(one.locator("[data-queue=disputes]")).to_contain_text("0", timeout=30_000)
     assert lines(folder)[-1]["settles"] is True
     assert not one.problems + other.problems
     one.close()

@@ -432,7 +432,7 @@ def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Pred
     started = time.monotonic()
     with pytest.raises(SpaceFailed, match="does not answer at /healthz"):
         check_answers(hub.url, predictor, 0.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 # Refusals

@@ -13,9 +13,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,24 @@ LEAKS = re.compile(r"Traceback|File \"|/home/|/root|/usr/|/work|site-packages|hf
 
 
 class Looks:
-    """A stand-in for the model that keeps what it was shown; it may be slow."""
+    """A stand-in for the model that keeps what it was shown; it may be held up."""
 
     def __init__(self) -> None:
         self.seen: list[Image.Image] = []
-        self.pause_s = 0.0
+        self._free = threading.Event()
+        self._free.set()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is answered in here."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
 
     def __call__(self, picture: Image.Image) -> Prediction:
-        time.sleep(self.pause_s)
+        self._free.wait()
         self.seen.append(picture)
         if picture.size == (13, 13):
             raise RuntimeError(f"{os.environ['HOME']} hf_abcdef /secret/place")
@@ -330,11 +341,10 @@ def drip(app: Running, path: str) -> bytes:
 
 @pytest.mark.parametrize("path", POSTS)
 def test_row_28_a_slow_upload_ends_by_the_clock_and_holds_up_nobody(tmp_path: Path, path: str) -> None:
-    with running(tmp_path / "uploads", ServeConfig(patience_s=1.0)) as app, ThreadPoolExecutor(4) as pool:
+    with running(tmp_path / "uploads", ServeConfig(patience_s=1.5)) as app, ThreadPoolExecutor(4) as pool:
         slow = [pool.submit(drip, app, path) for _ in range(4)]
-        begun = time.perf_counter()
         assert app.ask("raw", PICTURE, tmp_path) == (True, "black")
-        assert time.perf_counter() - begun < 1
+        assert not any(answer.done() for answer in slow)
         for answer in slow:
             assert answer.result().startswith(b"HTTP/1.1 408")
 
@@ -354,22 +364,38 @@ def test_row_28_a_slow_client_gets_more_time_for_what_it_sent(tmp_path: Path) ->
 @pytest.mark.parametrize("way", ["raw", "form", "/predict"])
 def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(tmp_path: Path, way: str) -> None:
     with running(tmp_path / "uploads") as app, ThreadPoolExecutor(100) as pool:
-        app.model.pause_s = 0.02
         path = upload(app, PICTURE)
 
-        def post(_: int) -> int:
+        def post() -> int:
             response = join(app, path) if way == "/predict" else httpx.post(**app.request(way, PICTURE), timeout=60)
             if response.status_code == 503:
                 assert int(response.headers["retry-after"]) >= 1
                 assert "try again" in response.text
             return response.status_code
 
-        codes = list(pool.map(post, range(100)))
-        assert set(codes) == {200, 503}
-        assert httpx.get(f"{app.url}/healthz").status_code == 200
-        app.model.pause_s = 0.0
-        time.sleep(0.5)
-        assert app.ask("raw", PICTURE, tmp_path)[0]
+        with app.model.held():
+            codes = [pool.submit(post) for _ in range(100)]
+            assert 503 in {answer.result() for answer in wait_for_refusals(codes, 1)}
+            assert httpx.get(f"{app.url}/healthz").status_code == 200
+        assert {answer.result() for answer in codes} == {200, 503}
+        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0])
+
+
+def wait_for_refusals(answers: Sequence[Future[int]], count: int) -> list[Future[int]]:
+    """Wait until so many were told to come back; what is answered by then."""
+    done: list[Future[int]] = []
+    for answer in as_completed(answers, timeout=60):
+        done.append(answer)
+        if [each.result() for each in done].count(503) == count:
+            break
+    return done
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def upload(app: Running, content: bytes) -> str:
@@ -384,47 +410,49 @@ def join(app: Running, path: str) -> httpx.Response:
 
 def test_row_28_a_full_queue_of_gradio_says_when_to_come_back(tmp_path: Path) -> None:
     with running(tmp_path / "uploads", ServeConfig(max_queue=4)) as app:
-        app.model.pause_s = 0.5
         path = upload(app, PICTURE)
-        answers = [join(app, path) for _ in range(6)]
-        assert [answer.status_code for answer in answers][:2] == [200, 200]
-        refused = answers[-1]
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) >= 1
-        assert "try again in a moment" in refused.json()["detail"]
         picture = tmp_path / "a.jpg"
         picture.write_bytes(PICTURE)
-        with pytest.raises((QueueError, httpx.HTTPStatusError)):
-            app.client.predict(handle_file(str(picture)), api_name="/predict")
+        with app.model.held():
+            answers = [join(app, path) for _ in range(AT_ONCE + 5)]
+            assert [answer.status_code for answer in answers][:2] == [200, 200]
+            refused = answers[-1]
+            assert refused.status_code == 503
+            assert int(refused.headers["retry-after"]) >= 1
+            assert "try again in a moment" in refused.json()["detail"]
+            with pytest.raises((QueueError, httpx.HTTPStatusError)):
+                app.client.predict(handle_file(str(picture)), api_name="/predict")
 
 
 def test_row_28_one_client_leaves_room_for_another(tmp_path: Path) -> None:
     config = ServeConfig(max_queue=8, behind_proxy=True)
     with running(tmp_path / "uploads", config) as app, ThreadPoolExecutor(20) as pool:
-        app.model.pause_s = 0.2
-        mine = {"X-Forwarded-For": "198.41.0.4"}
-        greedy = [pool.submit(httpx.post, f"{app.url}/api/classify", content=PICTURE, headers=mine) for _ in range(16)]
-        time.sleep(0.1)
-        other = httpx.post(
-            f"{app.url}/api/classify", content=PICTURE, headers={"X-Forwarded-For": "9.9.9.9"}, timeout=20
-        )
-        codes = [answer.result().status_code for answer in greedy]
-        assert other.status_code == 200
-        assert codes.count(503) >= 8
+
+        def post(client: str) -> int:
+            request = app.request("raw", PICTURE)
+            return httpx.post(**request, headers={"X-Forwarded-For": client}, timeout=60).status_code
+
+        with app.model.held():
+            greedy = [pool.submit(post, "198.41.0.4") for _ in range(16)]
+            wait_for_refusals(greedy, 8)
+            other = pool.submit(post, "9.9.9.9")
+            # Were it refused, it would be at once.
+            assert not wait([other], timeout=0.5).done
+        assert other.result() == 200
 
 
 def test_row_28_many_clients_together_are_too_many_as_well(tmp_path: Path) -> None:
     config = ServeConfig(max_queue=4, behind_proxy=True)
     with running(tmp_path / "uploads", config) as app, ThreadPoolExecutor(12) as pool:
-        app.model.pause_s = 0.5
 
         def post(number: int) -> int:
             request = app.request("raw", PICTURE)
-            return httpx.post(**request, headers={"X-Forwarded-For": f"9.9.9.{number}"}, timeout=20).status_code
+            return httpx.post(**request, headers={"X-Forwarded-For": f"9.9.9.{number}"}, timeout=60).status_code
 
-        codes = list(pool.map(post, range(12)))
-        assert set(codes) == {200, 503}
-        assert codes.count(503) >= 4
+        with app.model.held():
+            codes = [pool.submit(post, number) for number in range(12)]
+            wait_for_refusals(codes, 4)
+        assert {answer.result() for answer in codes} == {200, 503}
 
 
 def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
@@ -437,8 +465,7 @@ def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
             ]
             # Half of what may be held is for one client.
             assert begun[2].recv(1000).startswith(b"HTTP/1.1 503")
-        time.sleep(0.3)
-        assert app.ask("raw", PICTURE, tmp_path)[0]
+        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0])
 
 
 def test_row_28_uploads_that_break_off_and_old_ones_leave_the_disk(tmp_path: Path) -> None:
@@ -449,11 +476,7 @@ def test_row_28_uploads_that_break_off_and_old_ones_leave_the_disk(tmp_path: Pat
                 time.sleep(0.05)
         for number in range(10):
             upload(app, PICTURE + bytes(20_000) + bytes([number]))
-        assert stored(folder) > 300_000
-        deadline = time.monotonic() + 15
-        while stored(folder) > 100_000 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert 0 < stored(folder) <= 100_000
+        wait_until(lambda: 0 < stored(folder) <= 100_000)
         assert app.ask("/predict", PICTURE, tmp_path) == (True, "black")
 
 
@@ -659,9 +682,8 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
         assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
         process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
         ready = httpx.get(f"{url}/readyz")
-        while ready.status_code == 200:
-            ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert httpx.get(f"{url}/healthz").status_code == 200
         late = httpx.post(f"{url}/api/classify", content=PICTURE)
@@ -673,7 +695,7 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         process.stdin.flush()
         assert [answer.result().json()["label"] for answer in answers] == ["black", "black"]
         assert through.result()["label"] == "black"
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in errors
 
@@ -685,7 +707,7 @@ def test_an_upload_that_never_ends_does_not_keep_it_from_stopping() -> None:
             connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nContent-Length: 9000\r\n\r\nabc")
             time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=60) == 0
 
 
 def test_connections_that_send_nothing_are_closed() -> None:

@@ -220,8 +220,8 @@ print(run_command("scripts/collect", lambda: gather(addresses, folder), ["a b", 
     wait_for_journal(tmp_path / "set" / JOURNAL, 10)
     started = time.monotonic()
     child.send_signal(signal.SIGINT)
-    out, errors = child.communicate(timeout=20)
-    assert time.monotonic() - started < 5
+    out, errors = child.communicate(timeout=60)
+    assert time.monotonic() - started < 20
     assert out.strip() == "130"
     assert "Stopped. What arrived is kept; to go on from there: scripts/collect 'a b' --more" in errors
     assert "Traceback" not in errors

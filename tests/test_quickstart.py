@@ -55,7 +55,7 @@ def quickstart(checkout: Path) -> tuple[list[str], bytes]:
         raise AssertionError("\n".join(lines))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=15)
+        process.wait(timeout=60)
         process.stdout.close()
 
 

@@ -110,7 +110,7 @@ class Reader:
     def stop(self) -> None:
         if self.server:
             self.server.terminate()
-            self.server.communicate(timeout=30)
+            self.server.communicate(timeout=60)
             self.server = None
 
 
