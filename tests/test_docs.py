@@ -23,9 +23,8 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suff
 
 @cache
 def help_of(*command: str) -> str:
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": ".", "COLUMNS": "80"}, capture_output=True, text=True, check=True
-    ).stdout
+    environment = {**os.environ, "PYTHONPATH": ".", "COLUMNS": "80"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,14 @@ def test_big_pictures_shrink(entries: FeedbackFolder) -> None:
         assert max(kept.size) == 1024
 
 
+def test_a_copy_from_elsewhere_leaves_what_is_here(entries: FeedbackFolder) -> None:
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+    entries.receive(id_, b"another", b"{}")
+    assert [entry.said for entry, _ in entries.read()] == ["disc"]
+    entries.receive("../elsewhere", b"another", b"{}")
+    assert entries.ids() == {id_}
+
+
 def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
     first = entries.add(drawing(1), prediction(), "disc", None)
     second = entries.add(drawing(2), prediction(), "disc", None)
