@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw
 from scipy.stats import chi2
 
 from spotter.config import RolloutConfig
+from spotter.drawn.picture import draw_picture
 from spotter.drift import Change, Published, find_changes
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Answers, add_answers, read_answers
@@ -32,7 +33,6 @@ from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.published import read_published
 from spotter.rollout import FULL, GRADUAL, SHADOW, STAGES
-from spotter.search.drawn_bears import draw_picture
 
 DRAWN = 100
 NIGHT, STRANGE, CHANGED = 0.3, 0.2, 0.5

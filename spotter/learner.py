@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -205,11 +204,11 @@ def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbon
     Raises:
         TrainingFailed: the loss did not fall at any rate.
     """
-    with labelled_view(dataset) as view, TemporaryDirectory() as folder:
+    with labelled_view(dataset) as view, temporary_folder() as folder:
         learn = build_learner(dataset, view, held_out, backbone, config)
         set_seed(config.seed)
         # It keeps the weights on disk to put them back.
-        learn.model_dir = Path(folder)
+        learn.model_dir = folder
         suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
     rates, losses = learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses]
     if not min(losses) < losses[0]:

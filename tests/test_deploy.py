@@ -98,7 +98,7 @@ def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     modules = {name for name in plan.files if name.endswith(".py")}
     assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
     assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
-    templates = {f"spotter/templates/{name}" for name in ("monitor.html", "page.css", "review.html")}
+    templates = {f"spotter/templates/{name}" for name in ("frame.html", "monitor.html", "page.css", "review.html")}
     assert plan.files.keys() - modules == {"requirements.txt", "README.md", *templates}
 
 
