@@ -75,10 +75,10 @@ class Watcher:
         self._child = subprocess.Popen(command, env=environment, text=True, **pipes)  # noqa: S603
         output, errors = self._child.communicate(self._metrics)
         status, self._child = self._child.returncode, None
-        if self._closing.is_set():
-            return ""
         if output:
             print(f"app.py: {output.strip()}", file=sys.stderr, flush=True)
+        if self._closing.is_set():
+            return ""
         last = errors.strip().splitlines()[-1:] or [f"exit status {status}"]
         return f"Alerts cannot be looked for: {last[0]}" if status else ""
 
@@ -104,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if move:
-        print(f"The rollout went back to {move.to}: {move.why}")
+        # At once: the app may be about to stop.
+        print(f"The rollout went back to {move.to}: {move.why}", flush=True)
     return 0
 
 
