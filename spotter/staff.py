@@ -43,12 +43,17 @@ def read_password(environment: Mapping[str, str] = os.environ) -> str | None:
         PasswordWeak: it is shorter than `SHORTEST`, or of very few different characters.
     """
     password = environment.get(PASSWORD) or None
-    if password and (len(password) < SHORTEST or len(set(password)) < SHORTEST // 2):
+    if password and is_weak(password):
         raise PasswordWeak(
             f"The password in {PASSWORD} is too easy to guess; take one of at least {SHORTEST} characters that are not "
             "mostly the same, or unset it to have no staff pages."
         )
     return password
+
+
+def is_weak(password: str) -> bool:
+    """Whether it is shorter than `SHORTEST`, or of very few different characters."""
+    return len(password) < SHORTEST or len(set(password)) < SHORTEST // 2
 
 
 def staff_routes(app: FastAPI, password: str | None) -> FastAPI:
