@@ -168,7 +168,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
             return _error(503, problem)
         stage, said = service.stage_for(_client(request)), request.query_params.get("said", "")
         if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
-            return _error(400, _SAY_FIRST)
+            return _error(400, _SAY_FIRST.format(labels=", ".join(service.info.labels)))
         if stage == SUPERVISED and request.query_params.get("consent") != "yes":
             return _error(403, _CONSENT)
         try:
@@ -489,8 +489,8 @@ def _waits() -> dict[int | str, dict[str, Any]]:
 
 
 _SAY_FIRST = (
-    "This model is on trial: say first what it is, by ?said= and one of its labels, or 'none of these'; only the two "
-    "answers are kept."
+    "This model is on trial: say first what it is, by ?said= and one of its labels ({labels}), or 'none of these'; "
+    "only the two answers are kept."
 )
 _CONSENT = (
     "This model is on trial, so a person looks at each answer first: if the picture may be kept until then, 7 days at "

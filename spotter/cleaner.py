@@ -25,7 +25,7 @@ from spotter.cleaning_set import read_cleaning_set
 from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
-from spotter.errors import FolderMissing, PasswordMissing, PasswordWeak, SpotterError
+from spotter.errors import FolderMissing, PasswordMissing, PasswordWeak, SpotterError, did_you_mean
 from spotter.pages import plural
 from spotter.parser import Parser
 from spotter.password import SHORTEST, is_weak
@@ -76,6 +76,8 @@ def _read_options(words: Sequence[str], commands: dict[str, Callable[..., str]])
     parser = Parser(prog="scripts/clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path, help="a store, such as models/bears, or the folder of a picture set")
     name = words[0] if words and words[0] in commands else None
+    if not name and len(words) > 1 and not words[1].startswith("-") and (meant := did_you_mean(words[0], commands)):
+        parser.error(f"there is no {words[0]!r}{meant}")
     if name:
         parser.prog = f"scripts/clean {name}"
         parser.description = str(commands[name].__doc__)

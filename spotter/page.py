@@ -333,9 +333,14 @@ def _send_handler(service: Service) -> Callable[..., Any]:
 
 def _forget_handler(service: Service) -> Callable[..., Any]:
     async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
-        if service.info.extras.forget:
-            await run_in_threadpool(service.info.extras.forget, id_)
-        return parts.note(say("forgotten", language_of(request))), "", gr.update(visible=False)
+        language = language_of(request)
+        try:
+            if service.info.extras.forget:
+                await run_in_threadpool(service.info.extras.forget, id_)
+        except FeedbackUnwritable as error:
+            print(f"app.py: {error}", file=sys.stderr, flush=True)
+            return parts.note(say("not_forgotten", language)), id_, gr.update(visible=True)
+        return parts.note(say("forgotten", language)), "", gr.update(visible=False)
 
     return forget
 

@@ -195,7 +195,7 @@ def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
                 await run_in_threadpool(queue.forget, held.ticket)
         except QueueUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
-            return {corner.told: parts.note(say("not_sent", language))}
+            return {corner.told: parts.note(say("not_forgotten", language))}
         return corner.reset() | {words: parts.words(say("forgotten", language)), corner.held: Held(held.answer)}
 
     return withdraw

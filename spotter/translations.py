@@ -151,6 +151,11 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
     "not_sent": ("It could not be kept.", "No se pudo guardar.", "未能保存。"),
     "forget": ("Delete it again", "Borrarla", "删除"),
     "forgotten": ("It is deleted.", "Está borrada.", "已删除。"),
+    "not_forgotten": (
+        "It could not be deleted; try again later.",
+        "No se pudo borrar; inténtalo más tarde.",
+        "未能删除，请稍后再试。",
+    ),
     "you_first": ("What do you say it is?", "¿Qué dices tú que es?", "您认为它是什么？"),
     "you_first_why": (
         "This model is on trial: you say first, then it answers. Only the two answers are kept, not the picture.",

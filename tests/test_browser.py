@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sy
 
 from spotter.about import About, ClassRow
 from spotter.config import ServeConfig
+from spotter.errors import FeedbackUnwritable
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
 from spotter.monitor import AnswerLog, read_answers
@@ -491,7 +492,14 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
     entries = FeedbackFolder(tmp_path / "feedback")
     info = make_info(tmp_path)
     log = AnswerLog(tmp_path / "log", "r-1")
-    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=entries.delete, log=log)
+    troubles = [FeedbackUnwritable("The disk is tired.")]
+
+    def forget(id_: str) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return entries.delete(id_)
+
+    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
     app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
     with log, serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
         page = visit.page
@@ -521,6 +529,8 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         expect(page.locator("#consent input")).not_to_be_checked()
         assert overflow(page) == 0
         assert complaints(page, (node_folder / "node_modules/axe-core/axe.min.js").read_text()) == []
+        page.locator("#forget").click()
+        expect(state).to_contain_text("It could not be deleted")
         page.locator("#forget").click()
         expect(state).to_contain_text("It is deleted")
         assert list(entries.read()) == []

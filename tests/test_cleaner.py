@@ -590,6 +590,13 @@ def test_a_page_that_is_killed_has_lost_nothing(folder: Path) -> None:
     assert [str(line["sha256"])[:16] for line in lines(folder)] == keys
 
 
+def test_a_mistyped_sub_command_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cleaner.main(["aply", str(made)])
+    assert ended.value.code == 2
+    assert "there is no 'aply'; did you mean 'apply'?" in capsys.readouterr().err
+
+
 def test_export_and_replay_and_apply(folder: Path, made: Path, tmp_path: Path, capsys) -> None:
     record = next(r for r in read_manifest(folder) if r.backend_id == "cross/disc900.jpg")
     EditLog(folder).append([Edit("anna", "relabel", record.sha256, record.original_sha256, "cross", "disc")])
