@@ -121,7 +121,9 @@ def help_to_fine_tune(options: argparse.Namespace) -> int:
 
 def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = Parser(prog="train.py", description="Collect pictures, train, and publish a classifier.")
+    # All the options twice would not fit a screen.
+    usage = "train.py [RECIPE] [options]"
+    parser = Parser(prog="train.py", usage=usage, description="Collect pictures, train, and publish a classifier.")
     add_picture_options(parser)
     parser.add_argument(
         "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"
@@ -129,7 +131,7 @@ def read_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
-        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster on this processor"
+        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster here"
     )
     parser.add_argument(
         "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"

@@ -13,7 +13,6 @@ The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the 
 load_learner + gr.Interface.
 """
 
-import argparse
 import json
 import re
 import shutil
@@ -30,6 +29,8 @@ from bench_cleaning import print_cleaning
 from bench_scale import print_scale
 from bench_serving import compare_many, compare_serving, print_soak, row
 from PIL import Image
+
+from spotter.parser import Parser
 
 TUTORIAL_TRAIN = """
 import json, sys, time
@@ -191,7 +192,7 @@ print("RESULT", json.dumps(statistics.median(spans)))
 
 def main() -> None:
     """Run every comparison and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/bench", description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", default="sample", metavar="SOURCE", help="where pictures come from (as --search)")
     parser.add_argument("--folds", type=int, default=1, help="folds the tutorial is trained on, to compare errors")
     parser.add_argument("--unfamiliar", type=Path, metavar="FOLDER", help="strangers, to tell from the pictures")

@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from spotter.blog import write_article
 from spotter.command import run_command, say
+from spotter.parser import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the article and return the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/blog", description=__doc__.splitlines()[0])
+    parser = Parser(prog="scripts/blog", description=__doc__.splitlines()[0])
     parser.add_argument("store", metavar="STORE", help="a folder or hf://owner/name")
     parser.add_argument("--revision", help="default: the newest")
     parser.add_argument(

@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> str:
     """Do as the options say; say how many entries there are."""
     entries = FeedbackFolder(fetched(options.store))
+    if not options.store.startswith(DATASETS) and not entries.folder.is_dir():
+        raise FeedbackMissing(f"There is no folder {options.store!r}; give the one that app.py --feedback fills.")
     if options.delete:
         if not entries.delete(options.delete):
             raise FeedbackMissing(f"There is no entry {options.delete!r} in {options.store!r}.")

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> str:
     """Do as the options say; return the stage."""
     folder = options.log
     if options.list:
-        history = read_history(folder)
+        history = [move for move in read_history(folder) if options.revision in (None, move.revision)]
         if not history:
             raise RolloutMissing(f"There is no rollout in {str(folder)!r}; app.py --rollout shadow --log begins one.")
         for move in history:

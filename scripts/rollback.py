@@ -34,7 +34,14 @@ def run(options: argparse.Namespace) -> str:
     """Do as the options say; return the newest revision."""
     store = open_store(options.store)
     if not options.list:
-        store.rollback(options.revision)
+        try:
+            store.rollback(options.revision)
+        except RevisionMissing:
+            # Where nothing is, that is what there is to tell.
+            if store.history():
+                raise
+        else:
+            say("an app that runs goes on with what it loaded: start it again")
     history = store.history()
     if not history:
         raise RevisionMissing(f"Nothing was published to {store.address} yet; train.py --to does.")

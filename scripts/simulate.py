@@ -29,6 +29,7 @@ from spotter.drawn.picture import draw_picture
 from spotter.drift import Change, Published, find_changes
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Answers, add_answers, read_answers
+from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.published import read_published
 from spotter.rollout import FULL, GRADUAL, SHADOW, STAGES
@@ -144,9 +145,7 @@ class Noticed:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Simulate, print the tables, and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="scripts/simulate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="scripts/simulate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a folder for each class; default: drawn bears")
     parser.add_argument("--strangers", type=Path, metavar="FOLDER", help="pictures of none of the classes")
     parser.add_argument("--seeds", type=int, default=20, help="how often each event is planted (default: 20)")

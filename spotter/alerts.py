@@ -114,11 +114,13 @@ def send_new(
         memory.save()
         for change in sorted(changes, key=lambda change: change.at):
             test = f"{change.what} {change.label} {change.revision}".rstrip()
-            if change.number > told.get(test, 0):
+            number, at = told.get(test, (0, 0))
+            # By the clock too: a log that was begun anew counts from 1 again.
+            if change.number > number or change.at > at:
                 if change.at >= since:
                     _post(client, url, as_json(change), wait)
                     sent += 1
-                told[test] = change.number
+                told[test] = (max(number, change.number), max(at, change.at))
                 memory.save()
     return sent
 
@@ -162,7 +164,7 @@ def _share_json(share: Share) -> dict[str, Any]:
 
 
 def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
-    reason = ""
+    reason, advised = "", "run it again later"
     for attempt in range(len(PAUSES_S) + 1):
         pause = PAUSES_S[attempt] if attempt < len(PAUSES_S) else 0.0
         try:
@@ -174,14 +176,18 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callabl
                 return
             reason = f"HTTP {answer.status_code}"
             if answer.status_code != 429 and answer.status_code < 500:
+                advised = "check its address"
                 break
             asked = answer.headers.get("retry-after", "")
             pause = min(max(pause, float(asked) if asked.isdecimal() else 0.0), LONGEST_PAUSE_S)
         if attempt < len(PAUSES_S):
             wait(pause)
-    raise WebhookFailed(
-        f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); run it again later."
-    )
+    raise WebhookFailed(f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); {advised}.")
+
+
+def _pairs(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Of each webhook and test the highest number and the latest time of what was told."""
+    return {name: {test: (int(number), int(at)) for test, (number, at) in told.items()} for name, told in known.items()}
 
 
 class _Memory:
@@ -196,8 +202,8 @@ class _Memory:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         content = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         try:
-            self.known: dict[str, dict[str, int]] = json.loads(content) if content else {}
-        except ValueError:
+            self.known: dict[str, dict[str, tuple[int, int]]] = _pairs(json.loads(content)) if content else {}
+        except (ValueError, TypeError, AttributeError):
             # Cut short by a full disk or a power failure: an alert told twice is better than one never told.
             self.known = {}
 

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import codecs
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
@@ -30,6 +32,9 @@ MULTIPART, JSON = "multipart/form-data", "application/json"
 # What may stand beside the pictures.
 FIELD_BYTES = 10_000
 LONGEST_ID = 200
+# Python builds all that is in a body before it can be looked at: 130 MB of [] take 3 GB, and everybody else waits.
+MOST_COMMAS = 10_000
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,14 @@ def add_routes(
             summary="Counts for Prometheus",
             response_class=PlainTextResponse,
         )
-    app.add_api_route("/api", api_help, methods=["GET"], include_in_schema=False)
-    app.add_exception_handler(Exception, unexpected)
+    app.add_api_route("/api", api_help, methods=["GET", "HEAD"], include_in_schema=False)
+    allowed = dict.fromkeys(("/api/classify", "/api/classify/batch"), "POST")
+    allowed |= dict.fromkeys(("/api", "/healthz", "/readyz"), "GET, HEAD")
+    for path, methods in allowed.items():
+        # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
+        app.add_api_route(path, _other_method_route(methods), methods=METHODS, include_in_schema=False)
+    app.add_api_route("/api/{rest:path}", nothing_here, methods=METHODS, include_in_schema=False)
+    app.add_exception_handler(Exception, _unexpected_route(config))
 
 
 def _classify_route(service: Service, config: ServeConfig, problem: str | None) -> Route:
@@ -157,7 +168,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
             return _error(503, problem)
         stage, said = service.stage_for(_client(request)), request.query_params.get("said", "")
         if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
-            return _error(400, _SAY_FIRST)
+            return _error(400, _SAY_FIRST.format(labels=", ".join(service.info.labels)))
         if stage == SUPERVISED and request.query_params.get("consent") != "yes":
             return _error(403, _CONSENT)
         try:
@@ -254,8 +265,12 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
         if refusal:
             return _refused(refusal)
         # One after the other, so that a large batch leaves room for others between two of its pictures.
-        stage = service.stage_for(_client(request))
-        return JSONResponse({"results": [await one(picture, stage) for picture in pictures]})
+        stage, results = service.stage_for(_client(request)), []
+        for picture in pictures:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            results.append(await one(picture, stage))
+        return JSONResponse({"results": results})
 
     return batch
 
@@ -264,6 +279,8 @@ async def _read_pictures(request: Request, config: ServeConfig, *, is_batch: boo
     """The pictures in a request, at least one; what is wrong with one of several stands in its place."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     most = config.max_batch_bytes if is_batch else config.max_upload_bytes
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise BadPicture("wrong-type", "Send the body as it is: nothing is unpacked here, such as gzip.")
     if kind == MULTIPART:
         pictures = await _files_in_form(request, config)
     elif kind == JSON:
@@ -310,8 +327,11 @@ async def _files_in_form(request: Request, config: ServeConfig) -> list[bytes | 
 
 
 def _pictures_in_json(body: bytes, is_batch: bool, config: ServeConfig) -> list[bytes | BadPicture]:
+    if body.count(b",") > MOST_COMMAS:
+        raise BadPicture("bad-json", "The JSON holds far more than pictures.")
     try:
-        content = json.loads(body)
+        # Data URLs are ASCII; as anything else, one strange letter makes each letter of a body four bytes long.
+        content = json.loads(body.removeprefix(codecs.BOM_UTF8).decode("latin-1"))
     except (ValueError, RecursionError) as error:
         raise BadPicture("bad-json", "The body is no JSON.") from error
     if not is_batch:
@@ -377,15 +397,36 @@ def _metrics_route(metrics: Metrics, traffic: Traffic) -> Callable[..., Any]:
     return show
 
 
+def _other_method_route(allowed: str) -> Route:
+    async def refuse(request: Request) -> Response:
+        headers = {"Allow": f"{allowed}, OPTIONS"}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        how = "Send pictures by POST" if allowed == "POST" else "This is read by GET"
+        return _error(405, f"{how}; /api tells more.", headers)
+
+    return refuse
+
+
+async def nothing_here(request: Request) -> Response:
+    """Say that there is no such route."""
+    return _error(404, "There is no such route; /api tells which there are.")
+
+
 async def api_help(request: Request) -> Response:
     # Behind a proxy the connection to this process is plain http, whatever the caller used.
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
     return PlainTextResponse(_HELP.format(url=f"{scheme}://{request.url.netloc}"))
 
 
-async def unexpected(request: Request, error: Exception) -> JSONResponse:
-    # Starlette logs the traceback after this answer; the caller learns nothing about the machine.
-    return _error(500, "Something went wrong on this side; the picture was not classified.")
+def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # Starlette logs the traceback after this answer, which it gives outside of all that stands before the routes;
+        # the caller learns nothing about the machine.
+        shared = {"Access-Control-Allow-Origin": "*"} if config.is_shared else None
+        return _error(500, "Something went wrong on this side; the picture was not classified.", shared)
+
+    return unexpected
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -448,8 +489,8 @@ def _waits() -> dict[int | str, dict[str, Any]]:
 
 
 _SAY_FIRST = (
-    "This model is on trial: say first what it is, by ?said= and one of its labels, or 'none of these'; only the two "
-    "answers are kept."
+    "This model is on trial: say first what it is, by ?said= and one of its labels ({labels}), or 'none of these'; "
+    "only the two answers are kept."
 )
 _CONSENT = (
     "This model is on trial, so a person looks at each answer first: if the picture may be kept until then, 7 days at "

@@ -26,7 +26,7 @@ from spotter.takedown import Takedown
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which pictures to collect."""
-    parser.add_argument("recipe", nargs="?", type=Path, help="a TOML file with the classes, such as recipes/bears.toml")
+    parser.add_argument("recipe", nargs="?", type=Path, help="a file of classes, such as recipes/bears.toml")
     parser.add_argument(
         "--class",
         dest="classes",
@@ -67,7 +67,7 @@ def add_learning_options(parser: argparse.ArgumentParser) -> None:
         "--size", type=int, default=default.size, metavar="PIXELS", help="what the network sees (default: %(default)s)"
     )
     parser.add_argument(
-        "--resize", choices=RESIZES, default=default.resize, help="how a picture becomes a square (default: crop)"
+        "--resize", choices=RESIZES, default=default.resize, metavar="WAY", help="crop (the default), squish or pad"
     )
     parser.add_argument(
         "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"

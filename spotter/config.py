@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -187,6 +187,11 @@ class ServeConfig:
     behind_proxy: bool = False
     metrics: bool = False
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether others than this machine can reach the app; then pages of other origins may ask it, too."""
+        return self.host not in {"127.0.0.1", "::1", "localhost"}
+
 
 @dataclass(frozen=True)
 class FeedbackConfig:
@@ -312,6 +317,8 @@ class EndpointConfig:
 
 
 MIN_CLASSES = 2
+# A title that names every class of many would fill the page.
+MOST_IN_TITLE = 6
 _RESERVED = {"not sure", "none of these"}
 
 
@@ -373,7 +380,11 @@ def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_clas
     if not slug(name):
         raise RecipeError(f"{name!r} cannot be the name of a recipe: it needs a letter or digit.")
     specs = tuple(ClassSpec(label, query.strip()) for label, query in classes.items())
-    return Recipe(slug(name), specs, per_class, title or f"{' or '.join(classes)}?")
+    return Recipe(slug(name), specs, per_class, title or _title_of(classes))
+
+
+def _title_of(classes: Collection[str]) -> str:
+    return f"{' or '.join(classes)}?" if len(classes) <= MOST_IN_TITLE else f"Which of {len(classes)} is it?"
 
 
 def _is_label(text: str) -> bool:

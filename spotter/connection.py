@@ -1,6 +1,7 @@
 """The address to listen on, and HTTP connections that nobody can hold for nothing."""
 
 import asyncio
+import json
 import socket
 from typing import Any
 
@@ -30,6 +31,17 @@ class Connection(H11Protocol):
         if self._timer:
             self._timer.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what uvicorn says, in JSON as all else."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            body = json.dumps({"error": "This is no HTTP request."}).encode()
+            length = (b"content-length", str(len(body)).encode())
+            headers = [(b"content-type", b"application/json"), length, (b"connection", b"close")]
+            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        # Else it was answered before it went wrong.
+        self.transport.close()
 
     def _look(self) -> None:
         is_answered = self.cycle is None or self.cycle.response_complete

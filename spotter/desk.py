@@ -11,11 +11,11 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from spotter.alerts import percent
+from spotter.choice import chosen_label, is_choice
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.pages import render_page
 from spotter.service import ModelInfo
 
-NONE = "none"
 # What became of a decision; a number in the address, so that nobody can write into the page.
 TOLD = {
     "1": "Noted. The picture is deleted.",
@@ -67,12 +67,11 @@ def _decide(info: ModelInfo, base: str) -> Callable[..., Any]:
     async def decide(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"))
         ticket, said = fields.get("ticket", [""])[0], fields.get("said", [""])[0]
-        if said not in {NONE, *map(str, range(len(labels)))} or not queue:
+        if not is_choice(said, labels) or not queue:
             told = "3"
         else:
-            label = None if said == NONE else labels[int(said)]
             try:
-                told = "1" if await run_in_threadpool(queue.decide, ticket, label) else "2"
+                told = "1" if await run_in_threadpool(queue.decide, ticket, chosen_label(said, labels)) else "2"
             except (LogUnwritable, QueueUnwritable) as error:
                 print(f"app.py: {error}", file=sys.stderr, flush=True)
                 told = "4"

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ KEEP, RELABEL, DELETE, UNDO = "keep", "relabel", "delete", "undo"
 # Of the pictures of a set: more that the model itself chose are not learnt from.
 MOST_SELF_SELECTED = 0.25
 LONGEST_NAME = 60
+# The end of the calendar is as late as any log can say.
+LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Edit:
     The picture is known by `sha256` of its stored file, or by `original_sha256` of the bytes as they came: on another
     machine the same original may be stored with other bytes. `origin` (in the file: `from`) and `to` are labels; `to`
     is None when it was deleted. What was decided in one go shares a `batch`; a line that takes a batch back names it
-    in `undoes`. A line that `settles` ends a disagreement. `at` is an ISO time in UTC.
+    in `undoes`. A line that `settles` ends a disagreement. `at` is an ISO time in UTC, later than those of all lines
+    that its log held then.
     """
 
     who: str
@@ -65,7 +68,11 @@ class Edit:
     undoes: str | None = None
     batch: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    at: str = field(default_factory=lambda: _as_text(datetime.now(UTC)))
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromisoformat(self.at)
 
     def as_line(self) -> bytes:
         """The line of the log."""
@@ -93,7 +100,10 @@ class Edit:
             raise ValueError("a field is not text")
         if edit.action not in {KEEP, RELABEL, DELETE, UNDO}:
             raise ValueError(f"unknown action {edit.action!r}")
-        return edit
+        if edit.moment.tzinfo is None:
+            raise ValueError(f"the time {edit.at!r} is of no time zone")
+        # Written by hand, perhaps: without one, undo could not name it.
+        return edit if edit.batch else replace(edit, batch=edit.id)
 
 
 @dataclass(frozen=True)
@@ -159,38 +169,49 @@ class EditLog:
         self.path = folder / EDITS
         self._edits: list[Edit] = []
         self._offset = 0
+        self._last_line = b""
         self._lock = threading.Lock()
 
     def read(self) -> tuple[Edit, ...]:
         """All edits, oldest first; what others have written meanwhile too.
 
         Raises:
-            EditsDamaged: a whole line is not an edit.
+            EditsDamaged: a whole line is not an edit, or the file cannot be read.
         """
         with self._lock:
             try:
                 with self.path.open("rb") as file:
-                    if os.fstat(file.fileno()).st_size < self._offset:
-                        # Somebody put an older log in its place.
-                        self._edits, self._offset = [], 0
-                    file.seek(self._offset)
+                    file.seek(self._offset - len(self._last_line))
+                    if file.read(len(self._last_line)) != self._last_line:
+                        # Somebody put another log in its place.
+                        self._forget()
+                        file.seek(0)
                     content = file.read()
             except FileNotFoundError:
-                self._edits, self._offset, content = [], 0, b""
+                self._forget()
+                content = b""
+            except OSError as error:
+                raise EditsDamaged(f"The edit log {str(self.path)!r} cannot be read: {error.strerror}.") from error
             whole = content[: content.rfind(b"\n") + 1]
             self._edits += parse_edits(whole, str(self.path))
-            self._offset += len(whole)
+            if whole:
+                self._offset += len(whole)
+                self._last_line = whole[whole.rfind(b"\n", 0, -1) + 1 :]
             return tuple(self._edits)
+
+    def _forget(self) -> None:
+        self._edits, self._offset, self._last_line = [], 0, b""
 
     def append(self, edits: Sequence[Edit]) -> None:
         """Add edits as one batch.
 
         Raises:
-            DatasetUnwritable: the log cannot be written.
+            DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
         """
         batch = uuid.uuid4().hex
         with self._writing() as descriptor:
-            _write(descriptor, [replace(edit, batch=edit.batch or batch) for edit in edits])
+            dated = _after(self.read(), edits)
+            _write(descriptor, [replace(edit, batch=edit.batch or batch) for edit in dated])
 
     def undo(self, who: str) -> tuple[Edit, ...]:
         """Take back the last batch of `who` that still stands, and return it; () when there is none.
@@ -253,9 +274,13 @@ def parse_edits(content: bytes, name: str) -> list[Edit]:
 
 
 def standing(edits: Sequence[Edit]) -> list[Edit]:
-    """The decisions that were not taken back, oldest first."""
+    """The decisions that were not taken back, oldest first.
+
+    By their times, not by their places: two logs that were replayed into each other say the same.
+    """
     undone = {edit.undoes for edit in edits if edit.action == UNDO}
-    return [edit for edit in edits if edit.action != UNDO and edit.batch not in undone]
+    left = [edit for edit in edits if edit.action != UNDO and edit.batch not in undone]
+    return sorted(left, key=lambda edit: edit.moment)
 
 
 def judge_edits(edits: Sequence[Edit], records: Sequence[Record]) -> tuple[dict[str, Verdict], int]:
@@ -463,10 +488,29 @@ def _require_pictures(dataset: Dataset) -> None:
             )
 
 
+def _after(written: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
+    """The edits, dated later than what was written before: clocks go back, and those of two machines differ."""
+    last = max((edit.moment for edit in written), default=None)
+    if last is None or all(edit.moment > last for edit in edits):
+        return list(edits)
+    later = min(last, LATEST) + timedelta(milliseconds=1)
+    return [replace(edit, at=_as_text(later)) for edit in edits]
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
 def _write(descriptor: int, edits: Sequence[Edit]) -> None:
+    size = os.fstat(descriptor).st_size
     rest = b"".join(edit.as_line() for edit in edits)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        # The disk is full, say: half a batch, which nobody was told of, must not count.
+        os.ftruncate(descriptor, size)
+        raise
 
 
 def _drop_half_a_line(descriptor: int) -> None:

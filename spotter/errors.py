@@ -55,7 +55,7 @@ class TemporaryUnwritable(SpotterError):
 
 
 class EditsDamaged(SpotterError):
-    """The log of decisions about pictures holds a line that is none."""
+    """The log of decisions about pictures cannot be read, or holds a line that is none."""
 
 
 class NoTrainingRun(SpotterError):
@@ -67,7 +67,7 @@ class PasswordMissing(SpotterError):
 
 
 class PasswordWeak(SpotterError):
-    """The password of the staff pages is too easy to guess."""
+    """The password of the staff pages or of the cleaning page is too easy to guess."""
 
 
 class UnknownArchitecture(SpotterError):

@@ -143,12 +143,20 @@ class FeedbackFolder:
             return False
         try:
             # The note first: whoever is killed in between deletes again.
-            with (self.folder / DELETED).open("a", encoding="utf-8") as notes:
-                notes.write(f"{id_}\n")
+            try:
+                self._note_deletion(id_)
+            except OSError:
+                # On a full disk the picture makes room for it.
+                (place / PICTURE).unlink(missing_ok=True)
+                self._note_deletion(id_)
             shutil.rmtree(place)
         except OSError as error:
             raise FeedbackUnwritable(f"The entry {id_} could not be deleted: {error.strerror}.") from error
         return True
+
+    def _note_deletion(self, id_: str) -> None:
+        with (self.folder / DELETED).open("a", encoding="utf-8") as notes:
+            notes.write(f"{id_}\n")
 
     def deleted(self) -> set[str]:
         """The ids of entries that were removed."""

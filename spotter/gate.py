@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,7 +39,7 @@ FREE = ("/healthz", "/readyz", "/metrics", "page")
 QUESTION_BYTES = 1_000_000
 FRAME_BYTES = 100_000
 GONE = 499
-
+SHARED = ("/api/classify/batch", "/api/classify", "/api/answers", "/api", "/healthz", "/readyz", "/openapi.json")
 
 # What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told.
 CLOSED = (
@@ -68,6 +69,25 @@ class Closed:
             await refused(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class Shared:
+    """Lets pages of other origins ask the plain routes, which hold nothing of anybody's and know no cookies."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._shared = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After"],
+            max_age=86_400,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_shared = scope["type"] == "http" and route_of(scope["path"]) in SHARED
+        await (self._shared if is_shared else self._app)(scope, receive, send)
 
 
 class Gate:

@@ -47,7 +47,7 @@ CSS = """
 .gradio-container main, .gradio-container main > .column { width: 100%; }
 .dark { --color-accent: #7fb79c; }
 #headline, #answer, #bars, #why, #foot, #many-state, #many-table, #limits { overflow: visible !important; }
-#headline .html-container, #foot .html-container, #rooms .html-container { padding: 0; }
+#headline .html-container, #foot .html-container, #rooms .html-container, #answer .html-container { padding: 0; }
 #headline h1, #answer h2, #rooms .page-text h2 { font-family: Georgia, "Iowan Old Style", "Palatino Linotype",
   "Songti SC", "Noto Serif CJK SC", serif; font-weight: 600; color: var(--body-text-color); text-wrap: balance;
   overflow-wrap: anywhere; margin: 0; }
@@ -67,6 +67,7 @@ CSS = """
   background: var(--preview) center / contain no-repeat var(--background-fill-primary); }
 #answer h2 { font-size: clamp(2rem, 6.5vw, 3.25rem); line-height: 1.08; letter-spacing: -.015em; }
 #answer .whole { white-space: nowrap; }
+#answer:has(> .own) > :not(.own), #desk:has(#answer > .own) :is(#bars, #ask-why, #why, #feedback) { display: none; }
 #answer .hint h2, #answer .unsure h2 { font-size: clamp(1.6rem, 4.6vw, 2.25rem); line-height: 1.18; }
 #answer p { margin: 12px 0 0; color: var(--body-text-color-subdued); font-size: 1.0625rem; line-height: 1.5; }
 #answer .unsure h2 { border-left: 4px solid #c98a2b; padding-left: 16px; }
@@ -80,9 +81,9 @@ CSS = """
 #bars .strange meter { --full: #c98a2b; }
 #bars meter::-webkit-meter-bar, #bars meter::-webkit-meter-optimum-value { background: none; border: 0; }
 #bars meter::-moz-meter-bar { background: none; }
-#ask-why { align-self: flex-start; flex-grow: 0; min-width: 0; border-radius: 999px; padding: 8px 20px;
+#ask-why { width: fit-content; flex: none; min-width: 0; border-radius: 999px; padding: 8px 20px;
   font-weight: 600; background: none; border: 1.5px solid var(--color-accent); color: var(--link-text-color); }
-#desk:not(:has(#bars li)) #ask-why, #desk:has(#why .reasons) #ask-why { display: none; }
+#desk:not(:has(#bars li)) :is(#ask-why, #feedback), #desk:has(#why .reasons) #ask-why { display: none; }
 #why .reasons { margin-top: 12px; }
 #why img { border-radius: 12px; display: block; width: auto; max-width: 100%; max-height: 400px; }
 #why figure { margin: 0; }
@@ -95,6 +96,7 @@ CSS = """
 #why .near img { width: 100%; aspect-ratio: 1; object-fit: cover; }
 #why .near figcaption { font-size: .8125rem; overflow-wrap: anywhere; }
 #why .near b { display: block; color: var(--body-text-color); font-weight: 600; }
+#examples, #examples .gallery { overflow: visible !important; }
 #examples .label svg { display: none; }
 #examples .label { color: var(--body-text-color-subdued); font-size: .95rem; }
 #examples .container.gallery { width: 92px; height: 92px; max-height: none; border-radius: 12px; }
@@ -113,6 +115,8 @@ CSS = """
   font-variant-numeric: tabular-nums; }
 #rooms .scroll :is(th, td) { text-align: left; padding: 10px 16px 10px 0; border: 0;
   border-bottom: 1px solid var(--block-border-color); vertical-align: top; background: none; }
+#many-table thead th:first-child { width: 50%; }
+#files .file-preview-holder { padding-top: 32px; }
 #rooms .scroll thead th { color: var(--body-text-color-subdued); font-weight: 500; }
 #rooms .scroll tbody th { font-weight: 400; overflow-wrap: anywhere; }
 #rooms .scroll :is(.strange, .failed) td { color: var(--body-text-color-subdued); }
@@ -120,6 +124,7 @@ CSS = """
 #rooms .page-text h2 { font-size: 1.375rem; margin: 36px 0 10px; }
 #rooms .page-text > h2:first-child, #rooms .page-text > section:first-child h2 { margin-top: 0; }
 #rooms .page-text p { margin: 0 0 12px; }
+#rooms .page-text section + p { margin-top: 24px; }
 #rooms .page-text .lead { font-size: 1.125rem; }
 #rooms .page-text code { font-size: .8125rem; overflow-wrap: anywhere; }
 #rooms .snippet { position: relative; }

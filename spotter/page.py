@@ -1,7 +1,6 @@
 """The page that visitors meet, and its Gradio endpoints."""
 
 import asyncio
-import html
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -18,11 +17,12 @@ from starlette.responses import Response
 from spotter import parts
 from spotter.about import about_html
 from spotter.batch import Plan, Problem, Result, as_csv, as_json, unpack
+from spotter.choice import chosen_label, is_choice
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
 from spotter.page_rollout import MAX_BARS, Corner, Held, held_words, stage_corner
-from spotter.payload import NONE, Inputs, client_of, label_choices, language_of, page_text, path_in
+from spotter.payload import Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.script import ON_MOUNT
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
@@ -84,7 +84,7 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
     for language in LANGUAGES:
         pages = {
             "start_html": parts.start(info.labels, language),
-            "limits_html": f"<p>{html.escape(say('limits', language, **limits))}</p>",
+            "limits_html": parts.note(say("limits", language, **limits)),
             "foot_html": parts.foot(info, language),
             "use_html": parts.use(program_snippets(), _embeds(info), language),
         }
@@ -174,6 +174,7 @@ def _feedback_corner(service: Service, picture: gr.Image) -> None:
 
 
 def _many_room(service: Service, config: ServeConfig) -> gr.File:
+    gr.HTML(page_text("limits_html"), elem_id="limits")
     files = gr.File(
         file_count="multiple",
         file_types=["image", ".zip"],
@@ -182,7 +183,6 @@ def _many_room(service: Service, config: ServeConfig) -> gr.File:
         height=200,
         elem_id="files",
     )
-    gr.HTML(page_text("limits_html"), elem_id="limits")
     go = gr.Button(page_text("classify_all"), variant="primary", elem_id="classify-all")
     state = gr.HTML("", elem_id="many-state")
     csv = gr.DownloadButton(page_text("csv"), visible=False, elem_id="csv")
@@ -311,7 +311,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
 
         if not payload or not keep:
             return refuse("send_picture")
-        if said not in {NONE, *map(str, range(len(labels)))}:
+        if not is_choice(said, labels):
             return refuse("send_choose")
         if consent is not True:
             return refuse("send_consent")
@@ -319,7 +319,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
             path = path_in(payload, service.info)
             picture = await run_in_threadpool(load_picture, path)
             answer = await service.classify(picture)
-            label = None if said == NONE else labels[int(said)]
+            label = chosen_label(said, labels)
             id_ = await run_in_threadpool(partial(keep, picture, answer.prediction, label, logged=service.logged(path)))
         except BadPicture:
             return refuse("send_picture")
@@ -333,9 +333,14 @@ def _send_handler(service: Service) -> Callable[..., Any]:
 
 def _forget_handler(service: Service) -> Callable[..., Any]:
     async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
-        if service.info.extras.forget:
-            await run_in_threadpool(service.info.extras.forget, id_)
-        return parts.note(say("forgotten", language_of(request))), "", gr.update(visible=False)
+        language = language_of(request)
+        try:
+            if service.info.extras.forget:
+                await run_in_threadpool(service.info.extras.forget, id_)
+        except FeedbackUnwritable as error:
+            print(f"app.py: {error}", file=sys.stderr, flush=True)
+            return parts.note(say("not_forgotten", language)), id_, gr.update(visible=True)
+        return parts.note(say("forgotten", language)), "", gr.update(visible=False)
 
     return forget
 

@@ -9,9 +9,10 @@ import gradio as gr
 from starlette.concurrency import run_in_threadpool
 
 from spotter import parts
+from spotter.choice import chosen_label, is_choice
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor import add_reviews
-from spotter.payload import NONE, Inputs, client_of, label_choices, language_of, page_text, path_in
+from spotter.payload import Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
 from spotter.service import AT_ONCE, Answer, Service
 from spotter.translations import say
@@ -108,23 +109,24 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
     async def tell(payload: Inputs | None, said: Any, held: Held, request: gr.Request) -> Values:
         language = language_of(request)
         words, bars, reasons = corner.others
-        if said not in {NONE, *map(str, range(len(labels)))}:
+        if not is_choice(said, labels):
             return {corner.told: parts.note(say("send_choose", language))}
         if service.stage_for(client_of(request)) != SHADOW or not log:
             return {corner.told: parts.note(say("stage_changed", language))}
-        label = NONE_OF_THESE if said == NONE else labels[int(said)]
+        label = chosen_label(said, labels)
         try:
             # It was logged when the picture came, unless Gradio forgot about this page in between.
             route = "" if held.answer else "page"
             answer = await service.classify(path_in(payload, service.info), route, SHADOW)
-            await run_in_threadpool(add_reviews, log.folder, {held.answer or answer.id: label})
+            reviews = {held.answer or answer.id: NONE_OF_THESE if label is None else label}
+            await run_in_threadpool(add_reviews, log.folder, reviews)
         except BadPicture as error:
             return {words: parts.refusal(error, language)}
         except LogUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
             return {corner.told: parts.note(say("not_sent", language))}
         key = "you_agree" if label == answer.prediction.label and answer.prediction.familiar else "you_differ"
-        yours = say("none_of_these", language) if said == NONE else label
+        yours = say("none_of_these", language) if label is None else label
         return corner.reset() | {
             words: parts.answer(answer.prediction, language),
             bars: parts.bars(answer.prediction, MAX_BARS),
@@ -193,7 +195,7 @@ def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
                 await run_in_threadpool(queue.forget, held.ticket)
         except QueueUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
-            return {corner.told: parts.note(say("not_sent", language))}
+            return {corner.told: parts.note(say("not_forgotten", language))}
         return corner.reset() | {words: parts.words(say("forgotten", language)), corner.held: Held(held.answer)}
 
     return withdraw

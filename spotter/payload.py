@@ -7,13 +7,12 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from spotter.choice import NONE
 from spotter.errors import BadPicture
 from spotter.service import ModelInfo
 from spotter.translations import name_key, pick_language
 
 Inputs = dict[str, Any]
-# What a visitor chooses who finds none of the labels right.
-NONE = "none"
 
 
 def page_text(key: str) -> Any:
@@ -22,7 +21,7 @@ def page_text(key: str) -> Any:
 
 
 def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """The labels to choose from, and none of them. Their values are numbers, as a label may be any text."""
+    """The labels to choose from, and none of them; see `choice`."""
     return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
 
 

@@ -71,7 +71,7 @@ def promote(folder: Path, published: Sequence[Published] = (), revision: str | N
     """
     answers = read_answers(folder)
     rollout = Rollout(folder, revision or newest(answers, folder))
-    last = rollout.last
+    last = rollout.catch_up()
     if last.to == FULL:
         raise PromotionRefused("It is at the last stage already: full.")
     checks = judge(answers, find_changes(answers, published), last, getattr(rollout.config, last.to))
@@ -103,7 +103,7 @@ def demote_on_alert(folder: Path, revision: str, published: Sequence[Published] 
         RolloutMissing, RolloutDamaged, LogUnreadable: there is nothing to go by.
     """
     rollout = Rollout(folder, revision)
-    last = rollout.last
+    last = rollout.catch_up()
     if last.to == SHADOW:
         return None
     answers = read_answers(folder)

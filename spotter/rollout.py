@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ class Rollout:
 
     def __init__(self, folder: Path, revision: str) -> None:
         self.folder, self.revision = folder, revision
-        self.problem = ""
+        self._problems: dict[str, str] = {}
         self._seen: dict[str, tuple[int, ...]] = {}
         self._history: list[Move] = []
         self._config = RolloutConfig()
@@ -76,7 +76,12 @@ class Rollout:
         read_plan(self.folder)
         with self._locked() as history:
             if not history:
-                self._append(self._made(STARTED, stage, "", {}))
+                self._append(self._made(STARTED, stage, "", {}, last_numbers(self.folder)))
+
+    @property
+    def problem(self) -> str:
+        """What cannot be read, "" when all can."""
+        return " ".join(self._problems.values())
 
     def history(self) -> list[Move]:
         """The moves of this revision, oldest first.
@@ -104,16 +109,14 @@ class Rollout:
     @property
     def stage(self) -> str:
         """Where it is now. Cheap: the file is read again only when it has changed; trouble is a `problem`, no error."""
-        if self._has_changed(STATE):
-            self._try(self._read_state)
+        self._follow(STATE, self._read_state)
         # Whatever became of the file: nothing goes out unseen that was not allowed to.
         return self._history[-1].to if self._history else SUPERVISED
 
     @property
     def config(self) -> RolloutConfig:
         """The gates and the share, read as `stage` is."""
-        if self._has_changed(PLAN):
-            self._try(self._read_plan)
+        self._follow(PLAN, self._read_plan)
         return self._config
 
     def treat(self, client: str) -> str:
@@ -136,13 +139,29 @@ class Rollout:
         with self._locked() as history:
             if not history or history[-1] != seen:
                 return False
-            self._append(self._made(action, to, why, figures))
+            self._append(self._made(action, to, why, figures, last_numbers(self.folder)))
             return True
 
-    def _made(self, action: str, to: str, why: str, figures: Mapping[str, Any]) -> Move:
-        number, review = last_numbers(self.folder)
+    def catch_up(self) -> Move:
+        """The newest move, as `last`. Where the answer log was begun anew since then, there is one more, to the same
+        stage, that counts from its first answer: the numbers of the old log say nothing about it.
+
+        Raises:
+            As `last` and `move`.
+        """
+        last = self.last
+        number, _ = last_numbers(self.folder)
+        # An empty one may be on its way back.
+        if not 0 < number < last.number:
+            return last
+        with self._locked() as history:
+            if history and history[-1] == last:
+                self._append(self._made(STARTED, last.to, "the answer log was begun anew", {}, (0, 0)))
+        return self.last
+
+    def _made(self, action: str, to: str, why: str, figures: Mapping[str, Any], newest: tuple[int, int]) -> Move:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return Move(now, action, self.revision, to, why, number, review, dict(figures))
+        return Move(now, action, self.revision, to, why, *newest, dict(figures))
 
     @contextmanager
     def _locked(self) -> Iterator[list[Move]]:
@@ -170,26 +189,25 @@ class Rollout:
         except OSError as error:
             raise RolloutDamaged(f"The rollout cannot be kept in {str(self.folder)!r}: {error.strerror}.") from error
 
-    def _has_changed(self, name: str) -> bool:
+    def _follow(self, name: str, read: Callable[[], None]) -> None:
+        """Read a file if it has changed since it was last read, and again until it can be."""
         try:
             found = os.stat(self.folder / name)
             now: tuple[int, ...] = (found.st_ino, found.st_size, found.st_mtime_ns)
         except OSError:
             now = ()
         if self._seen.get(name) == now:
-            return False
-        self._seen[name] = now
-        return True
-
-    def _try(self, read: Any) -> None:
+            return
         try:
             read()
         except RolloutDamaged as error:
-            if str(error) != self.problem:
+            if str(error) != self._problems.get(name):
                 print(f"app.py: {error}", file=sys.stderr, flush=True)
-            self.problem = str(error)
+            self._problems[name] = str(error)
         else:
-            self.problem = ""
+            # Only now: what could not be read for a moment may be the way back.
+            self._seen[name] = now
+            self._problems.pop(name, None)
 
     def _read_state(self) -> None:
         # Gone or empty, it says nothing new.

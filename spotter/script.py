@@ -33,14 +33,26 @@ _NAMES = {
     '[aria-label="Paste from clipboard"]': "name_paste",
     '[aria-label="Remove Image"]': "name_remove",
     '[aria-label="capture photo"]': "name_capture",
+    # A slip of Gradio's: the key of its text, not the text.
+    '[aria-label="common.upload"]': "name_more",
+    '[aria-label="Clear"]': "name_clear",
 }
 
 
-def page_script() -> str:
-    """What runs when the page is there: the language, names for screen readers, paste, preview, height of a frame."""
-    keys = [*_NAMES.values(), "picture", "example"]
-    texts = {language: {key: say(key, language) for key in keys} for language in LANGUAGES}
-    return _SCRIPT.replace("TEXTS", json.dumps(texts, ensure_ascii=False)).replace("NAMES", json.dumps(_NAMES))
+def page_script(most_bytes: int) -> str:
+    """What runs when the page is there: the language, names for screen readers, paste, preview, height of a frame.
+
+    `most_bytes` is the size of the largest file that is taken.
+    """
+    keys = [*_NAMES.values(), "picture", "example", "looking", "unreadable", "not-a-picture", "file_too_large"]
+    keys += ["no_answer", "try_again"]
+    limit = f"{most_bytes / 1e6:g}"
+    texts = {language: {key: say(key, language, limit=limit) for key in keys} for language in LANGUAGES}
+    values = {"TEXTS": texts, "NAMES": _NAMES, "MOST": most_bytes}
+    script = _SCRIPT
+    for name, value in values.items():
+        script = script.replace(name, json.dumps(value, ensure_ascii=False))
+    return script
 
 
 _SCRIPT = """() => {
@@ -63,7 +75,10 @@ _SCRIPT = """() => {
       }
     }
     for (const [selector, key] of Object.entries(names))
-      for (const button of root.querySelectorAll(selector)) button.setAttribute("aria-label", texts[key]);
+      for (const button of root.querySelectorAll(selector)) {
+        button.setAttribute("aria-label", texts[key]);
+        if (button.title) button.title = texts[key];
+      }
     // Gradio names these for screen readers, in other words than those that are to be seen.
     for (const button of root.querySelectorAll("button[aria-dropeffect][aria-label]"))
       if (button.textContent.trim()) button.removeAttribute("aria-label");
@@ -81,27 +96,83 @@ _SCRIPT = """() => {
     asked = requestAnimationFrame(tend);
   }).observe(root, { childList: true, subtree: true });
 
+  // What the page says of itself, where the answer will be, until there is one.
+  const live = document.getElementById("answer");
+  let own_words;
+  const quiet = () => {
+    own_words?.remove();
+    own_words = undefined;
+  };
+  const tell = (kind, heading, more) => {
+    quiet();
+    own_words = document.createElement("div");
+    own_words.className = `own ${kind}`;
+    own_words.append(Object.assign(document.createElement("h2"), { textContent: heading }));
+    if (more) own_words.append(Object.assign(document.createElement("p"), { textContent: more }));
+    live?.append(own_words);
+  };
+  let waiting = false;
+  for (const part of root.querySelectorAll("#answer .html-container, #bars .html-container"))
+    new MutationObserver(() => {
+      waiting = false;
+      quiet();
+    }).observe(part, { childList: true, characterData: true, subtree: true });
+  root.addEventListener("click", (event) => {
+    if (event.target.closest?.("#examples .gallery-item, #picture .button-wrap")) waiting = true;
+  }, true);
+  // Gradio tells in a corner, and soon no more, that there will be no answer; above it, that to another picture stays.
+  const toast = "[data-testid=toast-body]";
+  new MutationObserver((changes) => {
+    const added = changes.flatMap((change) => [...change.addedNodes]);
+    if (!waiting || !added.some((node) => node.querySelector?.(toast) || node.closest?.(toast))) return;
+    waiting = false;
+    unveil();
+    tell("unsure", texts.no_answer, texts.try_again);
+  }).observe(document.body, { childList: true, subtree: true });
+
   // A picture is shown while it travels.
-  let shown = "";
+  let shown = "", patience;
   const unveil = () => {
     document.getElementById("picture")?.classList.remove("previewing");
-    if (shown) URL.revokeObjectURL(shown);
+    if (!shown) return;
+    URL.revokeObjectURL(shown);
     shown = "";
+    // The same answer again changes nothing, and no answer neither.
+    clearTimeout(patience);
+    patience = setTimeout(() => { if (waiting) quiet(); }, 4000);
   };
   const preview = (file) => {
     const frame = document.getElementById("picture");
-    if (!frame || !file?.type.startsWith("image/")) return;
+    if (!frame) return;
     unveil();
     shown = URL.createObjectURL(file);
     frame.style.setProperty("--preview", `url("${shown}")`);
     frame.classList.add("previewing");
+    tell("hint", texts.looking);
+    waiting = true;
+    clearTimeout(patience);
     setTimeout(unveil, 20000);
   };
+  // Not every browser can show what was given.
+  for (const [kind, look] of [["error", "hidden"], ["load", ""]])
+    root.addEventListener(kind, (event) => {
+      if (event.target.matches?.("#picture img")) event.target.style.visibility = look;
+    }, true);
+  // Gradio would refuse it too, in English and in a corner.
+  const take = (event, file) => {
+    if (!file) return;
+    const problem = !file.type.startsWith("image/") ? "not-a-picture" : file.size > MOST ? "file_too_large" : "";
+    if (!problem) return preview(file);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    unveil();
+    tell("unsure", texts.unreadable, texts[problem]);
+  };
   root.addEventListener("drop", (event) => {
-    if (event.target.closest?.("#picture")) preview(event.dataTransfer?.files[0]);
+    if (event.target.closest?.("#picture")) take(event, event.dataTransfer?.files[0]);
   }, true);
   document.addEventListener("change", (event) => {
-    if (event.target.matches?.("#picture input[type=file]")) preview(event.target.files[0]);
+    if (event.target.matches?.("#picture input[type=file]")) take(event, event.target.files[0]);
   }, true);
 
   // Paste works anywhere on the page, not only by the button.
@@ -116,12 +187,12 @@ _SCRIPT = """() => {
   });
 
   if (document.documentElement.classList.contains("embed") && window.parent !== window) {
-    const tell = () => {
+    const report = () => {
       const box = document.querySelector(".gradio-container .main");
       if (box) window.parent.postMessage({ spotterHeight: Math.ceil(box.getBoundingClientRect().height) }, "*");
     };
-    new ResizeObserver(tell).observe(root);
-    tell();
+    new ResizeObserver(report).observe(root);
+    report();
   }
   tend();
 }"""

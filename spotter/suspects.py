@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spotter.dataset import FROM_VISITORS, NEAR_BITS, Record, near_pairs
+from spotter.dataset import FAR_BITS, FROM_VISITORS, Record, near_pairs
 from spotter.junk import JUNK_REASONS
 
 WRONG, STRANGERS, COPIES, CROSSING, JUNK, LOSSES = "wrong", "strangers", "copies", "crossing", "junk", "losses"
@@ -84,11 +84,12 @@ def rank(queue: str, view: View) -> list[tuple[int, ...]]:
         order = _ascending(view.familiarity)
         below = int((view.familiarity[order] < view.threshold).sum())
         return [(int(i),) for i in order[: max(below, AT_LEAST)]]
-    # A deleted picture keeps its place by the label it had.
-    given = view.given_probability
-    order = _ascending(np.where(view.labels >= 0, given, np.where(view.known, 0, np.nan)))
+    # A deleted picture is where its label would put it.
+    collected = np.array([view.names.index(record.label) for record in view.records], dtype=np.int64)
+    given = view.probabilities[np.arange(len(collected)), np.where(view.labels >= 0, view.labels, collected)]
+    order = _ascending(given)
     if queue == WRONG:
-        doubtful = int((np.nan_to_num(given[order]) < DOUBTFUL).sum())
+        doubtful = int((given[order] < DOUBTFUL).sum())
         order = order[: max(doubtful, AT_LEAST)]
     return [(int(i),) for i in order]
 
@@ -143,7 +144,9 @@ def suggest(queue: str, view: View, members: Sequence[int], index: int) -> Sugge
     alive = [i for i in members if view.labels[i] >= 0]
     if queue == COPIES and len(alive) > 1:
         best = max(alive, key=lambda i: ((view.records[i].width or 0) * (view.records[i].height or 0), -i))
-        return None if index == best else Suggestion(None)
+        # What only comes from the same page, or is alike by way of a third, is no copy of it.
+        is_copy = index != best and _bits_apart(view, index, best) <= FAR_BITS
+        return Suggestion(None) if is_copy else None
     predicted = int(view.predicted[index])
     if predicted < 0 or predicted == view.labels[index]:
         return None
@@ -174,17 +177,19 @@ def _groups(view: View, crossing: bool) -> list[tuple[int, ...]]:
 
 
 def _likeness(view: View, members: Sequence[int], index: int) -> str:
-    parts = near_pairs([view.records[i] for i in members], 64)
-    first, second, bits = (np.concatenate(each) for each in zip(*parts, strict=True))
-    own = list(members).index(index)
-    near = bits[(first == own) | (second == own)]
-    closest = int(near.min())
+    closest = min(_bits_apart(view, index, other) for other in members if other != index)
     record = view.records[index]
     pages = [view.records[i].page_url for i in members if i != index]
-    if closest > 2 * NEAR_BITS and record.page_url and record.page_url in pages:
+    if closest > FAR_BITS and record.page_url and record.page_url in pages:
         return "from the same page"
     also = " in another class" if len({view.records[i].label for i in members}) > 1 else ""
     return f"near duplicate{also}: {closest} of 64 bits of the perceptual hash differ"
+
+
+def _bits_apart(view: View, one: int, other: int) -> int:
+    """How many of 64 bits of their perceptual hashes differ, mirrored or not."""
+    _, _, bits = next(near_pairs([view.records[one], view.records[other]], 64))
+    return int(bits[0])
 
 
 def _percent(share: float) -> str:

@@ -59,8 +59,10 @@ class Watcher:
             try:
                 now = last_numbers(self._rollout.folder)
                 if now != seen:
-                    self._say(self._look())
-                    seen = now
+                    problem = self._look()
+                    self._say(problem)
+                    # What went wrong may have kept it from going back: it is tried again.
+                    seen = seen if problem else now
             except (SpotterError, OSError) as error:
                 self._say(f"Alerts cannot be looked for: {error}")
             took = time.monotonic() - begun
@@ -73,10 +75,10 @@ class Watcher:
         self._child = subprocess.Popen(command, env=environment, text=True, **pipes)  # noqa: S603
         output, errors = self._child.communicate(self._metrics)
         status, self._child = self._child.returncode, None
-        if self._closing.is_set():
-            return ""
         if output:
             print(f"app.py: {output.strip()}", file=sys.stderr, flush=True)
+        if self._closing.is_set():
+            return ""
         last = errors.strip().splitlines()[-1:] or [f"exit status {status}"]
         return f"Alerts cannot be looked for: {last[0]}" if status else ""
 
@@ -102,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if move:
-        print(f"The rollout went back to {move.to}: {move.why}")
+        # At once: the app may be about to stop.
+        print(f"The rollout went back to {move.to}: {move.why}", flush=True)
     return 0
 
 

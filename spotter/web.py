@@ -15,8 +15,10 @@ from typing import Any
 
 import gradio as gr
 import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import Response
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from gradio.route_utils import FnIndexInferError
 from gradio.routes import App
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
@@ -25,7 +27,7 @@ from spotter.api import add_routes
 from spotter.config import ServeConfig
 from spotter.connection import Connection, listen
 from spotter.desk import add_desk
-from spotter.gate import Closed, Gate
+from spotter.gate import Closed, Gate, Shared
 from spotter.look import CSS, ICON, make_theme
 from spotter.metrics import Metrics
 from spotter.page import classifier_page, embed_script, problem_page
@@ -70,10 +72,13 @@ def create_app(
     page = problem_page(info, problem) if problem else classifier_page(service, config)
     traffic.waiting = lambda: _waiting(page)
     app.state.traffic, app.state.page, app.state.config = traffic, page, config
-    if config.host in {"127.0.0.1", "::1", "localhost"}:
+    if not config.is_shared:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
     app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
+    if config.is_shared:
+        # Before the gate, so that a page elsewhere can also read why it is refused.
+        app.add_middleware(Shared)
     add_routes(app, service, traffic, metrics, config, problem)
     staff = staff_routes(app, password)
     if info.extras.waiting:
@@ -81,7 +86,7 @@ def create_app(
     report = info.extras.report
     staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
-    return mount_page(app, page, config, css=CSS, js=page_script(), head=EMBED_HEAD)
+    return mount_page(app, page, config, css=CSS, js=page_script(config.max_upload_bytes), head=EMBED_HEAD)
 
 
 def mount_page(
@@ -96,7 +101,7 @@ def mount_page(
     app.add_api_route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False)
     app.add_middleware(Closed)
     # Last, because Gradio takes every path that is left.
-    return gr.mount_gradio_app(
+    mounted = gr.mount_gradio_app(
         app,
         page,
         path="/",
@@ -115,6 +120,11 @@ def mount_page(
         js=js,
         head=f'<link rel="icon" type="image/svg+xml" href="/favicon.ico">{head}',
     )
+    for inner in _gradio_in(mounted):
+        # Else one is a failure with a traceback for each question, and the other repeats the question.
+        inner.add_exception_handler(FnIndexInferError, _no_such_endpoint)
+        inner.add_exception_handler(RequestValidationError, _no_question)
+    return mounted
 
 
 def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice: str = "") -> bool:
@@ -174,9 +184,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Every open page holds a connection that Gradio ends only when told.
-        for route in getattr(self.config.app, "routes", []):
-            if isinstance(route, Mount) and isinstance(route.app, App):
-                route.app.stop_event.set()
+        for inner in _gradio_in(self.config.app):
+            inner.stop_event.set()
         traffic = getattr(getattr(self.config.app, "state", None), "traffic", None)
         if traffic:
             await self._finish(traffic)
@@ -208,6 +217,19 @@ def _fetch_nothing(page: gr.Blocks) -> None:
 
     for block in page.blocks.values():
         guard(block)
+
+
+def _gradio_in(app: Any) -> list[App]:
+    routes = [route for route in getattr(app, "routes", []) if isinstance(route, Mount)]
+    return [route.app for route in routes if isinstance(route.app, App)]
+
+
+async def _no_such_endpoint(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "There is no such endpoint; /gradio_api/info tells which there are."}, 404)
+
+
+async def _no_question(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "This is not a question as Gradio's clients ask it."}, 422)
 
 
 @contextlib.asynccontextmanager

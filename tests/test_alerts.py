@@ -1,6 +1,7 @@
 """Alerts in words, and a webhook on this machine that gets each of them once."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spotter.alerts import MEMORY, PAUSES_S, advice, percent, send_new, sentence
+from spotter.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, percent, send_new, sentence
 from spotter.drift import BUDGET, ODDS, Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
 
@@ -117,9 +118,21 @@ def test_each_alert_is_sent_once(tmp_path: Path) -> None:
     assert "secret-token" not in (tmp_path / MEMORY).read_text()
 
 
+def test_a_log_that_was_begun_anew_has_news_again(tmp_path: Path) -> None:
+    anew = replace(BLACK, number=210, at=BLACK.at + 500_000)
+    with listening() as webhook:
+        assert send_new([BLACK], webhook.url, tmp_path) == 1
+        assert send_new([anew], webhook.url, tmp_path) == 1
+        assert send_new([anew], webhook.url, tmp_path) == 0
+        # Nor is a clock that was set back a reason to tell it twice, or not at all.
+        later = replace(BLACK, number=901, at=BLACK.at - 500_000)
+        assert send_new([BLACK, anew, later], webhook.url, tmp_path) == 1
+        assert send_new([BLACK, anew, later], webhook.url, tmp_path) == 0
+
+
 def test_what_is_old_is_no_news_later_either(tmp_path: Path) -> None:
     with listening() as webhook:
-        assert send_new([BLACK, DARK], webhook.url, tmp_path, since=BLACK.at + 1) == 1
+        assert send_new([BLACK, DARK], webhook.url, tmp_path, since=DARK.at) == 1
         assert send_new([BLACK, DARK], webhook.url, tmp_path) == 0
         assert [each["what"] for each in webhook.got] == ["brightness"]
 
@@ -147,9 +160,18 @@ def test_what_was_not_taken_is_sent_the_next_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", [400, 401, 404, 302])
 def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(tmp_path: Path, status: int) -> None:
     with listening((status, {"Location": "/elsewhere"})) as webhook:
-        with pytest.raises(WebhookFailed, match=f"HTTP {status}"):
+        with pytest.raises(WebhookFailed, match=rf"HTTP {status}\); check its address"):
             send_new([BLACK], webhook.url, tmp_path, wait=no_wait)
         assert webhook.asked == 1
+
+
+def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < TIMEOUT_S <= 30
+    monkeypatch.setattr("spotter.alerts.TIMEOUT_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(WebhookFailed, match=r"\(ReadTimeout\); run it again later"):
+            send_new([BLACK], url, tmp_path, wait=no_wait)
 
 
 def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:

@@ -2,19 +2,27 @@
 
 import base64
 import functools
+import gzip
 import re
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.metrics import Metrics
+from spotter.predictor import Prediction
 from spotter.web import ModelInfo, create_app
 from tests.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
+from tests.rolling import PASSWORD
 
 INFO = ModelInfo("Which bear is this?", LABELS, "r-1", threshold=0.5)
 CONFIG = ServeConfig(max_upload_bytes=30_000, max_batch=4, max_batch_bytes=60_000, metrics=True)
@@ -83,10 +91,11 @@ def test_the_answers_are_frozen(url: str, tmp_path: Path) -> None:
         form(PICTURE),
         form(PICTURE, encode(plain(BLUE)), note="first a field"),
         {"json": {"image": data_url(PICTURE), "more": 1}},
+        {"content": f'\ufeff{{"name": "Bär 🐻", "image": "{data_url(PICTURE)}"}}'.encode(), "headers": JSON},
         {"content": f'{{"image": "{data_url(PICTURE, "")}"}}', "headers": {"Content-Type": "APPLICATION/JSON; x=y"}},
         {"json": {"image": "DATA:image/png;name=a;BASE64," + base64.b64encode(PICTURE).decode()}},
     ],
-    ids=["raw", "image", "curl", "text", "chunks", "form", "first-file", "json", "upper-case", "odd-url"],
+    ids=["raw", "image", "curl", "text", "chunks", "form", "first-file", "json", "utf-8", "upper-case", "odd-url"],
 )
 def test_the_content_type_decides_how_a_picture_is_read(url: str, way: dict[str, Any]) -> None:
     response = httpx.post(f"{url}/api/classify", **way)
@@ -103,6 +112,7 @@ def test_the_content_type_decides_how_a_picture_is_read(url: str, way: dict[str,
         ({"json": {"image": "data:image/jpeg,hello"}}, 400, "data URL"),
         ({"json": {"image": "data:image/jpeg;base64,a$b"}}, 400, "base64"),
         ({"json": {"image": "data:image/jpeg;base64,äö"}}, 400, "base64"),
+        ({"json": {"image": data_url(PICTURE).replace(",", ",$$$$")}}, 400, "base64"),
         ({"json": {"image": data_url(b"hello")}}, 415, "not a picture"),
         ({"json": {"image": data_url(b"x" * 30_001)}}, 413, "0.03 MB"),
         ({"json": {"images": []}}, 400, '{"image"'),
@@ -119,6 +129,9 @@ def test_the_content_type_decides_how_a_picture_is_read(url: str, way: dict[str,
         (form(*[PICTURE] * 5), 413, "At most 4"),
         ({"content": b"x" * 30_001}, 413, "0.03 MB"),
         ({"content": b""}, 400, "empty"),
+        ({"content": gzip.compress(PICTURE), "headers": {"Content-Encoding": "gzip"}}, 415, "nothing is unpacked"),
+        # Each would become an object of its own, thirty times as large.
+        ({"content": b"[" + b"[]," * 12_000 + b"[]]", "headers": JSON}, 400, "far more than pictures"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_a_sentence(url: str, way: dict[str, Any], status: int, words: str) -> None:
@@ -164,9 +177,119 @@ def test_a_batch_has_limits(url: str, way: dict[str, Any], status: int, words: s
     assert words in response.json()["error"]
 
 
+def test_a_picture_of_a_batch_counts_like_one_by_itself() -> None:
+    config = replace(CONFIG, rate_per_s=0.001, burst=4)
+    with serving(create_app(predict_by_color, INFO, config)) as url:
+        assert httpx.post(f"{url}/api/classify/batch", **form(*[PICTURE] * 4)).status_code == 200
+        refused = httpx.post(f"{url}/api/classify", content=PICTURE)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 900
+
+
 def test_an_item_of_a_batch_that_is_no_text_spoils_no_other(url: str) -> None:
     results = httpx.post(f"{url}/api/classify/batch", json=[None, 7, data_url(PICTURE)]).json()["results"]
     assert [min(result) for result in results] == ["error", "error", "familiar"]
+
+
+def test_a_batch_ends_when_nobody_waits_for_it() -> None:
+    seen, go_on = [], threading.Event()
+
+    def predict(picture: Image.Image) -> Prediction:
+        seen.append(picture)
+        go_on.wait(20)
+        return predict_by_color(picture)
+
+    with serving(create_app(predict, INFO, CONFIG)) as url:
+        request = httpx.Request("POST", f"{url}/api/classify/batch", **form(*[PICTURE] * 4))
+        head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        with socket.create_connection((request.url.host, request.url.port or 0)) as connection:
+            connection.sendall(f"POST /api/classify/batch HTTP/1.1\r\n{head}\r\n".encode() + request.read())
+            while not seen:
+                time.sleep(0.01)
+        # By the time this is answered, the server has noticed.
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        go_on.set()
+        while "spotter_in_flight 0" not in (counts := httpx.get(f"{url}/metrics").text):
+            time.sleep(0.01)
+    assert len(seen) == 1
+    assert 'route="/api/classify/batch",status="499"} 1' in counts
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/api/classify", 405, "POST, OPTIONS"),
+        ("HEAD", "/api/classify", 405, "POST, OPTIONS"),
+        ("PUT", "/api/classify/batch", 405, "POST, OPTIONS"),
+        ("OPTIONS", "/api/classify", 204, "POST, OPTIONS"),
+        ("POST", "/healthz", 405, "GET, HEAD, OPTIONS"),
+        ("DELETE", "/readyz", 405, "GET, HEAD, OPTIONS"),
+        ("POST", "/api", 405, "GET, HEAD, OPTIONS"),
+        ("HEAD", "/api", 200, None),
+        ("HEAD", "/readyz", 200, None),
+        ("GET", "/api/", 404, None),
+        ("GET", "/api/classify/", 404, None),
+        ("POST", "/api/predict", 404, None),
+        ("GET", "/api/answers/0", 404, None),
+    ],
+)
+def test_a_wrong_method_or_path_is_told(url: str, method: str, path: str, status: int, allowed: str | None) -> None:
+    response = httpx.request(method, url + path)
+    assert (response.status_code, response.headers.get("allow")) == (status, allowed)
+    if method == "HEAD" or status == 204:
+        assert response.content == b""
+    else:
+        assert list(response.json()) == ["error"]
+        assert "/api" in response.json()["error"]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[str]:
+    """An app that others can reach, too."""
+
+    def predict(picture: Image.Image) -> Prediction:
+        if picture.size == (13, 13):
+            raise RuntimeError("no")
+        return predict_by_color(picture)
+
+    config = replace(CONFIG, host="0.0.0.0")
+    with serving(create_app(predict, INFO, config, password=PASSWORD)) as address:
+        yield address
+
+
+@pytest.mark.parametrize("origin", ["https://blog.example", "null"])
+def test_pages_of_other_origins_may_ask(shared: str, origin: str) -> None:
+    here = {"Origin": origin}
+    wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for path in ("/api/classify", "/api/classify/batch"):
+        allowed = httpx.options(shared + path, headers=here | wanted)
+        assert allowed.status_code == 200
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        assert allowed.headers["access-control-allow-headers"] == "content-type"
+    ways: list[tuple[int, dict[str, Any]]] = [
+        (200, {"content": PICTURE}),
+        (415, {"content": b"hello"}),
+        # These three are refused in other places: before the routes, by the route, after it failed.
+        (413, {"content": b"x" * 200_000}),
+        (413, {"content": b"x" * 30_001}),
+        (500, {"content": encode(plain(size=(13, 13)))}),
+    ]
+    for status, way in ways:
+        answer = httpx.post(f"{shared}/api/classify", headers=here, **way)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, "*")
+        assert "access-control-allow-credentials" not in answer.headers
+    for path in ("/healthz", "/readyz", "/openapi.json", "/api"):
+        answer = httpx.get(shared + path, headers=here)
+        assert answer.headers.get_list("access-control-allow-origin") == ["*"]
+        assert "Retry-After" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize("path", ["/staff/report", "/staff", "/metrics", "/"])
+def test_what_is_for_nobody_else_stays_so(shared: str, path: str) -> None:
+    headers = {"Origin": "https://blog.example", "Access-Control-Request-Method": "POST"}
+    for method in ("GET", "OPTIONS"):
+        answer = httpx.request(method, shared + path, headers=headers)
+        assert answer.headers.get("access-control-allow-origin") != "*"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
@@ -178,10 +301,13 @@ def test_health_and_readiness(url: str, path: str) -> None:
 
 def test_without_a_model_nothing_is_ready() -> None:
     problem = "The model is broken."
-    with serving(create_app(predict_by_color, ModelInfo("Bears?", ()), CONFIG, problem=problem)) as url:
-        for path in ("/healthz", "/readyz"):
+    app = create_app(predict_by_color, ModelInfo("Bears?", ()), CONFIG, problem=problem)
+    with serving(app) as url:
+        for path, stops in (("/healthz", False), ("/readyz", False), ("/readyz", True)):
+            app.state.traffic.stopping = stops
             response = httpx.get(url + path)
             assert (response.status_code, response.json()) == (503, {"status": "fail", "problem": problem})
+        app.state.traffic.stopping = False
         for path in ("/api/classify", "/api/classify/batch"):
             response = httpx.post(url + path, **form(PICTURE))
             assert (response.status_code, response.json()) == (503, {"error": problem})

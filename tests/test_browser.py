@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sy
 
 from spotter.about import About, ClassRow
 from spotter.config import ServeConfig
+from spotter.errors import FeedbackUnwritable
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
 from spotter.monitor import AnswerLog, read_answers
@@ -26,6 +27,7 @@ from spotter.predictor import Neighbour
 from spotter.snippets import Snippet, element_snippet, frame_snippet
 from spotter.thumbnails import Thumbnail
 from spotter.web import ModelInfo, create_app
+from tests.conftest import ROOT
 from tests.loopback import JsonServer
 from tests.pictures import BLUE, GREEN, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 
@@ -205,6 +207,53 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit: Visit) -> None:
     assert "Grizzly" not in visit.page.locator("#answer").inner_text()
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "size", "words"),
+    [
+        ("notes.txt", "text/plain", 5, "not a picture I can read"),
+        ("bear.png", "image/png", 15_000_001, "The file is larger than 15 MB."),
+    ],
+)
+def test_what_gradio_would_refuse_in_a_corner_is_refused_where_the_answer_would_be(
+    visit: Visit, name: str, kind: str, size: int, words: str
+) -> None:
+    path, asked = encode(plain(RED)), len(visit.requests)
+    visit.show(name, path + bytes(size - len(path)) if kind == "image/png" else b"hello", kind)
+    visit.says(words)
+    expect(visit.page.locator("#picture")).not_to_have_class(re.compile("previewing"))
+    expect(visit.page.get_by_test_id("toast-body")).to_have_count(0)
+    assert len(visit.requests) == asked
+    visit.show("bear.png", path)
+    visit.says("Grizzly, 97 % sure")
+    assert words not in visit.page.locator("#answer").inner_text()
+
+
+@pytest.mark.parametrize("broken", ["**/upload?*", "**/queue/join*"])
+def test_no_answer_is_told_where_it_would_be(visit: Visit, broken: str) -> None:
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("No answer this time")
+    visit.says("give me the picture again in a moment")
+    visit.page.unroute(broken)
+    visit.page.locator("#examples .gallery-item").nth(1).click()
+    visit.says("Black, 97 % sure")
+    # The answer to the picture before would be that to another.
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    if "join" in broken:
+        visit.page.locator("#examples .gallery-item").nth(2).click()
+        visit.says("No answer this time")
+        expect(visit.page.locator("#bars")).to_be_hidden()
+
+
+def test_what_the_browser_cannot_show_is_no_torn_picture(visit: Visit) -> None:
+    visit.show("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(100), "image/heic")
+    visit.says("not a picture I can read")
+    expect(visit.page.locator("#picture img")).to_have_css("visibility", "hidden")
+    visit.page.locator("#examples .gallery-item").first.click()
+    visit.says("Grizzly, 97 % sure")
+    expect(visit.page.locator("#picture img")).to_be_visible()
+
+
 def test_a_picture_is_shown_while_it_travels(visit: Visit) -> None:
     waiting: list[Route] = []
     visit.page.route("**/upload?*", lambda route: waiting.append(route))
@@ -212,6 +261,7 @@ def test_a_picture_is_shown_while_it_travels(visit: Visit) -> None:
     frame = visit.page.locator("#picture")
     expect(frame).to_have_class(re.compile("previewing"))
     assert "blob:" in frame.evaluate("element => getComputedStyle(element, '::after').backgroundImage")
+    visit.says("Looking …")
     visit.page.wait_for_timeout(100)
     waiting[0].continue_()
     visit.says("Grizzly")
@@ -281,6 +331,8 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
         "#files input[type=file]", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
     )
     expect(visit.page.locator("#files")).to_contain_text("more", timeout=30_000)
+    for name in ("Add files", "Remove all files"):
+        expect(visit.page.get_by_label(name, exact=True)).to_have_attribute("title", name)
     visit.page.get_by_role("button", name="Classify them all").click()
     state = visit.page.locator("#many-state")
     expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=30_000)
@@ -440,17 +492,23 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
     entries = FeedbackFolder(tmp_path / "feedback")
     info = make_info(tmp_path)
     log = AnswerLog(tmp_path / "log", "r-1")
-    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=entries.delete, log=log)
+    troubles = [FeedbackUnwritable("The disk is tired.")]
+
+    def forget(id_: str) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return entries.delete(id_)
+
+    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
     app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
     with log, serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
         page = visit.page
         visit.ready()
         state, send = page.locator("#feedback-state"), page.locator("#send")
-        page.locator("#feedback .label-wrap").click()
-        send.click()
-        expect(state).to_contain_text("no answer yet")
+        expect(page.locator("#feedback")).to_be_hidden()
         visit.show("blue.png", encode(plain(BLUE)))
         visit.says("Black, 97 % sure")
+        page.locator("#feedback .label-wrap").click()
         send.click()
         expect(state).to_contain_text("Choose what it is")
         page.locator("#said").get_by_text("grizzly", exact=True).click()
@@ -472,6 +530,8 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         assert overflow(page) == 0
         assert complaints(page, (node_folder / "node_modules/axe-core/axe.min.js").read_text()) == []
         page.locator("#forget").click()
+        expect(state).to_contain_text("It could not be deleted")
+        page.locator("#forget").click()
         expect(state).to_contain_text("It is deleted")
         assert list(entries.read()) == []
         page.locator("#said").get_by_text("none of these", exact=True).click()
@@ -483,6 +543,12 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         visit.says("Grizzly, 97 % sure")
         expect(state).to_have_text("")
         expect(page.locator("#forget")).to_have_count(0)
+        page.get_by_label("Remove the picture").click()
+        visit.says("Give me a picture")
+        expect(page.locator("#feedback")).to_be_hidden()
+        # What a program sends all the same is refused.
+        page.evaluate("document.querySelector('#send').click()")
+        expect(state).to_contain_text("no answer yet")
         assert visit.errors == []
 
 
@@ -549,6 +615,26 @@ def test_a_blog_embeds_the_app_as_an_element(browser: Browser, tmp_path: Path) -
         allowed = (f"{url}/", f"{other.url}/", "blob:", "data:")
         assert not [asked for asked in visit.requests if not asked.startswith(allowed)]
         assert visit.page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: Path) -> None:
+    app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
+    (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
+    with (
+        serving(app) as url,
+        JsonServer(lambda path, query: (200, {"Content-Type": "text/html"}, b"<title>My blog</title>")) as other,
+        visiting(browser, other.url) as visit,
+    ):
+        for content, words in ((encode(plain(BLUE)), "black"), (b"hello", "This is not a picture we can read")):
+            with visit.page.expect_console_message(lambda line: line.type == "log") as told:
+                visit.page.evaluate(
+                    f"""async ([kind, bytes]) => {{
+                        const file = new File([new Uint8Array(bytes)], "a.png", {{ type: kind }});
+                        {code.replace("http://127.0.0.1:7860", url)}
+                    }}""",
+                    ["image/png", list(content)],
+                )
+            assert told.value.text.startswith(words)
 
 
 def test_a_page_without_a_model_says_why(browser: Browser) -> None:

@@ -22,6 +22,7 @@ from tests.conftest import Published
 from tests.pictures import BLUE, RED, plain, predict_by_color
 from tests.rolling import PASSWORD, QUICK
 from tests.test_app import address_of, start, stop
+from tests.test_monitor import _count, wait_until
 
 
 def other(picture: Image.Image) -> Prediction:
@@ -93,6 +94,45 @@ def test_a_challenger_that_fails_costs_no_answer(tmp_path: Path) -> None:
             second.record(predict_by_color(plain(RED)), plain(RED), "api")
     assert read_answers(tmp_path).challenger.tolist() == ["", ""]
     assert second.problem == "The challenger does not answer: the network broke."
+
+
+def test_room_comes_back_and_so_does_a_challenger_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spotter.challenger.MOST_PIXELS", 10)
+    troubles = [RuntimeError("for a moment")]
+
+    def shaky(picture: Image.Image) -> Prediction:
+        if troubles:
+            raise troubles.pop()
+        return other(picture)
+
+    with AnswerLog(tmp_path, "r1", config=QUICK) as log, SecondOpinion(shaky, "r2", log) as second:
+        for count in (1, 2, 3):
+            # Each is larger than all that may wait, and nothing else waits.
+            second.record(predict_by_color(plain(RED)), plain(RED), "api")
+            wait_until(lambda count=count: _count(tmp_path) == count)
+            wait_until(lambda: not second._pixels)
+        assert second.problem == ""
+    assert read_answers(tmp_path).challenger.tolist() == ["", "r2", "r2"]
+
+
+def test_at_the_end_it_is_asked_for_so_long_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spotter.challenger.PATIENCE_S", 0.2)
+    go = threading.Event()
+
+    def slow(picture: Image.Image) -> Prediction:
+        assert go.wait(10)
+        time.sleep(0.3)
+        return other(picture)
+
+    with AnswerLog(tmp_path, "r1", config=QUICK) as log:
+        second = SecondOpinion(slow, "r2", log)
+        ids = [second.record(predict_by_color(plain(RED)), plain(RED), "api") for _ in range(3)]
+        go.set()
+        second.__exit__(None, None, None)
+        second._thread.join()
+    answers = read_answers(tmp_path)
+    assert answers.id.tolist() == ids
+    assert answers.challenger.tolist() == ["r2", "", ""]
 
 
 def test_right_and_wrong_are_compared_in_pairs(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from spotter import cleaner
-from spotter.cleaner import Session, create_app
+from spotter.cleaner import create_app
+from spotter.cleaning import Session
 from spotter.config import ServeConfig
 from spotter.dataset import read_dataset, read_manifest, write_manifest
 from spotter.edits import Edit, EditLog
@@ -24,7 +25,7 @@ from spotter.run import find_pictures, read_run, write_run
 from tests.cleaning import HOSTILE, RECIPE, lines, make_run
 from tests.conftest import ROOT, Published
 from tests.pictures import free_port, serving
-from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, overflow
+from tests.test_browser import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, complaints, overflow
 
 needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
 
@@ -160,6 +161,114 @@ def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str,
 
 
 @needs_browser
+def test_a_second_person_looks_alone_and_disagreements_are_listed(browser: Browser, url: str, folder: Path) -> None:
+    with httpx.Client(base_url=url) as client:
+        listed = client.get("/clean/queue", params={"name": "wrong", "todo": True}).json()["items"]
+        first, second = (group[0] for group in listed[:2])
+        for key in (first, second):
+            client.post("/clean/decide", json={"who": "anna", "items": [{"id": key, "action": "delete"}]})
+    page = visit(browser, url, "?as=ben")
+    assert first not in page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
+    page.locator("#clean-alone").check()
+    expect(page.locator("#clean-summary")).to_contain_text(" 0 decided by you")
+    expect(page.locator(".card").first).to_have_attribute("data-id", first)
+    for key in (first, second):
+        expect(page.locator(f"[data-id='{key}'] .decision")).to_have_text("")
+        expect(page.locator(f"[data-id='{key}'] [aria-pressed=true]")).to_have_count(0)
+    page.locator(f"[data-id='{first}']").focus()
+    press(page, "k")
+    press(page, "d")
+    press(page, "d")
+    expect(page.locator("#clean-summary")).to_contain_text(" 3 decided by you")
+    expect(page.locator("[data-queue=disputes] .count")).to_have_text("1")
+    assert [line["action"] for line in lines(folder) if line["who"] == "ben"] == ["keep", "delete", "delete"]
+    page.reload()
+    expect(page.locator("#clean-summary")).to_contain_text(" 3 decided by you")
+    expect(page.locator("#clean-alone")).to_be_checked()
+    open_queue(page, "disputes")
+    expect(page.locator(".card")).to_have_count(1)
+    expect(page.locator(".card .decision")).to_contain_text("anna: deleted; ben: kept as")
+    assert not page.problems
+    page.close()
+
+
+@needs_browser
+def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: Browser, url: str, folder: Path) -> None:
+    page = visit(browser, url)
+    open_queue(page, "losses")
+    last = page.locator(".card").last.get_attribute("data-id")
+    page.locator(".card").last.focus()
+    held: list[Route] = []
+    page.route("**/clean/cards?*", lambda route: held.append(route), times=1)
+    page.keyboard.press("k")
+    page.keyboard.press("d")
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    says(page, "2 decided in all")
+    kept, deleted = lines(folder)
+    assert (str(kept["sha256"])[:16], kept["action"], deleted["action"]) == (last, "keep", "delete")
+    assert str(deleted["sha256"])[:16] == page.locator(".card").first.get_attribute("data-id")
+    # What is taken back is shown, on whatever page it is.
+    page.keyboard.press("u")
+    says(page, "Took back")
+    page.keyboard.press("u")
+    expect(page.locator(f"[data-id='{last}']")).to_be_focused()
+    assert not page.problems
+    page.close()
+
+
+@needs_browser
+def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: str) -> None:
+    page = visit(browser, url, viewport=PHONE)
+    page.locator("#clean-retrain").click()
+    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "false", timeout=30_000)
+    expect(page.locator("[data-figures=before]")).to_be_visible()
+    # What the lists have become arrives as well.
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("[data-figures=before]")).to_be_in_viewport()
+    expect(page.locator("#clean-retrain")).to_be_focused()
+    assert not page.problems
+    page.close()
+
+
+@needs_browser
+def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browser, url: str) -> None:
+    page = visit(browser, url)
+    shown = page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    key = focused(page)
+    assert httpx.post(f"{url}/clean/start/retrain").status_code == 200
+    says(page, "ranked anew")
+    assert page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)") == shown
+    assert focused(page) == key
+    page.close()
+
+
+def test_to_keep_a_picture_means_the_label_that_was_seen(client: httpx.Client, folder: Path) -> None:
+    listed = client.get("/clean/queue", params={"name": "losses", "label": "disc"}).json()["items"]
+    key = listed[0][0]
+    for who, item in (
+        ("ben", {"id": key, "action": "relabel", "to": "cross"}),
+        ("anna", {"id": key, "action": "keep", "to": "disc"}),
+    ):
+        assert client.post("/clean/decide", json={"who": who, "items": [item]}).status_code == 200
+    assert [line["to"] for line in lines(folder)] == ["cross", "disc"]
+    assert client.get("/clean/queue", params={"name": "disputes"}).json()["items"] == [[key]]
+    # Both settle it, one after the other: what the second did not see is not overruled, but listed.
+    for who, item in (
+        ("anna", {"id": key, "action": "delete"}),
+        ("ben", {"id": key, "action": "relabel", "to": "cross"}),
+    ):
+        client.post("/clean/decide", json={"who": who, "queue": "disputes", "items": [item]})
+    assert [bool(line.get("settles")) for line in lines(folder)] == [False, False, True, False]
+    assert client.get("/clean/queue", params={"name": "disputes"}).json()["items"] == [[key]]
+    assert client.post("/clean/decide", json={"items": [{"id": key, "action": "keep", "to": "x"}]}).status_code == 400
+
+
+@needs_browser
 def test_retraining_shows_before_and_after_and_who_changed_sides(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     wrong = {record.sha256[:16] for record in read_manifest(folder) if record.backend_id.startswith("cross/disc90")}
@@ -208,6 +317,7 @@ def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, fo
     page = visit(browser, url)
     page.keyboard.press("Shift+A")
     dialog = page.locator("#clean-bulk")
+    expect(page.locator("#clean-bulk-least-label")).to_be_visible()
     page.locator("#clean-bulk-least").fill("60")
     page.locator("#clean-bulk-least").blur()
     expect(page.locator("#clean-bulk-count")).to_contain_text("will be decided")
@@ -238,6 +348,12 @@ def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
     expect(card).to_contain_text("blurry: no sharp edge anywhere")
     assert card.locator("img").count() == 1
     assert card.locator("a").count() == 0
+    page.keyboard.press("Shift+A")
+    expect(page.locator("#clean-bulk-count")).to_contain_text("1 of 1")
+    expect(page.locator("#clean-bulk-list")).to_contain_text("<img src=x onerror=document.title='taken'>\"'&")
+    assert page.locator("#clean-bulk-list img").count() == 1
+    # It is to go because it is blurred: no probability is asked for.
+    expect(page.locator("#clean-bulk-least-label")).to_be_hidden()
     assert page.title() != "taken"
     assert overflow(page) <= 0
     page.close()
@@ -269,12 +385,38 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     together = page.locator(".together")
     expect(together).to_have_count(1)
     expect(together.locator(".card")).to_have_count(3)
+    # Side by side, on a phone too.
+    for viewport in (DESKTOP, PHONE):
+        page.set_viewport_size(viewport)
+        tops = [card.bounding_box()["y"] for card in together.locator(".card").all()[:2]]
+        assert tops[0] == tops[1]
+        assert overflow(page) <= 0
     expect(together).to_contain_text("near duplicate in another class")
     two = page.locator(".card", has_text="was collected as disc and as stripes")
     expect(two.locator("button", has_text="Keep")).to_have_count(0)
     two.locator("button", has_text="stripes").click()
     expect(two).to_contain_text("moved to stripes")
     assert lines(folder)[-1]["to"] == "stripes"
+    page.close()
+
+
+@needs_browser
+@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
+    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    page = visit(browser, url, f"?__theme={theme}", viewport)
+    found = [("wrong", *complaint) for complaint in complaints(page, axe)]
+    page.keyboard.press("d")
+    says(page, "Deleted")
+    for name in ("crossing", "decided"):
+        open_queue(page, name)
+        found += [(name, *complaint) for complaint in complaints(page, axe)]
+    for name in ("many", "keys-open", "publish"):
+        page.locator(f"#clean-{name}").click()
+        expect(page.locator("#clean dialog[open]")).to_be_visible()
+        found += [(name, *complaint) for complaint in complaints(page, axe)]
+        page.keyboard.press("Escape")
+    assert found == []
     page.close()
 
 
@@ -381,6 +523,25 @@ def test_elsewhere_only_with_a_password(folder: Path) -> None:
         assert httpx.get(f"{url}/clean/state", headers={**right, "Host": "clean.example"}).status_code == 200
 
 
+def test_who_guesses_the_password_has_to_wait(folder: Path) -> None:
+    with serving(create_app(Session(folder, "anna"), ServeConfig(host="0.0.0.0"), "geheim🐻")) as url:
+        # Who knows it may ask as often as they like.
+        assert {httpx.get(f"{url}/clean/state", auth=("me", "geheim🐻")).status_code for _ in range(8)} == {200}
+        assert [httpx.get(f"{url}/clean/state", auth=("me", f"guess {n}")).status_code for n in range(6)] == (
+            [401] * 5 + [429]
+        )
+        refused = httpx.get(f"{url}/clean/state", auth=("me", "geheim🐻"))
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+
+
+def test_a_set_that_went_away_is_told(client: httpx.Client, folder: Path) -> None:
+    (folder / "manifest.jsonl").unlink()
+    answer = client.get("/clean/state")
+    assert answer.status_code == 409
+    assert "cannot be read: No such file" in answer.json()["error"]
+
+
 def run_clean(*words: object, **variables: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "spotter.cleaner", *map(str, words)]
     return subprocess.run(
@@ -399,6 +560,22 @@ def test_the_command_refuses_in_one_sentence(folder: Path, tmp_path: Path) -> No
         assert "Traceback" not in ended.stderr
 
 
+def test_files_that_make_no_sense_are_refused_in_one_sentence(folder: Path, tmp_path: Path, capsys) -> None:
+    short, empty = tmp_path / "short", tmp_path / "empty"
+    short.write_text("1234567\n")
+    empty.write_text("\n")
+    for words, sentence in (
+        ([folder, "--host", "0.0.0.0", "--password-file", short], "at least 8 characters"),
+        ([folder, "--password-file", empty], "is empty"),
+        ([folder, "--password-file", tmp_path / "none"], "cannot be read"),
+        (["replay", folder, tmp_path / "none"], "cannot be read"),
+        (["export", folder, tmp_path], "cannot be written"),
+    ):
+        assert cleaner.main([str(word) for word in words]) == 1
+        (told,) = capsys.readouterr().err.splitlines()
+        assert sentence in told
+
+
 def test_a_page_that_is_killed_has_lost_nothing(folder: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "spotter.cleaner", str(folder), "--as", "anna", "--port", str(port)]
@@ -411,6 +588,13 @@ def test_a_page_that_is_killed_has_lost_nothing(folder: Path) -> None:
     server.kill()
     server.wait()
     assert [str(line["sha256"])[:16] for line in lines(folder)] == keys
+
+
+def test_a_mistyped_sub_command_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cleaner.main(["aply", str(made)])
+    assert ended.value.code == 2
+    assert "there is no 'aply'; did you mean 'apply'?" in capsys.readouterr().err
 
 
 def test_export_and_replay_and_apply(folder: Path, made: Path, tmp_path: Path, capsys) -> None:

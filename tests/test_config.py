@@ -52,6 +52,8 @@ def test_options_make_a_recipe() -> None:
     assert recipe.labels == ("black bear", "teddy", "Ours brun (été)")
     assert [spec.query for spec in recipe.classes] == ["ursus americanus", "teddy", "Ours brun (été)"]
     assert recipe.name == "black-bear-teddy-ours-brun-été"
+    assert recipe.title == "black bear or teddy or Ours brun (été)?"
+    assert recipe_from_options([f"species {number}" for number in range(30)]).title == "Which of 30 is it?"
     with pytest.raises(RecipeError, match="twice"):
         recipe_from_options(["a=b", "a=c"])
 

@@ -15,7 +15,7 @@ from spotter.search import BACKENDS
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "docs" / "tutorial.ipynb"]
 TROUBLES = re.search(r"\n## When something goes wrong\n(.*?)\n## ", README, re.DOTALL)
 SAID = re.findall(r"^\| \*(.+?)\* \|", TROUBLES[1], re.MULTILINE) if TROUBLES else []
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == "")
@@ -23,9 +23,8 @@ SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suff
 
 @cache
 def help_of(*command: str) -> str:
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=True
-    ).stdout
+    environment = {**os.environ, "PYTHONPATH": ".", "COLUMNS": "80"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -55,6 +54,8 @@ def test_every_flag_is_in_the_readme(program: str) -> None:
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
     assert flags
     assert [flag for flag in flags if f"`{flag}" not in README] == []
+    # More would scroll away on a usual screen.
+    assert len(text.splitlines()) <= 40
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -65,7 +66,7 @@ def test_every_source_is_in_the_readme(name: str) -> None:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_is_in_the_readme_and_has_help(name: str) -> None:
     assert f"scripts/{name}" in README
-    assert help_of("bash", f"scripts/{name}", "--help").strip()
+    assert 0 < len(help_of("bash", f"scripts/{name}", "--help").strip().splitlines()) <= 40
 
 
 def test_the_tree_names_files_that_exist() -> None:

@@ -1,11 +1,13 @@
 """The log of decisions: what survives a kill, who may write at once, what it does to a set, and on another machine."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from spotter import edits as edits_module
 from spotter.collect import collect
-from spotter.config import make_recipe
+from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import DISPUTED, Dataset, Record, read_dataset, read_manifest
 from spotter.edits import (
     DELETE,
@@ -25,6 +27,7 @@ from spotter.edits import (
     Edit,
     EditLog,
     apply_edits,
+    deal_folds,
     judge_edits,
     parse_edits,
     standing,
@@ -34,6 +37,13 @@ from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
 from tests.drawing import draw, encode, write_folder
+
+BAD = (
+    b'{"id": "1", "at": "2026-01-01T10:00:00Z", "who": "3", "action": "burn"}\n',
+    b'{"id": "1", "at": "2026-01-01T10:00:00Z", "who": "3", "action": "keep", "to": 4}\n',
+    b'{"id": "1", "at": "2026-01-01T10:00:00", "who": "3", "action": "keep"}\n',
+    b'{"id": "1", "at": "yesterday", "who": "3", "action": "keep"}\n',
+)
 
 RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="two")
 
@@ -118,6 +128,35 @@ def test_two_processes_at_once_lose_no_line(tmp_path: Path) -> None:
         assert [edit.sha256 for edit in edits if edit.who == name] == [f"{name}{number}" for number in range(60)]
 
 
+def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
+    log = EditLog(tmp_path)
+    log.append([Edit("anna", KEEP, "first", to="disc")])
+    before = log.path.read_bytes()
+    with log.path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = threading.Thread(target=log.append, args=([Edit("ben", KEEP, "second", to="disc")],))
+        writer.start()
+        # Half a line is not to be dropped while somebody is writing it.
+        other.write(before[:20])
+        other.flush()
+        writer.join(0.3)
+        assert log.path.read_bytes() == before + before[:20]
+        other.write(before[20:])
+    writer.join()
+    assert [edit.sha256 for edit in log.read()] == ["first", "first", "second"]
+
+
+def test_a_line_is_on_the_disk_before_anybody_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = EditLog(tmp_path)
+    synced: list[bytes] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(log.path.read_bytes()))
+    log.append([Edit("anna", KEEP, "first", to="disc")])
+    # The line, and for a new log the folder that names it.
+    assert synced == [log.path.read_bytes()] * 2
+    log.undo("anna")
+    assert synced[2:] == [log.path.read_bytes()]
+
+
 def test_a_kill_loses_nothing_that_was_told(tmp_path: Path) -> None:
     writer = write(tmp_path, "anna", 100_000)
     told = 0
@@ -150,7 +189,7 @@ def test_half_a_line_is_not_read_and_not_in_the_way(tmp_path: Path, kept: int) -
 
 def test_a_damaged_line_is_told_with_its_number(tmp_path: Path) -> None:
     EditLog(tmp_path).append([Edit("anna", KEEP, "first", to="disc")])
-    for bad in (b'{"id": 1}\n', b"[]\n", b"\xff\n", b'{"id": "1", "at": "2", "who": "3", "action": "burn"}\n'):
+    for bad in (b'{"id": 1}\n', b"[]\n", b"\xff\n", *BAD):
         content = (tmp_path / EDITS).read_bytes().splitlines(keepends=True)[0] + bad
         with pytest.raises(EditsDamaged, match="Line 2 of"):
             parse_edits(content, EDITS)
@@ -203,10 +242,30 @@ def test_a_picture_of_two_classes_waits_for_its_decision(dataset: Dataset) -> No
     assert edited.restored == 1
     back = next(record for record in edited.dataset.records if record.sha256 == both[0].sha256)
     assert (back.label, back.file) == ("cross", waiting.pop())
+    # It is known by the hit of the class that was chosen.
+    assert back.backend_id == "cross/both.jpg"
+    as_disc = apply_edits(dataset, [decide(both[0], "disc")]).dataset.records
+    assert "disc/both.jpg" in {record.backend_id for record in as_disc}
     assert len({record.group for record in edited.dataset.records}) == len(edited.dataset.records)
     assert [record.reason for record in edited.dataset.dropped] == ["copy"]
     gone = apply_edits(dataset, [decide(both[0], None)])
     assert {record.reason for record in gone.dataset.dropped} == {"deleted"}
+
+
+def test_what_is_left_of_a_class_in_one_fold_is_dealt_anew(tmp_path: Path) -> None:
+    records = tuple(
+        Record(
+            label, "folder", f"{n}.jpg", label, n, "kept", file=f"{label}/{n}.jpg", sha256=f"{label}{n}", group=group
+        )
+        for group, (label, n) in enumerate((label, n) for label in RECIPE.labels for n in range(25))
+    )
+    whole = Dataset(tmp_path, RECIPE.labels, records, ())
+    folds = deal_folds(whole, whole, TrainConfig())
+    left = tuple(r for r, fold in zip(records, folds, strict=True) if r.label == "cross" or fold == 0)
+    assert sum(record.label == "disc" for record in left) == 5
+    dealt = deal_folds(whole, replace(whole, records=left), TrainConfig())
+    for label in RECIPE.labels:
+        assert len({fold for r, fold in zip(left, dealt, strict=True) if r.label == label}) == 5
 
 
 def test_a_class_that_is_nearly_deleted_is_told(dataset: Dataset) -> None:
@@ -288,7 +347,9 @@ def test_apply_moves_and_removes_and_can_be_repeated(dataset: Dataset) -> None:
     log.append([decide(second, None)])
     log.append([decide(first, "cross"), replace(decide(both, "disc"), action=RELABEL)])
     before = apply_edits(dataset, log.read()).dataset
+    (folder / "disc" / "holiday.jpg").write_bytes(b"somebody else's")
     assert write_to_disk(folder) == (2, 1)
+    assert (folder / "disc" / "holiday.jpg").is_file()
     name = Path(str(first.file)).name
     assert f"cross/{name}" in files(folder)
     assert not {f"disc/{name}", str(second.file)} & files(folder)
@@ -351,11 +412,85 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         EditLog(tmp_path).append([Edit("anna", KEEP, "a", to="disc")])
 
 
-def test_a_log_put_in_the_place_of_another_is_read_anew(tmp_path: Path) -> None:
-    log = EditLog(tmp_path)
+@pytest.mark.parametrize("others", [1, 2, 5])
+def test_a_log_put_in_the_place_of_another_is_read_anew(tmp_path: Path, others: int) -> None:
+    log, other = EditLog(tmp_path), EditLog(tmp_path / "other")
     log.append([Edit("anna", KEEP, "a", to="disc"), Edit("anna", KEEP, "b", to="disc")])
     assert len(log.read()) == 2
-    lines = (tmp_path / EDITS).read_bytes().splitlines(keepends=True)
-    (tmp_path / "new").write_bytes(lines[1])
-    os.replace(tmp_path / "new", tmp_path / EDITS)
-    assert [edit.sha256 for edit in log.read()] == ["b"]
+    (tmp_path / "other").mkdir()
+    names = [f"other {number}" for number in range(others)]
+    other.append([Edit("anna", KEEP, name, to="disc") for name in names])
+    # As cp does: the file stays the same, what is in it does not.
+    log.path.write_bytes(other.path.read_bytes())
+    assert [edit.sha256 for edit in log.read()] == names
+    log.append([Edit("anna", KEEP, "c", to="disc")])
+    assert [edit.sha256 for edit in log.read()] == [*names, "c"]
+    log.path.unlink()
+    assert log.read() == ()
+
+
+def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / EDITS).mkdir()
+    with pytest.raises(EditsDamaged, match="cannot be read"):
+        EditLog(tmp_path).read()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from spotter.edits import Edit, EditLog
+from spotter.errors import DatasetUnwritable
+log = EditLog(Path(sys.argv[1]))
+log.append([Edit("anna", "keep", "first", to="disc")])
+room = log.path.stat().st_size + 1000
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+try:
+    log.append([Edit("anna", "delete", str(number), why="x" * 100) for number in range(20)])
+except DatasetUnwritable as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_nothing_of_a_batch(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "cannot be written: File too large" in ended.stdout
+    assert [edit.sha256 for edit in EditLog(tmp_path).read()] == ["first"]
+
+
+def test_what_was_decided_on_two_machines_is_the_same_on_both(dataset: Dataset, tmp_path: Path) -> None:
+    record = of(dataset, "disc")[0]
+    earlier = replace(decide(record, "cross"), at="2026-01-01T10:00:00.000+00:00")
+    # The same moment in another place would be an hour before.
+    later = replace(decide(record, None), at="2026-01-01T09:30:00.000-01:00")
+    for one, other in ((earlier, later), (later, earlier)):
+        folder = tmp_path / one.action
+        folder.mkdir()
+        log = EditLog(folder)
+        log.replay([replace(one, batch="one")])
+        log.replay([replace(other, batch="other")])
+        edits = log.read()
+        assert judge_edits(edits, dataset.records)[0][str(record.sha256)].edit.to is None
+        assert [edit.action for edit in log.undo("anna")] == [DELETE]
+
+
+def test_a_clock_that_goes_back_does_not_bring_old_decisions_back(dataset: Dataset) -> None:
+    record = of(dataset, "disc")[0]
+    log = EditLog(dataset.folder)
+    for at in ("2199-01-01T00:00:00.000+00:00", "9999-12-31T23:59:59.999+00:00"):
+        log.replay([replace(decide(record, None), at=at, batch=at)])
+        log.append([decide(record, "cross")])
+        assert judge_edits(log.read(), dataset.records)[0][str(record.sha256)].edit.to == "cross"
+        assert [edit.action for edit in log.undo("anna")] == [RELABEL]
+
+
+def test_a_line_that_was_written_by_hand_can_be_taken_back(tmp_path: Path) -> None:
+    lines = [
+        {"id": name, "at": "2026-01-01T10:00:00Z", "who": "anna", "action": "delete", "sha256": name} for name in "ab"
+    ]
+    (tmp_path / EDITS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    log = EditLog(tmp_path)
+    assert [edit.sha256 for edit in log.undo("anna")] == ["b"]
+    assert [edit.sha256 for edit in log.undo("anna")] == ["a"]
+    assert log.undo("anna") == ()

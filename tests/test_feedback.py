@@ -1,5 +1,6 @@
 """What visitors send: kept whole or not at all, deletable, and never learnt from before somebody has reviewed it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -78,6 +79,14 @@ def test_big_pictures_shrink(entries: FeedbackFolder) -> None:
         assert max(kept.size) == 1024
 
 
+def test_a_copy_from_elsewhere_leaves_what_is_here(entries: FeedbackFolder) -> None:
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+    entries.receive(id_, b"another", b"{}")
+    assert [entry.said for entry, _ in entries.read()] == ["disc"]
+    entries.receive("../elsewhere", b"another", b"{}")
+    assert entries.ids() == {id_}
+
+
 def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
     first = entries.add(drawing(1), prediction(), "disc", None)
     second = entries.add(drawing(2), prediction(), "disc", None)
@@ -86,6 +95,16 @@ def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
     assert [entry.id for entry, _ in entries.read()] == [second]
     assert entries.deleted() == {first}
     assert not (entries.folder / first).exists()
+
+
+def test_a_visitor_can_delete_on_a_full_disk(small_disk: Path) -> None:
+    entries = FeedbackFolder(small_disk / "feedback")
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert entries.delete(id_)
+    assert (list(entries.read()), entries.ids(), entries.deleted()) == ([], set(), {id_})
 
 
 @pytest.mark.parametrize("name", ["", "..", "../feedback", "x" * 32, "/etc"])
@@ -109,6 +128,9 @@ def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) ->
     assert run("--delete", id_).stdout == "entries: 0; 0 say that the model was right\n"
     again = run("--delete", id_)
     assert (again.returncode, "There is no entry" in again.stderr) == (1, True)
+    shutil.rmtree(entries.folder)
+    missing = run()
+    assert (missing.returncode, "There is no folder" in missing.stderr) == (1, True)
 
 
 def test_visitors_cannot_fill_the_disk(entries: FeedbackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +271,7 @@ def test_an_entry_knows_the_answer_in_the_log_and_older_ones_do_not(entries: Fee
     id_ = entries.add(drawing(1), prediction(), "disc", "r", logged="0123456789abcdef")
     facts = json.loads((entries.folder / id_ / FACTS).read_text())
     assert facts.pop("logged") == "0123456789abcdef"
-    older = f"{1:032x}"
+    older = 32 * "f"
     shutil.copytree(entries.folder / id_, entries.folder / older)
     (entries.folder / older / FACTS).write_text(json.dumps(facts | {"id": older, "time": "2020"}))
     assert [(entry.id, entry.logged) for entry, _ in entries.read()] == [(older, ""), (id_, "0123456789abcdef")]

@@ -179,6 +179,17 @@ def test_a_deletion_elsewhere_reaches_the_folder_and_is_not_undone(
     assert stale.ids() == {second}
 
 
+def test_what_was_deleted_here_or_is_half_there_is_not_fetched(
+    hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset]
+) -> None:
+    first, second = add(entries, 2)
+    send(entries, open_())
+    entries.delete(first)
+    repo(hub).add("by hand", repo(hub).head.files | {f"{32 * 'a'}/{PICTURE}": b"picture"})
+    receive(entries, open_())
+    assert entries.ids() == {second}
+
+
 def test_others_who_write_at_the_same_time_lose_nothing(
     hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset], tmp_path: Path
 ) -> None:
@@ -302,6 +313,9 @@ def test_where_entries_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr("spotter.feedback_sync.STORAGE", tmp_path)
     monkeypatch.setenv("SPACE_ID", "anna/bears")
     assert folder_of(ADDRESS) == tmp_path / "feedback" / "anna-words"
+    # A Space that does not pay for storage has none.
+    monkeypatch.setattr("spotter.feedback_sync.STORAGE", tmp_path / "none")
+    assert folder_of(ADDRESS) == Path("feedback/anna-words")
 
 
 def test_the_app_answers_while_the_hub_is_down(published: Published) -> None:

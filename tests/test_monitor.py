@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from spotter.monitor import (
 )
 from spotter.predictor import Prediction
 from tests.answers import make_answers
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Published, mount
 from tests.drawing import draw, encode
 from tests.test_app import address_of, start, stop
 
@@ -281,20 +281,6 @@ def _ends_with(folder: Path, id_: str) -> bool:
     return _count(folder) > 0 and read_answers(folder).id[-1] == id_
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    if _mount("-t", "tmpfs", "-o", "size=160k", "tmpfs", place):
-        pytest.skip("a small disk cannot be mounted here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def _mount(*arguments: object) -> int:
-    return subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False).returncode
-
-
 def test_a_full_disk_is_told_once_and_answers_go_on(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with AnswerLog(small_disk, "r1", embeddings(60), replace(QUICK, most_waiting=400)) as log:
         first = log.record(predicted(), PICTURE)
@@ -311,7 +297,7 @@ def test_a_full_disk_is_told_once_and_answers_go_on(small_disk: Path, capfd: pyt
         said = capfd.readouterr().err.splitlines()
         assert said == [f"{small_disk}: {log.problem}"]
         assert read_answers(small_disk).id[0] == first
-        assert not _mount("-o", "remount,size=4m", small_disk)
+        assert not mount("-o", "remount,size=4m", small_disk)
         wait_until(lambda: not log.problem)
         last = log.record(predicted(), PICTURE)
     answers = read_answers(small_disk)

@@ -56,7 +56,7 @@ def test_each_command_runs_away_from_the_checkout(name: str, installed: Path, tm
     assert (shown.returncode, shown.stderr) == (0, "")
     assert COMMANDS[name] in shown.stdout
     # More would scroll away on a usual screen.
-    assert len(shown.stdout.splitlines()) <= 50
+    assert len(shown.stdout.splitlines()) <= 40
 
 
 def test_the_installed_command_tells_failures_as_ours_does(installed: Path, tmp_path: Path) -> None:

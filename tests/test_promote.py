@@ -10,7 +10,7 @@ import pytest
 from spotter.config import RolloutConfig
 from spotter.drift import find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
-from spotter.monitor import Answers, add_answers
+from spotter.monitor import FILE, Answers, add_answers
 from spotter.promotion import demote_on_alert, find_news, judge, promote, step_back
 from spotter.rollout import PLAN, Rollout, read_history
 from tests.answers import joined, make_answers, reviewed
@@ -79,6 +79,40 @@ def test_not_sure_answers_are_neither_right_nor_wrong(tmp_path: Path) -> None:
     assert checks[1].found.startswith("100 of 100")
 
 
+def test_a_gate_is_not_met_by_no_answers_at_all(tmp_path: Path) -> None:
+    last = begun(tmp_path, "shadow").last
+    gate = replace(RolloutConfig().shadow, reviewed=0, accuracy=0.0)
+    assert [check.is_met for check in judge(good(0), [], last, gate)] == [True, False, False, True]
+
+
+def test_only_alerts_of_the_revision_and_of_all_pictures_count_and_those_near_enough(tmp_path: Path) -> None:
+    rollout, answers = begun(tmp_path, "shadow"), good(400)
+    dark = find_changes(night_after(400))[0]
+    gate = replace(RolloutConfig().shadow, quiet=50)
+
+    def is_quiet(**words: object) -> bool:
+        change = replace(dark, **words)  # type: ignore[arg-type]
+        return judge(answers, [change], rollout.last, gate)[3].is_met
+
+    assert not is_quiet(number=351)
+    assert is_quiet(number=350)
+    assert is_quiet(what="labels", revision="r0", number=399)
+    assert not is_quiet(what="labels", revision="r1", number=399)
+    # Few reviews may be about late answers.
+    assert not is_quiet(what="errors", number=5, at=int(answers.at[398]))
+    assert is_quiet(what="errors", number=5, at=int(answers.at[20]))
+
+
+def test_an_alert_about_another_revision_demotes_nobody(tmp_path: Path) -> None:
+    other = replace(make_answers(400, 1), label=np.full(400, "black"))
+    after = replace(make_answers(200, 2), label=np.full(200, "teddy"))
+    answers = joined(other, after)
+    begun(tmp_path, "full")
+    add_answers(tmp_path, replace(answers, revision=np.full(600, "r0")))
+    assert {change.revision for change in find_changes(answers)} == {"r1"}
+    assert demote_on_alert(tmp_path, "r1") is None
+
+
 def night_after(quiet: int, nights: int = 80) -> Answers:
     return joined(make_answers(quiet, 1), make_answers(nights, 2, brightness=0.05))
 
@@ -118,6 +152,24 @@ def test_alerts_before_the_rollout_began_are_no_news(tmp_path: Path) -> None:
     assert demote_on_alert(tmp_path, "r1") is None
 
 
+def test_a_log_that_was_begun_anew_demotes_and_promotes_too(tmp_path: Path) -> None:
+    add_answers(tmp_path, make_answers(2000))
+    rollout = begun(tmp_path, "full")
+    assert rollout.last.number == 2000
+    (tmp_path / FILE).unlink()
+    add_answers(tmp_path, night_after(400))
+    move = demote_on_alert(tmp_path, "r1")
+    assert move
+    assert (move.action, move.to, move.number) == ("demoted", "gradual", 480)
+    assert [move.why.partition(":")[0] for move in rollout.history()] == ["", "the answer log was begun anew", "alert"]
+    other = tmp_path / "other"
+    add_answers(other, make_answers(2000))
+    begun(other, "shadow")
+    (other / FILE).unlink()
+    add_answers(other, good(150))
+    assert promote(other).to == "supervised"
+
+
 def test_quiet_answers_demote_nobody_and_shadow_is_the_end(tmp_path: Path) -> None:
     begun(tmp_path / "quiet", "full")
     add_answers(tmp_path / "quiet", make_answers(600))
@@ -141,6 +193,10 @@ def test_alerts_soon_after_one_belong_to_it_and_later_ones_do_not(tmp_path: Path
     assert find_news([replace(change, number=last.number + 1)], answers, replace(last, action="promoted"), 300)
     assert find_news([replace(change, number=last.number + 1)], answers, replace(last, why="by hand: no"), 300)
     assert find_news([replace(change, number=last.number)], answers, replace(last, action="promoted"), 300) is None
+    # Wrong answers are counted by reviews, of which there are fewer.
+    errors, last = replace(change, what="errors", number=8), replace(last, action="promoted", review=7)
+    assert find_news([errors], answers, last, 300) == errors
+    assert find_news([replace(errors, number=7)], answers, last, 300) is None
 
 
 def test_wrong_answers_are_news_by_their_review(tmp_path: Path) -> None:
@@ -192,6 +248,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines[:-1]] == ["started", "promoted", "demoted"]
     assert "by hand: no good" in lines[2]
+    begun(tmp_path, "full", "r2")
+    assert command.main([log, "--list"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stage full"
+    assert command.main([log, "--list", "--revision", "r1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [*lines[:-1], "stage shadow"]
     with pytest.raises(SystemExit):
         command.main([log, "--list", "--back", "x"])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from spotter.config import RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing
+from spotter.monitor import FILE, add_answers
 from spotter.rollout import (
     DEMOTED,
     KEY,
@@ -26,6 +28,7 @@ from spotter.rollout import (
     read_history,
     read_plan,
 )
+from tests.answers import make_answers
 from tests.conftest import ROOT
 
 
@@ -97,6 +100,8 @@ def test_the_plan_is_read_again_and_a_broken_one_changes_nothing(
         ("[shadow]\nacuracy = 0.9", "'shadow.acuracy', which there is not; did you mean 'accuracy'"),
         ("share = 1.5", "share must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = 1.5", "gradual.reviewed must be a whole number, 0 or more, not 1.5"),
+        ("[full]\nreviewed = 1", "'full', which there is not"),
+        ("[gradual]\nunfamiliar = 1.5", "gradual.unfamiliar must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = true", "gradual.reviewed must be a whole number"),
         ("shadow = 1", "shadow must be a table"),
         ("share = ", "cannot be read"),
@@ -132,6 +137,48 @@ def test_a_damaged_line_is_told_and_nothing_goes_out_unseen(tmp_path: Path) -> N
     (tmp_path / STATE).write_text(f"{line}\n")
     with pytest.raises(RolloutDamaged, match="names no stage"):
         read_history(tmp_path)
+
+
+def test_a_way_back_that_could_not_be_read_for_a_moment_is_not_missed(tmp_path: Path) -> None:
+    app, command = started(tmp_path, "full"), Rollout(tmp_path, "r1")
+    assert app.stage == "full"
+    assert command.move(command.last, DEMOTED, "gradual", "an alert", {})
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        # A file that is there and cannot be opened, as under a flood of connections.
+        assert app.stage == "full"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in app.problem
+    assert app.stage == "gradual"
+    assert app.problem == ""
+
+
+def test_a_problem_with_one_file_stays_while_the_other_is_read(tmp_path: Path) -> None:
+    rollout = started(tmp_path, "shadow")
+    (tmp_path / PLAN).write_text("share = half")
+    assert rollout.config == RolloutConfig()
+    assert rollout.move(rollout.last, PROMOTED, "supervised", "", {})
+    assert rollout.stage == "supervised"
+    assert "cannot be read" in rollout.problem
+
+
+def test_a_log_that_was_begun_anew_is_counted_from_its_first_answer(tmp_path: Path) -> None:
+    add_answers(tmp_path, make_answers(40))
+    rollout = started(tmp_path, "gradual")
+    assert rollout.catch_up() == rollout.last
+    assert rollout.last.number == 40
+    (tmp_path / FILE).rename(tmp_path / "old.sqlite")
+    # Perhaps it comes back.
+    assert rollout.catch_up().number == 40
+    add_answers(tmp_path, make_answers(3, seed=1))
+    move = rollout.catch_up()
+    assert (move.to, move.number, move.review, move.why) == ("gradual", 0, 0, "the answer log was begun anew")
+    assert rollout.catch_up() == move
+    assert len(rollout.history()) == 2
 
 
 def test_without_a_start_there_is_no_rollout(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from starlette.routing import Mount
 import app as program
 from spotter.config import ServeConfig
 from spotter.errors import PasswordWeak
+from spotter.password import GUESSES
 from spotter.service import ModelInfo
-from spotter.staff import GUESSES, PRIVATE, Guard, read_password
+from spotter.staff import PRIVATE, Guard, read_password
 from spotter.traffic import Buckets
 from spotter.web import create_app
 from tests.pictures import LABELS, predict_by_color, serving
@@ -43,7 +44,8 @@ def staffed(password: str | None, clock: Clock | None = None, *, behind_proxy: b
     pages.add_api_route("/decide", decide, methods=["POST"])
     pages.add_api_route("/broken", broken, methods=["GET"])
     if clock:
-        guard._guesses = Buckets(1 / 60, GUESSES, clock)
+        assert guard._check
+        guard._check.guesses = Buckets(1 / 60, GUESSES, clock)
     with serving(app) as url:
         yield url
 

@@ -86,6 +86,7 @@ def test_in_shadow_a_program_says_first_what_it_is(tmp_path: Path) -> None:
             status, told = classify(app, encode(plain(RED)), query)
             assert (status, set(told)) == (400, {"error"})
             assert "say first what it is" in told["error"]
+            assert "(grizzly, black, teddy)" in told["error"]
         assert not (tmp_path / "answers.sqlite").exists()
         status, told = classify(app, encode(plain(RED)), "?said=black")
         assert (status, set(told), told["label"]) == (200, ANSWER, "grizzly")

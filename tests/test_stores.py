@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import rollback as command
 from spotter.bundle import SERVING_FILES
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
 from spotter.stores import FolderStore, Store, open_store
@@ -207,3 +208,8 @@ def test_killed_at_any_moment_nothing_is_half_published(tmp_path: Path) -> None:
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == files[name]
         for event in (root / "history.jsonl").read_text().splitlines() if (root / "history.jsonl").exists() else []:
             json.loads(event)
+
+
+def test_the_command_says_that_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([str(tmp_path / "baers")]) == 1
+    assert "Nothing was published to " in capsys.readouterr().err

@@ -1,15 +1,20 @@
 """The queues: who is doubted first, and why."""
 
-import numpy as np
+from dataclasses import replace
 
-from spotter.dataset import Record
+import numpy as np
+import pytest
+
+from spotter.dataset import FROM_VISITORS, Record
 from spotter.suspects import (
     COPIES,
     CROSSING,
     JUNK,
     LOSSES,
     STRANGERS,
+    VISITORS,
     WRONG,
+    Suggestion,
     View,
     cell,
     confusion,
@@ -108,6 +113,24 @@ def test_a_copy_is_not_suggested_away_when_the_other_is_gone() -> None:
     assert suggest(COPIES, view([0, -1], [0.9, 0.9], records=records), (0, 1), 0) is None
 
 
+def test_what_only_comes_from_the_same_page_is_not_suggested_away() -> None:
+    records = tuple(
+        replace(record(number, "disc", 0, side=side), phash=phash, page_url="https://example.org/bear")
+        for number, (side, phash) in enumerate([(200, "0" * 16), (100, "0" * 12 + "ffff"), (100, "00" + "ff" * 7)])
+    )
+    seen = view([0, 0, 0], [0.9] * 3, records=records)
+    assert rank(COPIES, seen) == [(0, 1, 2)]
+    assert [suggest(COPIES, seen, (0, 1, 2), index) for index in range(3)] == [None, Suggestion(None), None]
+    assert reason(COPIES, seen, (0, 1, 2), 1) == "near duplicate: 16 of 64 bits of the perceptual hash differ"
+    assert reason(COPIES, seen, (0, 1, 2), 2) == "from the same page"
+
+
+@pytest.mark.parametrize("queue", [WRONG, LOSSES])
+def test_a_deleted_picture_stays_where_it_was(queue: str) -> None:
+    assert flat(rank(queue, view([0, 0, 0], [0.9, 0.2, 0.5]))) == [1, 2, 0]
+    assert flat(rank(queue, view([0, 0, -1], [0.9, 0.2, 0.5]))) == [1, 2, 0]
+
+
 def test_a_picture_in_two_classes_is_in_the_queue_of_its_own() -> None:
     seen = view([0, 0], [0.9, float("nan")], claims=((), ("disc", "cross")))
     assert rank(CROSSING, seen) == [(1,)]
@@ -118,12 +141,33 @@ def test_junk_says_what_was_flagged() -> None:
     records = (record(0, "disc", 0), record(1, "disc", 1, ("near-in-two-classes",)), record(2, "disc", 2, ("dark",)))
     seen = view([0, 0, 0], [0.9] * 3, records=records)
     assert rank(JUNK, seen) == [(2,)]
+    assert rank(JUNK, replace(seen, records=(records[2], records[1], replace(records[0], flags=("dark", "tiny"))))) == [
+        (2,),
+        (0,),
+    ]
     assert reason(JUNK, seen, (2,), 2) == "dark: almost black all over"
 
 
+def test_of_visitors_pictures_those_come_first_that_the_model_called_otherwise() -> None:
+    sent = replace(record(0, "disc", 0), backend=FROM_VISITORS, title="sent as disc, called disc")
+    records = (sent, replace(sent, query="cross", title="sent as disc, called cross"), record(2, "disc", 2))
+    seen = view([0, 0, 0], [0.1] * 3, records=records)
+    assert rank(VISITORS, seen) == [(1,), (0,)]
+    assert reason(VISITORS, seen, (1,), 1) == "sent as disc, called cross"
+    assert suggest(VISITORS, seen, (1,), 1) is None
+    assert suggest(WRONG, seen, (1,), 1) == Suggestion("cross")
+
+
+def test_hardly_any_and_nearly_all_are_told_as_that() -> None:
+    seen = view([0, 0], [0.999, 0.001])
+    assert reason(WRONG, seen, (0,), 0) == "over 99 % for the label given"
+    assert reason(WRONG, seen, (1,), 1) == "under 1 % for the label given"
+
+
 def test_the_confusion_matrix_counts_what_its_cells_open() -> None:
-    seen = view([0, 0, 1, 1, -1], [0.9, 0.2, 0.1, 0.3, 0.9])
+    seen = view([0, 0, 1, 1, -1], [0.9, 0.2, 0.3, 0.1, 0.9])
     counts = confusion(seen)
     assert counts.tolist() == [[1, 1], [2, 0]]
-    assert cell(seen, 1, 0) == [(2,), (3,)]
+    # The least probable label first.
+    assert cell(seen, 1, 0) == [(3,), (2,)]
     assert suggest(WRONG, seen, (2,), 2).to == "disc"

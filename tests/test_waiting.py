@@ -1,6 +1,7 @@
 """The queue of answers that wait for a person: whole or not at all, bounded, and without pictures once reviewed."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,15 @@ def test_an_answer_waits_until_it_is_confirmed_or_corrected(tmp_path: Path) -> N
     assert queue.read() == []
     assert list((tmp_path / "waiting").rglob("*")) == []
     assert read_answers(tmp_path).right.tolist() == ["grizzly", "black", "none of these"]
+
+
+def test_the_oldest_comes_first(tmp_path: Path) -> None:
+    queue = WaitingFolder(tmp_path, "r1")
+    tickets = sorted((queue.add(plain(), PREDICTION, "a") for _ in range(3)), reverse=True)
+    for number, ticket in enumerate(tickets):
+        facts = tmp_path / "waiting" / ticket / "answer.json"
+        facts.write_text(json.dumps(json.loads(facts.read_text()) | {"time": f"2026-11-0{number + 1}"}))
+    assert [entry.ticket for entry, _ in queue.read()] == tickets
 
 
 def test_whoever_decides_first_counts(tmp_path: Path) -> None:

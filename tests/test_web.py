@@ -211,6 +211,9 @@ def test_help_tells_how_to_call(url: str) -> None:
     help_text = httpx.get(f"{url}/api").text
     assert f"{url}/api/classify" in help_text
     assert 'api_name="/predict"' in help_text
+    # Behind a proxy, and behind one that is behind another.
+    for proto in ("https", "https, http"):
+        assert "https://127.0.0.1" in httpx.get(f"{url}/api", headers={"X-Forwarded-Proto": proto}).text
 
 
 def test_without_a_model_everything_says_why() -> None:
@@ -415,6 +418,10 @@ def test_too_many_at_once_are_told_to_come_back() -> None:
     codes = [answer.status_code for answer in answers]
     assert set(codes) == {200, 503}
     assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+
+
+def test_the_settings_of_few_visitors_are_kept() -> None:
+    assert create_app(predict_by_color, INFO, CONFIG).state.page.state_session_capacity <= 200
 
 
 def test_the_page_needs_no_model_to_be_built() -> None:

@@ -20,15 +20,20 @@
   const thumb = (id) => `/clean/thumb/${id}`;
 
   let state = null, queue = "wrong", pages = [], page = 0, groups = [], cards = new Map(), focused = 0;
-  let sending = Promise.resolve(), waiting = 0, loads = 0;
+  let sending = Promise.resolve(), turning = Promise.resolve(), waiting = 0, loads = 0, isLost = false;
 
   const ask = async (path, body) => {
     const options = body === undefined ? {} :
       { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-    let answer;
+    let answer, content;
     try { answer = await fetch(`/clean/${path}`, options); }
-    catch { throw new Error("The page's server does not answer; start scripts/clean again. Nothing decided is lost."); }
-    const content = await answer.json();
+    catch {
+      isLost = true;
+      throw new Error("The page's server does not answer; start scripts/clean again. Nothing decided is lost.");
+    }
+    if (isLost) { isLost = false; say(""); }
+    try { content = await answer.json(); }
+    catch { throw new Error("The page's server failed; the terminal tells more."); }
     if (!answer.ok) throw new Error(typeof content.error === "string" ? content.error : "That was refused.");
     return content;
   };
@@ -40,24 +45,31 @@
     try { return await work(...given); } catch (problem) { say(problem.message, true); }
   };
   const who = () => get("who").value.trim();
+  // A second look: what others decided is neither shown nor counted.
+  const alone = () => get("alone").checked ? who() || state?.who || "" : "";
+  const askState = () => ask(`state?alone=${encodeURIComponent(alone())}`);
 
   // ---- the frame -------------------------------------------------------------------------------------------------
   const readState = async () => {
     const before = state;
-    state = await ask("state");
-    get("title").textContent = `Cleaning: ${state.title}`;
-    get("summary").textContent = `${state.pictures} pictures, ${state.decided} decided; model ${state.revision.slice(0, 12)}`;
+    state = await askState();
     if (!before) {
       get("who").value = sessionStorage.getItem("who") || new URLSearchParams(location.search).get("as") || state.who;
       fill("label", "all", state.labels.map((label) => [label, label]));
       fill("fold", "all", state.folds.map((fold) => [String(fold), String(fold)]));
       fill("source", "all", state.sources.map((source) => [source, source]));
       restore();
+      if (alone()) state = await askState();
     }
+    get("title").textContent = `Cleaning: ${state.title}`;
+    const decided = `${state.decided} decided${alone() ? " by you" : ""}`;
+    get("summary").textContent = `${state.pictures} pictures, ${decided}; model ${state.revision.slice(0, 12)}`;
     showQueues();
     showMatrix();
     showJob();
-    return before && before.edits !== state.edits;
+    // Retrained or published, here or elsewhere.
+    if (before && ranking(before) !== ranking(state)) rankAnew();
+    return before && (before.edits !== state.edits || before.pictures !== state.pictures);
   };
   const fill = (name, first, options) => get(name).replaceChildren(
     make("option", { value: "" }, first), ...options.map(([value, text]) => make("option", { value }, text)));
@@ -92,7 +104,7 @@
   const showsAll = () => queue.startsWith("cell:") || queue === "decided" || queue === "disputes";
   const remember = () => {
     const words = new URLSearchParams({ queue, label: get("label").value, fold: get("fold").value,
-      source: get("source").value, todo: get("todo").checked ? "1" : "" });
+      source: get("source").value, todo: get("todo").checked ? "1" : "", alone: get("alone").checked ? "1" : "" });
     history.replaceState(null, "", `${location.pathname}${location.search}#${words}`);
   };
   const restore = () => {
@@ -103,7 +115,7 @@
       // A class or source that is there no more.
       if (get(name).selectedIndex < 0) get(name).value = "";
     }
-    if (words.has("todo")) get("todo").checked = Boolean(words.get("todo"));
+    for (const name of ["todo", "alone"]) if (words.has(name)) get(name).checked = Boolean(words.get(name));
   };
   const open = guarded(async (name) => {
     queue = name;
@@ -111,14 +123,17 @@
     await load();
     if (document.activeElement?.closest("aside")) get("heading").scrollIntoView({ block: "nearest" });
   });
-  const load = async () => {
+  // What is typed while pictures are on their way is about those that come.
+  const load = () => { turning = readList(); return turning; };
+  const turn = (to) => { turning = showPage(to); return turning; };
+  const readList = async () => {
     const mine = ++loads;
     await sending;
     remember();
     get("heading").textContent = heading();
     get("todo").disabled = showsAll();
     const words = new URLSearchParams({ name: queue, label: get("label").value, fold: get("fold").value,
-      source: get("source").value, todo: String(get("todo").checked && !showsAll()) });
+      source: get("source").value, todo: String(get("todo").checked && !showsAll()), alone: alone() });
     const { items } = await ask(`queue?${words}`);
     if (mine !== loads) return;
     pages = [];
@@ -130,10 +145,11 @@
       pages[pages.length - 1].push(group);
       room -= group.length;
     }
-    await turn(0);
+    await showPage(0);
   };
-  const address = (some) => `cards?queue=${encodeURIComponent(queue)}&ids=${some.map((group) => group.join("%2B")).join(",")}`;
-  const turn = async (to) => {
+  const address = (some) => `cards?queue=${encodeURIComponent(queue)}&alone=${encodeURIComponent(alone())}`
+    + `&ids=${some.map((group) => group.join("%2B")).join(",")}`;
+  const showPage = async (to) => {
     const mine = ++loads;
     page = Math.max(0, Math.min(to, pages.length - 1));
     groups = pages[page] || [];
@@ -142,7 +158,7 @@
     cards = new Map();
     const flat = found.flat();
     const build = (card) => {
-      const node = make("article", { class: "card", role: "listitem", tabindex: "-1", "data-id": card.id,
+      const node = make("article", { class: "card", tabindex: "-1", "data-id": card.id,
         onfocus: () => { focused = flat.findIndex(({ id }) => id === card.id); rove(); } });
       cards.set(card.id, { card, node });
       paint(card.id, flat.length);
@@ -202,7 +218,8 @@
         if (to) { focusOn(id); decide([{ id, action: "relabel", to }]); }
       } }, make("option", { value: "" }, "Move to …"), ...others.map(([label, index]) =>
         make("option", { value: label }, index < 9 ? `${index + 1}  ${label}` : label)))];
-    const facts = [card.source, card.license, card.creator, card.size, card.fold && `fold ${card.fold}`].filter(Boolean).join(" · ");
+    const license = card.license === "unknown" ? "licence unknown" : card.license;
+    const facts = [card.source, license, card.creator, card.size, card.fold && `fold ${card.fold}`].filter(Boolean).join(" · ");
     const link = /^https?:\/\//.test(card.page || "")
       ? make("a", { href: card.page, target: "_blank", rel: "noopener noreferrer nofollow" }, "Its page") : null;
     node.replaceChildren(image,
@@ -249,9 +266,14 @@
       paint(id);
       if (items.length === 1 && document.activeElement === document.body) shown.node.focus();
     }
+    const meant = items.map((item) => {
+      const shown = before.get(item.id);
+      // The label that was seen, should somebody change it this moment.
+      return item.action === "keep" && shown ? { ...item, to: shown.label || shown.collected } : item;
+    });
     return inTurn(async () => {
       try {
-        const { decided } = await ask("decide", { who: who(), queue: from, items });
+        const { decided } = await ask("decide", { who: who(), queue: from, items: meant });
         const what = items.length > 1 ? `${items.length} pictures decided` : inWords({ action: items[0].action, to: items[0].to || cards.get(items[0].id)?.card.label });
         say(`${what[0].toUpperCase()}${what.slice(1)}. ${decided} decided in all.`);
       } catch (problem) {
@@ -266,20 +288,26 @@
     settling = setTimeout(guarded(async () => { if (!waiting) { await readState(); await refresh(); } }), 250);
   };
   const undo = () => inTurn(async () => {
-    const { undone } = await ask("undo", { who: who() });
-    say(undone.length ? `Took back ${undone.length === 1 ? "the last decision" : `the last ${undone.length} decisions, made in one go`}.`
-      : "There is nothing of yours to take back.");
+    const { undone, count: many } = await ask("undo", { who: who() });
+    if (!many) { say("There is nothing of yours to take back."); return; }
+    const told = `Took back ${many === 1 ? "the last decision" : `the last ${many} decisions, made in one go`}.`;
+    if (!undone.some((id) => cards.has(id))) {
+      const place = pages.findIndex((some) => some.flat().some((id) => undone.includes(id)));
+      if (place < 0) { say(`${told} ${undone.length ? "See it in another list, or open this one again." : "Its picture is not here any more."}`); return; }
+      await turn(place);
+    }
+    say(told);
     const here = undone.filter((id) => cards.has(id));
     waiting -= 1;
     try { await refresh(here); } finally { waiting += 1; }
     if (here.length) focusOn(here[0]);
-    else if (undone.length) say(`${get("status").textContent} It is on another page.`);
   }).then(settle);
   const advance = guarded(async () => {
     if (focused < cards.size - 1) { focused += 1; focusCard(); return; }
     if (page < pages.length - 1) await turn(page + 1);
   });
-  const onFocused = (action, to) => {
+  const onFocused = guarded(async (action, to) => {
+    await turning.catch(() => {});
     const id = ids()[focused];
     if (!id) return;
     const { card } = cards.get(id);
@@ -287,8 +315,14 @@
     if (action === "relabel" && to === undefined) return;
     decide([{ id, action, to }]);
     advance();
-  };
+  });
   const suggested = (card) => card.suggestion && (card.suggestion.to === null ? { action: "delete" } : { action: "relabel", to: card.suggestion.to });
+
+  const onSuggested = guarded(async () => {
+    await turning.catch(() => {});
+    const what = ids().length && suggested(cards.get(ids()[focused]).card);
+    if (what) await onFocused(what.action, what.to); else say("The model suggests nothing here.");
+  });
 
   // ---- many at once -----------------------------------------------------------------------------------------------
   let chosen = [];
@@ -314,9 +348,10 @@
     const action = get("bulk-action").value, least = Number(get("bulk-least").value) / 100;
     get("bulk-go").disabled = true;
     get("bulk-count").textContent = "Looking …";
-    get("bulk-least-label").hidden = action !== "suggest";
     const found = await undecided(get("bulk-scope").value);
     if (mine !== previews) return;
+    // Nothing is deleted because of a probability.
+    get("bulk-least-label").hidden = action !== "suggest" || !found.some((card) => suggested(card)?.action === "relabel");
     chosen = found.map((card) => {
       const what = action === "suggest" ? suggested(card) : action.startsWith("to:") ? { action: "relabel", to: action.slice(3) } : { action };
       const sure = action !== "suggest" || what?.action !== "relabel" || card.probability >= least;
@@ -337,7 +372,8 @@
     get("bulk-go").disabled = !many;
   };
   const acceptBulk = () => {
-    const items = chosen.filter(({ wanted }) => wanted).map(({ card, what }) => ({ id: card.id, ...what }));
+    const items = chosen.filter(({ wanted }) => wanted).map(({ card, what }) =>
+      ({ id: card.id, ...what, to: what.action === "keep" ? card.label || card.collected : what.to }));
     get("bulk").close();
     decide(items);
     focusCard();
@@ -353,13 +389,20 @@
   const showJob = () => {
     const { job, result } = state;
     const busy = job?.state === "running";
-    get("retrain").disabled = get("publish").disabled = busy;
+    // Not "disabled": that would take the focus away, and with it what was in sight.
+    for (const name of ["retrain", "publish"]) get(name).setAttribute("aria-disabled", String(busy));
     get("job").textContent = job ? (job.state === "failed" ? `Failed: ${job.line}` : job.line) : "";
     get("job").classList.toggle("worse", job?.state === "failed");
-    if (running && !busy) guarded(load)();
     running = busy;
     showResult(result);
   };
+  const ranking = ({ revision, result }) => JSON.stringify([revision, result]);
+  const rankAnew = guarded(async () => {
+    // Under the hands of somebody who is deciding, no other picture may slip.
+    if (!document.activeElement?.closest("#clean-cards")) { await load(); return; }
+    await refresh();
+    say("The lists are ranked anew; open one again to see it.");
+  });
   let shownResult = "";
   const showResult = (result) => {
     const text = JSON.stringify(result);
@@ -391,11 +434,11 @@
   // ---- keys, buttons, other windows -------------------------------------------------------------------------------
   const keys = (event) => {
     const target = event.target;
-    if (document.querySelector("dialog[open]") || target.closest?.("input, select, textarea")) return;
+    if (document.querySelector("dialog[open]") || target.closest?.("input:not([type=checkbox]), select, textarea")) return;
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") { event.preventDefault(); undo(); return; }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " || event.key === "Enter") {
-      if (target.closest?.("button, a") || event.key === "Enter") return;
+      if (target.closest?.("button, a, input") || event.key === "Enter") return;
       event.preventDefault();
       onFocused("keep");
       return;
@@ -403,11 +446,7 @@
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const acts = {
       k: () => event.shiftKey ? keepRest() : onFocused("keep"), d: () => onFocused("delete"), u: undo,
-      a: () => {
-        if (event.shiftKey) { openBulk(); return; }
-        const what = ids().length && suggested(cards.get(ids()[focused]).card);
-        if (what) onFocused(what.action, what.to); else say("The model suggests nothing here.");
-      },
+      a: () => event.shiftKey ? openBulk() : onSuggested(),
       n: advance, ArrowRight: advance, p: () => { focused = Math.max(0, focused - 1); focusCard(); },
       m: () => cards.get(ids()[focused])?.node.querySelector("select")?.focus(),
       ArrowLeft: () => { focused = Math.max(0, focused - 1); focusCard(); },
@@ -421,7 +460,9 @@
     document.addEventListener("keydown", keys);
     get("undo").addEventListener("click", undo);
     get("keys-open").addEventListener("click", () => get("keys").showModal());
-    get("who").addEventListener("change", () => { sessionStorage.setItem("who", who()); });
+    const again = guarded(async () => { await readState(); await load(); });
+    get("who").addEventListener("change", () => { sessionStorage.setItem("who", who()); if (get("alone").checked) again(); });
+    get("alone").addEventListener("change", again);
     for (const name of ["label", "fold", "source", "todo"]) get(name).addEventListener("change", guarded(load));
     get("previous").addEventListener("click", guarded(() => turn(page - 1)));
     get("next").addEventListener("click", guarded(() => turn(page + 1)));
@@ -430,8 +471,8 @@
     for (const name of ["bulk-action", "bulk-scope", "bulk-least"]) get(name).addEventListener("change", preview);
     get("bulk-go").addEventListener("click", acceptBulk);
     get("bulk-close").addEventListener("click", () => get("bulk").close());
-    get("retrain").addEventListener("click", () => start("retrain"));
-    get("publish").addEventListener("click", () => get("confirm").showModal());
+    get("retrain").addEventListener("click", () => { if (!running) start("retrain"); });
+    get("publish").addEventListener("click", () => { if (!running) get("confirm").showModal(); });
     get("confirm-close").addEventListener("click", () => get("confirm").close());
     get("confirm-go").addEventListener("click", () => { get("confirm").close(); start("publish"); });
     // Another window, another person, a run in a terminal: what they change shows here.
