@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.drawing import write_folder
 from tests.hub import WRITER, Hub, running_hub
@@ -18,6 +19,8 @@ SHARED = ROOT.parent / "shared"
 
 # A test must never leave this machine: what would download weights has to fail at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Its own five seconds are few while other tests use the machine.
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True)

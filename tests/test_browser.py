@@ -290,6 +290,7 @@ def test_the_camera_is_the_rear_one(visit: Visit) -> None:
     )
     visit.page.get_by_label("Use the camera").click()
     visit.page.locator("#picture [title='grant webcam access'] button").click()
+    visit.page.wait_for_function("document.querySelector('#picture video')?.videoWidth > 0")
     visit.page.get_by_label("Take the picture").click(timeout=30_000)
     visit.says("sure")
     assert "environment" in json.dumps(visit.page.evaluate("window.wanted.video"))

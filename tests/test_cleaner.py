@@ -396,6 +396,7 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     expect(two.locator("button", has_text="Keep")).to_have_count(0)
     two.locator("button", has_text="stripes").click()
     expect(two).to_contain_text("moved to stripes")
+    says(page, "Moved to stripes")
     assert lines(folder)[-1]["to"] == "stripes"
     page.close()
 
