@@ -43,3 +43,22 @@ def test_nearest_source_and_recipe() -> None:
     with pytest.raises(RecipeError, match=r"did you mean '.*recipes/bears\.toml'\?$"):
         read_recipe(ROOT / "recipes" / "bear.toml")
     assert did_you_mean("zebra", ["openverse"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--modle", "x"], "unrecognized arguments: --modle; did you mean '--model'?"),
+        (["--modle=x"], "unrecognized arguments: --modle; did you mean '--model'?"),
+        ([], "the following arguments are required: --model"),
+        (["--other", "--modle"], "unrecognized arguments: --modle; did you mean '--model'?"),
+        (["--oth", "x"], "the following arguments are required: --model"),
+    ],
+)
+def test_what_is_missing_may_be_mistyped(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="it")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--other", nargs="?")
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert capsys.readouterr().err.splitlines()[-1] == f"it: error: {said}"
