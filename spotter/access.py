@@ -7,9 +7,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from spotter.config import LOOPBACK
 from spotter.password import PasswordCheck, refuse_other_sites
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),

@@ -19,16 +19,16 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 
-from spotter.access import LOOPBACK, AccessControl
+from spotter.access import AccessControl
 from spotter.cleaning import Decisions, Filters, Session, clean_name
 from spotter.cleaning_set import read_cleaning_set
 from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
-from spotter.errors import FolderMissing, PasswordMissing, PasswordWeak, SpotterError, did_you_mean
+from spotter.errors import FolderMissing, PasswordMissing, SpotterError, did_you_mean
 from spotter.pages import plural
 from spotter.parser import Parser
-from spotter.password import SHORTEST, is_weak
+from spotter.password import refuse_weak
 from spotter.run import find_pictures, read_run
 from spotter.web import mount_page, serve
 
@@ -47,7 +47,7 @@ def create_app(session: Session, config: ServeConfig, password: str | None = Non
     Raises:
         PasswordMissing: the page would be served to other machines without a password.
     """
-    if config.host not in LOOPBACK and not password:
+    if config.is_shared and not password:
         raise PasswordMissing(
             f"Serving on {config.host} lets other machines change the pictures' labels; set {PASSWORD} or give "
             "--password-file, or leave out --host."
@@ -149,11 +149,8 @@ def _read_password(file: Path | None) -> str | None:
             ) from error
         if not password:
             raise PasswordMissing(f"{str(file)!r} is empty; write the password there in one line.")
-    if password and is_weak(password):
-        raise PasswordWeak(
-            f"The password is too easy to guess; take one of at least {SHORTEST} characters that are not mostly the "
-            "same."
-        )
+    if password:
+        refuse_weak(password)
     return password or None
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from spotter.errors import RecipeError, did_you_mean
 
+# The names by which a machine calls itself.
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
 
 @dataclass(frozen=True)
 class ClassSpec:
@@ -190,7 +193,7 @@ class ServeConfig:
     @property
     def is_shared(self) -> bool:
         """Whether others than this machine can reach the app; then pages of other origins may ask it, too."""
-        return self.host not in {"127.0.0.1", "::1", "localhost"}
+        return self.host not in LOOPBACK
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from spotter.errors import PasswordWeak
 from spotter.traffic import Buckets
 
 SHORTEST = 8
@@ -53,9 +54,17 @@ def refuse_other_sites(scope: Scope, headers: Headers) -> Response | None:
     return JSONResponse({"error": "Another site may not decide here."}, 403)
 
 
-def is_weak(password: str) -> bool:
-    """Whether it is shorter than `SHORTEST`, or of very few different characters."""
-    return len(password) < SHORTEST or len(set(password)) < SHORTEST // 2
+def refuse_weak(password: str, where: str = "", otherwise: str = "") -> None:
+    """Refuse a password that is easy to guess; `where` it stands and what to do `otherwise` end up in the sentence.
+
+    Raises:
+        PasswordWeak: it is shorter than `SHORTEST`, or of very few different characters.
+    """
+    if len(password) < SHORTEST or len(set(password)) < SHORTEST // 2:
+        raise PasswordWeak(
+            f"The password{where} is too easy to guess; take one of at least {SHORTEST} characters that are not "
+            f"mostly the same{otherwise}."
+        )
 
 
 def password_in(authorization: str) -> bytes | None:

@@ -12,8 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spotter.errors import PasswordWeak
-from spotter.password import SHORTEST, PasswordCheck, is_weak, refuse_other_sites
+from spotter.password import PasswordCheck, refuse_other_sites, refuse_weak
 
 PASSWORD = "STAFF_PASSWORD"  # noqa: S105  (the name of the variable)
 PREFIX = "/staff"
@@ -31,14 +30,11 @@ def read_password(environment: Mapping[str, str] = os.environ) -> str | None:
     """The password in `STAFF_PASSWORD`, or None when it is not set or empty.
 
     Raises:
-        PasswordWeak: it is shorter than `SHORTEST`, or of very few different characters.
+        PasswordWeak: it is easy to guess.
     """
     password = environment.get(PASSWORD) or None
-    if password and is_weak(password):
-        raise PasswordWeak(
-            f"The password in {PASSWORD} is too easy to guess; take one of at least {SHORTEST} characters that are not "
-            "mostly the same, or unset it to have no staff pages."
-        )
+    if password:
+        refuse_weak(password, f" in {PASSWORD}", ", or unset it to have no staff pages")
     return password
 
 

@@ -19,10 +19,11 @@ from spotter.periods import duels
 from spotter.predictor import Prediction
 from tests.answers import make_answers, reviewed
 from tests.conftest import Published
+from tests.patience import wait_until
 from tests.pictures import BLUE, RED, plain, predict_by_color
 from tests.rolling import PASSWORD, QUICK
 from tests.test_app import address_of, start, stop
-from tests.test_monitor import _count, wait_until
+from tests.test_monitor import _count
 
 
 def other(picture: Image.Image) -> Prediction:
@@ -74,10 +75,7 @@ def test_it_works_only_while_no_visitor_waits(tmp_path: Path, monkeypatch: pytes
     with AnswerLog(tmp_path, "r1", config=QUICK) as log, SecondOpinion(count, "r2", log) as second:
         second.idle.clear()
         second.record(predict_by_color(plain(RED)), plain(RED), "api")
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "answers.sqlite").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until((tmp_path / "answers.sqlite").exists, 30)
         assert asked == []
         second.idle.set()
         second.record(predict_by_color(plain(RED)), plain(RED), "api")

@@ -19,6 +19,7 @@ import trustme
 
 from spotter.config import DownloadConfig
 from spotter.download import OPT_OUTS, DownloadOutcome, download_all, is_public_address, is_transient
+from tests.patience import wait_until
 
 CONFIG = DownloadConfig(
     workers=8, per_host=2, max_bytes=100_000, deadline_s=4.0, connect_timeout_s=1.0, max_redirects=5, retries=1
@@ -770,10 +771,7 @@ def test_closing_leaves_no_download_behind(server: Server, kind: str) -> None:
             enumerate([server.url(), *urls]), config, then=then, resolver=resolver, address_policy=lambda address: True
         )
         assert next(outcomes).content == b"picture"
-        at_latest = time.monotonic() + 30
-        while len(working_threads()) < config.workers - 1:
-            assert time.monotonic() < at_latest
-            time.sleep(0.01)
+        wait_until(lambda: len(working_threads()) >= config.workers - 1, 30)
         started = time.monotonic()
         outcomes.close()
         took = time.monotonic() - started

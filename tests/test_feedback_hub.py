@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from spotter.stores import open_dataset
 from spotter.stores.dataset import FeedbackDataset
 from tests.conftest import ROOT, Published
 from tests.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
+from tests.patience import wait_until
 from tests.pictures import free_port
 from tests.test_app import address_of, start
 
@@ -224,10 +224,10 @@ def test_a_hub_that_is_down_is_told_once_and_nothing_is_lost(
     ids = add(entries, 2)
     hub.fault = lambda request, answer: error(503, "down")
     with Sender(entries, open_(), FeedbackConfig(batch_s=0.01)) as sender:
-        until(lambda: sender.problem and hub.asked("GET") > 9)
+        wait_until(lambda: sender.problem and hub.asked("GET") > 9, 30)
         more = add(entries)
         hub.fault = None
-        until(lambda: not sender.problem)
+        wait_until(lambda: not sender.problem, 30)
     assert there(hub) == {*ids, *more}
     told = capsys.readouterr().err
     assert told.count("Feedback stays in ") == told.count("Feedback is sent again.") == 1
@@ -239,7 +239,7 @@ def test_what_came_last_goes_out_when_the_app_stops(
     hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset]
 ) -> None:
     with Sender(entries, open_()):
-        until(lambda: f"datasets/{NAME}" in hub.repos)
+        wait_until(lambda: f"datasets/{NAME}" in hub.repos, 30)
         ids = add(entries, 2)
     assert there(hub) == set(ids)
 
@@ -281,7 +281,7 @@ def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
         return LOST
 
     hub.fault = kill
-    until(lambda: process.poll() is not None)
+    wait_until(lambda: process.poll() is not None, 30)
     assert killed
     process.communicate()
     assert there(hub) == (set(ids) if moment == "after" else set())
@@ -358,10 +358,3 @@ def test_training_and_the_command_fetch_them_first(
     assert told.endswith("entries: 1; 0 say that the model was right\n")
     assert there(hub) == {second}
     assert command.main([ADDRESS, "--delete", first]) == 1
-
-
-def until(done: Callable[[], object], patience_s: float = 30) -> None:
-    end = time.monotonic() + patience_s
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)

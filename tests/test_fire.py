@@ -37,6 +37,7 @@ from spotter.upkeep import remove_old_files
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Published
 from tests.drawing import draw, turned
+from tests.patience import wait_until
 from tests.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
 from tests.test_threats import (
     MB,
@@ -398,7 +399,7 @@ def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(tmp_path: Pa
             assert 503 in {answer.result() for answer in wait_for_refusals(codes, 1)}
             assert httpx.get(f"{app.url}/healthz").status_code == 200
         assert {answer.result() for answer in codes} == {200, 503}
-        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0])
+        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0], 20)
 
 
 def wait_for_refusals(answers: Sequence[Future[int]], count: int) -> list[Future[int]]:
@@ -409,13 +410,6 @@ def wait_for_refusals(answers: Sequence[Future[int]], count: int) -> list[Future
         if [each.result() for each in done].count(503) == count:
             break
     return done
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def upload(app: Running, content: bytes) -> str:
@@ -500,7 +494,7 @@ def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
             ]
             # Half of what may be held is for one client.
             assert begun[2].recv(1000).startswith(b"HTTP/1.1 503")
-        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0])
+        wait_until(lambda: app.ask("raw", PICTURE, tmp_path)[0], 20)
 
 
 def test_row_28_uploads_that_break_off_and_old_ones_leave_the_disk(tmp_path: Path) -> None:
@@ -511,7 +505,7 @@ def test_row_28_uploads_that_break_off_and_old_ones_leave_the_disk(tmp_path: Pat
                 time.sleep(0.05)
         for number in range(10):
             upload(app, PICTURE + bytes(20_000) + bytes([number]))
-        wait_until(lambda: 0 < stored(folder) <= 100_000)
+        wait_until(lambda: 0 < stored(folder) <= 100_000, 20)
         assert app.ask("/predict", PICTURE, tmp_path) == (True, "black")
 
 
@@ -719,7 +713,7 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
         assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
         process.send_signal(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, 20)
         ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert httpx.get(f"{url}/healthz").status_code == 200

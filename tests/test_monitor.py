@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from spotter.predictor import Prediction
 from tests.answers import make_answers
 from tests.conftest import ROOT, Published, mount
 from tests.drawing import draw, encode
+from tests.patience import wait_until
 from tests.test_app import address_of, start, stop
 
 PICTURE = draw("disc", 1, (640, 480))
@@ -50,13 +50,6 @@ def embeddings(count: int, width: int = 40, seed: int = 0) -> np.ndarray:
 
 def predicted(label: str = "disc", embedding: np.ndarray | None = None, familiarity: float = 0.9) -> Prediction:
     return Prediction(label, {"disc": 0.7, "cross": 0.2, "stripes": 0.1}, familiarity, familiarity >= 0.6, embedding)
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_everything_that_was_told_is_in_it(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from spotter.monitor import add_answers
 from spotter.rollout import PLAN, STATE, Rollout
 from spotter.watch import Watcher, main
 from tests.answers import joined, make_answers
-from tests.test_monitor import wait_until
+from tests.patience import wait_until
 
 
 def test_what_kept_it_from_going_back_is_over_and_it_goes_back(

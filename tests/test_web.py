@@ -25,6 +25,7 @@ from spotter.errors import PortUnavailable
 from spotter.predictor import Prediction
 from spotter.service import AT_ONCE, LARGE_PIXELS
 from spotter.web import ModelInfo, build_page, create_app, serve
+from tests.patience import wait_until
 from tests.pictures import BLUE, GREY, LABELS, RED, WHITE, encode, plain, predict_by_color, serving
 
 INFO = ModelInfo("Which bear is this?", LABELS, "r-1", threshold=0.5, summary="Wrong on 2 % of unseen pictures")
@@ -387,9 +388,7 @@ def test_a_few_pictures_are_taken_at_once_and_health_does_not_wait(url: str, mod
     picture = encode(plain())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=60) for _ in range(8)]
-        deadline = time.monotonic() + 20
-        while model.most_at_once < AT_ONCE and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: model.most_at_once >= AT_ONCE, 20)
         assert httpx.get(f"{url}/healthz").status_code == 200
         model.free.set()
         assert [answer.result().status_code for answer in answers] == [200] * 8
