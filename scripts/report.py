@@ -14,10 +14,10 @@ from pathlib import Path
 from spotter.alerts import check_url, send_new
 from spotter.command import run_command, say
 from spotter.monitor_report import DAYS, REPORT, advise, gather, write_report
-from spotter.pages import plural
 from spotter.parser import Parser
 from spotter.periods import DAY_S
 from spotter.trained import measure_training
+from spotter.utils.text import plural
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from spotter.bundle import ModelCard
 from spotter.errors import BrokenModel
 from spotter.intervals import wilson_interval
 from spotter.translations import say, say_html
+from spotter.utils.text import percent
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,10 @@ def error_sentence(about: About, language: str) -> str:
     return say(
         "about_error_seen" if about.seen else "about_error",
         language,
-        error=_percent(about.error),
+        error=percent(about.error),
         pictures=about.pictures,
-        low=_percent(about.interval[0]),
-        high=_percent(about.interval[1]),
+        low=percent(about.interval[0]),
+        high=percent(about.interval[1]),
     )
 
 
@@ -107,7 +108,7 @@ def about_html(about: About, language: str) -> str:
         parts.append(_section("about_good", language, _paragraph(html.escape(sentence), "lead")))
         parts.append(_class_table(about.classes, language))
     if about.accepted is not None:
-        text = say_html("about_threshold", language, accepted=_percent(about.accepted))
+        text = say_html("about_threshold", language, accepted=percent(about.accepted))
         parts.append(_section("about_unsure", language, _paragraph(text)))
     parts.append(_section("about_limits", language, _paragraph(say("about_limits_text", language))))
     if about.origins:
@@ -132,7 +133,7 @@ def _class_table(classes: Sequence[ClassRow], language: str) -> str:
         share, interval = "–", "–"
         if row.pictures:
             low, high = wilson_interval(row.right, row.pictures)
-            share, interval = _percent(row.right / row.pictures), f"{_percent(low)} – {_percent(high)}"
+            share, interval = percent(row.right / row.pictures), f"{percent(low)} – {percent(high)}"
         rows.append((row.label, row.pictures, share, interval))
     return _table([say(head, language) for head in heads], rows)
 
@@ -153,7 +154,3 @@ def _section(key: str, language: str, content: str) -> str:
 
 def _paragraph(markup: str, kind: str = "") -> str:
     return f'<p class="{kind}">{markup}</p>' if kind else f"<p>{markup}</p>"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

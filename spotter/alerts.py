@@ -17,6 +17,7 @@ import httpx
 
 from spotter.drift import Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
+from spotter.utils.text import short_percent
 
 MEMORY = "alerts-told.json"
 TIMEOUT_S = 10.0
@@ -52,9 +53,9 @@ URGENCY = tuple(_ADVICE)
 def sentence(change: Change) -> str:
     """What changed, by how much, and compared with what."""
     then = "in training" if change.from_training else "before"
-    after = f"{percent(change.after.value)} of the last {change.after.total}"
+    after = f"{short_percent(change.after.value)} of the last {change.after.total}"
     low, high = change.after.interval
-    interval = f"95 % interval {percent(low)} to {percent(high)}"
+    interval = f"95 % interval {short_percent(low)} to {short_percent(high)}"
     if change.before is None:
         more, less = _BECAME.get(change.what, ("", ""))
         word = more if change.rose else less
@@ -62,7 +63,9 @@ def sentence(change: Change) -> str:
             return f"The pictures show something else: {after} ({interval}) lie where 1 of 20 lay {then}."
         subject = "Answers" if change.what == "probability" else "Pictures"
         return f"{subject} became {word}: {after} ({interval}) are {word} than 19 of 20 {then}."
-    change_of = f"{_moved(change.before, change.after)}: {after} ({interval}), {percent(change.before.value)} {then}."
+    change_of = (
+        f"{_moved(change.before, change.after)}: {after} ({interval}), {short_percent(change.before.value)} {then}."
+    )
     if change.what == "labels":
         return f"The answer “{change.label}” {change_of}"
     if change.what == "errors":
@@ -139,14 +142,6 @@ def as_json(change: Change) -> dict[str, Any]:
         "id": hashlib.sha256(key.encode()).hexdigest()[:16],
     }
     return about | told
-
-
-def percent(share: float) -> str:
-    """A share in per cent: one decimal below 10 %, and neither nothing for a little nor all for nearly all."""
-    hundredths = 100 * share
-    if hundredths < 10:
-        return "0 %" if share <= 0 else "under 0.1 %" if hundredths < 0.1 else f"{hundredths:.1f} %"
-    return "100 %" if share >= 1 else f"{min(99, round(hundredths))} %"
 
 
 def _moved(before: Share, after: Share) -> str:

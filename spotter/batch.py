@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from spotter.bundle import plain_cell
 from spotter.config import ServeConfig
 from spotter.predictor import Prediction
 from spotter.service import NOT_SURE
 from spotter.translations import say
+from spotter.utils.text import plain_cell
 
 # One entry of a zip's table of contents begins so.
 _ENTRY = b"PK\x01\x02"

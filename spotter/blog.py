@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from spotter.about import error_sentence, read_about
 from spotter.bundle import Bundle, read_bundle
-from spotter.card import escape_markdown
 from spotter.errors import ArticleUnwritable
 from spotter.snippets import frame_snippet
 from spotter.stores import HUB, open_store
 from spotter.translations import join_labels, say
+from spotter.utils.text import escape_markdown
 
 PLOTS = ("confusion.png", "top_losses.png")
 MIXUPS = 3

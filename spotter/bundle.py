@@ -25,6 +25,7 @@ from spotter.images import load_picture
 from spotter.licenses import may_be_shown
 from spotter.network import check_network
 from spotter.thumbnails import Thumbnail, choose_thumbnails, decode_thumbnails, write_thumbnails
+from spotter.utils.text import plain_cell
 
 if TYPE_CHECKING:
     # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
@@ -408,13 +409,6 @@ def _variants() -> list[Callable[[Image.Image], bytes]]:
         + [turned(orientation) for orientation in range(1, 9)]
         + [mode(*pair) for pair in modes]
     )
-
-
-def plain_cell(value: str | None) -> str:
-    """The same text for a cell of a CSV file, which a spreadsheet shows as it is."""
-    # A spreadsheet runs a cell that begins with one of these; line breaks and escapes would forge rows.
-    text = "".join(character if character.isprintable() else " " for character in value or "")
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _encode(picture: Image.Image, format_: str, **options: Any) -> bytes:

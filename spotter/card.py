@@ -15,10 +15,9 @@ from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
 from spotter.periods import REAL
 from spotter.premortem import QUESTIONS
+from spotter.utils.text import escape_markdown, in_one_line
 
 CARD = "README.md"
-# All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
-_SPECIAL = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
 
 
 def write_card(
@@ -46,11 +45,6 @@ def write_card(
     (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
 
 
-def escape_markdown(text: str) -> str:
-    """The same text in one line, as words that Markdown shows as they are."""
-    return _SPECIAL.sub(r"\\\g<0>", _in_one_line(text))
-
-
 def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
     figures = {
         "accuracy": ("Accuracy", 1 - evaluation.error),
@@ -61,7 +55,7 @@ def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
         EvalResult(
             task_type="image-classification",
             dataset_type="imagefolder",
-            dataset_name=f"{_in_one_line(card.title)} ({evaluation.pictures} pictures {_seen(card)})",
+            dataset_name=f"{in_one_line(card.title)} ({evaluation.pictures} pictures {_seen(card)})",
             metric_type=kind,
             metric_name=name,
             metric_value=round(float(value), 4),
@@ -96,7 +90,7 @@ def _body(
         keep_trailing_newline=True,
     )
     environment.filters["plain"] = escape_markdown
-    command = _in_one_line(str(card.made["command"]))
+    command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
     outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
     return environment.get_template("card.md").render(
@@ -166,7 +160,3 @@ def _share(part: int, whole: int) -> str:
 
 def _span(interval: tuple[float, float]) -> str:
     return f"{interval[0]:.1%} to {interval[1]:.1%}"
-
-
-def _in_one_line(text: str) -> str:
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())

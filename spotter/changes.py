@@ -9,9 +9,9 @@ import numpy as np
 from spotter.chances import exact_half
 from spotter.dataset import Dataset
 from spotter.intervals import wilson_interval
-from spotter.pages import plural
 from spotter.periods import BLURRED, DARK, GREY, REAL, SMALL
 from spotter.run import Run
+from spotter.utils.text import plural
 
 
 @dataclass(frozen=True)

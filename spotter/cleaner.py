@@ -26,10 +26,10 @@ from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
 from spotter.errors import FolderMissing, PasswordMissing, SpotterError, did_you_mean
-from spotter.pages import plural
 from spotter.parser import Parser
 from spotter.password import refuse_weak
 from spotter.run import find_pictures, read_run
+from spotter.utils.text import plural
 from spotter.web import mount_page, serve
 
 PASSWORD = "SPOTTER_PASSWORD"  # noqa: S105  (the name of the variable)

@@ -23,8 +23,9 @@ from spotter.cache import FOLDER, measure_once
 from spotter.dataset import Dataset, Record
 from spotter.images import load_picture
 from spotter.junk import JUNK_REASONS
-from spotter.pages import make_thumbnails, plural, short_title, write_page
+from spotter.pages import make_thumbnails, short_title, write_page
 from spotter.subject import FILLING, SMALL
+from spotter.utils.text import percent, plural
 
 CLUSTERABLE = 10
 MOST_CLUSTERS = 8
@@ -348,10 +349,7 @@ def _of(count: int) -> str:
 
 def _share(count: int, pictures: int) -> str:
     """Say a share as a count, and in per cent where there are enough pictures for that to mean something."""
-    percent = 100 * count / max(1, pictures)
-    # Neither "0 %" of something nor "100 %" of nearly all.
-    rounded = "under 1" if 0 < percent < 1 else "over 99" if 99 < percent < 100 else f"{percent:.0f}"
-    return f"{count} of {pictures}" + (f" ({rounded} %)" if pictures >= JUDGEABLE else "")
+    return f"{count} of {pictures}" + (f" ({percent(count / pictures, 0, 'words')})" if pictures >= JUDGEABLE else "")
 
 
 def _rows(coverage: ClassCoverage) -> list[tuple[str, str | None, int | None]]:

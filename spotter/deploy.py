@@ -12,12 +12,12 @@ from huggingface_hub import SpaceCardData
 from PIL import Image
 
 from spotter.bundle import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelCard
-from spotter.card import escape_markdown
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.predictor import Predictor
 from spotter.serving import APP, REQUIREMENTS, serving_files
 from spotter.stores.space import CPU, ZERO_GPU, SpaceRepo, SpaceState
 from spotter.temporary import temporary_folder
+from spotter.utils.text import escape_markdown
 
 CARD, ZERO_APP = "README.md", "app_zero.py"
 STORE, REVISION, CONTENTS, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_CONTENTS", "MODEL_INT8")

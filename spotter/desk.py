@@ -10,11 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from spotter.alerts import percent
 from spotter.choice import chosen_label, is_choice
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.pages import render_page
 from spotter.service import ModelInfo
+from spotter.utils.text import short_percent
 
 # What became of a decision; a number in the address, so that nobody can write into the page.
 TOLD = {
@@ -42,7 +42,7 @@ def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
         nonce = secrets.token_urlsafe(16)
         text = render_page(
             "review.html",
-            {"percent": percent},
+            {"percent": short_percent},
             title=info.title,
             stage=rollout.stage if rollout else "",
             labels=info.labels,

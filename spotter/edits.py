@@ -35,7 +35,7 @@ from spotter.dataset import (
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
 from spotter.files import write_atomically
 from spotter.ingest import lock_set
-from spotter.pages import plural
+from spotter.utils.text import plural
 
 EDITS = "edits.jsonl"
 KEEP, RELABEL, DELETE, UNDO = "keep", "relabel", "delete", "undo"

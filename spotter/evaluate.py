@@ -17,6 +17,7 @@ from spotter.images import fit_within, load_picture
 from spotter.intervals import wilson_interval as wilson_interval
 from spotter.licenses import may_be_shown
 from spotter.reference import score, thin
+from spotter.utils.text import percent
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
@@ -355,13 +356,13 @@ def foresee(sizes: np.ndarray, mistakes: np.ndarray, classes: int, seed: int = 0
     low, high = (float(fall) for fall in np.quantile((now - then)[1:], [0.05, 0.95]))
     if then[0] > (1 - HARDLY) * now[0]:
         sentence = (
-            f"More pictures of the same kind would hardly help: the error is about {_percent(now[0])}, and with "
-            f"another {MORE_PER_CLASS} per class it would be about {_percent(then[0])}"
+            f"More pictures of the same kind would hardly help: the error is about {percent(now[0])}, and with "
+            f"another {MORE_PER_CLASS} per class it would be about {percent(then[0])}"
         )
     else:
         sentence = (
-            f"Another {MORE_PER_CLASS} pictures per class would bring the error from about {_percent(now[0])} to about "
-            f"{_percent(then[0])}, if it goes on falling as it did"
+            f"Another {MORE_PER_CLASS} pictures per class would bring the error from about {percent(now[0])} to about "
+            f"{percent(then[0])}, if it goes on falling as it did"
         )
     return Outlook(
         f"{sentence} (a fall by {100 * low:.1f} to {100 * high:.1f} points would fit the measurements too).",
@@ -556,10 +557,6 @@ def _fit_power_laws(sizes: np.ndarray, errors: np.ndarray, total: int) -> tuple[
         better = loss < best[:, 3] - 1e-15
         best[better] = np.stack([floor, scale * sizes[-1] ** power, np.full(len(errors), power), loss], axis=1)[better]
     return best[:, 0], best[:, 1], best[:, 2]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _threshold(scores: np.ndarray, config: FamiliarityConfig) -> Familiarity:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spotter.alerts import URGENCY, advice, percent, sentence
+from spotter.alerts import URGENCY, advice, sentence
 from spotter.charts import (
     BOTTOM,
     FEWEST,
@@ -30,7 +30,7 @@ from spotter.drift import Change, Published, Share, find_changes
 from spotter.errors import LogUnreadable, LogUnwritable, RevisionMissing
 from spotter.files import write_atomically
 from spotter.monitor import Answers, read_answers
-from spotter.pages import plural, render_page
+from spotter.pages import render_page
 from spotter.periods import (
     DAY_S,
     FIGURES,
@@ -52,6 +52,7 @@ from spotter.periods import (
     tell_apart,
 )
 from spotter.published import read_published, read_training
+from spotter.utils.text import plural, short_percent
 
 REPORT = "monitor.html"
 DAYS = 7.0
@@ -153,7 +154,7 @@ def fill_in(findings: Findings) -> str:
     """The report as HTML."""
     bins = cut(findings.answers.at)
     functions: dict[str, Callable[..., Any]] = {
-        "percent": lambda share: _tied(percent(share)),
+        "percent": lambda share: _tied(short_percent(share)),
         "sentence": lambda change: _tied(sentence(change)),
         "advice": advice,
         "day": _day,
@@ -191,7 +192,8 @@ def advise(findings: Findings) -> str:
     if seen is None:
         return f"{quiet}, but nobody reviewed the latest answers: have some fifty reviewed to know the error."
     low, high = seen.wrong.interval
-    error = f"{_share(seen.wrong)} reviewed answers were wrong (95 % interval {percent(low)} to {percent(high)})"
+    interval = f"95 % interval {short_percent(low)} to {short_percent(high)}"
+    error = f"{_share(seen.wrong)} reviewed answers were wrong ({interval})"
     if seen.wrong.total < FEW_REVIEWS:
         return f"{quiet}, but only {error}: have more reviewed to know the error."
     worst = max(findings.slices, key=lambda each: each.wrong.value if each.wrong and each.chance < REAL else 0.0)
@@ -277,7 +279,7 @@ def _share_points(bins: Bins, values: np.ndarray, among: np.ndarray | None = Non
             points.append(None)
             continue
         share = Share(int(inside.sum()), len(inside))
-        points.append(Point(share.value, *share.interval, f"{percent(share.value)} ({_share(share)})"))
+        points.append(Point(share.value, *share.interval, f"{short_percent(share.value)} ({_share(share)})"))
     return points
 
 
@@ -311,7 +313,7 @@ def _summary(seen: Share | Middle | None) -> tuple[str, str, str]:
         return "–", "", ""
     low, high = seen.interval
     if isinstance(seen, Share):
-        return percent(seen.value), f"{percent(low)} to {percent(high)}", _share(seen)
+        return short_percent(seen.value), f"{short_percent(low)} to {short_percent(high)}", _share(seen)
     return f"{seen.value:.2f}", f"{low:.2f} to {high:.2f}", ""
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from spotter.errors import DatasetUnwritable
 from spotter.files import write_atomically
 from spotter.images import encode_jpeg, load_picture
+from spotter.utils.text import plural
 
 if TYPE_CHECKING:
     # For their fields alone: the app makes a page too, and has no set.
@@ -65,8 +66,3 @@ def short_title(record: "Record") -> str:
     """A picture's title in one line, cut short; "" when it has none."""
     title = " ".join((record.title or "").split())
     return title[: LONGEST_TITLE - 1] + "…" if len(title) > LONGEST_TITLE else title
-
-
-def plural(count: int, noun: str) -> str:
-    """The count and the noun, with an s where there is more than one."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -17,6 +17,7 @@ from spotter.service import ModelInfo
 from spotter.snippets import Snippet
 from spotter.thumbnails import Thumbnail
 from spotter.translations import has, join_labels, say, say_html
+from spotter.utils.text import percent
 
 OVERLAY_QUALITY = 85
 
@@ -183,7 +184,7 @@ def _thumbnail(thumbnail: Thumbnail, language: str) -> str:
 
 def _percent(share: float) -> str:
     # Nothing is quite certain.
-    return "&gt; 99 %" if share >= 0.995 else "&lt; 1 %" if share < 0.005 else f"{100 * share:.0f} %"
+    return html.escape(percent(share, 0, "open"))
 
 
 def _link(text: str, url: str) -> str:

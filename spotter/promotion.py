@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.alerts import percent, sentence
+from spotter.alerts import sentence
 from spotter.config import GateConfig
 from spotter.drift import Change, Published, find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
 from spotter.intervals import wilson_interval
 from spotter.monitor import Answers, read_answers
 from spotter.rollout import DEMOTED, FULL, PROMOTED, SHADOW, STAGES, Move, Rollout
+from spotter.utils.text import short_percent
 
 BY_HAND = "by hand: "
 
@@ -48,14 +49,14 @@ def judge(answers: Answers, changes: Sequence[Change], last: Move, gate: GateCon
         Check("reviewed answers", str(len(seen)), f"at least {gate.reviewed}", len(seen) >= gate.reviewed),
         Check(
             "of them right",
-            f"{right} of {len(seen)}, so at least {percent(low)}",
-            f"at least {percent(gate.accuracy)}",
+            f"{right} of {len(seen)}, so at least {short_percent(low)}",
+            f"at least {short_percent(gate.accuracy)}",
             low >= gate.accuracy and len(seen) > 0,
         ),
         Check(
             "not sure",
-            f"{unsure} of {len(mine)} ({percent(share)})",
-            f"at most {percent(gate.unfamiliar)}",
+            f"{unsure} of {len(mine)} ({short_percent(share)})",
+            f"at most {short_percent(gate.unfamiliar)}",
             share <= gate.unfamiliar and len(mine) > 0,
         ),
         Check(f"alerts in the last {gate.quiet} answers", told, "none", not recent),

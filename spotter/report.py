@@ -19,7 +19,8 @@ from spotter.evaluate import (
     wilson_interval,
 )
 from spotter.learner import Trained
-from spotter.pages import make_thumbnails, plural, short_title, write_page
+from spotter.pages import make_thumbnails, short_title, write_page
+from spotter.utils.text import percent, plural
 
 REPORT = "report.html"
 SHOWN_IN_CELL = 60
@@ -304,7 +305,6 @@ def _share(count: int, total: int) -> str:
 
 
 def _percent(share: float) -> str:
-    # Neither "0.0 %" of something nor "100.0 %" of nearly all; an interval may end a rounding error from either.
-    if 1e-9 < share < 0.0005:
-        return "under 0.1 %"
-    return "over 99.9 %" if 0.9995 <= share < 1 - 1e-9 else f"{100 * share:.1f} %"
+    # An interval may end a rounding error from 0 or from 1.
+    end = round(share)
+    return percent(end if abs(share - end) <= 1e-9 else share, 1, "words")

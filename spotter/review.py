@@ -11,7 +11,7 @@ from spotter.dataset import IN_TWO_CLASSES, MOST_TWINS, Dataset, confirm_duplica
 from spotter.edits import Edit, apply_edits, positions
 from spotter.errors import DatasetUnwritable
 from spotter.junk import find_junk
-from spotter.pages import plural
+from spotter.utils.text import plural
 
 REPORT = "coverage.html"
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from spotter.dataset import FAR_BITS, FROM_VISITORS, Record, near_pairs
 from spotter.junk import JUNK_REASONS
+from spotter.utils.text import percent
 
 WRONG, STRANGERS, COPIES, CROSSING, JUNK, LOSSES = "wrong", "strangers", "copies", "crossing", "junk", "losses"
 VISITORS = "visitors"
@@ -127,10 +128,10 @@ def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:
     if predicted < 0:
         return "not judged by the last run"
     if np.isnan(given):
-        return f"called {view.names[predicted]}, {_percent(view.probabilities[index, predicted])}"
+        return f"called {view.names[predicted]}, {percent(view.probabilities[index, predicted], 0, 'words')}"
     if queue == LOSSES:
-        return f"loss {-np.log(max(float(given), 1e-12)):.2f}: {_percent(given)} for the label given"
-    return f"{_percent(given)} for the label given"
+        return f"loss {-np.log(max(float(given), 1e-12)):.2f}: {percent(given, 0, 'words')} for the label given"
+    return f"{percent(given, 0, 'words')} for the label given"
 
 
 def suggest(queue: str, view: View, members: Sequence[int], index: int) -> Suggestion | None:
@@ -190,9 +191,3 @@ def _bits_apart(view: View, one: int, other: int) -> int:
     """How many of 64 bits of their perceptual hashes differ, mirrored or not."""
     _, _, bits = next(near_pairs([view.records[one], view.records[other]], 64))
     return int(bits[0])
-
-
-def _percent(share: float) -> str:
-    if 0 < share < 0.005:
-        return "under 1 %"
-    return "over 99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from spotter.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, percent, send_new, sentence
+from spotter.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, send_new, sentence
 from spotter.drift import BUDGET, ODDS, Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
+from spotter.utils.text import short_percent
 
 BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))
 DARK = Change("brightness", "", "", False, 950, 1_700_000_900, 940, 1_700_000_500, None, Share(6, 11))
@@ -91,7 +92,7 @@ def test_an_alert_says_what_how_much_and_what_to_do() -> None:
 
 def test_percentages_neither_hide_a_little_nor_claim_all() -> None:
     shares = (0, 0.0004, 0.034, 0.0999, 0.1, 0.456, 0.999, 1)
-    assert [percent(share) for share in shares] == [
+    assert [short_percent(share) for share in shares] == [
         "0 %", "under 0.1 %", "3.4 %", "10.0 %", "10 %", "46 %", "99 %", "100 %",
     ]  # fmt: skip
 

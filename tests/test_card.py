@@ -12,11 +12,12 @@ from huggingface_hub import ModelCard as HubCard
 from markdown_it import MarkdownIt
 
 from spotter.bundle import ModelCard
-from spotter.card import escape_markdown, write_card
+from spotter.card import write_card
 from spotter.config import make_recipe
 from spotter.dataset import Dataset, Record
 from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
 from spotter.premortem import QUESTIONS
+from spotter.utils.text import escape_markdown
 from tests.conftest import Published
 
 LABELS = ("disc", "cross")

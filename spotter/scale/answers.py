@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from spotter.bundle import plain_cell
 from spotter.errors import AnswersUnwritable, ExtraMissing
+from spotter.utils.text import plain_cell
 
 CSV, PARQUET = ".csv", ".parquet"
 RUN = "run.json"

@@ -1,0 +1,59 @@
+"""Words and numbers as people read them: per cent, plurals, cells of a spreadsheet, Markdown."""
+
+import re
+from typing import Literal
+
+# All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
+_MARKDOWN = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
+
+
+def percent(share: float, digits: int = 1, ends: Literal["rounded", "words", "open"] = "rounded") -> str:
+    """A share in [0, 1] in per cent: "12.3 %".
+
+    Args:
+        digits: how many decimals.
+        ends: what is said where rounding gives 0 or 100. "rounded": that number. "words": "under 0.1 %" and
+            "over 99.9 %", unless the share is 0 or 1. "open": "< 0.1 %" and "> 99.9 %", also of 0 and 1, for what is
+            never certain; this needs escaping in HTML.
+    """
+    number = f"{100 * share:.{digits}f}"
+    is_end = float(number) in {0, 100} and (ends == "open" or 0 < share < 1)
+    if ends == "rounded" or not is_end:
+        return f"{number} %"
+    under, over = ("under", "over") if ends == "words" else ("<", ">")
+    step = 10.0**-digits
+    return f"{under} {step:.{digits}f} %" if share < 0.5 else f"{over} {100 - step:.{digits}f} %"
+
+
+def short_percent(share: float) -> str:
+    """A share in per cent for a sentence: one decimal below 10 %, none above.
+
+    It never says 0 % of a little ("under 0.1 %"), nor 100 % of nearly all ("99 %").
+    """
+    if share <= 0 or share >= 1:
+        return percent(min(max(share, 0), 1), 0)
+    if share < 0.1:
+        return "under 0.1 %" if share < 0.001 else percent(share)
+    return percent(min(share, 0.99), 0)
+
+
+def plural(count: int, noun: str) -> str:
+    """The count and the noun, with an s unless the count is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def plain_cell(value: str | None) -> str:
+    """The same text for a cell of a CSV file, which a spreadsheet shows as it is."""
+    # A spreadsheet runs a cell that begins with one of these; line breaks and escapes would forge rows.
+    text = "".join(character if character.isprintable() else " " for character in value or "")
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def in_one_line(text: str) -> str:
+    """The same text without line breaks and other control characters, runs of blanks made one."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def escape_markdown(text: str) -> str:
+    """The same text in one line, as words that Markdown shows as they are."""
+    return _MARKDOWN.sub(r"\\\g<0>", in_one_line(text))
