@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.drawing import write_folder
-from tests.hub import WRITER, Hub, running_hub
+from tests.helpers.drawing import write_folder
+from tests.helpers.hub import WRITER, Hub, running_hub
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -121,7 +121,7 @@ def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def bare_python(request: pytest.FixtureRequest) -> Path:
     """A Python with requirements.txt alone."""
-    from tests.bare import make_bare_python
+    from tests.helpers.bare import make_bare_python
 
     with one_at_a_time(request, "bare") as folder:
         return make_bare_python(folder)
@@ -130,7 +130,7 @@ def bare_python(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def node_folder(request: pytest.FixtureRequest) -> Path:
     """A folder whose `node_modules` hold axe-core and the Gradio client for JavaScript."""
-    from tests.node import make_node_folder
+    from tests.helpers.node import make_node_folder
 
     with one_at_a_time(request, "node") as folder:
         return make_node_folder(folder)

@@ -10,7 +10,7 @@ from PIL import Image
 from spotter.config import PictureConfig
 from spotter.errors import BadPicture
 from spotter.images import encode_jpeg, fit_within, load_picture, to_square
-from tests.drawing import draw, encode, turned
+from tests.helpers.drawing import draw, encode, turned
 
 PICTURE = draw("disc", 1)
 

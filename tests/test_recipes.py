@@ -8,7 +8,7 @@ from spotter.collect import collect
 from spotter.config import read_recipe, slug
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
-from tests.drawing import KINDS, draw, encode
+from tests.helpers.drawing import KINDS, draw, encode
 
 RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 names = pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

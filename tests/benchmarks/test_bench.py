@@ -1,0 +1,43 @@
+"""The sets that `scripts/bench --scale` makes, and how it reads a run. Timing itself is no test."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from spotter.images import load_picture
+from tests.conftest import ROOT
+from tests.helpers.drawing import KINDS, write_folder
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import bench_scale
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.jpg"))}
+
+
+def test_a_made_set_has_the_size_the_classes_and_no_two_equal_pictures(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=4)
+    bench_scale.make_set(source, tmp_path / "one", 30)
+    made = contents(tmp_path / "one")
+    assert len(made) == len(set(made.values())) == 30
+    assert {name.split("/")[0] for name in made} == set(KINDS)
+    assert all(min(load_picture(content).size) > 30 for content in made.values())
+    bench_scale.make_set(source, tmp_path / "two", 30)
+    assert contents(tmp_path / "two") == made
+    bench_scale.make_set(source, tmp_path / "two", 10, seed=1)
+    assert len(set(contents(tmp_path / "two").values())) == 40
+    with pytest.raises(SystemExit, match="no picture"):
+        bench_scale.make_set(tmp_path / "source" / "disc", tmp_path / "three", 5)
+
+
+def test_a_run_becomes_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = {"Collect the pictures": 1.0, "Compute the features": 4.0, "Write the files": 1.5, "Publish": 0.5}
+    run = bench_scale.Run(400, stages, 12.0, 1500.4)
+    bench_scale.print_table(["400"], [run])
+    lines = capsys.readouterr().out.splitlines()
+    assert "| Features (s) | 4.0 |" in lines
+    assert "| Write, gate, publish (s) | 2.0 |" in lines
+    assert "| Start and imports (s) | 5.0 |" in lines
+    assert "| Peak memory (MB) | 1500 |" in lines

@@ -1,0 +1,658 @@
+"""The page as people meet it: a real browser, a real server, a stand-in for the model."""
+
+import contextlib
+import csv
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import gradio
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
+
+from spotter.about import About, ClassRow
+from spotter.config import ServeConfig
+from spotter.errors import FeedbackUnwritable
+from spotter.extras import Extras
+from spotter.feedback import FeedbackFolder
+from spotter.monitor import AnswerLog, read_answers
+from spotter.predictor import Neighbour
+from spotter.snippets import Snippet, element_snippet, frame_snippet
+from spotter.thumbnails import Thumbnail
+from spotter.web import ModelInfo, create_app
+from tests.conftest import ROOT
+from tests.helpers.loopback import JsonServer
+from tests.helpers.pictures import BLUE, GREEN, GREY, LABELS, RED, encode, plain, predict_by_color, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+TABS = ("One picture", "Many", "About", "Embed & API")
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
+
+
+@dataclass
+class Visit:
+    """An open page, and what it asked for and complained about."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def show(self, name: str, content: bytes, kind: str = "image/png") -> None:
+        self.page.set_input_files("#picture input[type=file]", [{"name": name, "mimeType": kind, "buffer": content}])
+
+    def says(self, words: str) -> None:
+        expect(self.page.locator("#answer")).to_contain_text(words, timeout=30_000)
+
+    def ready(self, words: str = "Give me a picture") -> None:
+        self.says(words)
+        expect(self.page.locator("#answer[role=status]")).to_be_attached()
+        expect(self.page.get_by_text("Loading...")).to_have_count(0)
+
+    def open(self, tab: str) -> None:
+        button = self.page.get_by_role("tab", name=tab)
+        if not button.is_visible():
+            self.page.locator("#rooms .overflow-menu > button").click()
+            button = self.page.locator("#rooms .overflow-dropdown button", has_text=tab)
+        button.click()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def explain(picture: Image.Image) -> Image.Image:
+    drawn = picture.copy()
+    ImageDraw.Draw(drawn).ellipse((10, 10, 40, 40), fill=(255, 120, 0))
+    return drawn
+
+
+def nearest(picture: Image.Image, count: int) -> list[Neighbour]:
+    evil = '"><img src=x onerror=alert(1)>'
+    thumbnails = [
+        Thumbnail(
+            encode(plain(RED, (40, 30)), "JPEG"), "grizzly", "Ann Bär", "CC-BY-4.0", "https://l.test", "https://p.test"
+        ),
+        Thumbnail(encode(plain(BLUE, (30, 40)), "JPEG"), "black", evil, "CC0-1.0", "", "javascript:alert(1)"),
+        Thumbnail(encode(plain(GREEN, (30, 30)), "JPEG"), "teddy"),
+    ]
+    rows = [Neighbour(row, 0.9 - row / 100, thumbnail) for row, thumbnail in enumerate(thumbnails)]
+    return [Neighbour(9, 0.95, None), *rows][:count]
+
+
+def make_info(folder: Path) -> ModelInfo:
+    examples = []
+    for label, color in zip(LABELS, (RED, BLUE, GREEN), strict=True):
+        path = folder / f"{label}.png"
+        path.write_bytes(encode(plain(color, (640, 400))))
+        examples.append((str(path), label))
+    about = About(
+        arch="tf_efficientnet_lite0",
+        size=224,
+        learnt_from=376,
+        revision="0123456789abcdef0123456789abcdef01234567",
+        error=0.0186,
+        interval=(0.009, 0.038),
+        pictures=376,
+        accepted=0.965,
+        classes=tuple(ClassRow(label, 125, right) for label, right in zip(LABELS, (121, 124, 124), strict=True)),
+        origins=(("openverse", "CC-BY-4.0", 200), ("wikimedia", "CC0-1.0", 176)),
+    )
+    return ModelInfo(
+        "Which bear is this?",
+        LABELS,
+        "r-1",
+        0.5,
+        tuple(examples),
+        "Wrong on 2 % of unseen pictures",
+        Extras(explain, nearest),
+        about,
+    )
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    info = make_info(tmp_path_factory.mktemp("examples"))
+    with serving(create_app(predict_by_color, info, ServeConfig())) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visit]:
+    context = browser.new_context(**options)
+    visit = Visit(context.new_page())
+
+    def remember(asked: Request) -> None:
+        visit.requests.append(asked.url)
+
+    visit.page.on("request", remember)
+    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
+    visit.page.goto(address)
+    yield visit
+    context.close()
+
+
+@pytest.fixture(params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
+def visit(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator[Visit]:
+    viewport, theme = request.param
+    with visiting(browser, f"{url}/?__theme={theme}", viewport=viewport) as visit:
+        visit.ready()
+        yield visit
+
+
+def overflow(page: Page) -> int:
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def test_a_picture_is_answered_as_soon_as_it_is_given(visit: Visit) -> None:
+    visit.show("bear.png", encode(plain(RED, (2000, 900))))
+    visit.says("Grizzly, 97 % sure")
+    bars = visit.page.locator("#bars meter")
+    expect(bars).to_have_count(3)
+    assert bars.first.get_attribute("aria-label") == "grizzly"
+    assert visit.page.locator("#answer").get_attribute("aria-live") == "polite"
+    assert overflow(visit.page) <= 0
+
+
+def test_an_unfamiliar_picture_is_not_given_a_name(visit: Visit) -> None:
+    visit.show("wall.png", encode(plain(GREY)))
+    visit.says("Not sure: this looks unlike the pictures I learned from")
+    assert "% sure" not in visit.page.locator("#answer").inner_text()
+    assert overflow(visit.page) <= 0
+
+
+def test_an_example_is_one_click(visit: Visit) -> None:
+    examples = visit.page.locator("#examples .gallery-item")
+    expect(examples).to_have_count(3)
+    for number, words in ((1, "Black, 97 % sure"), (2, "Teddy, 97 % sure"), (0, "Grizzly, 97 % sure")):
+        examples.nth(number).click()
+        visit.says(words)
+
+
+def test_taking_the_picture_away_takes_the_answer_away(visit: Visit) -> None:
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("Grizzly")
+    visit.page.get_by_label("Remove the picture").click()
+    visit.says("Give me a picture")
+    expect(visit.page.locator("#bars meter")).to_have_count(0)
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(visit: Visit) -> None:
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("Grizzly")
+    visit.page.get_by_label("Remove the picture").click()
+    visit.show("page.jpg", b"<html>no picture</html>", "image/jpeg")
+    visit.says("not a picture I can read")
+    assert "Grizzly" not in visit.page.locator("#answer").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "size", "words"),
+    [
+        ("notes.txt", "text/plain", 5, "not a picture I can read"),
+        ("bear.png", "image/png", 15_000_001, "The file is larger than 15 MB."),
+    ],
+)
+def test_what_gradio_would_refuse_in_a_corner_is_refused_where_the_answer_would_be(
+    visit: Visit, name: str, kind: str, size: int, words: str
+) -> None:
+    path, asked = encode(plain(RED)), len(visit.requests)
+    visit.show(name, path + bytes(size - len(path)) if kind == "image/png" else b"hello", kind)
+    visit.says(words)
+    expect(visit.page.locator("#picture")).not_to_have_class(re.compile("previewing"))
+    expect(visit.page.get_by_test_id("toast-body")).to_have_count(0)
+    assert len(visit.requests) == asked
+    visit.show("bear.png", path)
+    visit.says("Grizzly, 97 % sure")
+    assert words not in visit.page.locator("#answer").inner_text()
+
+
+@pytest.mark.parametrize("broken", ["**/upload?*", "**/queue/join*"])
+def test_no_answer_is_told_where_it_would_be(visit: Visit, broken: str) -> None:
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("No answer this time")
+    visit.says("give me the picture again in a moment")
+    visit.page.unroute(broken)
+    visit.page.locator("#examples .gallery-item").nth(1).click()
+    visit.says("Black, 97 % sure")
+    # The answer to the picture before would be that to another.
+    visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
+    if "join" in broken:
+        visit.page.locator("#examples .gallery-item").nth(2).click()
+        visit.says("No answer this time")
+        expect(visit.page.locator("#bars")).to_be_hidden()
+
+
+def test_what_the_browser_cannot_show_is_no_torn_picture(visit: Visit) -> None:
+    visit.show("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(100), "image/heic")
+    visit.says("not a picture I can read")
+    expect(visit.page.locator("#picture img")).to_have_css("visibility", "hidden")
+    visit.page.locator("#examples .gallery-item").first.click()
+    visit.says("Grizzly, 97 % sure")
+    expect(visit.page.locator("#picture img")).to_be_visible()
+
+
+def test_a_picture_is_shown_while_it_travels(visit: Visit) -> None:
+    waiting: list[Route] = []
+    visit.page.route("**/upload?*", lambda route: waiting.append(route))
+    visit.show("bear.png", encode(plain(RED)))
+    frame = visit.page.locator("#picture")
+    expect(frame).to_have_class(re.compile("previewing"))
+    assert "blob:" in frame.evaluate("element => getComputedStyle(element, '::after').backgroundImage")
+    visit.says("Looking …")
+    visit.page.wait_for_timeout(100)
+    waiting[0].continue_()
+    visit.says("Grizzly")
+    expect(frame).not_to_have_class(re.compile("previewing"))
+
+
+def test_a_picture_can_be_pasted_anywhere(visit: Visit) -> None:
+    for color, words in ((BLUE, "Black, 97 % sure"), (RED, "Grizzly, 97 % sure")):
+        visit.page.evaluate(
+            """(bytes) => {
+                const data = new DataTransfer();
+                data.items.add(new File([new Uint8Array(bytes)], "pasted.png", { type: "image/png" }));
+                document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+            }""",
+            list(encode(plain(color))),
+        )
+        visit.says(words)
+
+
+def test_the_camera_is_the_rear_one(visit: Visit) -> None:
+    visit.page.evaluate(
+        """() => {
+            const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = (wanted) => { window.wanted ??= wanted; return real(wanted); };
+        }"""
+    )
+    visit.page.get_by_label("Use the camera").click()
+    visit.page.locator("#picture [title='grant webcam access'] button").click()
+    visit.page.wait_for_function("document.querySelector('#picture video')?.videoWidth > 0")
+    visit.page.get_by_label("Take the picture").click(timeout=30_000)
+    visit.says("sure")
+    assert "environment" in json.dumps(visit.page.evaluate("window.wanted.video"))
+
+
+def test_why_is_told_when_asked(visit: Visit) -> None:
+    ask = visit.page.get_by_role("button", name="Why?")
+    expect(ask).to_be_hidden()
+    visit.show("bear.png", encode(plain(RED)))
+    visit.says("Grizzly")
+    expect(visit.page.locator("#why img")).to_have_count(0)
+    ask.click()
+    why = visit.page.locator("#why")
+    expect(why).to_contain_text("What speaks for “grizzly” is orange")
+    expect(why.locator("img")).to_have_count(4)
+    assert (
+        why.locator("img").first.get_attribute("alt") == "The picture, with the places that speak for grizzly in orange"
+    )
+    credits = why.locator(".near figcaption")
+    assert credits.nth(0).inner_text().split("\n")[-1] == "Ann Bär, CC-BY-4.0"
+    assert credits.nth(0).locator("a").first.get_attribute("href") == "https://p.test"
+    assert "onerror" in credits.nth(1).inner_text()
+    assert credits.nth(1).locator("a").count() == 0
+    assert credits.nth(2).inner_text().endswith("the owner's own")
+    assert overflow(visit.page) <= 0
+    visit.page.get_by_label("Remove the picture").click()
+    expect(why.locator("img")).to_have_count(0)
+
+
+def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        writer.writestr("walk/b.png", encode(plain(BLUE)))
+        writer.writestr("walk/=1+1.txt", b"no picture")
+    visit.open("Many")
+    files = [("a.png", "image/png", encode(plain(RED))), ("wall.png", "image/png", encode(plain(GREY)))]
+    files.append(("more.zip", "application/zip", archive.getvalue()))
+    visit.page.set_input_files(
+        "#files input[type=file]", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
+    )
+    expect(visit.page.locator("#files")).to_contain_text("more", timeout=30_000)
+    for name in ("Add files", "Remove all files"):
+        expect(visit.page.get_by_label(name, exact=True)).to_have_attribute("title", name)
+    visit.page.get_by_role("button", name="Classify them all").click()
+    state = visit.page.locator("#many-state")
+    expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=30_000)
+    rows = visit.page.locator("#many-table tbody tr")
+    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+        ["a.png", "grizzly", "97 %"],
+        ["wall.png", "not sure", "–"],
+        ["walk/b.png", "black", "97 %"],
+        ["walk/=1+1.txt", "This is not a picture I can read: JPEG, PNG, WebP, GIF and BMP are fine."],
+    ]
+    assert overflow(visit.page) <= 0
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="Download as CSV").click()
+    text = Path(download.value.path()).read_bytes().decode("utf-8-sig")
+    assert [row["answer"] for row in csv.DictReader(io.StringIO(text))] == ["grizzly", "not sure", "black", ""]
+
+
+def test_about_tells_figures_sources_limits_and_revision(visit: Visit) -> None:
+    visit.open("About")
+    about = visit.page.locator("#room-about")
+    for words in (
+        "Wrong on 1.9 % of 376 pictures it did not see (95 % interval 0.9 % to 3.8 %)",
+        "CC-BY-4.0",
+        "decide about people",
+        "0123456789abcdef0123456789abcdef01234567",
+    ):
+        expect(about).to_contain_text(words)
+    assert overflow(visit.page) <= 0
+
+
+def test_the_snippets_have_the_address_and_can_be_copied(visit: Visit, url: str) -> None:
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.open("Embed & API")
+    codes = visit.page.locator("#room-use code")
+    expect(codes.first).to_contain_text(f'<iframe src="{url}/?embed=1"')
+    expect(codes.nth(1)).to_contain_text(f"{url}/gradio.js?v={gradio.__version__}")
+    assert "https://your-app" not in visit.page.locator("#room-use").inner_text()
+    visit.page.locator("#room-use .copy").first.click()
+    expect(visit.page.locator("#room-use .copy").first).to_have_text("Copied")
+    assert visit.page.evaluate("navigator.clipboard.readText()") == codes.first.inner_text()
+    assert overflow(visit.page) <= 0
+
+
+def test_nothing_leaves_this_machine_and_nothing_goes_wrong(visit: Visit, url: str) -> None:
+    visit.show("bear.png", encode(plain(BLUE)))
+    visit.says("Black, 97 % sure")
+    visit.page.get_by_role("button", name="Why?").click()
+    expect(visit.page.locator("#why img").first).to_be_visible()
+    for tab in TABS:
+        visit.open(tab)
+        visit.page.wait_for_load_state("networkidle")
+    strangers = [asked for asked in visit.requests if not asked.startswith((f"{url}/", "blob:", "data:"))]
+    assert not strangers
+    assert not visit.errors
+    assert urlsplit(url).hostname == "127.0.0.1"
+
+
+def test_the_foot_of_the_page_tells_what_is_running(visit: Visit) -> None:
+    foot = visit.page.locator("#foot")
+    expect(foot).to_contain_text("Wrong on 1.9 % of 376 pictures it did not see")
+    expect(foot).to_contain_text("r-1")
+    assert overflow(visit.page) <= 0
+
+
+def test_all_of_it_works_by_keyboard(visit: Visit) -> None:
+    keys, reached = visit.page.keyboard, []
+    for _ in range(25):
+        keys.press("Tab")
+        reached.append(
+            visit.page.evaluate(
+                """() => {
+                    const element = document.activeElement, style = getComputedStyle(element);
+                    const name = element.getAttribute("aria-label") || element.textContent.trim();
+                    return [name, style.outlineStyle !== "none" || style.boxShadow !== "none"];
+                }"""
+            )
+        )
+        if reached[-1][0].startswith("Example: black"):
+            break
+    names = [name for name, _ in reached]
+    assert "One picture" in names
+    assert "Use the camera" in names
+    assert names[-1] == "Example: black"
+    keys.press("Enter")
+    visit.says("Black, 97 % sure")
+    keys.press("Tab")
+    keys.press("Tab")
+    expect(visit.page.get_by_role("button", name="Why?")).to_be_focused()
+    keys.press("Enter")
+    expect(visit.page.locator("#why img").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("locale", "language", "start", "tab", "answer", "unsure", "why"),
+    [
+        ("es-MX", "es", "Dame una foto", "Varias", "Grizzly, con un 97 % de seguridad", "No estoy seguro", "¿Por qué?"),
+        ("zh-CN", "zh", "给我一张图片", "多张图片", "Grizzly，把握 97%", "不确定", "为什么？"),
+        ("de-DE", "en", "Give me a picture", "Many", "Grizzly, 97 % sure", "Not sure", "Why?"),
+    ],
+)
+def test_the_page_speaks_the_visitors_language(
+    browser: Browser, url: str, locale: str, language: str, start: str, tab: str, answer: str, unsure: str, why: str
+) -> None:
+    with visiting(browser, url, viewport=PHONE, locale=locale) as visit:
+        visit.says(start)
+        # Gradio puts the browser's own language there first.
+        expect(visit.page.locator("html")).to_have_attribute("lang", language)
+        visit.show("a.png", encode(plain(RED)))
+        visit.says(answer)
+        visit.page.get_by_role("button", name=why).click()
+        expect(visit.page.locator("#why img").first).to_be_visible()
+        visit.page.locator("#picture button").first.click()
+        visit.says(start)
+        visit.show("b.png", encode(plain(GREY)))
+        visit.says(unsure)
+        text = visit.page.locator("main").inner_text()
+        visit.open(tab)
+        text += visit.page.locator("main").inner_text()
+        assert "spotter_" not in text
+        assert "__i18n__" not in text
+        if language != "en":
+            for english in ("Give me", "picture", "sure", "Many", "About"):
+                assert english not in text.replace("Which bear is this?", "")
+        assert overflow(visit.page) <= 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
+    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    with visiting(browser, f"{url}/?__theme={theme}", viewport=viewport) as visit:
+        visit.ready()
+        found = [("start", *complaint) for complaint in complaints(visit.page, axe)]
+        visit.page.locator("#examples .gallery-item").first.click()
+        visit.says("Grizzly")
+        visit.page.get_by_role("button", name="Why?").click()
+        expect(visit.page.locator("#why img").first).to_be_visible()
+        for tab in TABS:
+            visit.open(tab)
+            visit.page.wait_for_timeout(400)
+            found += [(tab, *complaint) for complaint in complaints(visit.page, axe)]
+    assert found == []
+
+
+def complaints(page: Page, axe: str) -> list[tuple[str, str]]:
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    report = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
+    return [(each["id"], node["html"][:200]) for each in report["violations"] for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
+    browser: Browser, tmp_path: Path, viewport: dict, node_folder: Path
+) -> None:
+    entries = FeedbackFolder(tmp_path / "feedback")
+    info = make_info(tmp_path)
+    log = AnswerLog(tmp_path / "log", "r-1")
+    troubles = [FeedbackUnwritable("The disk is tired.")]
+
+    def forget(id_: str) -> bool:
+        if troubles:
+            raise troubles.pop()
+        return entries.delete(id_)
+
+    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
+    app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
+    with log, serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
+        page = visit.page
+        visit.ready()
+        state, send = page.locator("#feedback-state"), page.locator("#send")
+        expect(page.locator("#feedback")).to_be_hidden()
+        visit.show("blue.png", encode(plain(BLUE)))
+        visit.says("Black, 97 % sure")
+        page.locator("#feedback .label-wrap").click()
+        send.click()
+        expect(state).to_contain_text("Choose what it is")
+        page.locator("#said").get_by_text("grizzly", exact=True).click()
+        send.click()
+        expect(state).to_contain_text("without your consent")
+        assert list(entries.read()) == []
+        page.locator("#consent input").check()
+        send.click()
+        expect(state).to_contain_text("deleted by its number")
+        ((entry, path),) = entries.read()
+        assert (entry.answer, entry.said, entry.revision) == ("black", "grizzly", "r-1")
+        log.close()
+        assert read_answers(tmp_path / "log").id.tolist() == [entry.logged]
+        assert entry.id in state.inner_text()
+        with Image.open(path) as kept:
+            assert kept.getpixel((5, 5))[2] > 150
+        # Consent is for one picture.
+        expect(page.locator("#consent input")).not_to_be_checked()
+        assert overflow(page) == 0
+        assert complaints(page, (node_folder / "node_modules/axe-core/axe.min.js").read_text()) == []
+        page.locator("#forget").click()
+        expect(state).to_contain_text("It could not be deleted")
+        page.locator("#forget").click()
+        expect(state).to_contain_text("It is deleted")
+        assert list(entries.read()) == []
+        page.locator("#said").get_by_text("none of these", exact=True).click()
+        page.locator("#consent input").check()
+        send.click()
+        expect(state).to_contain_text("deleted by its number")
+        assert [entry.said for entry, _ in entries.read()] == [None]
+        visit.show("red.png", encode(plain(RED)))
+        visit.says("Grizzly, 97 % sure")
+        expect(state).to_have_text("")
+        expect(page.locator("#forget")).to_have_count(0)
+        page.get_by_label("Remove the picture").click()
+        visit.says("Give me a picture")
+        expect(page.locator("#feedback")).to_be_hidden()
+        # What a program sends all the same is refused.
+        page.evaluate("document.querySelector('#send').click()")
+        expect(state).to_contain_text("no answer yet")
+        assert visit.errors == []
+
+
+def test_nobody_is_asked_where_feedback_is_off(visit: Visit) -> None:
+    assert visit.page.locator("#feedback").count() == 0
+
+
+def blog(snippet: Snippet, address: str) -> JsonServer:
+    page = (
+        f"<!doctype html><html lang=en><title>My blog</title><body><h1>My blog</h1>{snippet.at(address)}</body></html>"
+    )
+    return JsonServer(lambda path, query: (200, {"Content-Type": "text/html; charset=utf-8"}, page.encode()))
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_blog_embeds_the_app_in_a_frame(browser: Browser, url: str, viewport: dict) -> None:
+    with (
+        blog(frame_snippet("Which bear is this?"), url) as other,
+        visiting(browser, other.url, viewport=viewport) as visit,
+    ):
+        assert urlsplit(other.url).port != urlsplit(url).port
+        frame = visit.page.frame_locator("iframe")
+        answer = frame.locator("#answer")
+        expect(answer).to_contain_text("Give me a picture", timeout=30_000)
+        for hidden in ("#headline", "#foot", "#examples", "#rooms .tab-wrapper"):
+            expect(frame.locator(hidden).first).to_be_hidden()
+        frame.locator("#picture input[type=file]").set_input_files(
+            [{"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(BLUE))}]
+        )
+        expect(answer).to_contain_text("Black, 97 % sure", timeout=30_000)
+        expect(frame.locator("#bars meter")).to_have_count(3)
+        # The frame is as high as what is in it: nothing to scroll, nothing empty.
+        visit.page.wait_for_timeout(500)
+        inside = visit.page.frames[1].evaluate(
+            "[document.documentElement.scrollHeight, innerHeight, document.querySelector('main').offsetHeight]"
+        )
+        assert inside[0] <= inside[1]
+        assert inside[1] - inside[2] < 60
+        assert overflow(visit.page) <= 0
+        assert not visit.errors
+
+
+def test_the_frame_can_be_dark(browser: Browser, url: str) -> None:
+    with visiting(browser, f"{url}/?embed=1&__theme=dark") as visit:
+        visit.says("Give me a picture")
+        assert visit.page.evaluate("document.body.classList.contains('dark')")
+        assert visit.page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor") == (
+            "rgb(22, 23, 20)"
+        )
+
+
+def test_a_blog_embeds_the_app_as_an_element(browser: Browser, tmp_path: Path) -> None:
+    # Other sites may read an app that is not for this machine alone; the test reaches it on this machine all the same.
+    app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
+    with (
+        serving(app) as url,
+        blog(element_snippet(gradio.__version__), url) as other,
+        visiting(browser, other.url, viewport=DESKTOP) as visit,
+    ):
+        visit.says("Give me a picture")
+        expect(visit.page.locator("#headline")).to_be_hidden()
+        visit.show("a.png", encode(plain(BLUE)))
+        visit.says("Black, 97 % sure")
+        allowed = (f"{url}/", f"{other.url}/", "blob:", "data:")
+        assert not [asked for asked in visit.requests if not asked.startswith(allowed)]
+        assert visit.page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: Path) -> None:
+    app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
+    (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
+    with (
+        serving(app) as url,
+        JsonServer(lambda path, query: (200, {"Content-Type": "text/html"}, b"<title>My blog</title>")) as other,
+        visiting(browser, other.url) as visit,
+    ):
+        for content, words in ((encode(plain(BLUE)), "black"), (b"hello", "This is not a picture we can read")):
+            with visit.page.expect_console_message(lambda line: line.type == "log") as told:
+                visit.page.evaluate(
+                    f"""async ([kind, bytes]) => {{
+                        const file = new File([new Uint8Array(bytes)], "a.png", {{ type: kind }});
+                        {code.replace("http://127.0.0.1:7860", url)}
+                    }}""",
+                    ["image/png", list(content)],
+                )
+            assert told.value.text.startswith(words)
+
+
+def test_a_page_without_a_model_says_why(browser: Browser) -> None:
+    app = create_app(predict_by_color, ModelInfo("Bears?", ()), ServeConfig(), problem="The model is {broken}.")
+    with serving(app) as url:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.locator("#answer")).to_contain_text("The model is {broken}.")
+        expect(page.locator("#picture")).to_have_count(0)
+        page.close()
+
+
+def test_the_browser_would_notice_another_origin(browser: Browser) -> None:
+    # The test above proves something only if a request elsewhere would be seen, although it fails.
+    page, requests = browser.new_page(), []
+    page.on("request", lambda asked: requests.append(asked.url))
+    with pytest.raises(Error):
+        page.goto("http://elsewhere.invalid/")
+    page.close()
+    assert requests == ["http://elsewhere.invalid/"]

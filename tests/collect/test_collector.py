@@ -1,0 +1,139 @@
+"""Collecting from several sources over real sockets: fill in turn, fall over, thumbnails, licences, restart."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spotter.collect import collect
+from spotter.config import CollectConfig, DownloadConfig, make_recipe
+from spotter.dataset import Dataset, read_manifest
+from spotter.download import download_all
+from spotter.errors import SourceUnavailable, TooFewPictures
+from spotter.search.base import ImageHit
+from tests.helpers.drawing import draw, encode
+from tests.helpers.loopback import JsonServer
+
+RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=8)
+# Only here may a download go to this machine.
+fetch_loopback = functools.partial(download_all, address_policy=lambda address: True)
+
+
+class Stand:
+    """A source that offers pictures of a loopback server; `breaks` makes it fail after some hits."""
+
+    searches = True
+    by_label = False
+
+    def __init__(self, name: str, server: str, offer: int, breaks: int | None = None, **facts: object) -> None:
+        self.name, self.server, self.offer, self.breaks, self.facts = name, server, offer, breaks, facts
+
+    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
+        kind = query.split()[-1]
+        for rank in range(min(self.offer, limit)):
+            if rank == self.breaks:
+                raise SourceUnavailable(f"{self.name} is down.")
+            facts = {name: value(kind, rank) if callable(value) else value for name, value in self.facts.items()}
+            url = f"{self.server}/{self.name}/{kind}/{rank}.jpg"
+            yield ImageHit(self.name, f"{kind}{rank}", query, rank, **{"image_url": url, **facts})
+
+
+@pytest.fixture
+def server() -> Iterator[JsonServer]:
+    def answer(path: str, query: dict) -> tuple[int, dict[str, str], bytes]:
+        if path == "/robots.txt":
+            return 404, {}, b""
+        source, kind, name = path.strip("/").split("/")
+        if source == "gone" or name == "missing.jpg":
+            return 404, {}, b""
+        number = int(name.split(".")[0]) + 100 * sum(map(ord, source))
+        return 200, {"Content-Type": "image/jpeg"}, encode(draw(kind, number))
+
+    with JsonServer(answer) as running:
+        yield running
+
+
+def gather(folder: Path, *sources: Stand, license: str = "any", min_per_class: int = 5) -> Dataset:
+    config = CollectConfig(license=license, min_per_class=min_per_class)
+    downloads = DownloadConfig(retries=0, deadline_s=5)
+    return collect(RECIPE, sources, folder, config, downloads=downloads, fetch=fetch_loopback)
+
+
+def count(dataset: Dataset) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for record in dataset.records:
+        counts[record.label, record.backend] = counts.get((record.label, record.backend), 0) + 1
+    return counts
+
+
+def test_each_class_is_filled_from_the_sources_in_turn(server: JsonServer, tmp_path: Path) -> None:
+    dataset = gather(tmp_path / "set", Stand("first", server.url, 3), Stand("second", server.url, 50))
+    assert count(dataset) == {
+        (label, name): n for label in ("disc", "cross") for name, n in (("first", 3), ("second", 5))
+    }
+    record = dataset.records[0]
+    assert record.image_url == record.final_url
+    assert record.fetched_at is not None
+    # The second source is asked for no more than is missing and some to spare.
+    assert len(server.requests) <= 2 * (3 + 3 * 5)
+
+
+def test_a_second_run_asks_nobody(server: JsonServer, tmp_path: Path) -> None:
+    first = gather(tmp_path / "set", Stand("first", server.url, 50))
+    asked = len(server.requests)
+    again = gather(tmp_path / "set", Stand("first", server.url, 50, breaks=0))
+    assert len(server.requests) == asked
+    assert again.records == first.records
+
+
+def test_a_source_that_breaks_is_told_and_the_next_goes_on(server: JsonServer, tmp_path: Path, caplog) -> None:
+    dataset = gather(tmp_path / "set", Stand("first", server.url, 50, breaks=2), Stand("second", server.url, 50))
+    assert count(dataset)["disc", "second"] == 6
+    assert "disc: first is down." in caplog.text
+
+
+def test_a_source_that_breaks_with_enough_pictures_is_no_failure(server: JsonServer, tmp_path: Path) -> None:
+    dataset = gather(tmp_path / "set", Stand("first", server.url, 50, breaks=6))
+    assert count(dataset) == {("disc", "first"): 6, ("cross", "first"): 6}
+
+
+def test_a_source_that_breaks_below_the_minimum_is_the_failure(server: JsonServer, tmp_path: Path) -> None:
+    with pytest.raises(SourceUnavailable, match="first is down"):
+        gather(tmp_path / "set", Stand("first", server.url, 50, breaks=2))
+
+
+def test_pictures_that_cannot_be_had_are_counted(server: JsonServer, tmp_path: Path) -> None:
+    with pytest.raises(
+        TooFewPictures, match=r"'disc' has 0 usable pictures and needs at least 5 \(dropped: 6 http-404\)"
+    ):
+        gather(tmp_path / "set", Stand("gone", server.url, 6))
+
+
+def test_the_thumbnail_stands_in(server: JsonServer, tmp_path: Path) -> None:
+    source = Stand(
+        "first",
+        server.url,
+        8,
+        image_url=lambda kind, rank: f"{server.url}/first/{kind}/{'missing' if rank == 3 else rank}.jpg",
+        thumb_url=lambda kind, rank: f"{server.url}/thumbs/{kind}/{rank}.jpg",
+    )
+    dataset = gather(tmp_path / "set", source)
+    stood_in = [record for record in dataset.records if record.final_url != record.image_url]
+    assert {record.backend_id for record in stood_in} == {"disc3", "cross3"}
+    assert all("/thumbs/" in str(record.final_url) for record in stood_in)
+    assert sum("/thumbs/" in request.path for request in server.requests) == 2
+
+
+def test_licences_are_obeyed_and_recorded(server: JsonServer, tmp_path: Path) -> None:
+    licences = ["CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "unknown", "CC-BY-ND-2.0", "CC-BY-SA-3.0"]
+    taken = {}
+    for policy, offer in (("any", 6), ("open", 12), ("commercial", 9)):
+        source = Stand("first", server.url, offer, license_id=lambda kind, rank: licences[rank % 6], creator="A. Nyone")
+        taken[policy] = {record.license_id for record in gather(tmp_path / policy, source, license=policy).records}
+    assert taken["any"] == set(licences)
+    assert taken["open"] == {"CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0"}
+    assert taken["commercial"] == {"CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-ND-2.0"}
+    dropped = {record.reason for record in read_manifest(tmp_path / "open") if not record.kept}
+    assert "license unknown" in dropped
+    assert {record.creator for record in read_manifest(tmp_path / "open")} == {"A. Nyone"}

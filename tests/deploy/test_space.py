@@ -1,0 +1,604 @@
+"""Deploying to a Space: what is put there, against a Hub on this machine, with a real app in the Space's place."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from huggingface_hub import SpaceCard
+from PIL import Image
+
+from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle, write_model_json
+from spotter.config import ServeConfig
+from spotter.deploy import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.errors import (
+    AccessRefused,
+    LostRace,
+    PaymentRequired,
+    SpaceFailed,
+    SpotterError,
+    StoreUnreachable,
+    StoreUnwritable,
+)
+from spotter.predictor import Prediction, Predictor
+from spotter.serving import serving_files
+from spotter.stores.hub import HubStore
+from spotter.stores.space import POLL_S, SpaceRepo
+from spotter.web import ModelInfo, create_app
+from tests.conftest import ROOT, Published
+from tests.e2e.test_app import address_of, start, stop
+from tests.helpers.bare import bare_environment
+from tests.helpers.hub import LOST, READER, SILENT, WRITER, Answer, Fault, Hub, Repo, Request, error
+from tests.helpers.pictures import serving
+from tests.stores.test_hub import SHORT_S, always, environment, refusal
+
+STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
+OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "spotter/gone.py": b"old"}
+
+
+@pytest.fixture(scope="module")
+def predictor(published: Published) -> Predictor:
+    return Predictor.load(published.store)
+
+
+@pytest.fixture(scope="module")
+def plan(predictor: Predictor) -> Plan:
+    return plan_space(ROOT, STORE, predictor)
+
+
+@pytest.fixture(scope="module")
+def with_int8(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a revision with an int8 network, which for this purpose may be as exact as the other."""
+    files = Path(shutil.copytree(published.folder, tmp_path_factory.mktemp("int8") / "files"))
+    shutil.copy(files / "model.onnx", files / INT8_ONNX)
+    figures = Int8(0.0, 30, 1, 1, 0.97, 0.97, ParityReport(72, 0.0, 0.0, 0), 1.8, "Some CPU")
+    write_model_json(files, replace(read_bundle(files).card, int8=figures))
+    return files
+
+
+@pytest.fixture(scope="module")
+def app(published: Published) -> Iterator[str]:
+    process = start("--model", published.store, "--port", 0)
+    yield address_of(process)
+    stop(process)
+
+
+@pytest.fixture
+def space(hub: Hub, app: str) -> SpaceRepo:
+    hub.space_host = app
+    return SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None)
+
+
+@pytest.fixture
+def old(hub: Hub, app: str) -> Repo:
+    """A Space that was deployed before, with a file that is no longer needed and one that is not ours."""
+    hub.repos[SPACE] = Repo(host=app, variables={"MODEL_STORE": "hf://anna/old", "THEIRS": "1"})
+    hub.repos[SPACE].add("old", {".gitattributes": b"", **OLD, "NOTES": b"theirs"})
+    return hub.repos[SPACE]
+
+
+def run(
+    space: SpaceRepo, plan: Plan, predictor: Predictor, said: list[str] | None = None, patience: float = 0.5
+) -> str:
+    say = (said if said is not None else []).append
+    return deploy(space, plan, space.state(VARIABLES), predictor, say, build_patience_s=60, smoke_patience_s=patience)
+
+
+# What a Space needs
+
+
+def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
+    modules = {name for name in plan.files if name.endswith(".py")}
+    assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
+    assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
+    templates = {f"spotter/templates/{name}" for name in ("frame.html", "monitor.html", "page.css", "review.html")}
+    assert plan.files.keys() - modules == {"requirements.txt", "README.md", *templates}
+
+
+def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "spotter").mkdir()
+    (tmp_path / "app.py").write_text("from spotter.a import x\nfrom spotter import b\n")
+    (tmp_path / "spotter" / "__init__.py").touch()
+    (tmp_path / "spotter" / "a.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import spotter.heavy\n"
+        "def f():\n    import spotter.late\n"
+    )
+    for name in ("b", "heavy", "late", "unused"):
+        (tmp_path / "spotter" / f"{name}.py").touch()
+    assert serving_files(tmp_path) == [
+        "app.py", "spotter/__init__.py", "spotter/a.py", "spotter/b.py", "spotter/late.py",
+    ]  # fmt: skip
+
+
+def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -> None:
+    data = SpaceCard(plan.files["README.md"].decode()).data
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    assert (data.sdk, data.sdk_version, data.app_file) == ("gradio", pins["gradio"], "app.py")
+    assert data.python_version == "3.11"
+    assert data.models == ["anna/shapes"]
+    repo, files, revision = data.preload_from_hub[0].split()
+    assert (repo, revision) == ("anna/shapes", predictor.revision)
+    assert files.split(",") == [
+        "model.json", "model.onnx", "reference.safetensors", "example-1.jpg", "example-2.jpg", "example-3.jpg",
+        "metrics.json", "thumbnails.safetensors",
+    ]  # fmt: skip
+    assert len(data.short_description) <= 60
+    assert data.thumbnail.endswith(f"/anna/shapes/resolve/{predictor.revision}/example-1.jpg")
+    assert data.title == predictor.card.title
+    assert {data.colorFrom, data.colorTo} <= {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_an_int8_network_is_asked_for_by_a_variable_and_loaded_with_the_build(
+    with_int8: Path, predictor: Predictor
+) -> None:
+    quick = Predictor(read_bundle(with_int8, int8=True), predictor.revision, predictor.contents)
+    plan = plan_space(ROOT, STORE, quick, int8=True)
+    assert plan.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+        "MODEL_INT8": "1",
+    }
+    loaded = SpaceCard(plan.files["README.md"].decode()).data.preload_from_hub[0].split()[1].split(",")
+    assert {"model.onnx", "model-int8.onnx"} <= set(loaded)
+    assert "MODEL_INT8" not in plan_space(ROOT, STORE, quick).variables
+
+
+def test_hostile_titles_and_many_labels_break_no_card(published: Published) -> None:
+    predictor = Predictor.load(published.store)
+    labels = tuple(f"a very long label {number}" for number in range(12))
+    predictor.card = replace(predictor.card, title='---\nsdk: docker # "x" [y](z)', labels=labels)
+    card = SpaceCard(plan_space(ROOT, STORE, predictor).files["README.md"].decode())
+    assert card.data.sdk == "gradio"
+    assert card.data.title == '--- sdk: docker # "x" [y](z)'
+    assert len(card.data.short_description) <= 60
+    assert "[y](z)" not in card.text
+
+
+def test_the_files_serve_where_only_the_requirements_are(
+    plan: Plan, bare_python: Path, published: Published, tmp_path: Path
+) -> None:
+    folder = tmp_path / "space"
+    for name, content in plan.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    settings = bare_environment(tmp_path, **plan.variables | {"MODEL_STORE": str(published.store)})
+    for heavy in ("torch", "fastai"):
+        tried = subprocess.run([bare_python, "-c", f"import {heavy}"], env=settings, capture_output=True, check=False)
+        assert b"ModuleNotFoundError" in tried.stderr
+    process = subprocess.Popen(
+        [bare_python, "app.py", "--port", "0"],
+        cwd=folder, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = address_of(process)
+        with urllib.request.urlopen(f"{address}/healthz") as answer:
+            assert json.load(answer)["revision"] == published.revision
+        picture = handle_file(str(published.folder / "example-2.jpg"))
+        assert Client(address, verbose=False).predict(picture, api_name="/predict")["label"] == "cross"
+    finally:
+        stop(process)
+
+
+# Deploying
+
+
+def test_a_new_space_is_made_filled_and_tried(
+    hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor, app: str
+) -> None:
+    assert run(space, plan, predictor) == app
+    repo = hub.repos[SPACE]
+    assert {name: content for name, content in repo.head.files.items() if name != ".gitattributes"} == plan.files
+    assert repo.variables == {
+        "MODEL_STORE": STORE,
+        "MODEL_REVISION": predictor.revision,
+        "MODEL_CONTENTS": predictor.contents,
+    }
+    created = next(json.loads(request.body) for request in hub.requests if request.path == "/api/repos/create")
+    assert (created["type"], created["sdk"], created["hardware"]) == ("space", "gradio", "cpu-basic")
+
+
+def test_an_older_one_is_brought_up_to_date_in_one_commit(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    run(space, plan, predictor)
+    assert old.head.files == {".gitattributes": b"", "NOTES": b"theirs", **plan.files}
+    assert len(old.commits) == 2
+    assert old.variables == {**plan.variables, "THEIRS": "1"}
+
+
+def test_the_next_one_without_int8_takes_the_variable_away_and_a_failure_brings_it_back(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    run(space, replace(plan, variables={**plan.variables, "MODEL_INT8": "1"}), predictor)
+    before = dict(old.variables)
+    assert before["MODEL_INT8"] == "1"
+    old.stages = [{"stage": "RUNNING"}, {"stage": "BUILD_ERROR"}]
+    refusal(SpaceFailed, lambda: run(space, plan, predictor))
+    assert old.variables == before
+    old.stages = [{"stage": "RUNNING"}]
+    run(space, plan, predictor)
+    assert old.variables == {**plan.variables, "THEIRS": "1"}
+
+
+def test_it_waits_for_its_own_commit_and_wakes_a_sleeper(
+    space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    old.stages = [
+        {"stage": "RUNNING"},
+        {"stage": "PAUSED"},
+        {"stage": "RUNNING", "sha": "0" * 40},
+        {"stage": "BUILD_ERROR", "sha": "0" * 40},
+        {"stage": "RUNNING_BUILDING"},
+        {"stage": "RUNNING"},
+    ]
+    said: list[str] = []
+    run(space, plan, predictor, said)
+    assert said == [
+        f"the Space is {stage}" for stage in ("PAUSED", "RUNNING", "BUILD_ERROR", "RUNNING_BUILDING", "RUNNING")
+    ]
+    assert old.restarts == 1
+
+
+LOG = "".join(
+    f'data: {{"data": "{line}", "timestamp": "2026-01-01T00:00:00Z"}}\n\n'
+    for line in ("Collecting gradio", "ERROR: no such version")
+)
+
+
+@pytest.mark.parametrize(
+    ("stage", "log", "words"),
+    [
+        ({"stage": "BUILD_ERROR"}, LOG, r"ends in BUILD_ERROR \(it says: ERROR: no such version\)"),
+        (
+            {"stage": "RUNTIME_ERROR", "errorMessage": "Exit code: 1."},
+            "",
+            r"ends in RUNTIME_ERROR \(it says: Exit code: 1\)",
+        ),
+        ({"stage": "CONFIG_ERROR"}, "", r"ends in CONFIG_ERROR; its log"),
+        ({"stage": "BUILDING"}, "", r"does not run after 1 minutes \(BUILDING\)"),
+    ],
+)
+def test_what_does_not_run_is_told_and_taken_back(
+    stage: dict, log: str, words: str, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    files, variables, commit = old.head.files, dict(old.variables), old.head.oid
+    old.stages, old.log = [{"stage": "RUNNING"}, stage], log
+    sentence = refusal(SpaceFailed, lambda: run(space, plan, predictor))
+    assert re.search(words, sentence)
+    assert f"from before ({commit[:7]}) are back" in sentence
+    assert old.head.files == files
+    assert old.variables == variables
+    assert [commit.title.split()[0] for commit in old.commits] == ["old", "Serve", "Roll"]
+
+
+def test_what_serves_another_revision_is_taken_back(
+    space: SpaceRepo, old: Repo, plan: Plan, published: Published
+) -> None:
+    other = Predictor.load(published.store)
+    other.revision = "f" * 40
+    sentence = refusal(SpaceFailed, lambda: run(space, plan, other, patience=0.2))
+    assert "serves the revision" in sentence
+    assert old.head.files.items() >= OLD.items()
+
+
+def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
+    info = ModelInfo("x", predictor.labels, predictor.revision)
+    right = create_app(predictor.predict, info, ServeConfig())
+    with serving(right) as url:
+        check_answers(url, predictor, 5)
+
+    def wrong(picture):
+        answer = predictor.predict(picture)
+        return replace(answer, label="disc", familiar=True)
+
+    with (
+        serving(create_app(wrong, info, ServeConfig())) as url,
+        pytest.raises(SpaceFailed, match="answers 'disc' where"),
+    ):
+        check_answers(url, predictor, 5)
+
+    def near(picture):
+        answer = predictor.predict(picture)
+        others = {
+            label: value + (0.03 if label != answer.label else 0) for label, value in answer.probabilities.items()
+        }
+        return replace(answer, probabilities=others)
+
+    with serving(create_app(near, info, ServeConfig())) as url:
+        check_answers(url, predictor, 5, INT8_TOLERANCE)
+        with pytest.raises(SpaceFailed, match="answers '"):
+            check_answers(url, predictor, 5)
+
+    def vague(picture):
+        answer = predictor.predict(picture)
+        return replace(answer, probabilities=dict.fromkeys(answer.probabilities, 1 / 3))
+
+    with serving(create_app(vague, info, ServeConfig())) as url, pytest.raises(SpaceFailed, match="answers '"):
+        check_answers(url, predictor, 5)
+
+    def broken(picture):
+        raise RuntimeError
+
+    with (
+        serving(create_app(broken, info, ServeConfig())) as url,
+        pytest.raises(SpaceFailed, match="does not answer as"),
+    ):
+        check_answers(url, predictor, 5)
+
+
+def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
+    hub: Hub, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    done = threading.Event()
+
+    def never(picture: Image.Image) -> Prediction:
+        done.wait(60)
+        return predictor.predict(picture)
+
+    app = create_app(never, ModelInfo("x", predictor.labels, predictor.revision), ServeConfig())
+
+    async def recorded(scope, receive, send) -> None:
+        asked.append(f"{scope.get('path')} {scope.get('headers')}")
+        await app(scope, receive, send)
+
+    monkeypatch.setattr("spotter.deploy.ANSWER_PATIENCE_S", 1.5)
+    with serving(recorded) as url:
+        try:
+            with pytest.raises(SpaceFailed, match="does not answer as it should \\(TimeoutError\\)"):
+                check_answers(url, predictor, 5)
+        finally:
+            done.set()
+    assert [line for line in asked if "cancel" in line]
+    assert not [line for line in asked if WRITER in line]
+
+
+def test_a_page_of_anything_is_told(predictor: Predictor) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            health = json.dumps({"revision": predictor.revision}).encode()
+            body = {"/healthz": health, "/config": b"[]"}.get(self.path, b"gradio")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(SpaceFailed, match="does not answer as it should"):
+            check_answers(f"http://127.0.0.1:{server.server_address[1]}", predictor, 5)
+        server.shutdown()
+
+
+def test_a_hub_that_is_slow_to_tell_takes_of_the_patience(hub: Hub, space: SpaceRepo, old: Repo) -> None:
+    old.stages = [{"stage": "BUILDING"}]
+
+    def slow(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        time.sleep(0.3)
+        return usual(request)
+
+    hub.fault = slow
+    # Were only the rests counted, it would be asked a third time.
+    assert "does not run" in refusal(SpaceFailed, lambda: space.wait("x", POLL_S + 0.1, print))
+    assert hub.asked("/runtime") == 2
+
+
+def test_a_first_try_that_fails_stays_to_be_looked_at(
+    hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor
+) -> None:
+    hub.space_host = "http://127.0.0.1:9"
+    assert "nothing from before to put back" in refusal(SpaceFailed, lambda: run(space, plan, predictor, patience=0.2))
+    assert hub.repos[SPACE].head.files["app.py"] == plan.files["app.py"]
+
+
+def test_a_way_back_that_is_blocked_is_told_with_the_reason(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    old.stages = [{"stage": "RUNNING"}, {"stage": "BUILD_ERROR"}]
+
+    def fault(request, usual):
+        answer = usual(request)
+        if "/commit/main" in request.path:
+            hub.fault = always(error(403, "no"), at="/commit/main")
+        return answer
+
+    hub.fault = fault
+    assert "BUILD_ERROR; its log" in (said := refusal(SpaceFailed, lambda: run(space, plan, predictor)))
+    assert "could not be put back (Your token may not write" in said
+
+
+def test_files_that_are_not_taken_leave_the_settings_as_they_were(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
+) -> None:
+    variables, head = dict(old.variables), old.head
+    hub.fault = always(error(403, "no"), at="/commit/main")
+    assert "settings from before" in refusal(AccessRefused, lambda: run(space, plan, predictor))
+    assert (old.variables, old.head) == (variables, head)
+
+
+def at_numbers(numbers: range, answer: Answer, at: str = "", *, answered: bool = False) -> Fault:
+    """Answer thus the numbered ones of the requests that look like `at`; with `answered`, after the usual answer."""
+    seen = iter(range(1000))
+
+    def fault(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        if not re.search(at, str(request)) or next(seen) not in numbers:
+            return usual(request)
+        if answered:
+            usual(request)
+        return answer
+
+    return fault
+
+
+def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, published: Published, without_rest: None
+) -> None:
+    quick = Predictor.load(published.store)
+    quick.examples = dict([*quick.examples.items()][:1])
+    old.variables["MODEL_INT8"] = "1"
+    there = (old.head.files, dict(old.variables))
+    new = ({".gitattributes": b"", "NOTES": b"theirs", **plan.files}, {**plan.variables, "THEIRS": "1"})
+    run(space, plan, quick)
+    assert (old.head.files, old.variables) == new
+    count = len(hub.requests)
+    assert count >= 8
+    for number in range(count):
+        for answered in (False, True):
+            old.add("as it was", there[0])
+            old.variables = dict(there[1])
+            hub.fault = at_numbers(range(number, number + 1), LOST, answered=answered)
+            run(space, plan, quick)
+            assert (old.head.files, old.variables) == new, number
+
+
+@pytest.mark.parametrize(
+    ("at", "first", "kind"),
+    [
+        ("GET /api/spaces/anna/app$", 0, StoreUnreachable),
+        ("/variables", 0, StoreUnreachable),
+        ("POST .*/variables", 1, StoreUnreachable),
+        ("/preupload/", 0, StoreUnreachable),
+        ("/commit/", 0, StoreUnreachable),
+        ("/runtime", 0, StoreUnreachable),
+        ("/runtime", 1, SpaceFailed),
+    ],
+)
+def test_a_hub_that_falls_silent_is_told_and_the_space_stays_as_it_was(
+    at: str, first: int, kind: type[SpotterError], hub: Hub, old: Repo, plan: Plan, predictor: Predictor, without_rest
+) -> None:
+    before = (old.head.files, dict(old.variables))
+    space = SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None, silence_s=SHORT_S / 2)
+    # Until it is told: nothing is in the way of the way back.
+    attempts = 6 if at == "/preupload/" else 2
+    hub.fault = at_numbers(range(first, first + attempts), SILENT, at)
+    assert "does not answer" in refusal(kind, lambda: run(space, plan, predictor))
+    assert (old.head.files, old.variables) == before
+
+
+def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Predictor) -> None:
+    hub.fault = always(SILENT)
+    started = time.monotonic()
+    with pytest.raises(SpaceFailed, match="does not answer at /healthz"):
+        check_answers(hub.url, predictor, 0.5)
+    assert time.monotonic() - started < 20
+
+
+# Refusals
+
+
+def test_money_is_told_with_what_remains(hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor) -> None:
+    hub.wants_money = True
+    said = refusal(PaymentRequired, lambda: run(space, plan, predictor))
+    for choice in ("requires a PRO", "--hardware zero-a10g", "Dockerfile", f"python app.py --model {STORE}"):
+        assert choice in said
+    assert SPACE not in hub.repos
+
+
+def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Predictor, tmp_path: Path) -> None:
+    hub.wants_money = True
+    plan = plan_space(ROOT, STORE, predictor, "zero-a10g")
+    data = SpaceCard(plan.files["README.md"].decode()).data
+    assert (data.app_file, data.python_version) == (ZERO_APP, "3.12.12")
+    run(space, plan, predictor)
+    assert hub.repos[SPACE].hardware == "zero-a10g"
+    # A stand-in for the package that is on ZeroGPU machines alone.
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "__init__.py").write_text("def GPU(f):\n    print('function', f.__name__)\n    return f\n")
+    (tmp_path / "spaces" / "zero.py").write_text("def startup():\n    print('ready')\n")
+    (tmp_path / ZERO_APP).write_bytes(plan.files[ZERO_APP])
+    finished = subprocess.run(
+        [sys.executable, ZERO_APP, "--model", "s3://none"],
+        cwd=tmp_path, env=environment(hub, tmp_path, PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.stdout.split() == ["function", "use_no_card", "ready"]
+    assert "cannot be opened" in finished.stderr
+
+
+def test_other_peoples_spaces_and_races_are_left_alone(
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = space.state(VARIABLES)
+    moved = old.add("somebody else", old.head.files | {"NOTES": b"new"})
+    with pytest.raises(LostRace):
+        deploy(space, plan, before, predictor, print)
+    assert old.head == moved
+    old.add("theirs", {"app.py": b"a chess game"})
+    assert "did not deploy" in refusal(StoreUnwritable, lambda: space.state(VARIABLES))
+    new = SpaceRepo("anna/new", endpoint=hub.url)
+    monkeypatch.setenv("HF_TOKEN", "")
+    assert "need a token" in refusal(AccessRefused, lambda: new.state(VARIABLES))
+    monkeypatch.setenv("HF_TOKEN", READER)
+    assert "may not write" in refusal(AccessRefused, lambda: new.create("cpu-basic", "nothing"))
+
+
+# The command
+
+
+def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/deploy_space.py", *arguments],
+        cwd=ROOT, env=environment(hub, home, PYTHONPATH="."), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_shows_and_then_deploys(hub: Hub, published: Published, tmp_path: Path) -> None:
+    revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    for word in ("spotter/web.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
+        assert word in dry.stdout
+    assert SPACE not in hub.repos
+
+    process = start("--model", STORE, "--revision", revision, "--port", 0, **environment(hub, tmp_path))
+    try:
+        hub.space_host = address_of(process)
+        done = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1")
+    finally:
+        stop(process)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == hub.space_host
+    assert hub.repos[SPACE].variables["MODEL_REVISION"] == revision
+    assert command(hub, tmp_path, "anna/app", "--model", STORE).returncode == 2
+
+
+def test_the_command_deploys_int8_where_there_is_one(
+    hub: Hub, published: Published, with_int8: Path, tmp_path: Path
+) -> None:
+    store = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache")
+    store.push(published.folder)
+    refused = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8")
+    assert refused.returncode == 1
+    assert "has no int8 network" in refused.stderr
+    assert SPACE not in hub.repos
+    store.push(with_int8)
+    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "MODEL_INT8=1" in dry.stdout
+
+
+@pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
+def test_the_command_refuses_a_model_that_a_space_may_not_read(
+    how: str, more: list[str], hub: Hub, published: Published, tmp_path: Path
+) -> None:
+    HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    setattr(hub.repos["anna/shapes"], how, True)
+    finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
+    assert finished.returncode == 1
+    assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert SPACE not in hub.repos
+    assert hub.asked("resolve") == 0

@@ -1,0 +1,253 @@
+"""The app as a command over a real published model, met through real clients."""
+
+import html
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+
+from spotter.stores.hub import HubStore
+from tests.conftest import ROOT, Published
+from tests.helpers.drawing import draw, encode
+from tests.helpers.hub import LOST, OWNER, WRITER, Hub
+from tests.helpers.pictures import free_port
+
+
+def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "app.py", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    )
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    line = process.stdout.readline().strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line), (line, process.stderr and process.stderr.read())
+    return line
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def address(published: Published) -> Iterator[str]:
+    process = start("--model", published.store, "--port", 0)
+    yield address_of(process)
+    assert stop(process) == 0
+
+
+def post(url: str, body: bytes) -> dict:
+    with urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")) as answer:
+        return json.load(answer)
+
+
+def test_health_names_the_revision(address: str, published: Published) -> None:
+    with urllib.request.urlopen(f"{address}/healthz") as answer:
+        assert json.load(answer) == {"status": "ok", "revision": published.revision}
+
+
+def test_no_answer_says_where_the_model_is(address: str, published: Published) -> None:
+    told = ""
+    for path in ("/", "/config", "/gradio_api/info", "/api", "/openapi.json", "/healthz", "/readyz"):
+        with urllib.request.urlopen(address + path) as answer:
+            told += answer.read().decode()
+    assert '"path":' in told
+    assert str(published.store) not in told
+    assert str(ROOT) not in told
+    (example, *_) = re.findall(r'"path":"(/[^"]*example-1.jpg)"', told)
+    with urllib.request.urlopen(f"{address}/gradio_api/file={example}") as answer:
+        assert answer.read() == (published.folder / "example-1.jpg").read_bytes()
+
+
+def test_predict_through_the_gradio_client(address: str, published: Published) -> None:
+    client = Client(address, verbose=False)
+    answer = client.predict(handle_file(str(published.folder / "example-2.jpg")), api_name="/predict")
+    assert answer["label"] == "cross"
+    assert {row["label"] for row in answer["confidences"]} == {"disc", "cross", "stripes"}
+    assert sum(row["confidence"] for row in answer["confidences"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_stranger_is_not_sure_and_keeps_its_probabilities(address: str, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.png"
+    stranger.write_bytes(encode(draw("disc", 1).convert("1").resize((900, 60)), "PNG"))
+    answer = Client(address, verbose=False).predict(handle_file(str(stranger)), api_name="/predict")
+    assert answer["label"] == "not sure"
+    assert {row["label"] for row in answer["confidences"]} == {"disc", "cross", "stripes"}
+    full = post(f"{address}/api/classify", stranger.read_bytes())
+    assert full["familiar"] is False
+    assert full["familiarity"] < full["threshold"]
+
+
+def test_classify_says_everything_by_both_ways(address: str, published: Published) -> None:
+    path = published.folder / "example-1.jpg"
+    plain = post(f"{address}/api/classify", path.read_bytes())
+    through = Client(address, verbose=False).predict(handle_file(str(path)), api_name="/classify")
+    for answer in (plain, through):
+        assert set(answer) == {
+            "label", "probabilities", "familiar", "familiarity", "threshold", "revision", "timings_ms",
+        }  # fmt: skip
+        assert answer["label"] == "disc"
+        assert answer["revision"] == published.revision
+    assert plain["probabilities"] == pytest.approx(through["probabilities"])
+
+
+def test_what_is_no_picture_is_a_4xx(address: str) -> None:
+    for body in (b"", b"<html>hello</html>", encode(draw("disc", 1))[:500]):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(f"{address}/api/classify", body)
+        assert 400 <= caught.value.code < 500
+        assert set(json.load(caught.value)) == {"error"}
+
+
+def fails(*arguments: object) -> str:
+    process = start(*arguments)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output == ""
+    assert len(errors.splitlines()) == 1, errors
+    return errors
+
+
+def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_path: Path) -> None:
+    process = start("--port", 0, "--model", published.store, GRADIO_TEMP_DIR=str(tmp_path / "a" / "b"))
+    try:
+        assert address_of(process)
+    finally:
+        process.terminate()
+        process.wait()
+    assert list((tmp_path / "a" / "b").glob("spotter-app-*")) == []
+
+
+def test_what_cannot_be_served_is_one_sentence_and_exit_1(published: Published) -> None:
+    assert "Cannot listen" in fails("--model", published.store, "--host", "192.0.2.1")
+    assert "cannot be opened" in fails("--model", "s3://bucket/bears")
+    assert "no int8 network" in fails("--model", published.store, "--int8")
+
+
+@contextmanager
+def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[str, str]]:
+    """The sentence that visitors get, and the one for whoever runs the app."""
+    process = start("--port", 0, *arguments, **environment)
+    assert process.stderr
+    try:
+        url = address_of(process)
+        for path in ("/healthz", "/readyz"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(url + path)
+            told = json.load(caught.value)
+            assert (caught.value.code, told["status"]) == (503, "fail")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            post(f"{url}/api/classify", encode(draw("disc", 1)))
+        assert (caught.value.code, json.load(caught.value)) == (503, {"error": told["problem"]})
+        with urllib.request.urlopen(f"{url}/config") as answer:
+            page = answer.read().decode()
+        assert html.escape(told["problem"]) in page
+        yield told["problem"], process.stderr.readline()
+        assert str(ROOT) not in page
+    finally:
+        assert stop(process) == 0
+
+
+def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(published: Published, tmp_path: Path) -> None:
+    with serves_a_problem("--model", tmp_path / "none") as (public, own):
+        assert public.startswith("There is no such model in its store.")
+        assert str(tmp_path) not in public
+        assert f"There is no store at {str(tmp_path / 'none')!r}" in own
+    with serves_a_problem("--model", published.store, "--revision", "abcdef0") as (public, own):
+        assert str(published.store) not in public
+        assert "has no revision 'abcdef0'" in own
+    changes = {
+        "model.onnx": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+        "model.json": lambda path: path.write_text("{"),
+        "reference.safetensors": Path.unlink,
+    }
+    for name, change in changes.items():
+        broken = Path(shutil.copytree(published.store, tmp_path / name))
+        change(broken / "revisions" / published.revision / name)
+        with serves_a_problem("--model", broken, SPACE_ID="owner/bears", HF_TOKEN=WRITER) as (public, own):
+            assert name in public or "changed after it was published" in public
+            assert str(tmp_path) not in public
+            assert WRITER not in public + own
+
+
+AGAIN = "import sys, app; sys.exit(app.main(sys.argv[1:], retry_s=0.5))"
+
+
+def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, published: Published, tmp_path: Path) -> None:
+    address, port = f"hf://{OWNER}/shapes", free_port()
+    revision = HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    hub.fault = lambda request, usual: LOST
+    settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", AGAIN, "--model", address, "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.DEVNULL)
+    try:
+        assert wait_for_status(port, 503)["problem"].startswith("The store of the model cannot be reached")
+        hub.fault = None
+        assert wait_for_status(port, 200) == {"status": "ok", "revision": revision}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def wait_for_status(port: int, status: int) -> dict:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+                found, told = answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            found, told = error.code, json.load(error)
+        except OSError:
+            found, told = 0, {}
+        if found == status:
+            return told
+        time.sleep(0.1)
+    raise AssertionError(f"no answer with status {status}")
+
+
+def test_no_model_is_wrong_usage() -> None:
+    process = start(MODEL_STORE="")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--model" in errors
+
+
+def test_on_a_space_the_environment_says_what_to_serve(published: Published) -> None:
+    process = start(
+        "--port", 0, "--host", "127.0.0.1", MODEL_STORE=str(published.store), MODEL_REVISION=published.revision
+    )
+    try:
+        with urllib.request.urlopen(f"{address_of(process)}/healthz") as answer:
+            assert json.load(answer)["revision"] == published.revision
+    finally:
+        stop(process)
+
+
+def test_the_pickle_is_never_opened(published: Published, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(published.store, tmp_path / "store"))
+    canary = tmp_path / "canary"
+    pickle = f"cos\nsystem\n(S'touch {canary}'\ntR.".encode()
+    (store / "revisions" / published.revision / "export.pkl").write_bytes(pickle)
+    process = start("--model", store, "--port", 0)
+    try:
+        post(f"{address_of(process)}/api/classify", encode(draw("disc", 3)))
+    finally:
+        stop(process)
+    time.sleep(0.2)
+    assert not canary.exists()

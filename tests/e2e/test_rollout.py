@@ -1,0 +1,439 @@
+"""What visitors, programs and staff meet at each stage: over HTTP, through Gradio's client, and in a browser."""
+
+import io
+import json
+import re
+import shutil
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import app as app_command
+from spotter.config import QueueConfig
+from spotter.monitor import Answers, LogUnreadable, add_answers, read_answers
+from spotter.rollout import PLAN, Rollout
+from spotter.translations import LANGUAGES, say
+from tests.browser.test_page import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, complaints, make_info, overflow
+from tests.conftest import Published
+from tests.e2e.test_app import address_of, start, stop
+from tests.helpers.answers import joined, make_answers
+from tests.helpers.drawing import draw
+from tests.helpers.pictures import BLUE, GREEN, GREY, LABELS, RED, encode, plain
+from tests.helpers.rolling import PASSWORD, Rolling, rolling
+
+ANSWER = {"label", "probabilities", "familiar", "familiarity", "threshold", "revision", "timings_ms"}
+STAFF = {"Authorization": f"Basic {b64encode(f'anna:{PASSWORD}'.encode()).decode()}"}
+
+
+def ask(url: str, body: bytes | None = None, method: str = "GET", **headers: str) -> tuple[int, dict]:
+    request = urllib.request.Request(url, data=body, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def classify(app: Rolling, picture: bytes, query: str = "", **headers: str) -> tuple[int, dict]:
+    return ask(f"{app.url}/api/classify{query}", picture, "POST", **headers)
+
+
+def decide(app: Rolling, ticket: str, said: str, headers: dict[str, str] = STAFF) -> str:
+    """Decide as the form of the page does; return where it leads."""
+    opener = urllib.request.build_opener(_Stay())
+    body = urllib.parse.urlencode({"ticket": ticket, "said": said}).encode()
+    request = urllib.request.Request(f"{app.url}/staff/review", data=body, headers=headers)
+    try:
+        opener.open(request)
+    except urllib.error.HTTPError as error:
+        return error.headers["location"] or str(error.code)
+    raise AssertionError("no redirect")
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def logged(app: Rolling, count: int) -> Answers:
+    """The answers in the log, once there are so many."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answers = read_answers(app.folder)
+        except LogUnreadable:
+            answers = make_answers(0)
+        if len(answers) >= count:
+            return answers
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_in_shadow_a_program_says_first_what_it_is(tmp_path: Path) -> None:
+    with rolling(tmp_path, "shadow") as app:
+        for query in ("", "?said=", "?said=lion"):
+            status, told = classify(app, encode(plain(RED)), query)
+            assert (status, set(told)) == (400, {"error"})
+            assert "say first what it is" in told["error"]
+            assert "(grizzly, black, teddy)" in told["error"]
+        assert not (tmp_path / "answers.sqlite").exists()
+        status, told = classify(app, encode(plain(RED)), "?said=black")
+        assert (status, set(told), told["label"]) == (200, ANSWER, "grizzly")
+        classify(app, encode(plain(BLUE)), "?said=none%20of%20these")
+        answers = logged(app, 2)
+        assert answers.label.tolist() == ["grizzly", "black"]
+        assert answers.right.tolist() == ["black", "none of these"]
+        assert answers.stage.tolist() == ["shadow", "shadow"]
+        assert ask(f"{app.url}/healthz")[1] == {"status": "ok", "revision": "r-1", "stage": "shadow"}
+    assert not (tmp_path / "waiting").exists()
+
+
+def test_under_supervision_a_program_gets_a_ticket_and_then_an_answer(tmp_path: Path) -> None:
+    with rolling(tmp_path, "supervised") as app:
+        status, told = classify(app, encode(plain(RED)))
+        assert (status, set(told)) == (403, {"error"})
+        assert "?consent=yes" in told["error"]
+        assert app.waiting.read() == []
+        status, told = classify(app, encode(plain(RED)), "?consent=yes")
+        assert status == 202
+        assert told == {
+            "ticket": told["ticket"], "status": "waiting", "label": None, "confirmed": None, "revision": "r-1",
+        }  # fmt: skip
+        url = f"{app.url}/api/answers/{told['ticket']}"
+        assert ask(url) == (200, told)
+        assert "grizzly" not in json.dumps(ask(url))
+        assert decide(app, told["ticket"], "0") == "/staff/review?told=1"
+        assert ask(url)[1] == told | {"status": "answered", "label": "grizzly", "confirmed": True}
+        _, other = classify(app, encode(plain(BLUE)), "?consent=yes")
+        decide(app, other["ticket"], "none")
+        assert ask(f"{app.url}/api/answers/{other['ticket']}")[1] == other | {"status": "answered", "confirmed": False}
+        assert list(tmp_path.rglob("*.jpg")) == []
+        answers = logged(app, 2)
+        assert answers.right.tolist() == ["grizzly", "none of these"]
+        assert answers.stage.tolist() == ["supervised", "supervised"]
+        _, last = classify(app, encode(plain(GREEN)), "?consent=yes")
+        url = f"{app.url}/api/answers/{last['ticket']}"
+        assert ask(url, method="DELETE") == (200, last | {"status": "deleted"})
+        assert ask(url)[0] == ask(url, method="DELETE")[0] == 404
+        assert list(tmp_path.rglob("*.jpg")) == []
+        assert classify(app, b"no picture", "?consent=yes")[0] == 415
+
+
+def test_gradios_endpoints_keep_their_keys_and_tell_nothing(tmp_path: Path) -> None:
+    picture = tmp_path / "red.png"
+    picture.write_bytes(encode(plain(RED)))
+    with rolling(tmp_path / "log", "supervised") as app:
+        client = Client(app.url, verbose=False)
+        for stage in ("supervised", "shadow"):
+            label = client.predict(handle_file(str(picture)), api_name="/predict")
+            assert label["label"] == "not sure"
+            assert label["confidences"] == [{"label": name, "confidence": 0.0} for name in LABELS]
+            full = client.predict(handle_file(str(picture)), api_name="/classify")
+            assert set(full) == ANSWER
+            assert (full["label"], full["familiar"], full["familiarity"]) == ("not sure", False, 0.0)
+            assert set(full["probabilities"].items()) == {(name, 0.0) for name in LABELS}
+            results, table = client.predict([handle_file(str(picture))], api_name="/classify_batch")
+            assert [set(result) for result in results["results"]] == [{"file", "error"}]
+            assert "grizzly" not in Path(table).read_text().split("\n", 1)[1]
+            status, batch = ask(
+                f"{app.url}/api/classify/batch",
+                json.dumps([f"data:image/png;base64,{b64encode(picture.read_bytes()).decode()}"]).encode(),
+                "POST",
+                **{"Content-Type": "application/json"},
+            )
+            assert status == 200
+            assert set(batch["results"][0]) == {"error"}
+            # A move reaches the running app at its next answer.
+            app.go_to("shadow" if stage == "supervised" else "full")
+        assert client.predict(handle_file(str(picture)), api_name="/predict")["label"] == "grizzly"
+        assert classify(app, picture.read_bytes())[1]["label"] == "grizzly"
+        answers = logged(app, 10)
+        assert answers.stage.tolist() == ["supervised"] * 4 + ["shadow"] * 4 + ["full"] * 2
+        # What was answered is in the log, whoever was told.
+        assert set(answers.label.tolist()) == {"grizzly"}
+
+
+def test_gradual_answers_some_at_once_and_always_the_same_ones(tmp_path: Path) -> None:
+    (tmp_path / PLAN).write_text("share = 0.5")
+    with rolling(tmp_path, "gradual") as app:
+        picture = encode(plain(RED))
+        first = [classify(app, picture, **{"X-Client-Id": f"user-{number}"})[0] for number in range(40)]
+        assert set(first) == {200, 403}
+        assert 8 < first.count(200) < 32
+        again = [classify(app, picture, **{"X-Client-Id": f"user-{number}"})[0] for number in range(40)]
+        assert again == first
+        # Without an id it goes by the address.
+        assert len({classify(app, picture)[0] for _ in range(5)}) == 1
+        (tmp_path / PLAN).write_text("share = 1.0")
+        assert classify(app, picture)[0] == 200
+        assert set(logged(app, 2 * first.count(200) + 1).stage.tolist()) == {"gradual"}
+
+
+def test_staff_alone_may_decide_and_only_from_the_page_itself(tmp_path: Path) -> None:
+    with rolling(tmp_path, "supervised") as app:
+        _, told = classify(app, encode(plain(RED)), "?consent=yes")
+        ticket = told["ticket"]
+        assert decide(app, ticket, "0", {}) == "401"
+        wrong = {"Authorization": f"Basic {b64encode(b'anna:guess').decode()}"}
+        assert decide(app, ticket, "0", wrong) == "401"
+        assert decide(app, ticket, "0", STAFF | {"Origin": "https://evil.test"}) == "403"
+        for path in ("/staff/review", f"/staff/review/{ticket}.jpg"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(app.url + path)
+            assert caught.value.code == 401
+        for said in ("3", "-1", "", "grizzly", "0 OR 1"):
+            assert decide(app, ticket, said) == "/staff/review?told=3"
+        assert len(app.waiting.read()) == 1
+        assert decide(app, ticket, "1") == "/staff/review?told=1"
+        assert decide(app, ticket, "2") == "/staff/review?told=2"
+        assert app.waiting.find(ticket).said == "black"  # type: ignore[union-attr]
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(urllib.request.Request(f"{app.url}/staff/review/{ticket}.jpg", headers=STAFF))
+        assert caught.value.code == 404
+
+
+def test_a_full_queue_and_an_unwritable_log_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rolling(tmp_path, "supervised") as app:
+        monkeypatch.setattr(app.waiting, "_config", QueueConfig(most=1))
+        assert classify(app, encode(plain(RED)), "?consent=yes")[0] == 202
+        status, told = classify(app, encode(plain(RED)), "?consent=yes")
+        assert (status, told) == (503, {"error": "Too many answers wait for a person already; try again later."})
+    with rolling(tmp_path / "other", "shadow") as app:
+        shutil.rmtree(app.folder / "answers.sqlite", ignore_errors=True)
+        (app.folder / "answers.sqlite").mkdir()
+        status, told = classify(app, encode(plain(RED)), "?said=black")
+        assert (status, set(told)) == (503, {"error"})
+        assert "grizzly" not in json.dumps(told)
+
+
+def test_the_sentence_of_consent_says_for_how_long() -> None:
+    for language in LANGUAGES:
+        assert f"{QueueConfig.keep_days:.0f}" in say("consent_wait", language)
+
+
+@contextmanager
+def visiting(browser: Browser, url: str, **options: object) -> Iterator[Page]:
+    context = browser.new_context(**options)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    page.goto(url)
+    yield page
+    assert errors == []
+    context.close()
+
+
+def show(page: Page, content: bytes) -> None:
+    page.set_input_files("#picture input[type=file]", [{"name": "a.png", "mimeType": "image/png", "buffer": content}])
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
+def test_visitor_and_staff_in_one_browser(tmp_path: Path, node_folder: Path) -> None:
+    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    evil = '<img src=x onerror="document.title=1">'
+    info = replace(make_info(tmp_path), title=evil)
+    with sync_playwright() as playwright, rolling(tmp_path / "log", "shadow", info) as app:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        with visiting(browser, app.url, viewport=DESKTOP) as page:
+            shadow(page, app, axe)
+            app.go_to("supervised")
+            with visiting(
+                browser,
+                f"{app.url}/staff/review",
+                viewport=PHONE,
+                http_credentials={"username": "anna", "password": PASSWORD},
+                color_scheme="dark",
+            ) as desk:
+                supervised(page, desk, app, axe)
+            app.go_to("full")
+            page.get_by_label("Remove the picture").click()
+            show(page, encode(plain(RED)))
+            expect(page.locator("#answer")).to_contain_text("Grizzly, 97 % sure", timeout=30_000)
+            expect(page.locator("#own-word")).to_be_hidden()
+            expect(page.locator("#wait")).to_be_hidden()
+        browser.close()
+
+
+def shadow(page: Page, app: Rolling, axe: str) -> None:
+    answer = page.locator("#answer")
+    expect(answer).to_contain_text("Give me a picture", timeout=30_000)
+    expect(page.locator("#own-word")).to_be_hidden()
+    show(page, encode(plain(RED)))
+    expect(answer).to_contain_text("What do you say it is?", timeout=30_000)
+    assert "grizzly" not in (answer.inner_text() + page.locator("#bars").inner_text()).lower()
+    expect(page.get_by_role("button", name="Why?")).to_be_hidden()
+    page.locator("#say-it").click()
+    expect(page.locator("#stage-state")).to_contain_text("Choose what it is first")
+    assert overflow(page) <= 0
+    assert complaints(page, axe) == []
+    page.locator("#own-label").get_by_text("black", exact=True).click()
+    page.locator("#say-it").click()
+    expect(answer).to_contain_text("Grizzly, 97 % sure", timeout=30_000)
+    expect(page.locator("#stage-state")).to_contain_text("You said: black.")
+    expect(page.locator("#own-word")).to_be_hidden()
+    page.get_by_role("button", name="Why?").click()
+    expect(page.locator("#why img").first).to_be_visible(timeout=30_000)
+    answers = logged(app, 1)
+    assert (answers.label.tolist(), answers.right.tolist(), len(answers)) == (["grizzly"], ["black"], 1)
+
+
+def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
+    answer, state = page.locator("#answer"), page.locator("#stage-state")
+    expect(desk.locator("body")).to_contain_text("Nothing waits for you")
+    for color, key, words in ((RED, "Enter", "Grizzly"), (BLUE, "2", "Teddy"), (GREY, "0", "none of the things")):
+        page.get_by_label("Remove the picture").click()
+        show(page, encode(plain(color, (900, 600))))
+        expect(answer).to_contain_text("A person looks at it first", timeout=30_000)
+        expect(page.locator("#bars meter")).to_have_count(0)
+        page.locator("#ask-person").click()
+        expect(state).to_contain_text("without your consent")
+        assert list((app.folder / "waiting").glob("*")) == []
+        page.locator("#consent-wait input").check()
+        page.locator("#ask-person").click()
+        expect(answer).to_contain_text("Waiting for a person", timeout=30_000)
+        assert re.search(r"Its number: [0-9a-f]{32}", state.inner_text())
+        desk.reload()
+        expect(desk.locator("h1")).to_have_text("1 answer to review")
+        assert desk.locator("img").evaluate("image => image.naturalWidth") == 900
+        assert overflow(desk) <= 0
+        assert complaints(desk, axe) == []
+        expect(desk.locator("h2")).to_contain_text("Not sure" if color == GREY else "97 %")
+        desk.keyboard.press(key)
+        expect(desk.locator(".told")).to_have_text("Noted. The picture is deleted.")
+        expect(answer).to_contain_text(words, timeout=30_000)
+        assert list(app.folder.rglob("*.jpg")) == []
+    assert desk.title() != "1"
+    assert logged(app, 4).right.tolist()[1:] == ["grizzly", "teddy", "none of these"]
+    page.get_by_label("Remove the picture").click()
+    show(page, encode(plain(RED)))
+    page.locator("#consent-wait input").check()
+    page.locator("#ask-person").click()
+    expect(answer).to_contain_text("Waiting for a person", timeout=30_000)
+    page.locator("#withdraw").click()
+    expect(answer).to_contain_text("It is deleted")
+    assert app.waiting.read() == []
+
+
+MARK, ADDRESS = "Marker-7c1e-Of-The-Camera", "203.0.113.77"
+
+
+def marked(color: tuple[int, ...]) -> bytes:
+    """A photo that tells in its EXIF who took it and where."""
+    exif = Image.Exif()
+    exif[0x010E] = exif[0x013B] = MARK
+    exif.get_ifd(0x8825)[29] = MARK
+    buffer = io.BytesIO()
+    draw("disc", sum(color), (400, 300)).save(buffer, "JPEG", exif=exif, comment=MARK.encode())
+    return buffer.getvalue()
+
+
+def test_nothing_of_a_visitor_is_written_without_consent(published: Published, tmp_path: Path) -> None:
+    log, feedback, home = tmp_path / "log", tmp_path / "feedback", tmp_path / "home"
+    home.mkdir()
+    # As on a Space, where a proxy tells the visitor's address.
+    environment = {"SPACE_ID": "owner/bears", "STAFF_PASSWORD": PASSWORD, "HOME": str(home), "TMPDIR": str(home)}
+    process = start(
+        "--model", published.store, "--log", log, "--feedback", feedback, "--rollout", "shadow", "--port", 0,
+        "--host", "127.0.0.1", **environment,
+    )  # fmt: skip
+    try:
+        url = address_of(process)
+        headers = {"X-Forwarded-For": ADDRESS, "User-Agent": MARK, "X-Client-Id": f"id-{MARK}"}
+        client = Client(url, verbose=False, headers={"X-Forwarded-For": ADDRESS})
+        photo = tmp_path / f"{MARK}.jpg"
+        photo.write_bytes(marked(RED))
+        assert ask(f"{url}/api/classify?said=disc", marked(RED), "POST", **headers)[0] == 200
+        rollout = Rollout(log, published.revision)
+        for stage, wanted in (("supervised", 403), ("gradual", None), ("full", 200)):
+            assert rollout.move(rollout.last, "promoted", stage, "", {})
+            status, _ = ask(f"{url}/api/classify", marked(BLUE), "POST", **headers)
+            assert status == wanted or wanted is None
+            client.predict(handle_file(str(photo)), api_name="/predict")
+        client.close()
+        rollout.move(rollout.last, "demoted", "supervised", "", {})
+        status, told = ask(f"{url}/api/classify?consent=yes", marked(GREEN), "POST", **headers)
+        assert status == 202
+        kept = log / "waiting" / told["ticket"] / "picture.jpg"
+        assert kept.is_file()
+        assert written(log, feedback) == []
+        assert ask(f"{url}/api/answers/{told['ticket']}", method="DELETE")[0] == 200
+        assert not kept.exists()
+    finally:
+        assert stop(process) == 0
+    assert written(log, feedback, home) == []
+    kinds = {b"\xff\xd8\xff", b"\x89PN", b"GIF", b"RIF", b"BM\x00"}
+    assert [path for path in everything(log, feedback, home) if path.read_bytes()[:3] in kinds] == []
+
+
+def everything(*folders: Path) -> list[Path]:
+    return [path for folder in folders if folder.exists() for path in folder.rglob("*") if path.is_file()]
+
+
+def written(*folders: Path) -> list[Path]:
+    """Files that hold, or are called by, the marker or the address."""
+    words = [MARK.encode(), ADDRESS.encode(), MARK.encode("utf-16-le")]
+    return [path for path in everything(*folders) if any(word in path.read_bytes() + bytes(path) for word in words)]
+
+
+def test_an_alert_demotes_a_running_app(published: Published, tmp_path: Path) -> None:
+    tmp_path.joinpath(PLAN).write_text("check_s = 1.0")
+    quiet = make_answers(400, 1, revision=published.revision[:16])
+    process = start(
+        "--model", published.store, "--log", tmp_path, "--rollout", "full", "--port", 0, STAFF_PASSWORD=PASSWORD
+    )
+    try:
+        url = address_of(process)
+        assert ask(f"{url}/healthz")[1]["stage"] == "full"
+        picture = (published.folder / "example-1.jpg").read_bytes()
+        assert ask(f"{url}/api/classify", picture, "POST")[0] == 200
+        night = make_answers(80, 2, revision=published.revision[:16], brightness=0.05)
+        add_answers(tmp_path, joined(quiet, night))
+        deadline = time.monotonic() + 40
+        while ask(f"{url}/healthz")[1]["stage"] == "full":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert ask(f"{url}/healthz")[1]["stage"] == "gradual"
+        last = Rollout(tmp_path, published.revision).last
+        assert (last.action, last.to) == ("demoted", "gradual")
+        assert last.why.startswith("alert: Pictures became darker")
+        # Whoever is not among those answered at once now has to wait.
+        (tmp_path / PLAN).write_text("share = 0.0")
+        assert ask(f"{url}/api/classify", picture, "POST")[0] == 403
+        assert ask(f"{url}/api/classify?consent=yes", picture, "POST")[0] == 202
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert "The rollout went back to gradual: alert: Pictures became darker" in errors
+    assert process.returncode == 0
+
+
+def test_a_rollout_needs_a_log_and_a_stage(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ["--model", str(published.store)]
+    for arguments, stage, told in (
+        (["--rollout", "shadow"], "", "need --log FOLDER"),
+        (["--challenger", "v1"], "", "need --log FOLDER"),
+        (["--log", str(tmp_path)], "everything", "ROLLOUT must be one of shadow, supervised, gradual, full"),
+        (["--log", str(tmp_path), "--rollout", "shadw"], "", "did you mean 'shadow'"),
+    ):
+        monkeypatch.setenv("ROLLOUT", stage)
+        with pytest.raises(SystemExit) as caught:
+            app_command.main([*model, *arguments])
+        assert caught.value.code == 2
+        assert told in capsys.readouterr().err
+    (tmp_path / PLAN).write_text("share = 7")
+    assert app_command.main([*model, "--log", str(tmp_path), "--rollout", "shadow", "--port", "0"]) == 1
+    assert "share must be from 0 to 1, not 7" in capsys.readouterr().err

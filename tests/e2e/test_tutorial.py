@@ -1,0 +1,208 @@
+"""docs/tutorial.md: every command and every piece of Python in it, in its order, on drawn bears."""
+
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from spotter.edits import EDITS
+from spotter.feedback import FeedbackFolder
+from spotter.images import load_picture
+from spotter.predictor import Predictor
+from spotter.premortem import QUESTIONS
+from tests.conftest import ROOT
+from tests.helpers.hub import OWNER, Hub
+
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: what it is, what stands behind that on its first line, and the section it is in."""
+
+    language: str
+    name: str
+    text: str
+    section: str
+
+
+def blocks(page: str) -> list[Block]:
+    found, section = [], ""
+    for heading, language, name, text in re.findall(
+        r"^## ([^\n]+)$|^```(\w+) ?(\S*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ):
+        section = heading or section
+        if language:
+            found.append(Block(language, name, text, section))
+    return found
+
+
+@dataclass
+class Reader:
+    """Somebody who follows the page in an empty folder. `printed` is what each command said."""
+
+    printed: dict[str, str] = field(default_factory=dict)
+    server: subprocess.Popen[str] | None = None
+    url: str = ""
+
+    def follow(self, block: Block) -> None:
+        if block.language == "toml":
+            Path(block.name).write_text(block.text)
+        elif block.language == "python":
+            self.remember(block.section, lambda: exec(block.text, {}))  # noqa: S102  (our own page)
+        else:
+            for line in block.text.splitlines():
+                self.run(line)
+
+    def run(self, line: str) -> None:
+        words = shlex.split(line.replace("hf://owner/", f"hf://{OWNER}/"), comments=True)
+        if words[0] in {"grep", "curl"}:
+            told = ["bash", "-c", line.replace("http://127.0.0.1:7860", self.url).replace("curl ", "curl -fsS ")]
+            self.printed[line] = subprocess.run(told, capture_output=True, text=True, check=True).stdout
+        elif words[0] == "alias":
+            assert words[1] == "python=.venv/bin/python"
+        elif words == ["scripts/setup"]:
+            assert (ROOT / words[0]).exists()
+        elif words[:2] == ["python", "app.py"]:
+            self.serve([str(ROOT / "app.py"), *words[2:], "--port", "0"])
+        elif words[0] == "scripts/clean" and words[1] not in {"apply", "export", "replay"}:
+            self.serve(["-m", "spotter.cleaner", *words[1:], "--port", "0"])
+        else:
+            # In this process: what takes seconds to import is imported once.
+            main = program(words)
+            given = words[2:] if words[0] == "python" else words[1:]
+            self.remember(line, lambda: main(given))
+
+    def remember(self, line: str, act: Callable[[], object]) -> None:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            status = act()
+        self.printed[line] = output.getvalue()
+        assert status in (0, None), output.getvalue()
+
+    def serve(self, words: list[str]) -> None:
+        self.stop()
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.server = subprocess.Popen(
+            [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        assert self.server.stdout
+        for line in self.server.stdout:
+            if found := ADDRESS.search(line):
+                self.url = found[0]
+                return
+        raise AssertionError(f"{words} did not serve")
+
+    def stop(self) -> None:
+        if self.server:
+            self.server.terminate()
+            self.server.communicate(timeout=60)
+            self.server = None
+
+
+def program(words: list[str]) -> Callable[[list[str]], int]:
+    """The `main` that a command of the page runs, by what the script in `scripts/` says."""
+    if words[0] == "python":
+        return importlib.import_module(words[1].removesuffix(".py")).main
+    script = re.search(r"exec \.venv/bin/python (-m )?(\S+) ", (ROOT / words[0]).read_text())
+    assert script, words[0]
+    return importlib.import_module(script[2].removesuffix(".py").replace("/", ".")).main
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    # The simulation starts it in a process of its own, from the top of a checkout.
+    Path("train.py").symlink_to(ROOT / "train.py")
+    reader = Reader()
+    yield reader
+    reader.stop()
+
+
+def decide(url: str) -> None:
+    """Say in the browser's stead that the first suspect is none of the classes."""
+    with urllib.request.urlopen(f"{url}/clean/queue?name=wrong") as answer:
+        first = json.load(answer)["items"][0]
+    body = json.dumps({"who": "me", "queue": "wrong", "items": [{"id": first[0], "action": "delete"}]})
+    asked = urllib.request.Request(
+        f"{url}/clean/decide", body.encode(), {"Content-Type": "application/json", "Origin": url}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        assert json.load(answer)["decided"] == 1
+
+
+def visit() -> None:
+    """Say in a visitor's stead that the answer is right, with consent."""
+    picture = load_picture(Path("bear.jpg"))
+    predictor = Predictor.load("models/small")
+    FeedbackFolder(Path("visitors")).add(picture, predictor.predict(picture), "teddy", predictor.revision)
+
+
+def test_the_whole_page(reader: Reader, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(Path("hub").absolute()))
+    section = ""
+    for block in blocks(TUTORIAL):
+        if block.section != section:
+            if section.startswith("7."):
+                assert Path("data/small/sample", EDITS).exists()
+            reader.stop()
+            section = block.section
+        if "scripts/premortem" in block.text:
+            monkeypatch.setattr("sys.stdin", io.StringIO("I do.\n" * len(QUESTIONS)))
+        reader.follow(block)
+        if block.text.startswith("scripts/clean models"):
+            decide(reader.url)
+        if "--feedback visitors" in block.text and reader.server:
+            visit()
+    check_what_was_said(reader.printed)
+
+
+def check_what_was_said(printed: dict[str, str]) -> None:
+    """What the page promises of some commands."""
+
+    def of(words: str) -> str:
+        return next(text for line, text in printed.items() if line.startswith(words))
+
+    assert of("grep") == "60\n"
+    assert "contact sheets" in of("python train.py small.toml --search sample --size 128 --show-batch")
+    assert {name.name for name in Path("data/small/sample").iterdir()} > {
+        "show_batch.png", "show_batch_unique.png", "report.html", "coverage.html",
+    }  # fmt: skip
+    assert "fine-tun" in of("python train.py small.toml --search sample --size 128 --fine-tune")
+    assert of("6. Confusion").count("[") == 4
+    assert len(Path("decisions.jsonl").read_text().splitlines()) == 1
+    learner, predictor, *_ = of("9. Export").split()
+    assert learner == predictor == "teddy"
+    assert '"label":"teddy"' in of("curl")
+    assert "hardware cpu-basic" in of("scripts/deploy_space")
+    assert "of 6 refused" in of("python train.py small.toml --search sample --unfamiliar")
+    assert "entries: 1; 1 say" in of("scripts/feedback")
+    assert "monitor.html" in of("scripts/report logs/small")
+    assert Path("logs/rehearsal/monitor.html").exists()
+    # Trained, fine-tuned, cleaned.
+    assert of("scripts/rollback models/small").count("push") >= 3
+
+
+def test_it_names_every_step_once() -> None:
+    titles = re.findall(r"^## (\d+)\.", TUTORIAL, re.MULTILINE)
+    assert titles == [str(number) for number in range(1, len(titles) + 1)]
+    assert shutil.which("grep")

@@ -1,0 +1,43 @@
+"""An app that rolls out a stand-in for a model, in this process, on a free port."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spotter.config import LogConfig, ServeConfig
+from spotter.extras import Extras
+from spotter.monitor import AnswerLog
+from spotter.rollout import Rollout
+from spotter.waiting import WaitingFolder
+from spotter.web import ModelInfo, create_app
+from tests.helpers.pictures import LABELS, predict_by_color, serving
+
+PASSWORD = "correct horse"  # noqa: S105
+QUICK = LogConfig(batch_s=0.01, retry_s=0.05)
+
+
+@dataclass(frozen=True)
+class Rolling:
+    """A running app: its address, its folder, and what it runs with."""
+
+    url: str
+    folder: Path
+    rollout: Rollout
+    waiting: WaitingFolder
+
+    def go_to(self, stage: str) -> None:
+        assert self.rollout.move(self.rollout.last, "promoted", stage, "for a test", {})
+
+
+@contextmanager
+def rolling(folder: Path, stage: str, info: ModelInfo | None = None) -> Iterator[Rolling]:
+    """Serve an app with a rollout at a stage."""
+    rollout, waiting = Rollout(folder, "r-1"), WaitingFolder(folder, "r-1")
+    rollout.start(stage)
+    with AnswerLog(folder, "r-1", config=QUICK) as log:
+        info = info or ModelInfo("Which bear?", LABELS, "r-1", 0.5)
+        extras = replace(info.extras or Extras(), log=log, rollout=rollout, waiting=waiting)
+        app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig(), password=PASSWORD)
+        with serving(app) as url:
+            yield Rolling(url, folder, rollout, waiting)

@@ -1,0 +1,246 @@
+"""The report over an answer log: what it says, that it is safe to open, and that it can be read."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from scripts.report import main
+from spotter.config import LogConfig
+from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
+from spotter.images import load_picture
+from spotter.monitor import AnswerLog, Answers, Projection, add_answers, measure_look
+from spotter.monitor_report import REPORT, advise, gather, render
+from spotter.predictor import Predictor
+from spotter.published import read_published
+from spotter.trained import measure_training
+from tests.conftest import ROOT, Published
+from tests.evaluate.test_report import ARGUMENTS, CHROMIUM, Page
+from tests.helpers.answers import joined, make_answers, reviewed
+from tests.monitor.test_alerts import listening
+
+HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}\"'&"
+
+
+def log_of(folder: Path, answers: Answers) -> Path:
+    add_answers(folder, answers)
+    return folder
+
+
+def two_months(reviews: bool = True) -> Answers:
+    """58 days of quiet, of which the last days are darker; some reviewed."""
+    quiet, dark = make_answers(1300), make_answers(100, seed=1)
+    dark = replace(dark, brightness=np.where(np.arange(100) % 2, 0.1, dark.brightness))
+    answers = joined(quiet, dark)
+    if not reviews:
+        return answers
+    rng = np.random.default_rng(3)
+    is_wrong = (rng.random(1400) < 0.03) | ((answers.brightness < 0.2) & (rng.random(1400) < 0.6))
+    return reviewed(answers, is_wrong)
+
+
+def test_the_sentence_at_the_top_says_what_to_do(tmp_path: Path) -> None:
+    dark = advise(gather(log_of(tmp_path / "dark", two_months(reviews=False))))
+    assert dark.startswith("Pictures became darker: ")
+    assert dark.endswith("if it stays so, collect such pictures and train again.")
+    both = advise(gather(log_of(tmp_path / "both", two_months())))
+    assert both.startswith("Wrong answers ")
+    assert re.search(r"scripts/rollback if it began with it \(\d more alerts?\)\.$", both)
+    few = advise(gather(log_of(tmp_path / "few", make_answers(30))))
+    assert few == "There are 30 answers so far, too few to notice a change: that begins at 200."
+    unknown = advise(gather(log_of(tmp_path / "unknown", make_answers(700))))
+    assert unknown.startswith("No alert in the last 14 days, but nobody reviewed the latest answers")
+    fine = advise(gather(log_of(tmp_path / "fine", reviewed(make_answers(700), np.arange(700) % 50 == 0))))
+    assert re.search(r"and \d of 16\d reviewed answers were wrong \(95 % .*\): nothing to do\.$", fine)
+    hardly = replace(make_answers(700), right=np.full(700, "black"), label=np.full(700, "black"))
+    hardly = replace(hardly, review=np.where(np.arange(700) > 680, np.arange(700), 0))
+    assert re.search(r"but only 0 of 1\d reviewed answers", advise(gather(log_of(tmp_path / "hardly", hardly))))
+
+
+def test_a_kind_of_picture_that_is_always_hard_is_told(tmp_path: Path) -> None:
+    small = np.arange(900) % 6 == 0
+    answers = replace(make_answers(900), side=np.where(small, 64, 512))
+    said = advise(gather(log_of(tmp_path, reviewed(answers, small & (np.arange(900) % 12 == 0)))))
+    assert re.search(r"but of “small” 1[34] of 2\d were wrong", said)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    answers = two_months()
+    label = np.where(answers.label == "black", HOSTILE, answers.label)
+    right = np.where(answers.right == "black", HOSTILE, answers.right)
+    return render(
+        log_of(
+            tmp_path_factory.mktemp("log"), replace(answers, label=label, right=right, revision=np.full(1400, HOSTILE))
+        )
+    )
+
+
+def test_it_is_one_file_that_runs_and_fetches_nothing(page: str) -> None:
+    parsed = Page(page)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in parsed.tags}
+    assert all(not name.startswith("on") for _, attributes in parsed.tags for name in attributes)
+    assert all(str(link["href"]).startswith("#") for link in parsed.all("a"))
+    assert "url(" not in page
+    assert HOSTILE in parsed.text
+    assert "49" not in re.findall(r"script>(\d+)", parsed.text)
+    assert len(page) < 300_000
+    assert len(parsed.all("h1")) == 1
+
+
+def test_everything_is_in_it(page: str) -> None:
+    text = " ".join(Page(page).text.split())
+    assert "1400 answers from 14 Nov 2023" in text
+    assert "became darker" in text
+    assert "168 answers in the last 7 days, 168 in the 7 before" in text
+    rows = ["answered grizzly", "not sure", "familiarity", "sureness", "brightness", "contrast", "colour", "sharpness"]
+    assert [words for words in rows if words not in text] == []
+    assert "told apart by a classifier" in text
+    assert re.search(r"brightness 0\.\d\d.*?changed", text)
+    assert "Nothing is compared with training" in text
+    assert re.search(r"\d+ of 1\d\d reviewed answers of this period were wrong", text)
+    assert re.search(r"dark ?\d.*?worse", text)
+    assert "from page" in text
+    charts = [attributes["aria-label"] for attributes in Page(page).all("svg") if "aria-label" in attributes]
+    assert len(charts) == 1 + 1 + 1 + 3 + 6
+    assert any(str(words).startswith("Brightness: 0.4") for words in charts)
+
+
+def test_a_short_log_and_one_without_anything_can_be_shown(tmp_path: Path) -> None:
+    assert "1 answer from" in render(log_of(tmp_path / "one", make_answers(1)))
+    strange = replace(
+        make_answers(300, familiar=False, brightness=0.5, contrast=0.0), projection=np.empty((300, 0), dtype=np.float32)
+    )
+    assert "nobody knows how often it is wrong" in " ".join(render(log_of(tmp_path / "strange", strange)).split())
+    with pytest.raises(LogUnreadable, match="has no answers yet"):
+        render(log_of(tmp_path / "none", make_answers(0)))
+    with pytest.raises(LogUnreadable, match="There is no answer log"):
+        render(tmp_path / "nowhere")
+
+
+def test_a_clock_that_was_set_back_does_not_matter(tmp_path: Path) -> None:
+    answers = make_answers(600)
+    answers = replace(answers, at=np.where(answers.number > 500, answers.at - 10**7, answers.at))
+    assert "600 answers from" in render(log_of(tmp_path, answers))
+
+
+def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> None:
+    predictor = Predictor.load(published.store)
+    paths = sorted(published.pictures.glob("*/*"))
+    with AnswerLog(tmp_path, published.revision, predictor.reference, LogConfig(batch_s=0.02)) as log:
+        for path in paths:
+            picture = load_picture(path)
+            log.record(predictor.predict(picture), picture, "page")
+    findings = gather(tmp_path, str(published.store), read=measure_training)
+    training = findings.training
+    assert training
+    metrics = json.loads((published.folder / "metrics.json").read_text())
+    assert training.published.pictures == metrics["pictures"]
+    assert training.published.wrong.count == metrics["wrong"]
+    assert training.published.refused == round(metrics["pictures"] * (1 - metrics["familiarity"]["accepted"]))
+    assert training.published.called.keys() == {"disc", "cross", "stripes"}
+    columns = np.array(metrics["confusion"]).sum(axis=0)
+    assert [training.published.called[label].total for label in predictor.labels] == columns.tolist()
+    # The pictures are those learnt from, so they look the same, and nothing tells them apart.
+    looks = {row.what: row for row in findings.rows}
+    assert looks["brightness"].training
+    assert looks["brightness"].training.value == pytest.approx(looks["brightness"].now.value, abs=0.02)
+    assert training.figures["brightness"].mean() == pytest.approx(
+        np.mean([measure_look(load_picture(path)).brightness for path in paths]), abs=0.02
+    )
+    assert findings.from_training
+    assert findings.from_training.area < 0.6
+    text = " ".join(render(tmp_path, str(published.store)).split())
+    assert "Nothing is compared with training" not in text
+
+
+def test_training_is_known_as_far_as_it_is_there(published: Published, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(published.store, tmp_path / "store"))
+    (store / "pictures").unlink()
+    known = read_published(str(store))
+    training = measure_training(str(store), known)
+    assert training.figures == {}
+    reference = Predictor.load(store).reference
+    assert np.array_equal(training.places, Projection.fit(reference, 16)(reference).astype(np.float32))
+    with pytest.raises(RevisionMissing):
+        read_published(str(store), "abcdef0")
+    (store / "revisions" / published.revision / "metrics.json").write_text('{"pictures": "many"}')
+    with pytest.raises(BrokenModel, match="has no figures that can be read"):
+        read_published(str(store))
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "scripts/report.py", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
+
+
+def test_the_command_writes_it_and_says_what_to_do(tmp_path: Path, published: Published) -> None:
+    log_of(tmp_path, two_months())
+    with listening() as webhook:
+        done = run(tmp_path, "--webhook", webhook.url, "--model", published.store)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].startswith("Wrong answers ")
+        assert "the revision r1 is not in" in done.stdout
+        assert re.search(r"  (\d) alerts sent", done.stdout)
+        assert len(webhook.got) >= 2
+        assert {each["what"] for each in webhook.got} >= {"brightness", "errors"}
+    assert "became darker" in (tmp_path / REPORT).read_text()
+
+
+def test_failures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none")]) == 1
+    assert "There is no answer log" in capsys.readouterr().err
+    log_of(tmp_path, make_answers(20))
+    assert main([str(tmp_path), "--webhook", "file:///etc/passwd"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    (tmp_path / "file").write_text("")
+    assert main([str(tmp_path), "--to", str(tmp_path / "file" / "report.html")]) == 1
+    assert "The report cannot be written" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--days", "0"])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
+def test_it_fits_the_screen_in_daylight_and_at_night(
+    browser: Browser, page: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    (tmp_path / "report.html").write_text(page)
+    view = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    errors: list[str] = []
+    view.on("console", lambda line: errors.append(line.text))
+    view.goto((tmp_path / "report.html").as_uri())
+    assert view.evaluate("document.documentElement.scrollWidth") <= width
+    ground = "rgb(247, 245, 240)" if scheme == "light" else "rgb(23, 25, 21)"
+    assert view.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+    # No text of a chart is cut off.
+    outside = view.evaluate(
+        """[...document.querySelectorAll('.charts svg')].flatMap(svg => {
+             const box = svg.getBoundingClientRect();
+             return [...svg.querySelectorAll('text')].filter(text => {
+               const at = text.getBoundingClientRect();
+               return at.left < box.left - 1 || at.right > box.right + 1 || at.bottom > box.bottom + 1;
+             }).map(text => text.textContent);
+           })"""
+    )
+    assert outside == []
+    assert not errors
+    view.close()

@@ -1,0 +1,428 @@
+"""Many pictures, here and on a Ray cluster of two processes: the same answers, whatever breaks, stops or is killed."""
+
+import concurrent.futures
+import contextlib
+import csv
+import io
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError
+
+import numpy as np
+import pytest
+
+from scripts import classify as classify_script
+from scripts import features as features_script
+from spotter import Predictor
+from spotter.cache import FeatureCache
+from spotter.collect import collect
+from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig, recipe_from_options
+from spotter.dataset import read_manifest
+from spotter.download import DownloadOutcome, download_all
+from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, ExtraMissing, ListUnreadable
+from spotter.scale.answers import AnswerFile
+from spotter.scale.classify import Done, Job, Model, classify_all, run_here
+from spotter.scale.listing import Entry, Part, list_pictures
+from spotter.scale.options import with_cluster
+from spotter.search import get_backends
+from tests.conftest import Published
+from tests.helpers.loopback import JsonServer
+from tests.helpers.pictures import free_port
+
+if TYPE_CHECKING:
+    from spotter.scale.cluster import Cluster
+
+CONFIG = ScaleConfig(part=4)
+Cells = list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator["Cluster"]:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
+    from spotter.scale.cluster import LOCAL, cluster
+
+    with cluster(LOCAL, cores=2) as joined:
+        yield joined
+
+
+@pytest.fixture(scope="module")
+def predictor(published: Published) -> Predictor:
+    return Predictor.load(published.store)
+
+
+@pytest.fixture
+def mixed(published: Published, tmp_path: Path) -> Path:
+    """A folder with seven pictures and three files that are none."""
+    folder = tmp_path / "mixed"
+    for number, path in enumerate(sorted(published.pictures.glob("*/*"))[::6][:7]):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / path.parent.name / f"{number}{path.suffix}")
+    (folder / "cut.png").write_bytes(path.read_bytes()[:-500])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "words.txt").write_text("hello")
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.jpg").write_bytes(b"x")
+    return folder
+
+
+def job(published: Published, to: Path, predictor: Predictor, **changes: Any) -> Job:
+    _, model = Model(str(published.store)).pinned()
+    return replace(Job(model, AnswerFile(to, predictor.labels, published.revision), CONFIG), **changes)
+
+
+def cells(path: Path) -> Cells:
+    return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))[1:]
+
+
+def nearby(urls: Iterable[tuple[Any, str]], config: DownloadConfig, **then: Any) -> Iterator[Any]:
+    """Downloads that may go to this machine too."""
+    return download_all(urls, config, address_policy=lambda address: True, **then)
+
+
+def test_a_folder_is_listed_in_order_with_all_that_is_in_it(mixed: Path) -> None:
+    listing = list_pictures(mixed, CONFIG)
+    entries = [entry for part in listing.parts for entry in part.entries()]
+    assert [entry.id for entry in entries] == list(range(10))
+    assert [entry.name for entry in entries] == sorted(entry.name for entry in entries)
+    assert {"cut.png", "empty.jpg", "words.txt"} < {entry.name for entry in entries}
+    assert [part.count for part in listing.parts] == [4, 4, 2]
+    assert list_pictures(mixed, CONFIG) == listing
+    (mixed / "new.png").write_bytes(b"x")
+    assert list_pictures(mixed, CONFIG).digest != listing.digest
+
+
+def test_a_list_holds_paths_and_addresses_and_a_host_has_one_lane(tmp_path: Path) -> None:
+    hosts = [f"http://host{number % 5}.test/{number}.jpg" for number in range(40)]
+    (tmp_path / "list.txt").write_text("\n".join(["a.jpg", "", "/b c.jpg", *hosts, "http://[broken/x"]))
+    listing = list_pictures(tmp_path / "list.txt", CONFIG)
+    assert (listing.pictures, sum(part.count for part in listing.parts)) == (43, 43)
+    lanes: dict[str, set[int | None]] = {}
+    for part in listing.parts:
+        for entry in part.entries():
+            lanes.setdefault(str(entry.source).split("/")[2] if part.lane is not None else "files", set()).add(
+                part.lane
+            )
+    assert {len(found) for found in lanes.values()} == {1}
+    assert lanes["files"] == {None}
+    together = listing.lanes()
+    assert sorted(part.number for parts in together for part in parts) == list(range(len(listing.parts)))
+    assert {len({part.lane for part in parts}) for parts in together} == {1}
+    first = next(iter(listing.parts[0].entries()))
+    assert first == Entry(0, "a.jpg", tmp_path / "a.jpg")
+
+
+def test_however_many_there_are_the_parts_are_bounded(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("\n".join(f"{number}.jpg" for number in range(1000)))
+    assert len(list_pictures(tmp_path / "list.txt", ScaleConfig(part=1, most_parts=10)).parts) == 10
+
+
+def test_what_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 is what it is not")
+    for name, told in (("empty", "no picture"), ("none", "No such file"), ("x.parquet", "no Parquet file")):
+        with pytest.raises(ListUnreadable, match=told):
+            list_pictures(tmp_path / name)
+
+
+def test_the_answers_are_those_of_predict(
+    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    to = tmp_path / "answers.csv"
+    errors = classify_all(job(published, to, predictor), list_pictures(mixed, CONFIG))
+    assert errors == {"empty": 1, "not-a-picture": 1, "corrupt": 1}
+    rows = cells(to)
+    assert [row[0] for row in rows] == [str(number) for number in range(10)]
+    for _, name, *row, revision, error in rows:
+        assert revision == published.revision
+        (told,) = predictor.predict_each([(mixed / name).read_bytes()])
+        if isinstance(told, BadPicture):
+            assert (error, set(row)) == (told.reason, {""})
+        else:
+            shares = [str(share) for share in told.probabilities.values()]
+            assert [*row, error] == [told.label, str(told.familiar), str(told.familiarity), *shares, ""]
+    assert not to.with_name("answers.csv.parts").exists()
+    with pytest.raises(AnswersUnwritable, match="is there already"):
+        classify_all(job(published, to, predictor), list_pictures(mixed, CONFIG))
+
+
+def test_what_was_stopped_goes_on_and_does_nothing_twice(
+    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    whole, to = tmp_path / "whole.csv", tmp_path / "answers.csv"
+    listing = list_pictures(mixed, CONFIG)
+    classify_all(job(published, whole, predictor), listing)
+
+    def stop(done: Done) -> None:
+        if done.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        classify_all(job(published, to, predictor), listing, told=stop)
+    asked: list[int] = []
+
+    def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+        asked.extend(part.number for parts in lanes for part in parts)
+        yield from run_here(job, lanes)
+
+    told: list[Done] = []
+    errors = classify_all(job(published, to, predictor), listing, run, told.append)
+    assert asked == [2]
+    assert sum(done.pictures for done in told) == 10
+    assert sum(errors.values()) == 3
+    assert to.read_bytes() == whole.read_bytes()
+
+
+def test_parts_of_another_run_are_not_mixed_in(
+    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    work = job(published, tmp_path / "answers.csv", predictor)
+    work.answers.begin(list_pictures(mixed, CONFIG).digest)
+    with pytest.raises(AnswersUnwritable, match="other pictures or of another model"):
+        work.answers.begin(list_pictures(published.pictures, CONFIG).digest)
+    with pytest.raises(AnswersUnwritable, match="must end in"):
+        AnswerFile(tmp_path / "answers.json", predictor.labels, "")
+
+
+def test_the_command_tells_what_it_did(
+    mixed: Path, published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "answers.csv"
+    assert classify_script.main([str(mixed), "--model", str(published.store), "--to", str(to)]) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == str(to)
+    assert "3 of 10 have no answer: " in told
+    assert classify_script.main([str(mixed), "--model", str(published.store), "--to", str(to)]) == 1
+    assert "is there already; remove it, or name another file." in capsys.readouterr().err
+
+
+def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
+    mixed: Path, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for name in ("ray", "pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "spotter.scale.cluster", raising=False)
+    words = [str(mixed), "--model", str(published.store), "--to"]
+    assert classify_script.main([*words, str(tmp_path / "answers.csv")]) == 0
+    assert classify_script.main([*words, str(tmp_path / "other.csv"), "--ray", "local"]) == 1
+    assert "pip install -r requirements-ray.txt" in capsys.readouterr().err
+    assert classify_script.main([*words, str(tmp_path / "other.parquet")]) == 1
+    assert "Parquet needs pyarrow" in capsys.readouterr().err
+    (tmp_path / "list.parquet").write_bytes(b"")
+    with pytest.raises(ExtraMissing):
+        list_pictures(tmp_path / "list.parquet")
+
+
+def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
+    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    paths = sorted(path for path in mixed.rglob("*") if path.is_file() and ".hidden" not in path.parts)
+    names = [path.relative_to(mixed).as_posix() for path in paths]
+    contents = [path.read_bytes() for path in paths]
+    parquet.write_table(pyarrow.table({"path": names, "bytes": contents}), tmp_path / "b.parquet", row_group_size=6)
+    parquet.write_table(pyarrow.table({"path": [f"mixed/{name}" for name in names]}), tmp_path / "p.parquet")
+    tables = {}
+    for source in (mixed, tmp_path / "b.parquet", tmp_path / "p.parquet"):
+        to = tmp_path / f"{source.stem}-answers.parquet"
+        classify_all(job(published, to, predictor), list_pictures(source, CONFIG))
+        tables[source.stem] = parquet.read_table(to).to_pydict()
+    assert tables["b"] == tables["mixed"]
+    assert tables["p"] == {**tables["mixed"], "file": [f"mixed/{name}" for name in names]}
+    assert tables["b"]["id"] == list(range(10))
+    assert set(tables["b"]["probabilities"][1]) == set(predictor.labels)
+    parquet.write_table(pyarrow.table({"name": names}), tmp_path / "none.parquet")
+    with pytest.raises(ListUnreadable, match="has no column 'bytes', 'path', 'url'"):
+        list_pictures(tmp_path / "none.parquet")
+
+
+def test_two_processes_give_the_same_file(
+    two: "Cluster", mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    listing = list_pictures(mixed, CONFIG)
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
+    classify_all(job(published, here, predictor), listing)
+    errors = classify_all(job(published, there, predictor), listing, two.run)
+    assert sum(errors.values()) == 3
+    assert there.read_bytes() == here.read_bytes()
+
+
+def test_a_process_that_is_killed_loses_nothing(
+    two: "Cluster", published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    pictures = [str(path) for path in sorted(published.pictures.glob("*/*"))[:24]]
+    addresses = [f"http://host.test/{number}" for number in range(6)]
+    (tmp_path / "list.txt").write_text("\n".join([*pictures, *addresses]))
+    listing = list_pictures(tmp_path / "list.txt", CONFIG)
+    caught = tmp_path / "pid"
+
+    def fetch(urls: Iterable[tuple[Any, str]], config: DownloadConfig) -> Iterator[DownloadOutcome[Any]]:
+        """The first process that comes here says who it is, and gets no further."""
+        with contextlib.suppress(FileExistsError):
+            with (tmp_path / "first").open("x"):
+                caught.with_suffix(".tmp").write_text(str(os.getpid()))
+            caught.with_suffix(".tmp").rename(caught)
+            time.sleep(600)
+        for key, url in urls:
+            yield DownloadOutcome(key, url, Path(pictures[0]).read_bytes(), url)
+
+    def kill() -> None:
+        while not caught.exists():
+            time.sleep(0.02)
+        os.kill(int(caught.read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    there = tmp_path / "there.csv"
+    errors = classify_all(job(published, there, predictor, fetch=fetch), listing, two.run)
+    killer.join(60)
+    assert not killer.is_alive()
+    assert not errors
+    here = tmp_path / "here.csv"
+    # The pid file is there now, so nobody waits.
+    classify_all(job(published, here, predictor, fetch=fetch), listing)
+    assert there.read_bytes() == here.read_bytes()
+    assert len(cells(there)) == 30
+
+
+def test_addresses_are_downloaded_where_they_are_classified(
+    two: "Cluster", published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    content = sorted((published.pictures / "cross").iterdir())[0].read_bytes()
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        return (404, {}, b"") if path in {"/robots.txt", "/gone.png"} else (200, {}, content)
+
+    with JsonServer(answer) as server:
+        names = ["a.png", "gone.png", "b.png", "c.png", "d.png"]
+        (tmp_path / "list.txt").write_text("\n".join(f"{server.url}/{name}" for name in names))
+        listing = list_pictures(tmp_path / "list.txt", CONFIG)
+        to = tmp_path / "answers.csv"
+        errors = classify_all(job(published, to, predictor, fetch=nearby), listing, two.run)
+        refused = tmp_path / "refused.csv"
+        classify_all(job(published, refused, predictor), listing, two.run)
+    assert errors == {"http-404": 1}
+    assert [row[2] for row in cells(to)] == ["cross", "", "cross", "cross", "cross"]
+    # As everywhere, an address of this machine is none that pictures come from.
+    assert {row[-1] for row in cells(refused)} == {"private-address"}
+
+
+def test_what_a_process_cannot_do_is_told_in_the_same_words(
+    two: "Cluster", mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+) -> None:
+    work = job(published, tmp_path / "answers.csv", predictor)
+
+    def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+        shutil.rmtree(job.answers.folder)
+        yield from two.run(job, lanes)
+
+    with pytest.raises(AnswersUnwritable, match=r"cannot be kept in .*No such file"):
+        classify_all(work, list_pictures(mixed, CONFIG), run)
+
+
+def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
+    two: "Cluster", published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (original,) = (path.parent for path in published.data.rglob("manifest.jsonl"))
+    copy = shutil.copytree(original, tmp_path / "set")
+    shutil.rmtree(copy / "features")
+    monkeypatch.setattr(features_script, "with_cluster", lambda address: contextlib.nullcontext(two))
+    assert features_script.main([str(copy), "--ray", "local"]) == 0
+    keys = [str(record.sha256) for record in read_manifest(copy) if record.kept]
+    names = {path.name.split(".")[0] for path in (original / "features").glob("*.safetensors")}
+    assert len(names) == 5
+    for name in names:
+        caches = [
+            FeatureCache(folder / "features", name, 1 if name.endswith("spread") else 1280)
+            for folder in (original, copy)
+        ]
+        (here, all_here), (there, all_there) = (cache.read(keys) for cache in caches)
+        assert all_here.all()
+        assert all_there.all()
+        assert np.array_equal(here, there), name
+    assert features_script.main([str(tmp_path)]) == 1
+
+
+def test_collecting_downloads_on_the_cluster(two: "Cluster", published: Published, tmp_path: Path) -> None:
+    contents = {f"/{path.parent.name}/{path.name}": path.read_bytes() for path in published.pictures.glob("*/*")}
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        return (200, {}, contents[path]) if path in contents else (404, {}, b"")
+
+    def fetch(urls: Iterable[tuple[int, str]], config: DownloadConfig, *, then: Any) -> Iterator[Any]:
+        return two.fetch(urls, config, then=then, fetch=nearby)
+
+    with JsonServer(answer) as server:
+        some = [path for path in sorted(contents) if path.startswith("/disc/0") or path.startswith("/cross/00")]
+        lines = [f"{path.split('/')[1]} {server.url}{path}" for path in [*some, "/disc/gone.jpg"]]
+        (tmp_path / "list.txt").write_text("\n".join(lines))
+        recipe = recipe_from_options(["disc", "cross"])
+        found = []
+        for place, how in (("here", nearby), ("there", fetch)):
+            dataset = collect(recipe, get_backends(f"urls:{tmp_path / 'list.txt'}"), tmp_path / place, fetch=how)
+            found.append([replace(record, fetched_at=None) for record in (*dataset.records, *dataset.dropped)])
+    assert found[0] == found[1]
+    assert sum(record.kept for record in found[1]) == len(some)
+    assert found[1][-1].reason == "http-404"
+
+
+def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", published: Published, predictor: Predictor) -> None:
+    from ray import serve
+
+    from spotter.scale.endpoint import NAME, endpoint
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    _, model = Model(str(published.store)).pinned()
+    paths = sorted(published.pictures.glob("*/*"))[::3]
+    with endpoint(model, EndpointConfig(port=free_port())) as address:
+        (deployment,) = serve.status().applications[NAME].deployments.values()
+        assert deployment.replica_states == {"RUNNING": 2}
+
+        def ask(content: bytes) -> dict[str, Any]:
+            request = urllib.request.Request(f"{address}/api/classify", content)
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, [path.read_bytes() for path in paths]))
+        with pytest.raises(HTTPError) as refused:
+            ask(b"hello")
+        assert refused.value.code == 415
+        assert "not a picture" in json.load(refused.value)["error"]
+        with urllib.request.urlopen(f"{address}/healthz", timeout=30) as health:
+            assert json.load(health) == {"status": "ok", "revision": published.revision}
+    for path, answer in zip(paths, answers, strict=True):
+        told = predictor.predict(path)
+        assert set(answer.pop("timings_ms")) == {"decode", "predict", "total"}
+        assert answer == {
+            "label": told.label,
+            "probabilities": told.probabilities,
+            "familiar": told.familiar,
+            "familiarity": told.familiarity,
+            "threshold": predictor.threshold,
+            "revision": published.revision,
+        }
+
+
+def test_nothing_is_told_to_anybody(two: "Cluster") -> None:
+    from ray._common.usage import usage_lib
+
+    assert not usage_lib.usage_stats_enabled()
+
+
+def test_a_cluster_that_is_not_there_is_told() -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ClusterUnavailable, match="There is no Ray cluster at"), with_cluster("nowhere.invalid:1"):
+        raise AssertionError

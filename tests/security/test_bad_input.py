@@ -1,0 +1,269 @@
+"""Training from what is bad, and on a machine that fails: one sentence and nothing published, or a good end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from fastai.vision.learner import TimmBody
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+import train
+from spotter.backbone import Backbone
+from spotter.config import TrainConfig
+from spotter.dataset import Dataset, assign_folds, read_manifest
+from spotter.errors import TrainingFailed
+from spotter.learner import train_whole
+from tests.conftest import ROOT, Published
+from tests.helpers.drawing import KINDS, draw, encode
+
+SMALL = (100, 100)
+CLASSES = [word for kind in KINDS for word in ("--class", kind)]
+TWO = ["--class", "disc", "--class", "stripes"]
+
+
+def write(folder: Path, **contents: list[bytes]) -> Path:
+    for kind, pictures in contents.items():
+        (folder / kind).mkdir(parents=True)
+        for number, content in enumerate(pictures):
+            (folder / kind / f"{number:03}.jpg").write_bytes(content)
+    return folder
+
+
+def drawn_ones(kind: str, count: int) -> list[bytes]:
+    return [encode(draw(kind, seed, SMALL), quality=92) for seed in range(count)]
+
+
+def versions_of(kind: str, seed: int, count: int) -> list[bytes]:
+    """One picture, encoded anew each time."""
+    return [encode(draw(kind, seed, SMALL), quality=95 - 3 * number) for number in range(count)]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    status = train.main([str(argument) for argument in arguments])
+    output, errors = capsys.readouterr()
+    return status, output, errors
+
+
+def refusal(capsys: pytest.CaptureFixture[str], store: Path, *arguments: object) -> str:
+    """The sentence with which a run ends that publishes nothing."""
+    status, output, errors = run(capsys, *arguments, "--to", store)
+    assert status == 1
+    assert "revision" not in output
+    assert "Traceback" not in errors
+    assert not (store / "main").exists()
+    assert not list(store.glob("revisions/*")) + list(store.glob("revisions/.*"))
+    sentence = errors.splitlines()[-1]
+    assert sentence.startswith("train.py: ")
+    assert sentence.endswith(".")
+    return sentence
+
+
+def published_card(store: Path) -> dict:
+    return json.loads((store / "revisions" / (store / "main").read_text().strip() / "model.json").read_text())
+
+
+def test_three_pictures_beside_three_hundred_are_refused(tmp_path: Path, capsys) -> None:
+    source = write(tmp_path / "p", disc=drawn_ones("disc", 3), stripes=drawn_ones("stripes", 300))
+    said = refusal(capsys, tmp_path / "s", *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d")
+    assert "The class 'disc' has 3 usable pictures and needs at least 5." in said
+
+
+def test_a_poor_class_beside_a_rich_one(tmp_path: Path, capsys) -> None:
+    """Five usable pictures, of only two things, among broken ones, beside sixty."""
+    broken = [drawn_ones("disc", 1)[0][:900], b"<html>gone</html>"]
+    discs = broken + versions_of("disc", 1, 3) + versions_of("disc", 2, 2)
+    source = write(tmp_path / "p", disc=discs, stripes=drawn_ones("stripes", 60))
+    where = ["--search", f"folder:{source}", "--data", tmp_path / "d", "--to", tmp_path / "s"]
+    status, output, _ = run(capsys, *TWO, *where, "--fine-tune", 1)
+    assert status == 0
+    assert "dropped disc/000.jpg: corrupt" in output
+    assert "dropped disc/001.jpg: not-a-picture" in output
+    assert "classes are uneven, 5 disc and 60 stripes: each counts the same, and more pictures of disc would" in output
+    assert "; 2-fold cross-validation" in output
+    assert "fine-tuning is left out: it needs at least 3 different pictures of each class" in output
+    made = published_card(tmp_path / "s")["made"]
+    assert made["fine_tune_epochs"] == 0
+    assert any("uneven" in line for line in made["tried"])
+
+
+@pytest.mark.parametrize(
+    ("disc", "stripes", "expected"),
+    [
+        ([1] * 6, [1] * 6, "'disc' has 0 usable pictures and needs at least 5 (dropped: 5 copy, 1 in-two-classes)"),
+        ([1] * 6, [2, 3, 4, 5, 6, 7], "'disc' has 1 usable pictures and needs at least 5 (dropped: 5 copy)"),
+    ],
+)
+def test_the_same_picture_again_and_again_is_refused(
+    disc: list[int], stripes: list[int], expected: str, tmp_path: Path, capsys
+) -> None:
+    contents = {seed: encode(draw("disc", seed, SMALL)) for seed in {*disc, *stripes}}
+    source = write(tmp_path / "p", disc=[contents[n] for n in disc], stripes=[contents[n] for n in stripes])
+    said = refusal(capsys, tmp_path / "s", *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d")
+    assert expected in said
+
+
+def test_a_class_of_near_duplicates_alone_is_refused(tmp_path: Path, capsys) -> None:
+    source = write(tmp_path / "p", disc=versions_of("disc", 1, 6), stripes=drawn_ones("stripes", 6))
+    said = refusal(capsys, tmp_path / "s", *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d")
+    assert "The class 'disc' holds copies of a single picture" in said
+
+
+def test_one_class_is_refused(drawn: Path, tmp_path: Path, capsys) -> None:
+    said = refusal(capsys, tmp_path / "s", "--class", "disc", "--search", f"folder:{drawn}", "--data", tmp_path / "d")
+    assert "at least 2 classes to tell apart; there is only 'disc'" in said
+    assert not (tmp_path / "d").exists()
+
+
+def test_weights_that_are_no_numbers_are_told(drawn: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    model = timm.create_model("test_resnet", pretrained=False)
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    state[next(iter(state))].fill_(float("nan"))
+    repository = tmp_path / "hub" / f"models--{timm.get_pretrained_cfg('test_resnet').hf_hub_id.replace('/', '--')}"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    save_file(state, snapshot / "model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    said = refusal(
+        capsys,
+        tmp_path / "s",
+        *[*CLASSES, "--search", f"folder:{drawn}", "--data", tmp_path / "d", "--arch", "test_resnet"],
+    )
+    assert "The backbone 'test_resnet' gave features that are not numbers; try another --arch." in said
+    assert not list((tmp_path / "d").rglob("*.safetensors"))
+
+
+def test_a_loss_that_is_no_number_is_told(published: Published) -> None:
+    folder = next(published.data.rglob("manifest.jsonl")).parent
+    dataset = Dataset(folder, KINDS, tuple(record for record in read_manifest(folder) if record.kept), ())
+    model = timm.create_model("test_resnet", pretrained=False, num_classes=0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(float("nan"))
+    pool, width = torch.nn.AdaptiveAvgPool2d(1), model.num_features
+    backbone = Backbone("test_resnet", 64, "crop", TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
+    # As if they had been computed before the weights were damaged.
+    features = np.random.default_rng(1).normal(size=(len(dataset.records), width)).astype(np.float32)
+    config = TrainConfig(arch="test_resnet", size=64, fine_tune=1)
+    with pytest.raises(TrainingFailed, match="The loss became NaN while fine-tuning"):
+        train_whole(dataset, assign_folds(dataset, 5, 42), backbone, features, config)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Makes a disk of so many kilobytes, for a test that fills it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(kilobytes: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(place)]
+        try:
+            finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("there is no mount command to make a small disk with")
+        if finished.returncode:
+            pytest.skip(f"a small disk cannot be mounted here: {finished.stderr.strip()}")
+        return place
+
+    yield mount
+    if os.path.ismount(place):
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def kilobytes_in(folder: Path) -> int:
+    blocks = [-(-path.stat().st_size // 4096) for path in folder.rglob("*") if path.is_file()]
+    return 4 * (sum(blocks) + 1)
+
+
+def test_no_room_for_the_pictures(disk: Callable[[int], Path], drawn: Path, tmp_path: Path, capsys) -> None:
+    said = refusal(capsys, tmp_path / "s", *CLASSES, "--search", f"folder:{drawn}", "--data", disk(100))
+    assert "The pictures cannot be stored in" in said
+    assert "No space left on device" in said
+
+
+def test_no_room_for_the_features(disk: Callable[[int], Path], published: Published, tmp_path: Path, capsys) -> None:
+    data = Path(
+        shutil.copytree(published.data, tmp_path / "without", ignore=shutil.ignore_patterns("features", "*.html"))
+    )
+    # Room for a second manifest while it is written, and for the journal; the features take 240 kB.
+    place = disk(kilobytes_in(data) + 150)
+    shutil.copytree(data, place, dirs_exist_ok=True)
+    said = refusal(capsys, tmp_path / "s", *CLASSES, "--search", f"folder:{published.pictures}", "--data", place)
+    assert "What was computed of the pictures cannot be stored in" in said
+    assert not list(place.rglob("*.part"))
+
+
+@pytest.mark.parametrize("kilobytes", [60, 5_000, 20_000])
+def test_no_room_in_the_temporary_folder(
+    kilobytes: int, disk: Callable[[int], Path], published: Published, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    # The embeddings, export.pkl and model.onnx do not fit.
+    monkeypatch.setattr(tempfile, "tempdir", str(disk(kilobytes)))
+    same = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", published.data]
+    said = refusal(capsys, tmp_path / "s", *same)
+    assert "The system's temporary folder cannot be written" in said
+    assert "free some space there, or name another folder in TMPDIR" in said
+    assert not list(Path(tempfile.gettempdir()).iterdir())
+
+
+def test_no_room_in_the_store(disk: Callable[[int], Path], published: Published, capsys) -> None:
+    same = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", published.data]
+    said = refusal(capsys, disk(5_000), *same)
+    assert "cannot be written: No space left on device" in said
+
+
+def interrupt(arguments: list[object], stage: str, how: signal.Signals) -> tuple[int, str]:
+    """Start a run, and stop it as soon as it begins a stage; the exit status, and the errors."""
+    command = [sys.executable, "train.py", *map(str, arguments)]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout
+    for line in child.stdout:
+        if line.startswith(stage):
+            break
+    child.send_signal(how)
+    errors = child.communicate(timeout=60)[1]
+    return child.returncode, errors
+
+
+def test_a_stopped_run_goes_on_from_there_and_mends_what_is_damaged(
+    published: Published, tmp_path: Path, capsys, caplog
+) -> None:
+    store, data = tmp_path / "s", tmp_path / "d"
+    arguments = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", data, "--to", store]
+
+    def pictures() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in data.rglob("*.jpg")}
+
+    assert interrupt(arguments, "Compute the features", signal.SIGKILL)[0] == -signal.SIGKILL
+    collected = pictures()
+    assert len(collected) == 48
+    status, errors = interrupt(arguments, "Compute the features", signal.SIGINT)
+    assert status == 130
+    assert "Stopped. What arrived is kept; to go on from there: train.py --class disc" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert interrupt(arguments, "Learn", signal.SIGKILL)[0] == -signal.SIGKILL
+    cache = next(data.rglob("features/*.safetensors"))
+    computed = cache.stat().st_mtime_ns
+    assert interrupt(arguments, "Learn", signal.SIGINT)[0] == 130
+    assert not store.exists()
+    damaged = sorted(collected)[3]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    status, output, _ = run(capsys, *arguments)
+    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
+    assert damaged.read_bytes() == whole
+    assert "1 stored pictures are missing or damaged; they are collected again" in caplog.text
+    assert {**pictures(), damaged: 0} == {**collected, damaged: 0}
+    assert cache.stat().st_mtime_ns == computed

@@ -1,0 +1,121 @@
+"""The report as a page of the running app, for staff alone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from spotter.config import ServeConfig
+from spotter.extras import Extras
+from spotter.monitor import AnswerLog, add_answers
+from spotter.monitor_report import advise, gather
+from spotter.service import ModelInfo
+from spotter.staff_report import CHILD, FRESH_S, ReportPage
+from spotter.web import create_app
+from tests.conftest import ROOT, Published
+from tests.helpers.answers import make_answers, reviewed
+from tests.helpers.bare import bare_environment
+from tests.helpers.pictures import LABELS, encode, plain, predict_by_color, serving
+
+PASSWORD = "correct horse"  # noqa: S105
+STAFF = ("", PASSWORD)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerLog]:
+    folder = tmp_path_factory.mktemp("log")
+    add_answers(folder, reviewed(make_answers(700), (make_answers(700).number % 50) == 0))
+    with AnswerLog(folder, "r1") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url(log: AnswerLog) -> Iterator[str]:
+    extras = Extras(log=log, report=ReportPage(log.folder, "models/none", CLOCK))
+    info = ModelInfo("Which bear is this?", LABELS, "r1", extras=extras)
+    with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as address:
+        yield address
+
+
+def test_staff_see_what_the_command_writes(url: str, log: AnswerLog) -> None:
+    assert httpx.get(f"{url}/staff/report").status_code == 401
+    response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.headers["cache-control"] == "no-store"
+    said = advise(gather(log.folder))
+    assert said.split(",")[0] in response.text.replace("\u00a0", " ")
+    assert "Nothing is compared with training" in response.text
+
+
+def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(url: str, log: AnswerLog) -> None:
+    CLOCK.now += 2 * FRESH_S
+    with ThreadPoolExecutor(3) as pool:
+        reports = [pool.submit(httpx.get, f"{url}/staff/report", auth=STAFF, timeout=60) for _ in range(3)]
+        answer = httpx.post(f"{url}/api/classify", content=encode(plain()))
+        assert answer.json()["label"] == "grizzly"
+        assert not any(report.done() for report in reports)
+        assert len({report.result().text for report in reports}) == 1
+
+
+def test_an_old_page_is_made_again(url: str, log: AnswerLog) -> None:
+    def answers_told() -> str:
+        return httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60).text
+
+    CLOCK.now += 2 * FRESH_S
+    before = answers_told()
+    more = make_answers(5)
+    add_answers(log.folder, replace(more, id=np.char.mod("more %d", more.number), at=more.at + 10**8))
+    assert answers_told() == before
+    CLOCK.now += FRESH_S
+    assert answers_told() != before
+
+
+def test_a_log_without_answers_is_one_sentence(tmp_path: Path) -> None:
+    extras = Extras(report=ReportPage(tmp_path / "none", "models/none"))
+    info = ModelInfo("Which bear is this?", LABELS, "r1", extras=extras)
+    with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as url:
+        response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60)
+        assert response.status_code == 503
+        assert response.text.startswith("There is no answer log in ")
+
+
+def test_without_a_log_it_is_told_how_to_have_one() -> None:
+    info = ModelInfo("Which bear is this?", LABELS, "r1")
+    with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as url:
+        response = httpx.get(f"{url}/staff/report", auth=STAFF)
+        assert (response.status_code, response.text.split(":")[1]) == (404, " start the app with --log FOLDER.")
+
+
+def test_a_space_has_all_that_it_takes(bare_python: Path, published: Published, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-I", "spotter/serving.py", ".", tmp_path / "space"], cwd=ROOT, check=True)
+    add_answers(tmp_path / "log", replace(make_answers(300), revision=np.full(300, published.revision)))
+    environment = bare_environment(tmp_path, PYTHONPATH=str(tmp_path / "space"))
+    words = ["-P", "-c", CHILD, tmp_path / "log", published.store]
+    done = subprocess.run([bare_python, *words], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "What the training pictures look like is compared by scripts/report alone" in done.stdout
+    assert "<h2" in done.stdout
+
+
+def test_the_app_loads_nothing_of_it_at_its_start() -> None:
+    code = "import sys, app; print({'spotter.monitor_report', 'spotter.periods', 'spotter.charts'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,70 @@
+"""What page and API share: how long an answer took, and which answers are remembered."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spotter import service as module
+from spotter.extras import Extras
+from spotter.monitor import AnswerLog
+from spotter.predictor import Prediction
+from spotter.service import AT_ONCE, Answer, ModelInfo, Service, withheld
+from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color
+
+PICTURE = encode(plain(BLUE))
+
+
+def test_the_time_that_an_answer_took_includes_the_wait_for_its_turn() -> None:
+    begun, go_on = [], threading.Event()
+
+    def predict(picture: Image.Image) -> Prediction:
+        begun.append(picture)
+        go_on.wait(20)
+        return predict_by_color(picture)
+
+    async def ask() -> list[Answer]:
+        service = Service(predict, ModelInfo("Bears?", LABELS))
+        asked = [asyncio.create_task(service.classify(PICTURE)) for _ in range(AT_ONCE + 1)]
+        while len(begun) < AT_ONCE:
+            await asyncio.sleep(0.01)
+        time.sleep(0.1)
+        go_on.set()
+        return await asyncio.gather(*asked)
+
+    *first, last = asyncio.run(ask())
+    assert all(answer.timings_ms["predict"] >= 100 for answer in first)
+    spans = last.timings_ms
+    assert spans["total"] - spans["decode"] - spans["predict"] >= 100
+
+
+def test_the_latest_pictures_are_remembered_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    with AnswerLog(tmp_path / "log", "r-1") as log:
+        service = Service(predict_by_color, ModelInfo("Bears?", LABELS, extras=Extras(log=log)))
+
+        async def ask() -> list[str]:
+            return [(await service.classify(path, "page")).id for path in paths]
+
+        for path in paths:
+            path.write_bytes(PICTURE)
+        ids = asyncio.run(ask())
+    assert len(set(ids)) == 3
+    assert [service.logged(path) for path in paths] == ["", *ids[1:]]
+    assert service.logged(tmp_path / "other.png") == ""
+
+
+@pytest.mark.parametrize(("stage", "told"), [(None, True), ("gradual", True), ("shadow", False), ("supervised", False)])
+def test_what_may_not_go_out_says_nothing_and_keeps_its_keys(stage: str | None, told: bool) -> None:
+    prediction = predict_by_color(plain(BLUE))
+    answer = Answer(prediction, {}, "id", stage)
+    said = withheld(answer).prediction
+    if told:
+        assert said is prediction
+    else:
+        assert (said.label, said.familiar, said.familiarity) == ("not sure", False, 0.0)
+        assert said.probabilities == dict.fromkeys(LABELS, 0.0)

@@ -1,0 +1,215 @@
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scripts import rollback as command
+from spotter.bundle import SERVING_FILES
+from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
+from spotter.stores import FolderStore, Store, open_store
+from spotter.stores.base import content_name
+from spotter.stores.hub import HubStore
+from tests.conftest import ROOT
+from tests.helpers.hub import Hub
+
+
+def make_files(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text(text)
+    (folder / "big.bin").write_bytes(os.urandom(10) + text.encode() * 1000)
+    return folder
+
+
+def make_bundle(folder: Path, text: str, **more: str) -> Path:
+    """The files of a revision, as far as a store looks at them."""
+    folder.mkdir(parents=True)
+    for name in ("model.onnx", "reference.safetensors", "export.pkl", "metrics.json", "example-1.jpg"):
+        (folder / name).write_bytes(f"{name} of {text}".encode() * 100)
+    (folder / "README.md").write_text(f"---\ntags:\n- spotter\n---\n# {text}\n")
+    for name, content in more.items():
+        (folder / name).write_text(content)
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    model = {"format": 1, "examples": {"one": "example-1.jpg"}, "sha256": hashes}
+    (folder / "model.json").write_text(json.dumps(model))
+    return folder
+
+
+def same_files(pulled: Path, pushed: Path) -> bool:
+    return all(
+        (pulled / name).read_bytes() == (pushed / name).read_bytes() for name in (*SERVING_FILES, "example-1.jpg")
+    )
+
+
+@pytest.fixture(params=["folder", "hub"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "folder":
+        return open_store(tmp_path / "store")
+    hub = request.getfixturevalue("hub")
+    return HubStore("anna/store", endpoint=hub.url, cache=tmp_path / "cache")
+
+
+class TestEveryStore:
+    """What a folder and a repository on the Hub have in common, which is what the rest of Spotter knows of either."""
+
+    def test_what_is_pushed_is_pulled(self, store: Store, tmp_path: Path) -> None:
+        store.check()
+        assert not (tmp_path / "store").exists()
+        files = make_bundle(tmp_path / "one", "one")
+        revision = store.push(files)
+        assert re.fullmatch(r"[0-9a-f]{40}", revision)
+        folder, name = store.pull()
+        assert name == revision == store.head()
+        assert same_files(folder, files)
+
+    def test_every_name_of_a_revision_opens_it(self, store: Store, tmp_path: Path) -> None:
+        bundles = [make_bundle(tmp_path / text, text) for text in ("one", "two", "three")]
+        revisions = [store.push(files) for files in bundles]
+        for number, (files, revision) in enumerate(zip(bundles, revisions, strict=True), 1):
+            for name in (revision, revision[:9], f"v{number}", content_name(files), content_name(files)[:7]):
+                folder, pulled = store.pull(name)
+                assert pulled == revision
+                assert same_files(folder, files)
+
+    def test_the_same_files_are_the_same_revision(self, store: Store, tmp_path: Path) -> None:
+        files = make_bundle(tmp_path / "one", "one")
+        assert store.push(files) == store.push(files)
+        assert [event.version for event in store.history()] == ["v1"]
+
+    def test_history_tells_everything(self, store: Store, tmp_path: Path) -> None:
+        one, two = make_bundle(tmp_path / "one", "one"), make_bundle(tmp_path / "two", "two")
+        revisions = [store.push(one), store.push(two), store.push(one), store.rollback()]
+        events = store.history()
+        assert [event.revision for event in events] == revisions
+        assert [event.action for event in events] == ["push", "push", "push", "rollback"]
+        assert [event.version for event in events] == ["v1", "v2", "v3", "v4"]
+        assert [event.contents for event in events] == [content_name(files) for files in (one, two, one, two)]
+        assert all(datetime.fromisoformat(event.at).utcoffset() == timedelta(0) for event in events)
+
+    def test_rollback_goes_back_and_forth_and_forgets_nothing(self, store: Store, tmp_path: Path) -> None:
+        one = make_bundle(tmp_path / "one", "one", **{"old.txt": "only here"})
+        two = make_bundle(tmp_path / "two", "two", **{"new.txt": "only here"})
+        first, second = store.push(one), store.push(two)
+        for files in (one, two, one):
+            name = store.rollback()
+            assert store.head() == name == store.pull()[1]
+            assert same_files(store.pull()[0], files)
+        assert same_files(store.pull(store.rollback("v2"))[0], two)
+        assert same_files(store.pull(store.rollback(first))[0], one)
+        assert same_files(store.pull(second)[0], two)
+
+    def test_what_is_missing_is_told(self, store: Store, tmp_path: Path) -> None:
+        for act in (store.pull, store.rollback):
+            with pytest.raises(RevisionMissing):
+                act()
+        store.push(make_bundle(tmp_path / "one", "one"))
+        for name in ("abc", "0" * 40, "0" * 9, "v2", "../../one", "a b", "main/../x"):
+            with pytest.raises(RevisionMissing) as caught:
+                store.pull(name)
+            assert str(caught.value).count(". ") == 0
+            with pytest.raises(RevisionMissing):
+                store.rollback(name)
+        with pytest.raises(RevisionMissing, match="no earlier"):
+            store.rollback()
+
+    def test_another_file_than_the_name_stands_for_is_refused(self, store: Store, tmp_path: Path) -> None:
+        files = make_bundle(tmp_path / "one", "one")
+        store.push(files)
+        folder, _ = store.pull(content_name(files))
+        model = folder / "model.json"
+        model.write_text(model.read_text().replace('"format": 1', '"format":  1'))
+        with pytest.raises(BrokenModel):
+            store.pull(content_name(files))
+
+
+def test_both_stores_give_the_same_files_the_same_name(hub: Hub, tmp_path: Path) -> None:
+    files = make_bundle(tmp_path / "one", "one")
+    in_folder = FolderStore(tmp_path / "store")
+    on_hub = HubStore("anna/store", endpoint=hub.url, cache=tmp_path / "cache")
+    revision = in_folder.push(files)
+    on_hub.push(in_folder.pull(revision)[0])
+    assert on_hub.history()[0].contents == revision
+    assert same_files(on_hub.pull(revision)[0], files)
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/x", "hf://owner", "hf://a/b/c", "hf://", "hf://a/b@v1", "hf://../x"])
+def test_addresses_that_cannot_be(address: str) -> None:
+    with pytest.raises(UnknownStore, match="owner/name"):
+        open_store(address)
+
+
+def test_addresses_are_given_back(tmp_path: Path) -> None:
+    for address in (str(tmp_path / "store"), "hf://owner/name"):
+        assert open_store(address).address == address
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RevisionMissing, match="no store"):
+        FolderStore(tmp_path / "none").pull()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RevisionMissing, match="empty"):
+        FolderStore(tmp_path / "empty").pull()
+
+
+def test_a_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = FolderStore(tmp_path / "file" / "store")
+    for act in (store.check, lambda: store.push(make_files(tmp_path / "one", "one"))):
+        with pytest.raises(StoreUnwritable, match="cannot be written"):
+            act()
+
+
+PUSHER = """
+import sys
+from pathlib import Path
+from spotter.stores import FolderStore
+store = FolderStore(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    for name in ("one", "two"):
+        store.push(Path(sys.argv[2]) / name)
+        if name == "two":
+            import shutil
+            for old in (store.root / "revisions").iterdir():
+                if old.name != store.head():
+                    shutil.rmtree(old)
+"""
+
+
+def test_killed_at_any_moment_nothing_is_half_published(tmp_path: Path) -> None:
+    files = {}
+    for name in ("one", "two"):
+        folder = make_files(tmp_path / name, name)
+        (folder / "more.bin").write_bytes(os.urandom(400_000))
+        files[content_name(folder)] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    rng = random.Random(7)
+    for attempt in range(8):
+        root = tmp_path / f"store-{attempt}"
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUSHER, str(root), str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+        )
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(rng.random() * 0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        store = FolderStore(root)
+        if store.head() is not None:
+            folder, name = store.pull()
+            assert {path.name: path.read_bytes() for path in folder.iterdir()} == files[name]
+        for event in (root / "history.jsonl").read_text().splitlines() if (root / "history.jsonl").exists() else []:
+            json.loads(event)
+
+
+def test_the_command_says_that_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([str(tmp_path / "baers")]) == 1
+    assert "Nothing was published to " in capsys.readouterr().err
