@@ -31,11 +31,11 @@ from spotter.command import (
     sources_of,
     stage,
 )
-from spotter.config import TrainConfig
+from spotter.config import HUB, TrainConfig
 from spotter.imports import lasting_imports
 from spotter.parser import Parser
 from spotter.search import SearchBackend
-from spotter.stores import HUB, open_store
+from spotter.stores import open_store
 from spotter.stores.base import content_name
 from spotter.temporary import temporary_folder
 

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spotter.command import run_command, say, stage
+from spotter.config import HUB
 from spotter.parser import Parser
-from spotter.stores import HUB, open_store
+from spotter.stores import open_store
 from spotter.temporary import temporary_folder
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spotter.command import run_command, say, stage
+from spotter.config import HUB
 from spotter.deploy import VARIABLES, Plan, deploy, plan_space
 from spotter.parser import Parser
 from spotter.predictor import Predictor
-from spotter.stores import HUB
 from spotter.stores.hub import HubStore
 from spotter.stores.space import CPU, HARDWARE, SpaceRepo
 

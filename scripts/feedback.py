@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spotter.command import run_command, say
+from spotter.config import DATASETS
 from spotter.errors import FeedbackMissing
 from spotter.feedback import FeedbackFolder
 from spotter.feedback_review import note_reviews
-from spotter.feedback_sync import fetched, send
+from spotter.feedback_sync import fetched, open_dataset, send
 from spotter.parser import Parser
 from spotter.run import find_pictures
-from spotter.stores import DATASETS, open_dataset
 
 
 def main(argv: Sequence[str] | None = None) -> int:

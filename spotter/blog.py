@@ -10,9 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from spotter.about import error_sentence, read_about
 from spotter.bundle import Bundle, read_bundle
+from spotter.config import HUB
 from spotter.errors import ArticleUnwritable
 from spotter.snippets import frame_snippet
-from spotter.stores import HUB, open_store
+from spotter.stores import open_store
 from spotter.translations import join_labels, say
 from spotter.utils.text import escape_markdown
 

@@ -11,6 +11,9 @@ from spotter.errors import RecipeError, did_you_mean
 
 # The names by which a machine calls itself.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+# How the address of a store, and of a data set, on the Hugging Face Hub begins.
+HUB = "hf://"
+DATASETS = "hf://datasets/"
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from spotter.config import FeedbackConfig
-from spotter.errors import FeedbackMissing, SpotterError
+from spotter.config import DATASETS, FeedbackConfig
+from spotter.errors import FeedbackMissing, SpotterError, UnknownStore
 from spotter.feedback import FeedbackFolder
-from spotter.stores import DATASETS, open_dataset
 
 # Of a Space that pays for it.
 STORAGE = Path("/data")
@@ -117,3 +116,17 @@ def fetched(place: str) -> Path:
     if place.startswith(DATASETS):
         receive(FeedbackFolder(folder), open_dataset(place))
     return folder
+
+
+def open_dataset(address: str) -> "FeedbackDataset":
+    """Open the data set at `hf://datasets/owner/name`, which need not exist yet.
+
+    Raises:
+        UnknownStore: it is no such address.
+    """
+    # Here, because a folder needs none of the Hub's client and it takes a while to load.
+    from spotter.stores.dataset import FeedbackDataset
+
+    if not address.startswith(DATASETS):
+        raise UnknownStore(f"{address!r} is no data set on the Hub; write {DATASETS}owner/name.")
+    return FeedbackDataset(address.removeprefix(DATASETS))

@@ -15,16 +15,16 @@ from pathlib import Path
 
 from spotter.about import read_about
 from spotter.challenger import SecondOpinion
+from spotter.config import DATASETS
 from spotter.errors import SpotterError
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
-from spotter.feedback_sync import STORAGE, Sender, folder_of
+from spotter.feedback_sync import STORAGE, Sender, folder_of, open_dataset
 from spotter.monitor import AnswerLog
 from spotter.predictor import Predictor
 from spotter.rollout import Rollout
 from spotter.service import ModelInfo
 from spotter.staff_report import ReportPage
-from spotter.stores import DATASETS, open_dataset
 from spotter.waiting import WaitingFolder
 from spotter.watch import Watcher
 

@@ -9,10 +9,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from spotter.config import ClassSpec, Recipe, TrainConfig
+from spotter.config import HUB, ClassSpec, Recipe, TrainConfig
 from spotter.errors import DatasetUnwritable, NoTrainingRun
 from spotter.files import write_atomically
-from spotter.stores import HUB
 
 RUN = "training.safetensors"
 # The last run that learnt from something else or in another way: what the newest card is compared with.

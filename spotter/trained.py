@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spotter.cache import FOLDER, measure_once
+from spotter.config import HUB
 from spotter.dataset import read_manifest
 from spotter.drift import Published
 from spotter.errors import NoTrainingRun
@@ -15,7 +16,6 @@ from spotter.monitor import Look, measure_look
 from spotter.periods import Training
 from spotter.published import read_training
 from spotter.run import find_pictures, read_run
-from spotter.stores import HUB
 
 # To be raised when looks are measured in another way: what was measured before is then not read.
 MEASURE = 1

@@ -19,9 +19,8 @@ from spotter.command import sources_of
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
 from spotter.feedback import DELETED, FACTS, PICTURE, FeedbackFolder
-from spotter.feedback_sync import Sender, folder_of, receive, send
+from spotter.feedback_sync import Sender, folder_of, open_dataset, receive, send
 from spotter.predictor import Prediction
-from spotter.stores import open_dataset
 from spotter.stores.dataset import FeedbackDataset
 from tests.conftest import ROOT, Published
 from tests.e2e.test_app import address_of, start
@@ -253,8 +252,7 @@ def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
         "import sys\n"
         "from pathlib import Path\n"
         "from spotter.feedback import FeedbackFolder\n"
-        "from spotter.feedback_sync import Sender\n"
-        "from spotter.stores import open_dataset\n"
+        "from spotter.feedback_sync import Sender, open_dataset\n"
         f"with Sender(FeedbackFolder(Path({str(entries.folder)!r})), open_dataset({ADDRESS!r})):\n"
         "    sys.stdin.read()\n"
     )
