@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
+from tests.helpers.browser import CHROMIUM, running_browser
 from tests.helpers.drawing import write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
 
@@ -116,6 +117,15 @@ def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (_http, file_download):
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+# Not for the session: as long as a browser runs, no other test could run an event loop in this thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    with running_browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from spotter import cleaner
 from spotter.cleaner import create_app
@@ -22,20 +22,10 @@ from spotter.dataset import read_dataset, read_manifest, write_manifest
 from spotter.edits import Edit, EditLog
 from spotter.errors import NoTrainingRun, PasswordMissing
 from spotter.run import find_pictures, read_run, write_run
-from tests.browser.test_page import ARGUMENTS, CHROMIUM, DESKTOP, PHONE, complaints, overflow
 from tests.conftest import ROOT, Published
+from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.cleaning import HOSTILE, RECIPE, lines, make_run
 from tests.helpers.pictures import free_port, serving
-
-needs_browser = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +83,6 @@ def open_queue(page: Page, name: str) -> None:
     page.wait_for_timeout(150)
 
 
-@needs_browser
 def test_a_session_of_forty_decisions_by_keyboard_survives_reload_and_is_undone(
     browser: Browser, url: str, folder: Path
 ) -> None:
@@ -129,7 +118,6 @@ def test_a_session_of_forty_decisions_by_keyboard_survives_reload_and_is_undone(
     page.close()
 
 
-@needs_browser
 def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str, folder: Path) -> None:
     one, other = visit(browser, url), visit(browser, url, "?as=ben")
     expect(other.locator("#clean-who")).to_have_value("ben")
@@ -160,7 +148,6 @@ def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str,
     other.close()
 
 
-@needs_browser
 def test_a_second_person_looks_alone_and_disagreements_are_listed(browser: Browser, url: str, folder: Path) -> None:
     with httpx.Client(base_url=url) as client:
         listed = client.get("/clean/queue", params={"name": "wrong", "todo": True}).json()["items"]
@@ -192,7 +179,6 @@ def test_a_second_person_looks_alone_and_disagreements_are_listed(browser: Brows
     page.close()
 
 
-@needs_browser
 def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     open_queue(page, "losses")
@@ -218,7 +204,6 @@ def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: B
     page.close()
 
 
-@needs_browser
 def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: str) -> None:
     page = visit(browser, url, viewport=PHONE)
     page.locator("#clean-retrain").click()
@@ -233,7 +218,6 @@ def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: s
     page.close()
 
 
-@needs_browser
 def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browser, url: str) -> None:
     page = visit(browser, url)
     shown = page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
@@ -268,7 +252,6 @@ def test_to_keep_a_picture_means_the_label_that_was_seen(client: httpx.Client, f
     assert client.post("/clean/decide", json={"items": [{"id": key, "action": "keep", "to": "x"}]}).status_code == 400
 
 
-@needs_browser
 def test_retraining_shows_before_and_after_and_who_changed_sides(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     wrong = {record.sha256[:16] for record in read_manifest(folder) if record.backend_id.startswith("cross/disc90")}
@@ -297,7 +280,6 @@ def test_retraining_shows_before_and_after_and_who_changed_sides(browser: Browse
     page.close()
 
 
-@needs_browser
 def test_a_cell_of_the_confusion_matrix_opens_its_pictures(browser: Browser, url: str) -> None:
     page = visit(browser, url)
     cross, disc = RECIPE.labels.index("cross"), RECIPE.labels.index("disc")
@@ -312,7 +294,6 @@ def test_a_cell_of_the_confusion_matrix_opens_its_pictures(browser: Browser, url
     page.close()
 
 
-@needs_browser
 def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     page.keyboard.press("Shift+A")
@@ -339,7 +320,6 @@ def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, fo
     page.close()
 
 
-@needs_browser
 def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
     page = visit(browser, url)
     open_queue(page, "junk")
@@ -359,7 +339,6 @@ def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
     page.close()
 
 
-@needs_browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_everything_fits_and_can_be_touched(browser: Browser, url: str, theme: str, folder: Path) -> None:
     context = browser.new_context(viewport=PHONE, has_touch=True)
@@ -378,7 +357,6 @@ def test_on_a_phone_everything_fits_and_can_be_touched(browser: Browser, url: st
     context.close()
 
 
-@needs_browser
 def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     open_queue(page, "crossing")
@@ -401,10 +379,9 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     page.close()
 
 
-@needs_browser
 @pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
-    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    axe = read_axe(node_folder)
     page = visit(browser, url, f"?__theme={theme}", viewport)
     found = [("wrong", *complaint) for complaint in complaints(page, axe)]
     page.keyboard.press("d")
@@ -421,7 +398,6 @@ def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewpo
     page.close()
 
 
-@needs_browser
 def test_the_screen_reader_hears_what_a_picture_is_and_what_was_done(browser: Browser, url: str) -> None:
     page = visit(browser, url)
     name = page.locator(".card").first.get_attribute("aria-label")

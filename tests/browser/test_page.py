@@ -14,36 +14,20 @@ from urllib.parse import urlsplit
 
 import gradio
 import pytest
-from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Error, Page, Request, Route, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Error, Page, Request, Route, expect
 
-from spotter.about import About, ClassRow
 from spotter.config import ServeConfig
 from spotter.errors import FeedbackUnwritable
-from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
 from spotter.monitor import AnswerLog, read_answers
-from spotter.predictor import Neighbour
 from spotter.snippets import Snippet, element_snippet, frame_snippet
-from spotter.thumbnails import Thumbnail
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT
+from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.loopback import JsonServer
-from tests.helpers.pictures import BLUE, GREEN, GREY, LABELS, RED, encode, plain, predict_by_color, serving
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-TABS = ("One picture", "Many", "About", "Embed & API")
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
+from tests.helpers.page import TABS, make_info
+from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
 
 
 @dataclass
@@ -71,63 +55,6 @@ class Visit:
             self.page.locator("#rooms .overflow-menu > button").click()
             button = self.page.locator("#rooms .overflow-dropdown button", has_text=tab)
         button.click()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-def explain(picture: Image.Image) -> Image.Image:
-    drawn = picture.copy()
-    ImageDraw.Draw(drawn).ellipse((10, 10, 40, 40), fill=(255, 120, 0))
-    return drawn
-
-
-def nearest(picture: Image.Image, count: int) -> list[Neighbour]:
-    evil = '"><img src=x onerror=alert(1)>'
-    thumbnails = [
-        Thumbnail(
-            encode(plain(RED, (40, 30)), "JPEG"), "grizzly", "Ann Bär", "CC-BY-4.0", "https://l.test", "https://p.test"
-        ),
-        Thumbnail(encode(plain(BLUE, (30, 40)), "JPEG"), "black", evil, "CC0-1.0", "", "javascript:alert(1)"),
-        Thumbnail(encode(plain(GREEN, (30, 30)), "JPEG"), "teddy"),
-    ]
-    rows = [Neighbour(row, 0.9 - row / 100, thumbnail) for row, thumbnail in enumerate(thumbnails)]
-    return [Neighbour(9, 0.95, None), *rows][:count]
-
-
-def make_info(folder: Path) -> ModelInfo:
-    examples = []
-    for label, color in zip(LABELS, (RED, BLUE, GREEN), strict=True):
-        path = folder / f"{label}.png"
-        path.write_bytes(encode(plain(color, (640, 400))))
-        examples.append((str(path), label))
-    about = About(
-        arch="tf_efficientnet_lite0",
-        size=224,
-        learnt_from=376,
-        revision="0123456789abcdef0123456789abcdef01234567",
-        error=0.0186,
-        interval=(0.009, 0.038),
-        pictures=376,
-        accepted=0.965,
-        classes=tuple(ClassRow(label, 125, right) for label, right in zip(LABELS, (121, 124, 124), strict=True)),
-        origins=(("openverse", "CC-BY-4.0", 200), ("wikimedia", "CC0-1.0", 176)),
-    )
-    return ModelInfo(
-        "Which bear is this?",
-        LABELS,
-        "r-1",
-        0.5,
-        tuple(examples),
-        "Wrong on 2 % of unseen pictures",
-        Extras(explain, nearest),
-        about,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -159,10 +86,6 @@ def visit(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterato
     with visiting(browser, f"{url}/?__theme={theme}", viewport=viewport) as visit:
         visit.ready()
         yield visit
-
-
-def overflow(page: Page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
 def test_a_picture_is_answered_as_soon_as_it_is_given(visit: Visit) -> None:
@@ -463,7 +386,7 @@ def test_the_page_speaks_the_visitors_language(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
-    axe = (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    axe = read_axe(node_folder)
     with visiting(browser, f"{url}/?__theme={theme}", viewport=viewport) as visit:
         visit.ready()
         found = [("start", *complaint) for complaint in complaints(visit.page, axe)]
@@ -476,14 +399,6 @@ def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewpo
             visit.page.wait_for_timeout(400)
             found += [(tab, *complaint) for complaint in complaints(visit.page, axe)]
     assert found == []
-
-
-def complaints(page: Page, axe: str) -> list[tuple[str, str]]:
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(axe)
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    report = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
-    return [(each["id"], node["html"][:200]) for each in report["violations"] for node in each["nodes"]]
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -529,7 +444,7 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         # Consent is for one picture.
         expect(page.locator("#consent input")).not_to_be_checked()
         assert overflow(page) == 0
-        assert complaints(page, (node_folder / "node_modules/axe-core/axe.min.js").read_text()) == []
+        assert complaints(page, read_axe(node_folder)) == []
         page.locator("#forget").click()
         expect(state).to_contain_text("It could not be deleted")
         page.locator("#forget").click()

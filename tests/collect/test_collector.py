@@ -11,32 +11,13 @@ from spotter.config import CollectConfig, DownloadConfig, make_recipe
 from spotter.dataset import Dataset, read_manifest
 from spotter.download import download_all
 from spotter.errors import SourceUnavailable, TooFewPictures
-from spotter.search.base import ImageHit
 from tests.helpers.drawing import draw, encode
 from tests.helpers.loopback import JsonServer
+from tests.helpers.stand import Stand
 
 RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=8)
 # Only here may a download go to this machine.
 fetch_loopback = functools.partial(download_all, address_policy=lambda address: True)
-
-
-class Stand:
-    """A source that offers pictures of a loopback server; `breaks` makes it fail after some hits."""
-
-    searches = True
-    by_label = False
-
-    def __init__(self, name: str, server: str, offer: int, breaks: int | None = None, **facts: object) -> None:
-        self.name, self.server, self.offer, self.breaks, self.facts = name, server, offer, breaks, facts
-
-    def search(self, query: str, limit: int) -> Iterator[ImageHit]:
-        kind = query.split()[-1]
-        for rank in range(min(self.offer, limit)):
-            if rank == self.breaks:
-                raise SourceUnavailable(f"{self.name} is down.")
-            facts = {name: value(kind, rank) if callable(value) else value for name, value in self.facts.items()}
-            url = f"{self.server}/{self.name}/{kind}/{rank}.jpg"
-            yield ImageHit(self.name, f"{kind}{rank}", query, rank, **{"image_url": url, **facts})
 
 
 @pytest.fixture

@@ -25,10 +25,10 @@ from spotter.search.base import ImageHit
 from spotter.search.manifest import Manifest
 from spotter.search.urls import Urls
 from spotter.takedown import Takedown
-from tests.collect.test_collector import Stand
 from tests.conftest import ROOT
 from tests.helpers.drawing import draw, encode
 from tests.helpers.loopback import JsonServer
+from tests.helpers.stand import Stand
 
 RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
 DOWNLOADS = DownloadConfig(retries=0, deadline_s=5)

@@ -4,64 +4,21 @@ import re
 import shlex
 import warnings
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from spotter.coverage import JUDGEABLE, ClassCoverage, describe, write_report
-from spotter.dataset import Dataset, Record
+from spotter.dataset import Dataset
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
 from spotter.junk import JUNK_REASONS
 from spotter.subject import FILLING, SMALL
+from tests.helpers.coverage_report import make_dataset, make_features, make_report
 from tests.helpers.drawing import draw
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'
-
-
-class Page(HTMLParser):
-    """The tags, attributes and text of a page."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def make_dataset(folder: Path, classes: dict[str, int], **facts: object) -> Dataset:
-    records: list[Record] = []
-    for label, count in classes.items():
-        (folder / label).mkdir()
-        for index in range(count):
-            file = f"{label}/{index:03}.jpg"
-            (folder / file).write_bytes(encode_jpeg(draw("disc", index), 95))
-            known = {"query": f"{label} bear", **facts}
-            records.append(
-                Record(label, "folder", file, rank=index, decision="kept", file=file, group=len(records), **known)
-            )
-    return Dataset(folder, tuple(classes), tuple(records), ())
-
-
-def make_features(*sizes: int) -> np.ndarray:
-    """Blobs of features, of the given sizes, well apart."""
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(size=(size, 32)) + 20 * rng.normal(size=32) for size in sizes], dtype=np.float32)
+from tests.helpers.markup import Page
 
 
 def describe_one(dataset: Dataset, features: np.ndarray | None = None) -> ClassCoverage:
@@ -194,14 +151,7 @@ def test_flags_are_counted_and_many_drawings_are_a_gap(tmp_path: Path) -> None:
 
 @pytest.fixture
 def report(tmp_path: Path) -> str:
-    dataset = make_dataset(tmp_path, {"grizzly": 60, "R2-D2 & friends'": 3, "nothing": 0})
-    records = [replace(record, title=HOSTILE, creator=HOSTILE, query='it\'s "small"') for record in dataset.records]
-    dataset = replace(dataset, records=tuple(records))
-    flags = [tuple(JUNK_REASONS) if index < 30 else () for index in range(len(records))]
-    spreads = np.linspace(0.5, 0.8, len(records))
-    coverages = describe(dataset, make_features(30, 20, 10, 3), flags, spreads)
-    write_report(coverages, dataset, tmp_path / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])
-    return (tmp_path / "out" / "coverage.html").read_text(encoding="utf-8")
+    return make_report(tmp_path).read_text(encoding="utf-8")
 
 
 def test_titles_and_creators_are_only_text(report: str) -> None:
@@ -249,20 +199,3 @@ def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
         write_report([describe_one(dataset)], dataset, tmp_path / "file" / "coverage.html")
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no browser at {CHROMIUM}")
-def test_it_fits_the_screen_in_daylight_and_at_night(report: str, tmp_path: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        for width, scheme, ground in (
-            (390, "light", "rgb(247, 245, 240)"),
-            (390, "dark", "rgb(23, 25, 21)"),
-            (1280, "dark", "rgb(23, 25, 21)"),
-        ):
-            page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-            page.goto((tmp_path / "out" / "coverage.html").as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert page.evaluate("[...document.images].every(picture => picture.naturalWidth > 0)")
-            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
-        browser.close()

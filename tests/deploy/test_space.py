@@ -36,11 +36,25 @@ from spotter.stores.hub import HubStore
 from spotter.stores.space import POLL_S, SpaceRepo
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Published
-from tests.e2e.test_app import address_of, start, stop
 from tests.helpers.bare import bare_environment
-from tests.helpers.hub import LOST, READER, SILENT, WRITER, Answer, Fault, Hub, Repo, Request, error
+from tests.helpers.hub import (
+    LOST,
+    READER,
+    SHORT_S,
+    SILENT,
+    WRITER,
+    Answer,
+    Fault,
+    Hub,
+    Repo,
+    Request,
+    always,
+    environment,
+    error,
+    refusal,
+)
 from tests.helpers.pictures import serving
-from tests.stores.test_hub import SHORT_S, always, environment, refusal
+from tests.helpers.processes import address_of, start, stop
 
 STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
 OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "spotter/gone.py": b"old"}

@@ -23,26 +23,7 @@ from tests.conftest import ROOT, Published
 from tests.helpers.drawing import draw, encode
 from tests.helpers.hub import LOST, OWNER, WRITER, Hub
 from tests.helpers.pictures import free_port
-
-
-def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "app.py", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    )
-
-
-def address_of(process: subprocess.Popen[str]) -> str:
-    assert process.stdout
-    line = process.stdout.readline().strip()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", line), (line, process.stderr and process.stderr.read())
-    return line
-
-
-def stop(process: subprocess.Popen[str]) -> int:
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    return process.returncode
+from tests.helpers.processes import address_of, start, stop
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 
 from spotter.serving import serving_files
 from tests.conftest import ROOT, Published
-from tests.e2e.test_app import stop
 from tests.helpers.bare import bare_environment
+from tests.helpers.processes import stop
 
 
 @dataclass

@@ -2,106 +2,19 @@
 
 import base64
 import io
-from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
 
 from spotter.config import FamiliarityConfig
-from spotter.dataset import Dataset, Record
 from spotter.errors import DatasetUnwritable
-from spotter.evaluate import Strangers, evaluate_strangers, judge, score_known
-from spotter.learner import Trained
+from spotter.evaluate import judge
 from spotter.report import write_report
-
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'
-LABELS = ("grizzly", "R2-D2 & friends'", "teddy")
-PICTURES = 60
-# Their targets go round; these are called something else.
-CALLED = {0: 1, 3: 1, 7: 2}
-VOID = {"img", "meta", "br"}
-
-
-class Page(HTMLParser):
-    """The tags, attributes and text of a page, and for each id the pictures and the text within."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.texts: dict[str, str] = {}
-        self.pictures: dict[str, list[dict[str, str | None]]] = {}
-        self._open: list[tuple[str, str | None]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        self.tags.append((tag, attributes))
-        if tag == "img":
-            for name in self._ids():
-                self.pictures.setdefault(name, []).append(attributes)
-        if tag not in VOID:
-            self._open.append((tag, attributes.get("id")))
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        opened, _ = self._open.pop()
-        assert opened == tag, f"<{opened}> is closed by </{tag}>"
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        for name in self._ids():
-            self.texts[name] = self.texts.get(name, "") + data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    def _ids(self) -> list[str]:
-        return [name for _, name in self._open if name]
-
-
-def color_of(index: int) -> tuple[int, int, int]:
-    return (index * 4, 255 - index * 4, 128)
-
-
-def make_trained(folder: Path, pictures: int = PICTURES, **facts: str) -> tuple[Trained, Dataset, np.ndarray]:
-    """Pictures of one colour each, and a learner that is right about all but `CALLED`."""
-    targets = np.arange(pictures) % 3
-    records = []
-    for index, target in enumerate(targets):
-        Image.new("RGB", (40, 30), color_of(index % 60)).save(folder / f"{index:03}.jpg", quality=95)
-        record = Record(LABELS[target], "folder", str(index), "a", index, "kept", file=f"{index:03}.jpg", group=index)
-        records.append(replace(record, **{"title": f"picture {index}", **facts}))
-    predicted = np.array([CALLED.get(index, int(target)) for index, target in enumerate(targets)])
-    probabilities = np.full((pictures, 3), 0.05)
-    probabilities[np.arange(pictures), predicted] = 0.9
-    rng = np.random.default_rng(1)
-    features = (np.eye(3)[predicted].repeat(8, axis=1) * 3 + rng.normal(size=(pictures, 24))).astype(np.float32)
-    everything = np.ones(pictures, dtype=bool)
-    trained = Trained(None, features, everything, everything, probabilities, 2.0, 0.1, "5-fold cross-validation")
-    return trained, Dataset(folder, LABELS, tuple(records), ()), np.arange(pictures) // 3 % 5
-
-
-def make_report(folder: Path, strangers: bool = True, **facts: str) -> Page:
-    trained, dataset, folds = make_trained(folder, **facts)
-    config = FamiliarityConfig()
-    evaluation = judge(trained, dataset, folds, config)
-    found: Strangers | None = None
-    if strangers:
-        others = -trained.embeddings[:10]
-        known = score_known(trained, folds, config)
-        found = evaluate_strangers(trained.embeddings, known, others, evaluation.familiarity.threshold, 5)
-    write_report(evaluation, trained, dataset, folds, folder / "out" / "report.html", found)
-    return Page((folder / "out" / "report.html").read_text(encoding="utf-8"))
+from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
+from tests.helpers.markup import Page
 
 
 def color_at(picture: dict[str, str | None]) -> tuple[int, ...]:
@@ -207,45 +120,3 @@ def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     evaluation = judge(trained, dataset, folds, FamiliarityConfig())
     with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
         write_report(evaluation, trained, dataset, folds, tmp_path / "file" / "report.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(247, 245, 240)"), ("dark", "rgb(23, 25, 21)")])
-def test_it_fits_the_screen_without_complaints(
-    width: int, scheme: str, ground: str, browser: Browser, tmp_path: Path
-) -> None:
-    make_report(tmp_path, title=HOSTILE)
-    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto((tmp_path / "out" / "report.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("[...document.images].every(picture => picture.naturalWidth > 0)")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
-    assert not complaints
-    page.close()
-
-
-def test_a_number_opens_its_pictures(browser: Browser, tmp_path: Path) -> None:
-    make_report(tmp_path)
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto((tmp_path / "out" / "report.html").as_uri())
-    shown = page.locator("#cell-3-3 img").first
-    assert not shown.is_visible()
-    page.get_by_role("link", name="teddy called teddy: 20").click()
-    assert shown.is_visible()
-    page.locator("#cell-3-3").get_by_role("link", name="hide").click()
-    assert not shown.is_visible()
-    assert page.locator("#cell-1-2 img").first.is_visible()
-    page.close()

@@ -23,10 +23,10 @@ from spotter.feedback_sync import Sender, folder_of, open_dataset, receive, send
 from spotter.predictor import Prediction
 from spotter.stores.dataset import FeedbackDataset
 from tests.conftest import ROOT, Published
-from tests.e2e.test_app import address_of, start
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import free_port
+from tests.helpers.processes import address_of, start
 
 NAME = "anna/words"
 ADDRESS = f"hf://datasets/{NAME}"

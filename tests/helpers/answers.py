@@ -1,10 +1,15 @@
 """Answers made up out of thin air: three labels, figures of a plausible spread, one answer an hour."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 
-from spotter.monitor import Answers
+from spotter.errors import LogUnreadable
+from spotter.monitor import (
+    Answers,
+    read_answers,
+)
 
 LABELS = ("grizzly", "black", "teddy")
 START = 1_700_000_000
@@ -66,3 +71,11 @@ def reviewed(answers: Answers, wrong: np.ndarray) -> Answers:
 def _wide(name: str, answers: Answers) -> object:
     kind = getattr(answers, name).dtype
     return "<U16" if kind.kind == "U" else kind
+
+
+def count_answers(folder: Path) -> int:
+    try:
+        return len(read_answers(folder))
+    except LogUnreadable:
+        # It is being made.
+        return 0

@@ -6,17 +6,25 @@ It keeps to the shapes that huggingface_hub 2.4 sends and expects without Xet. R
 import base64
 import hashlib
 import json
+import os
 import re
 import secrets
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+import pytest
 import yaml
+
+from spotter.errors import (
+    SpotterError,
+)
 
 OWNER = "anna"
 WRITER = "hf_WriteSecretOfAnna"
@@ -606,3 +614,37 @@ def _serve(answer: Callable[[Request], Answer], closing: threading.Event) -> Thr
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server
+
+
+def refusal(kind: type[SpotterError], act: Callable[[], object]) -> str:
+    """The sentence of the refusal. It is one, and neither it nor what lies below it shows a token."""
+    with pytest.raises(kind) as caught:
+        act()
+    assert type(caught.value) is kind
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert not re.search(r"[.!?] [A-Z]", sentence), sentence
+    assert "\n" not in sentence
+    assert "Secret" not in "".join(traceback.format_exception(caught.value))
+    return sentence
+
+
+def always(*answers: Answer, at: str = "") -> Fault:
+    """Give these answers in turn, then the last again and again, to requests that look like `at`."""
+    rest = list(answers)
+
+    def fault(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        if not re.search(at, str(request)):
+            return usual(request)
+        return rest.pop(0) if len(rest) > 1 else rest[0]
+
+    return fault
+
+
+SHORT_S = 1.0
+
+
+def environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
+    """For commands that talk to this Hub."""
+    mine = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER}
+    return {**os.environ, **mine, "HF_HOME": str(home), **more}

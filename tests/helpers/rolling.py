@@ -1,5 +1,6 @@
 """An app that rolls out a stand-in for a model, in this process, on a free port."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,10 +8,11 @@ from pathlib import Path
 
 from spotter.config import LogConfig, ServeConfig
 from spotter.extras import Extras
-from spotter.monitor import AnswerLog
+from spotter.monitor import AnswerLog, Answers, LogUnreadable, read_answers
 from spotter.rollout import Rollout
 from spotter.waiting import WaitingFolder
 from spotter.web import ModelInfo, create_app
+from tests.helpers.answers import make_answers
 from tests.helpers.pictures import LABELS, predict_by_color, serving
 
 PASSWORD = "correct horse"  # noqa: S105
@@ -41,3 +43,17 @@ def rolling(folder: Path, stage: str, info: ModelInfo | None = None) -> Iterator
         app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig(), password=PASSWORD)
         with serving(app) as url:
             yield Rolling(url, folder, rollout, waiting)
+
+
+def logged(app: Rolling, count: int) -> Answers:
+    """The answers in the log, once there are so many."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            answers = read_answers(app.folder)
+        except LogUnreadable:
+            answers = make_answers(0)
+        if len(answers) >= count:
+            return answers
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

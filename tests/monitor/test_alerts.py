@@ -1,12 +1,8 @@
 """Alerts in words, and a webhook on this machine that gets each of them once."""
 
-import json
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,52 +11,10 @@ from spotter.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, send_new, senten
 from spotter.drift import BUDGET, ODDS, Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.utils.text import short_percent
+from tests.helpers.webhook import listening
 
 BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))
 DARK = Change("brightness", "", "", False, 950, 1_700_000_900, 940, 1_700_000_500, None, Share(6, 11))
-
-
-@dataclass
-class Webhook:
-    """A server that takes what is posted. `answers` are the statuses of the first requests; the rest get 204."""
-
-    url: str = ""
-    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
-    got: list[dict] = field(default_factory=list)
-    asked: int = 0
-
-    @property
-    def texts(self) -> list[str]:
-        return [each["text"] for each in self.got]
-
-
-@contextmanager
-def listening(*answers: tuple[int, dict[str, str]]) -> Iterator[Webhook]:
-    webhook = Webhook(answers=list(answers))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            webhook.asked += 1
-            status, headers = webhook.answers.pop(0) if webhook.answers else (204, {})
-            if status < 300:
-                webhook.got.append(content)
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    webhook.url = f"http://127.0.0.1:{server.server_address[1]}/secret-token"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield webhook
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def no_wait(seconds: float) -> None: ...

@@ -33,10 +33,10 @@ from spotter.monitor import (
 )
 from spotter.predictor import Prediction
 from tests.conftest import ROOT, Published, mount
-from tests.e2e.test_app import address_of, start, stop
-from tests.helpers.answers import make_answers
+from tests.helpers.answers import count_answers, make_answers
 from tests.helpers.drawing import draw, encode
 from tests.helpers.patience import wait_until
+from tests.helpers.processes import address_of, start, stop
 
 PICTURE = draw("disc", 1, (640, 480))
 QUICK = LogConfig(batch_s=0.02, retry_s=0.05)
@@ -166,16 +166,16 @@ def test_a_look_tells_dark_grey_blurred_and_small(tmp_path: Path) -> None:
 def test_it_is_written_within_a_second_and_at_the_end(tmp_path: Path) -> None:
     with AnswerLog(tmp_path, "r1") as log:
         log.record(predicted(), PICTURE)
-        wait_until(lambda: (tmp_path / FILE).exists() and _count(tmp_path) == 1, 3)
+        wait_until(lambda: (tmp_path / FILE).exists() and count_answers(tmp_path) == 1, 3)
         for _ in range(5):
             log.record(predicted(), PICTURE)
-    assert _count(tmp_path) == 6
+    assert count_answers(tmp_path) == 6
 
 
 def test_what_arrives_while_others_are_written_is_not_lost_at_the_end(tmp_path: Path) -> None:
     log = AnswerLog(tmp_path, "r1", config=QUICK)
     log.record(predicted(), PICTURE)
-    wait_until(lambda: _count(tmp_path) == 1)
+    wait_until(lambda: count_answers(tmp_path) == 1)
     other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     log.record(predicted(), PICTURE)
@@ -187,16 +187,8 @@ def test_what_arrives_while_others_are_written_is_not_lost_at_the_end(tmp_path: 
     time.sleep(0.1)
     other.execute("COMMIT")
     closing.join()
-    assert _count(tmp_path) == 3
+    assert count_answers(tmp_path) == 3
     assert not log.problem
-
-
-def _count(folder: Path) -> int:
-    try:
-        return len(read_answers(folder))
-    except LogUnreadable:
-        # It is being made.
-        return 0
 
 
 WRITER = """
@@ -271,13 +263,13 @@ def test_the_oldest_answers_make_room(tmp_path: Path) -> None:
 
 
 def _ends_with(folder: Path, id_: str) -> bool:
-    return _count(folder) > 0 and read_answers(folder).id[-1] == id_
+    return count_answers(folder) > 0 and read_answers(folder).id[-1] == id_
 
 
 def test_a_full_disk_is_told_once_and_answers_go_on(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with AnswerLog(small_disk, "r1", embeddings(60), replace(QUICK, most_waiting=400)) as log:
         first = log.record(predicted(), PICTURE)
-        wait_until(lambda: _count(small_disk) == 1)
+        wait_until(lambda: count_answers(small_disk) == 1)
         (small_disk / "filler").write_bytes(bytes(20_000))
         for _ in range(600):
             log.record(predicted(embedding=embeddings(1)[0]), PICTURE)

@@ -6,46 +6,26 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from scripts.report import main
 from spotter.config import LogConfig
 from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
 from spotter.images import load_picture
-from spotter.monitor import AnswerLog, Answers, Projection, add_answers, measure_look
+from spotter.monitor import AnswerLog, Projection, measure_look
 from spotter.monitor_report import REPORT, advise, gather, render
 from spotter.predictor import Predictor
 from spotter.published import read_published
 from spotter.trained import measure_training
 from tests.conftest import ROOT, Published
-from tests.evaluate.test_report import ARGUMENTS, CHROMIUM, Page
-from tests.helpers.answers import joined, make_answers, reviewed
-from tests.monitor.test_alerts import listening
-
-HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}\"'&"
-
-
-def log_of(folder: Path, answers: Answers) -> Path:
-    add_answers(folder, answers)
-    return folder
-
-
-def two_months(reviews: bool = True) -> Answers:
-    """58 days of quiet, of which the last days are darker; some reviewed."""
-    quiet, dark = make_answers(1300), make_answers(100, seed=1)
-    dark = replace(dark, brightness=np.where(np.arange(100) % 2, 0.1, dark.brightness))
-    answers = joined(quiet, dark)
-    if not reviews:
-        return answers
-    rng = np.random.default_rng(3)
-    is_wrong = (rng.random(1400) < 0.03) | ((answers.brightness < 0.2) & (rng.random(1400) < 0.6))
-    return reviewed(answers, is_wrong)
+from tests.helpers.answers import make_answers, reviewed
+from tests.helpers.markup import Page
+from tests.helpers.monitor_report import HOSTILE, log_of, make_report, two_months
+from tests.helpers.webhook import listening
 
 
 def test_the_sentence_at_the_top_says_what_to_do(tmp_path: Path) -> None:
@@ -75,14 +55,7 @@ def test_a_kind_of_picture_that_is_always_hard_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    answers = two_months()
-    label = np.where(answers.label == "black", HOSTILE, answers.label)
-    right = np.where(answers.right == "black", HOSTILE, answers.right)
-    return render(
-        log_of(
-            tmp_path_factory.mktemp("log"), replace(answers, label=label, right=right, revision=np.full(1400, HOSTILE))
-        )
-    )
+    return make_report(tmp_path_factory.mktemp("log"))
 
 
 def test_it_is_one_file_that_runs_and_fetches_nothing(page: str) -> None:
@@ -207,40 +180,3 @@ def test_failures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "The report cannot be written" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--days", "0"])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")])
-def test_it_fits_the_screen_in_daylight_and_at_night(
-    browser: Browser, page: str, tmp_path: Path, width: int, scheme: str
-) -> None:
-    (tmp_path / "report.html").write_text(page)
-    view = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    errors: list[str] = []
-    view.on("console", lambda line: errors.append(line.text))
-    view.goto((tmp_path / "report.html").as_uri())
-    assert view.evaluate("document.documentElement.scrollWidth") <= width
-    ground = "rgb(247, 245, 240)" if scheme == "light" else "rgb(23, 25, 21)"
-    assert view.evaluate("getComputedStyle(document.body).backgroundColor") == ground
-    # No text of a chart is cut off.
-    outside = view.evaluate(
-        """[...document.querySelectorAll('.charts svg')].flatMap(svg => {
-             const box = svg.getBoundingClientRect();
-             return [...svg.querySelectorAll('text')].filter(text => {
-               const at = text.getBoundingClientRect();
-               return at.left < box.left - 1 || at.right > box.right + 1 || at.bottom > box.bottom + 1;
-             }).map(text => text.textContent);
-           })"""
-    )
-    assert outside == []
-    assert not errors
-    view.close()

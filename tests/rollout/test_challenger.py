@@ -18,12 +18,11 @@ from spotter.monitor_report import fill_in, gather
 from spotter.periods import duels
 from spotter.predictor import Prediction
 from tests.conftest import Published
-from tests.e2e.test_app import address_of, start, stop
-from tests.helpers.answers import make_answers, reviewed
+from tests.helpers.answers import count_answers, make_answers, reviewed
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, RED, plain, predict_by_color
+from tests.helpers.processes import address_of, start, stop
 from tests.helpers.rolling import PASSWORD, QUICK
-from tests.monitor.test_log import _count
 
 
 def other(picture: Image.Image) -> Prediction:
@@ -107,7 +106,7 @@ def test_room_comes_back_and_so_does_a_challenger_that_failed(tmp_path: Path, mo
         for count in (1, 2, 3):
             # Each is larger than all that may wait, and nothing else waits.
             second.record(predict_by_color(plain(RED)), plain(RED), "api")
-            wait_until(lambda count=count: _count(tmp_path) == count)
+            wait_until(lambda count=count: count_answers(tmp_path) == count)
             wait_until(lambda: not second._pixels)
         assert second.problem == ""
     assert read_answers(tmp_path).challenger.tolist() == ["", "r2", "r2"]

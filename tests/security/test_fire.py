@@ -37,19 +37,9 @@ from spotter.upkeep import remove_old_files
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Published
 from tests.helpers.drawing import draw, turned
+from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_bomb, png_damaged_at, tell_tale, zipped
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
-from tests.security.test_threats import (
-    MB,
-    MODES,
-    jpeg,
-    memory_below,
-    obscure,
-    pixel_bomb,
-    png_damaged_at,
-    tell_tale,
-    zipped,
-)
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import bench_serving

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-import traceback
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,11 +37,12 @@ from spotter.stores.base import content_name
 from spotter.stores.client import SILENCE_S
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Published
-from tests.e2e.test_app import address_of, start, stop
+from tests.helpers.bundles import make_bundle, same_files
 from tests.helpers.hub import (
     FINE,
     LOST,
     READER,
+    SHORT_S,
     SILENT,
     STRANGER,
     WRITER,
@@ -51,12 +51,15 @@ from tests.helpers.hub import (
     Hub,
     Repo,
     Request,
+    always,
+    environment,
     error,
+    refusal,
     reply,
     running_hub,
     whoami,
 )
-from tests.stores.test_stores import make_bundle, same_files
+from tests.helpers.processes import address_of, start, stop
 
 NAME = "anna/store"
 
@@ -87,31 +90,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def published(repo: Repo, commit: int = -1) -> dict[str, bytes]:
     return {name: content for name, content in repo.commits[commit].files.items() if name != ".gitattributes"}
-
-
-def refusal(kind: type[SpotterError], act: Callable[[], object]) -> str:
-    """The sentence of the refusal. It is one, and neither it nor what lies below it shows a token."""
-    with pytest.raises(kind) as caught:
-        act()
-    assert type(caught.value) is kind
-    sentence = str(caught.value)
-    assert sentence.endswith(".")
-    assert not re.search(r"[.!?] [A-Z]", sentence), sentence
-    assert "\n" not in sentence
-    assert "Secret" not in "".join(traceback.format_exception(caught.value))
-    return sentence
-
-
-def always(*answers: Answer, at: str = "") -> Fault:
-    """Give these answers in turn, then the last again and again, to requests that look like `at`."""
-    rest = list(answers)
-
-    def fault(request: Request, usual: Callable[[Request], Answer]) -> Answer:
-        if not re.search(at, str(request)):
-            return usual(request)
-        return rest.pop(0) if len(rest) > 1 else rest[0]
-
-    return fault
 
 
 def once(answer: Answer, at: str = "") -> Fault:
@@ -621,8 +599,6 @@ def test_an_answer_of_another_shape_is_told(at: str, body: bytes, hub: Hub, stor
 
 # A Hub that says nothing
 
-SHORT_S = 1.0
-
 
 def in_silence(
     tmp_path: Path, number: int, at: str, answer: Answer, act: Callable[[Hub, HubStore, Path], object]
@@ -763,12 +739,6 @@ try:
 except CacheUnwritable as told:
     print(told)
 """
-
-
-def environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
-    """For commands that talk to this Hub."""
-    mine = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER}
-    return {**os.environ, **mine, "HF_HOME": str(home), **more}
 
 
 def test_a_file_that_cannot_grow_is_told(hub: Hub, store: HubStore, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import random
@@ -13,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from scripts import rollback as command
-from spotter.bundle import SERVING_FILES
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
 from spotter.stores import FolderStore, Store, open_store
 from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT
+from tests.helpers.bundles import make_bundle, same_files
 from tests.helpers.hub import Hub
 
 
@@ -27,26 +26,6 @@ def make_files(folder: Path, text: str) -> Path:
     (folder / "model.json").write_text(text)
     (folder / "big.bin").write_bytes(os.urandom(10) + text.encode() * 1000)
     return folder
-
-
-def make_bundle(folder: Path, text: str, **more: str) -> Path:
-    """The files of a revision, as far as a store looks at them."""
-    folder.mkdir(parents=True)
-    for name in ("model.onnx", "reference.safetensors", "export.pkl", "metrics.json", "example-1.jpg"):
-        (folder / name).write_bytes(f"{name} of {text}".encode() * 100)
-    (folder / "README.md").write_text(f"---\ntags:\n- spotter\n---\n# {text}\n")
-    for name, content in more.items():
-        (folder / name).write_text(content)
-    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    model = {"format": 1, "examples": {"one": "example-1.jpg"}, "sha256": hashes}
-    (folder / "model.json").write_text(json.dumps(model))
-    return folder
-
-
-def same_files(pulled: Path, pushed: Path) -> bool:
-    return all(
-        (pulled / name).read_bytes() == (pushed / name).read_bytes() for name in (*SERVING_FILES, "example-1.jpg")
-    )
 
 
 @pytest.fixture(params=["folder", "hub"])

@@ -1,0 +1,45 @@
+"""The one place that starts a browser, and what is measured on a page in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+
+@contextmanager
+def running_browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def read_axe(node_folder: Path) -> str:
+    """The code of axe-core, for `complaints`."""
+    return (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels a page is wider than its window."""
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def complaints(page: Page, axe: str) -> list[tuple[str, str]]:
+    """What axe-core has against a page: the rule, and the element."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    report = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
+    return [(each["id"], node["html"][:200]) for each in report["violations"] for node in each["nodes"]]

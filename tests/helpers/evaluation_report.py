@@ -1,0 +1,55 @@
+"""An evaluation report over pictures of one colour each."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from spotter.config import FamiliarityConfig
+from spotter.dataset import Dataset, Record
+from spotter.evaluate import Strangers, evaluate_strangers, judge, score_known
+from spotter.learner import Trained
+from spotter.report import write_report
+from tests.helpers.markup import Page
+
+HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'
+LABELS = ("grizzly", "R2-D2 & friends'", "teddy")
+PICTURES = 60
+# Their targets go round; these are called something else.
+CALLED = {0: 1, 3: 1, 7: 2}
+
+
+def color_of(index: int) -> tuple[int, int, int]:
+    return (index * 4, 255 - index * 4, 128)
+
+
+def make_trained(folder: Path, pictures: int = PICTURES, **facts: str) -> tuple[Trained, Dataset, np.ndarray]:
+    """Pictures of one colour each, and a learner that is right about all but `CALLED`."""
+    targets = np.arange(pictures) % 3
+    records = []
+    for index, target in enumerate(targets):
+        Image.new("RGB", (40, 30), color_of(index % 60)).save(folder / f"{index:03}.jpg", quality=95)
+        record = Record(LABELS[target], "folder", str(index), "a", index, "kept", file=f"{index:03}.jpg", group=index)
+        records.append(replace(record, **{"title": f"picture {index}", **facts}))
+    predicted = np.array([CALLED.get(index, int(target)) for index, target in enumerate(targets)])
+    probabilities = np.full((pictures, 3), 0.05)
+    probabilities[np.arange(pictures), predicted] = 0.9
+    rng = np.random.default_rng(1)
+    features = (np.eye(3)[predicted].repeat(8, axis=1) * 3 + rng.normal(size=(pictures, 24))).astype(np.float32)
+    everything = np.ones(pictures, dtype=bool)
+    trained = Trained(None, features, everything, everything, probabilities, 2.0, 0.1, "5-fold cross-validation")
+    return trained, Dataset(folder, LABELS, tuple(records), ()), np.arange(pictures) // 3 % 5
+
+
+def make_report(folder: Path, strangers: bool = True, **facts: str) -> Page:
+    trained, dataset, folds = make_trained(folder, **facts)
+    config = FamiliarityConfig()
+    evaluation = judge(trained, dataset, folds, config)
+    found: Strangers | None = None
+    if strangers:
+        others = -trained.embeddings[:10]
+        known = score_known(trained, folds, config)
+        found = evaluate_strangers(trained.embeddings, known, others, evaluation.familiarity.threshold, 5)
+    write_report(evaluation, trained, dataset, folds, folder / "out" / "report.html", found)
+    return Page((folder / "out" / "report.html").read_text(encoding="utf-8"))
