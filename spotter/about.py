@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spotter.bundle import ModelCard
+from spotter.bundle import ModelSpec
 from spotter.errors import BrokenModel
 from spotter.intervals import wilson_interval
 from spotter.translations import say, say_html
@@ -42,7 +42,7 @@ class About:
     origins: tuple[tuple[str, str, int], ...] = ()
 
 
-def read_about(card: ModelCard, metrics: dict[str, Any], revision: str | None) -> About:
+def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -> About:
     """Gather it from `model.json` and the contents of `metrics.json` ({}: an older revision).
 
     Raises:

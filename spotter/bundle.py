@@ -1,55 +1,29 @@
-"""The published files: writing them, reading them with every check, and the parity gate between the two sides."""
+"""What a revision is, and reading it with every check."""
 
-import csv
 import hashlib
-import io
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
-from PIL import Image
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
-from spotter.config import RESIZES, ParityConfig, Recipe, TrainConfig
-from spotter.errors import BrokenModel, NoInt8, ParityError
+from spotter.config import RESIZES, ParityConfig
+from spotter.errors import BrokenModel, NoInt8
 from spotter.files import read_bounded
-from spotter.images import load_picture
-from spotter.licenses import may_be_shown
 from spotter.network import check_network
-from spotter.thumbnails import Thumbnail, choose_thumbnails, decode_thumbnails, write_thumbnails
-from spotter.utils.text import plain_cell
-
-if TYPE_CHECKING:
-    # For the types alone: serving imports this module, and has neither fastai nor scikit-learn.
-    from spotter.dataset import Dataset
-    from spotter.evaluate import Evaluation
-    from spotter.learner import Trained
+from spotter.thumbnails import Thumbnail, decode_thumbnails
 
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
 INT8_ONNX = "model-int8.onnx"
 NETWORKS = (ONNX, INT8_ONNX)
 METRICS, THUMBNAILS = "metrics.json", "thumbnails.safetensors"
-ATTRIBUTION_COLUMNS = (
-    "file",
-    "backend",
-    "title",
-    "creator",
-    "creator_url",
-    "page_url",
-    "image_url",
-    "license_id",
-    "license_url",
-    "attribution",
-)
 # Pixels; a larger square would fill the memory before anything is known about the network.
 MAX_SIZE = 2048
 SERVING_FILES = (MODEL_JSON, ONNX, REFERENCE)
@@ -108,7 +82,7 @@ class Int8:
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelSpec:
     """The contents of `model.json`, but for the hashes of the files.
 
     `size` is the side of the square that the network sees, in pixels, and `resize` how a picture becomes one ("crop",
@@ -143,162 +117,13 @@ class Bundle:
     contents of `metrics.json`, `thumbnails` small pictures of rows of the reference; {} where there are none.
     """
 
-    card: ModelCard
+    card: ModelSpec
     onnx: bytes
     reference: np.ndarray
     examples: dict[str, Path] = field(default_factory=dict)
     file: str = ONNX
     metrics: dict[str, Any] = field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = field(default_factory=dict)
-
-
-class Judged(Protocol):
-    """What is needed of a judged model: `judged`, bool (n,), and `probabilities` (judged.sum(), classes)."""
-
-    @property
-    def judged(self) -> np.ndarray: ...
-    @property
-    def probabilities(self) -> np.ndarray: ...
-
-
-def write_examples(folder: Path, dataset: "Dataset", trained: Judged) -> dict[str, str]:
-    """Copy one example picture a class: the surest right answer among those that may be shown.
-
-    That is: your own pictures (from a folder) and those under an open licence, never those of unknown licence.
-
-    Returns:
-        Label -> name of the file in `folder`.
-    """
-    given = trained.probabilities[np.arange(trained.judged.sum()), dataset.targets[trained.judged]]
-    sureness = dict(zip(np.flatnonzero(trained.judged), given, strict=True))
-    examples, paths = {}, dataset.paths
-    for number, label in enumerate(dataset.labels, 1):
-        mine = [index for index in sureness if dataset.records[index].label == label]
-        shown = [i for i in mine if may_be_shown(dataset.records[i].backend, dataset.records[i].license_id)]
-        if shown:
-            examples[label] = f"example-{number}.jpg"
-            best = max(shown, key=sureness.__getitem__)
-            (folder / examples[label]).write_bytes(paths[best].read_bytes())
-    return examples
-
-
-def make_card(
-    recipe: Recipe,
-    config: TrainConfig,
-    trained: "Trained",
-    evaluation: "Evaluation",
-    examples: dict[str, str],
-    command: str,
-    stats: tuple[Sequence[float], Sequence[float]],
-    origins: list[dict[str, Any]],
-) -> ModelCard:
-    """Gather what `model.json` says about a trained model; `stats` are the mean and spread of its normalisation,
-    `origins` what `count_origins` gave.
-    """
-    mean, std = stats
-    return ModelCard(
-        name=recipe.name,
-        title=recipe.title,
-        labels=recipe.labels,
-        arch=config.arch,
-        size=config.size,
-        resize=config.resize,
-        temperature=trained.temperature,
-        threshold=evaluation.familiarity.threshold,
-        neighbours=evaluation.familiarity.neighbours,
-        summary=evaluation.brief(),
-        examples=examples,
-        versions=installed_versions(),
-        made={
-            "command": command,
-            "seed": config.seed,
-            "strength": trained.strength,
-            "balanced": trained.balanced,
-            "fine_tune_epochs": trained.fine_tune_epochs,
-            "tried": list(trained.tried),
-            "pictures": int(trained.learnt_from.sum()),
-            "origins": origins,
-        },
-        preprocessing=describe_preprocessing(config.size, config.resize, mean, std),
-    )
-
-
-def describe_preprocessing(
-    size: int, resize: str, mean: Sequence[float], std: Sequence[float], inside: str = ""
-) -> dict[str, Any]:
-    """What `model.json` says about the way from a picture to the network.
-
-    Args:
-        mean, std: of pixels in [0, 1], by channel. inside: what the graph does after normalising, in words.
-    """
-    steps = "(pixels * scale - mean) / std, by channel"
-    return {
-        "upright": "EXIF orientation applied",
-        "mode": "RGB, alpha on white",
-        "resize": f"{resize}, as fastai's Resize does at inference; padding is black",
-        "interpolation": "Pillow bilinear",
-        "size": size,
-        "input": f"uint8 NHWC; the graph does the rest: {steps}{f', then {inside}' if inside else ''}",
-        "scale": 1 / 255,
-        "mean": list(mean),
-        "std": list(std),
-    }
-
-
-def installed_versions() -> dict[str, str]:
-    """The versions of what a model depends on."""
-    return {name: version(name) for name in ("fastai", "timm", "torch", "onnxruntime", "pillow", "numpy")}
-
-
-def write_reference(path: Path, embeddings: np.ndarray) -> None:
-    """Write the training pictures' embeddings, shape (n, d), for familiarity."""
-    path.write_bytes(save_tensors({"embeddings": embeddings.astype(np.float32)}))
-
-
-def write_nearest(folder: Path, dataset: "Dataset", embeddings: np.ndarray, learnt_from: np.ndarray) -> None:
-    """Write thumbnails of the pictures learnt from, where they may be shown, for the rows of the written reference.
-
-    Args:
-        embeddings: float32 (n, d) of the set's pictures. learnt_from: bool (n,).
-    """
-    indices = np.flatnonzero(learnt_from)
-    records = [dataset.records[index] for index in indices]
-    reference = _read_reference((folder / REFERENCE).read_bytes())
-    chosen = choose_thumbnails(records, embeddings[indices], reference)
-    write_thumbnails(folder / THUMBNAILS, chosen, records, dataset.folder)
-
-
-def count_origins(dataset: "Dataset") -> list[dict[str, Any]]:
-    """How many kept pictures of each class are from which source, under which licence."""
-    counted = Counter((record.label, record.backend, record.license_id) for record in dataset.records)
-    return [
-        {"label": label, "source": source, "license": license_id, "pictures": count}
-        for (label, source, license_id), count in sorted(counted.items())
-    ]
-
-
-def write_manifest(folder: Path, dataset: "Dataset") -> None:
-    """Write `manifest.jsonl` (every picture, kept or not) and `ATTRIBUTION.csv` (the kept ones)."""
-    records = sorted((*dataset.records, *dataset.dropped), key=lambda record: (record.label, record.backend_id))
-    lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
-    (folder / "manifest.jsonl").write_text("".join(lines), encoding="utf-8")
-    write_attribution(folder, dataset)
-
-
-def write_attribution(folder: Path, dataset: "Dataset") -> None:
-    """Write `ATTRIBUTION.csv`: whom to name for each kept picture."""
-    with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(ATTRIBUTION_COLUMNS)
-        for record in dataset.records:
-            writer.writerow([plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
-
-
-def write_model_json(folder: Path, card: ModelCard) -> None:
-    """Write `model.json` last: it holds the SHA-256 of every other file in `folder`."""
-    hashes = {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir()) if file.name != MODEL_JSON}
-    content = {"format": FORMAT, **asdict(card), "sha256": hashes}
-    (folder / MODEL_JSON).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_bundle(folder: Path, int8: bool = False) -> Bundle:
@@ -309,7 +134,7 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
         NoInt8: there is no int8 network.
     """
     content = _checked_model_json(folder)
-    card = _as_card(content)
+    card = _as_spec(content)
     if int8 and card.int8 is None:
         raise NoInt8("This revision has no int8 network; serve it without int8, or publish one with train.py --int8.")
     network = INT8_ONNX if int8 else ONNX
@@ -326,7 +151,7 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     return Bundle(
         card,
         files[network],
-        _read_reference(files[REFERENCE]),
+        read_reference(files[REFERENCE]),
         examples,
         network,
         _read_metrics(more[METRICS]) if METRICS in more else {},
@@ -334,90 +159,7 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     )
 
 
-def check_parity(
-    learner: Callable[[Sequence[Image.Image]], np.ndarray],
-    bundle: Callable[[Sequence[Image.Image]], np.ndarray],
-    pictures: Sequence[bytes],
-    config: ParityConfig | None = None,
-) -> ParityReport:
-    """Compare the trained learner with the files to be published, on the same decoded pictures.
-
-    Args:
-        learner, bundle: functions from decoded RGB pictures to probabilities of shape (n, classes).
-        pictures: encoded pictures, at least `min_pictures`.
-
-    Raises:
-        ParityError: too few pictures, or the answers are not as close as `config` asks.
-    """
-    config = config or ParityConfig()
-    if len(pictures) < config.min_pictures:
-        raise ParityError(f"The parity gate needs {config.min_pictures} pictures and was given {len(pictures)}.")
-    with ThreadPoolExecutor() as pool:
-        decoded = list(pool.map(load_picture, pictures))
-    first, second = learner(decoded), bundle(decoded)
-    if first.shape != second.shape:
-        raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
-    report = compare(first, second)
-    complaint = report.complaint(config)
-    if complaint:
-        raise ParityError(
-            f"The published files would not answer like the trained model: {complaint}; nothing was published."
-        )
-    return report
-
-
-def compare(first: np.ndarray, second: np.ndarray) -> ParityReport:
-    """Compare two arrays of probabilities, both (n, classes)."""
-    difference = np.abs(first - second)
-    others = int((first.argmax(axis=1) != second.argmax(axis=1)).sum())
-    return ParityReport(len(first), float(difference.max()), float(difference.mean()), others)
-
-
-def parity_pictures(paths: Sequence[Path], count: int = ParityConfig.min_pictures + 8) -> list[bytes]:
-    """Make `count` encoded pictures out of the files at `paths`, of varied sizes, modes, formats and orientations."""
-    variants = _variants()
-
-    def make(index: int) -> bytes:
-        return variants[index % len(variants)](load_picture(paths[index * len(paths) // count]))
-
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(make, range(count)))
-
-
-def _variants() -> list[Callable[[Image.Image], bytes]]:
-    def resized(width: int, height: int) -> Callable[[Image.Image], bytes]:
-        return lambda picture: _encode(picture.resize((width, height)), "JPEG")
-
-    def turned(orientation: int) -> Callable[[Image.Image], bytes]:
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        return lambda picture: _encode(picture, "JPEG", exif=exif)
-
-    def mode(name: str, format_: str) -> Callable[[Image.Image], bytes]:
-        return lambda picture: _encode(picture.convert(name), format_)
-
-    def transparent(picture: Image.Image) -> bytes:
-        layer = picture.convert("RGBA")
-        layer.putalpha(Image.linear_gradient("L").resize(layer.size))
-        return _encode(layer, "PNG")
-
-    sizes = [(1600, 1200), (300, 301), (223, 500), (640, 225), (97, 61), (1000, 224)]
-    modes = [("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("P", "GIF"), ("1", "PNG"), ("CMYK", "JPEG"), ("RGB", "WEBP")]
-    return (
-        [lambda picture: _encode(picture, "PNG"), transparent]
-        + [resized(*size) for size in sizes]
-        + [turned(orientation) for orientation in range(1, 9)]
-        + [mode(*pair) for pair in modes]
-    )
-
-
-def _encode(picture: Image.Image, format_: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format_, **options)
-    return buffer.getvalue()
-
-
-def _sha256(content: bytes) -> str:
+def hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
@@ -492,79 +234,121 @@ def _read_checked(folder: Path, name: str, content: dict[str, Any]) -> bytes:
         raise BrokenModel(f"The model's {name} is missing; publish it again.") from error
     except OSError as error:
         raise BrokenModel(f"The model's {name} cannot be read ({error.strerror}); publish it again.") from error
-    if _sha256(data) != promised:
+    if hash_of(data) != promised:
         raise BrokenModel(f"The model's {name} is damaged or was changed: its hash is not the one in model.json.")
     return data
-
-
-def _as_card(content: dict[str, Any]) -> ModelCard:
-    try:
-        card = ModelCard(
-            name=_text(content["name"]),
-            title=_text(content["title"]),
-            labels=_labels(content["labels"]),
-            arch=_text(content["arch"]),
-            size=_whole(content["size"]),
-            # The first models were all cropped and did not say so.
-            resize=_text(content.get("resize", "crop")),
-            temperature=_number(content["temperature"]),
-            threshold=_number(content["threshold"]),
-            neighbours=_whole(content["neighbours"]),
-            summary=_text(content["summary"]),
-            examples={_text(label): _text(file) for label, file in dict(content["examples"]).items()},
-            versions=dict(content["versions"]),
-            made=dict(content["made"]),
-            preprocessing=dict(content["preprocessing"]),
-            int8=_as_int8(content.get("int8")),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise BrokenModel(f"The model's model.json lacks or garbles a field ({_complaint(error)}).") from error
-    if not all(is_plain(file) and file.endswith(".jpg") for file in card.examples.values()):
-        raise BrokenModel("The model's model.json names an example outside the model, or one that is no picture.")
-    if (
-        len(set(card.labels)) < max(2, len(card.labels))
-        or not 1 <= card.size <= MAX_SIZE
-        or card.neighbours < 1
-        or card.resize not in RESIZES
-        or not 0 <= card.threshold <= 1
-        or not 0 < card.temperature < np.inf
-    ):
-        raise BrokenModel("The model's model.json holds values that cannot be.")
-    return card
-
-
-def _complaint(error: Exception) -> str:
-    # It may quote what stands in the file.
-    return "".join(c if c.isprintable() else "?" for c in str(error))[:80]
 
 
 def _labels(value: Any) -> tuple[str, ...]:
     # A text is a list of letters too.
     if not isinstance(value, list) or not all(isinstance(label, str) and label.strip() for label in value):
-        raise TypeError("labels must be words")
+        raise ValueError("labels must be words")
+    if len(set(value)) < max(2, len(value)):
+        raise PydanticCustomError("labels_alike", "labels must be two or more, all different")
     return tuple(value)
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{_in_words(value)} is no text")
+def _resize(value: str) -> str:
+    if value not in RESIZES:
+        raise PydanticCustomError("resize_unknown", "no such way to resize")
     return value
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f"{_in_words(value)} is no whole number")
+def _example(value: str) -> str:
+    if not is_plain(value) or not value.endswith(".jpg"):
+        raise PydanticCustomError("example_elsewhere", "not a picture in the model")
     return value
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise TypeError(f"{_in_words(value)} is no number")
-    return float(value)
+class _ParityJson(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    pictures: int
+    largest_difference: float
+    mean_difference: float
+    other_labels: int
 
 
-def _as_int8(content: dict[str, Any] | None) -> Int8 | None:
-    return None if content is None else Int8(**{**content, "parity": ParityReport(**content["parity"])})
+class _Int8Json(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    points_lost: float
+    pictures: int
+    wrong: int
+    wrong_int8: int
+    accepted: float
+    accepted_int8: float
+    parity: _ParityJson
+    speed_ratio: float
+    processor: str
+
+
+class _ModelJson(BaseModel):
+    """The fields of `model.json` as they must stand there; it may hold more."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    title: str
+    labels: Annotated[tuple[str, ...], BeforeValidator(_labels)]
+    arch: str
+    size: Annotated[int, Field(ge=1, le=MAX_SIZE)]
+    # The first models were all cropped and did not say so.
+    resize: Annotated[str, AfterValidator(_resize)] = "crop"
+    # In this form NaN is refused too.
+    temperature: Annotated[float, Field(gt=0, lt=float("inf"))]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    neighbours: Annotated[int, Field(ge=1)]
+    summary: str
+    examples: dict[str, Annotated[str, AfterValidator(_example)]]
+    versions: dict[str, Any]
+    made: dict[str, Any]
+    preprocessing: dict[str, Any]
+    int8: _Int8Json | None = None
+
+
+# Kinds of errors of values that have the right type.
+_IMPOSSIBLE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "labels_alike", "resize_unknown"}
+
+
+def _as_spec(content: dict[str, Any]) -> ModelSpec:
+    try:
+        read = _ModelJson.model_validate(content)
+    except ValidationError as error:
+        raise BrokenModel(_refusal(error.errors(include_url=False))) from error
+    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name != "int8"}
+    return ModelSpec(**values, int8=_as_int8(read.int8) if read.int8 else None)
+
+
+def _as_int8(read: _Int8Json) -> Int8:
+    return Int8(**{**dict(read), "parity": ParityReport(**dict(read.parity))})
+
+
+def _refusal(errors: Sequence[ErrorDetails]) -> str:
+    """What is wrong with a `model.json`, in a sentence: fields that are not there or of another type before others."""
+    for error in errors:
+        if error["type"] not in {*_IMPOSSIBLE, "example_elsewhere"}:
+            return f"The model's model.json lacks or garbles a field ({_complaint(error)})."
+    if any(error["type"] == "example_elsewhere" for error in errors):
+        return "The model's model.json names an example outside the model, or one that is no picture."
+    return "The model's model.json holds values that cannot be."
+
+
+def _complaint(error: ErrorDetails) -> str:
+    field, value = ".".join(map(str, error["loc"])), _in_words(error["input"])
+    kinds = {
+        "missing": f"{field} is missing",
+        "extra_forbidden": f"{field} is not known",
+        "string_type": f"{field}: {value} is no text",
+        "int_type": f"{field}: {value} is no whole number",
+        "float_type": f"{field}: {value} is no number",
+        "dict_type": f"{field}: {value} is no table",
+        "model_type": f"{field}: {value} is no table",
+        "value_error": error["msg"].removeprefix("Value error, "),
+    }
+    # It may quote what stands in the file.
+    told = kinds.get(error["type"], f"{field}: {error['msg']}")
+    return "".join(c if c.isprintable() else "?" for c in told)[:80]
 
 
 def _read_metrics(data: bytes) -> dict[str, Any]:
@@ -577,7 +361,7 @@ def _read_metrics(data: bytes) -> dict[str, Any]:
     return metrics
 
 
-def _read_reference(data: bytes) -> np.ndarray:
+def read_reference(data: bytes) -> np.ndarray:
     try:
         embeddings = load_tensors(data)["embeddings"]
     except (SafetensorError, KeyError, ValueError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelCard
+from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelSpec
 from spotter.changes import Changes
 from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
@@ -22,7 +22,7 @@ CARD = "README.md"
 
 def write_card(
     folder: Path,
-    card: ModelCard,
+    card: ModelSpec,
     evaluation: Evaluation,
     dataset: Dataset,
     *,
@@ -45,7 +45,7 @@ def write_card(
     (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
 
 
-def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
+def _metadata(card: ModelSpec, evaluation: Evaluation, license_id: str) -> str:
     figures = {
         "accuracy": ("Accuracy", 1 - evaluation.error),
         "expected_calibration_error": ("Expected calibration error", evaluation.calibration.expected_calibration_error),
@@ -75,7 +75,7 @@ def _metadata(card: ModelCard, evaluation: Evaluation, license_id: str) -> str:
 
 def _body(
     folder: Path,
-    card: ModelCard,
+    card: ModelSpec,
     evaluation: Evaluation,
     dataset: Dataset,
     license_id: str,
@@ -146,11 +146,11 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
-def _is_converted(card: ModelCard) -> bool:
+def _is_converted(card: ModelSpec) -> bool:
     return bool(card.made.get("converted"))
 
 
-def _seen(card: ModelCard) -> str:
+def _seen(card: ModelSpec) -> str:
     return "it may have learnt from" if _is_converted(card) else "it did not see"
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from spotter import bundle, evaluate
+from spotter import evaluate
+from spotter.bundle import REFERENCE, ModelSpec
 from spotter.card import write_card
 from spotter.collect import collect
 from spotter.config import ConvertConfig, FamiliarityConfig, Recipe, TrainConfig, make_recipe, slug
@@ -26,6 +27,16 @@ from spotter.errors import BrokenExport, UnsuitableExport
 from spotter.foreign import ANSWERS, FACTS, FAILURE, NETWORK, Facts
 from spotter.images import load_picture, to_square
 from spotter.network import check_network
+from spotter.publish.writing import (
+    count_origins,
+    describe_preprocessing,
+    installed_versions,
+    write_examples,
+    write_manifest,
+    write_model_json,
+    write_nearest,
+    write_reference,
+)
 from spotter.search.folder import Folder
 from spotter.takedown import Takedown
 from spotter.temporary import require_room, temporary_folder
@@ -140,12 +151,12 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
     known = evaluate.familiarity_on_folds(judged.embeddings, folds, FamiliarityConfig())
     names = [str(record.file) for record in dataset.records]
     evaluation = evaluate.evaluate(judged.probabilities, dataset.targets, dataset.labels, names, known, HOW)
-    bundle.write_reference(files / bundle.REFERENCE, judged.embeddings)
-    bundle.write_nearest(files, dataset, judged.embeddings, judged.judged)
+    write_reference(files / REFERENCE, judged.embeddings)
+    write_nearest(files, dataset, judged.embeddings, judged.judged)
     evaluate.write_evaluation(evaluation, dataset, files)
-    bundle.write_manifest(files, dataset)
+    write_manifest(files, dataset)
     recipe = recipe_of(facts)
-    card = bundle.ModelCard(
+    card = ModelSpec(
         name=recipe.name,
         title=recipe.title,
         labels=recipe.labels,
@@ -156,19 +167,19 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, com
         threshold=known.threshold,
         neighbours=known.neighbours,
         summary=f"Wrong on {evaluation.error:.1%} of {evaluation.pictures} pictures that it may have learnt from",
-        examples=bundle.write_examples(files, dataset, judged),
-        versions=bundle.installed_versions(),
+        examples=write_examples(files, dataset, judged),
+        versions=installed_versions(),
         made={
             "command": command,
             "seed": seed,
             "converted": True,
             "pictures": evaluation.pictures,
-            "origins": bundle.count_origins(dataset),
+            "origins": count_origins(dataset),
         },
-        preprocessing=bundle.describe_preprocessing(facts.size, facts.resize, facts.mean, facts.std, facts.inside),
+        preprocessing=describe_preprocessing(facts.size, facts.resize, facts.mean, facts.std, facts.inside),
     )
     write_card(files, card, evaluation, dataset)
-    bundle.write_model_json(files, card)
+    write_model_json(files, card)
     return evaluation
 
 

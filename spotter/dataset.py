@@ -1,5 +1,6 @@
 """The picture set: its manifest, groups of duplicates, and the grouped split."""
 
+import csv
 import itertools
 import json
 from collections import Counter
@@ -16,8 +17,21 @@ from scipy.sparse.csgraph import connected_components
 from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.files import write_atomically
 from spotter.search.base import UNKNOWN_LICENSE
+from spotter.utils.text import plain_cell
 
 MANIFEST = "manifest.jsonl"
+ATTRIBUTION_COLUMNS = (
+    "file",
+    "backend",
+    "title",
+    "creator",
+    "creator_url",
+    "page_url",
+    "image_url",
+    "license_id",
+    "license_url",
+    "attribution",
+)
 NEAR_BITS = 8
 NEAR_COSINE = 0.7
 # Cropped or brightened copies: their hashes differ more, so the backbone has to be surer.
@@ -423,3 +437,12 @@ def write_manifest(folder: Path, records: Iterable[Record]) -> None:
     """Write `manifest.jsonl` of a set in one step."""
     lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
     write_atomically(folder / MANIFEST, "".join(lines).encode())
+
+
+def write_attribution(folder: Path, dataset: Dataset) -> None:
+    """Write `ATTRIBUTION.csv`: whom to name for each kept picture."""
+    with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(ATTRIBUTION_COLUMNS)
+        for record in dataset.records:
+            writer.writerow([plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])

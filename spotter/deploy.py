@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCardData
 from PIL import Image
 
-from spotter.bundle import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelCard
+from spotter.bundle import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelSpec
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.predictor import Predictor
 from spotter.serving import APP, REQUIREMENTS, serving_files
@@ -207,7 +207,7 @@ def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, flo
         raise SpaceFailed(f"{url} answers {str(answer['label'])[:60]!r} where the model here answers {label!r}.")
 
 
-def _space_card(card: ModelCard, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
+def _space_card(card: ModelSpec, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
     repo = store.removeprefix("hf://")
     title = " ".join("".join(c if c.isprintable() else " " for c in card.title).split())
     is_zero = hardware == ZERO_GPU

@@ -16,7 +16,8 @@ from spotter.head import fit_linear, negative_log_likelihood, softmax
 from spotter.images import fit_within, load_picture
 from spotter.intervals import wilson_interval as wilson_interval
 from spotter.licenses import may_be_shown
-from spotter.reference import score, thin
+from spotter.reference import score
+from spotter.thinning import thin
 from spotter.utils.text import percent
 
 if TYPE_CHECKING:

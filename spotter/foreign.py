@@ -39,7 +39,7 @@ _VERSIONED = (*_FASTAI, "torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Facts:
-    """What serving needs to know of an export: see `bundle.ModelCard` and `bundle.describe_preprocessing`."""
+    """What serving needs to know of an export: see `bundle.ModelSpec` and `writing.describe_preprocessing`."""
 
     labels: tuple[str, ...]
     arch: str

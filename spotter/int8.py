@@ -13,14 +13,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
 from spotter.backbone import PIXELS, embed, map_squares
-from spotter.bundle import INT8_ONNX, ONNX, Bundle, Int8, compare, parity_pictures, read_bundle
+from spotter.bundle import INT8_ONNX, ONNX, Bundle, Int8, read_bundle
 from spotter.config import Int8Config
 from spotter.dataset import Dataset
 from spotter.head import Head, judge_features
 from spotter.images import load_picture, to_square
 from spotter.learner import ACTIVATION, EMBEDDING, PROBABILITIES, Trained
-from spotter.predictor import Predictor, familiarity, open_session
+from spotter.predictor import Predictor, open_session
 from spotter.processor import processor_name
+from spotter.publish.parity import compare, parity_pictures
+from spotter.reference import familiarity
 from spotter.temporary import require_room, temporary_folder
 
 # What a convolutional body consists of. The head, pooling, softmax and normalisation keep their floats.

@@ -111,7 +111,7 @@ class Projection:
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
         """Coordinates float16 (n, k) of embeddings (n, d)."""
-        # Not "@": as in `predictor.familiarity`.
+        # Not "@": as in `reference.familiarity`.
         return np.einsum("nd,kd->nk", embeddings - self.mean, self.axes).astype(np.float16)
 
 

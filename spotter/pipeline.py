@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter import bundle, evaluate, learner
+from spotter import evaluate, learner
 from spotter.backbone import (
     Backbone,
     compute_features,
@@ -22,7 +22,7 @@ from spotter.backbone import (
     imagenet_logits,
     load_backbone,
 )
-from spotter.bundle import ModelCard
+from spotter.bundle import ONNX, PICKLE, REFERENCE, ModelSpec, read_bundle
 from spotter.card import write_card
 from spotter.changes import Changes, find_changes
 from spotter.command import run_command, say, stage
@@ -34,6 +34,16 @@ from spotter.learner import Trained
 from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.premortem import read_answers
+from spotter.publish.parity import check_parity, parity_pictures
+from spotter.publish.writing import (
+    count_origins,
+    make_spec,
+    write_examples,
+    write_manifest,
+    write_model_json,
+    write_nearest,
+    write_reference,
+)
 from spotter.report import REPORT, write_report
 from spotter.review import review
 from spotter.run import Run, find_before, read_run, write_run
@@ -142,20 +152,20 @@ def with_changes(candidate: Candidate) -> Candidate:
     return replace(candidate, changes=found)
 
 
-def write_files(files: Path, candidate: Candidate) -> ModelCard:
+def write_files(files: Path, candidate: Candidate) -> ModelSpec:
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
     dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
     reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
-    bundle.write_reference(files / bundle.REFERENCE, reference)
-    bundle.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
-    learner.export_pickle(trained.learner, files / bundle.PICKLE)
-    learner.export_onnx(trained.learner, files / bundle.ONNX, candidate.config.size)
+    write_reference(files / REFERENCE, reference)
+    write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
+    learner.export_pickle(trained.learner, files / PICKLE)
+    learner.export_onnx(trained.learner, files / ONNX, candidate.config.size)
     evaluate.write_evaluation(evaluation, dataset, files)
-    bundle.write_manifest(files, dataset)
-    examples = bundle.write_examples(files, dataset, trained)
+    write_manifest(files, dataset)
+    examples = write_examples(files, dataset, trained)
     stats = candidate.backbone.mean, candidate.backbone.std
-    origins = bundle.count_origins(dataset)
-    card = bundle.make_card(
+    origins = count_origins(dataset)
+    card = make_spec(
         candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats, origins
     )
     chosen = sum(record.is_self_selected for record in dataset.records)
@@ -165,7 +175,7 @@ def write_files(files: Path, candidate: Candidate) -> ModelCard:
     return card
 
 
-def _write_cards(files: Path, card: ModelCard, candidate: Candidate) -> None:
+def _write_cards(files: Path, card: ModelSpec, candidate: Candidate) -> None:
     """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
     judged, license_id = candidate.judged, candidate.recipe.license
     write_card(
@@ -177,7 +187,7 @@ def _write_cards(files: Path, card: ModelCard, candidate: Candidate) -> None:
         strangers=judged.strangers,
         changes=candidate.changes,
     )
-    bundle.write_model_json(files, card)
+    write_model_json(files, card)
 
 
 def compare(files: Path, dataset: Dataset) -> None:
@@ -186,15 +196,15 @@ def compare(files: Path, dataset: Dataset) -> None:
     Raises:
         ParityError: they do not.
     """
-    parity = bundle.check_parity(
-        lambda pictures: learner.predict_with_pickle(files / bundle.PICKLE, pictures),
-        Predictor(bundle.read_bundle(files)).probabilities,
-        bundle.parity_pictures(dataset.paths),
+    parity = check_parity(
+        lambda pictures: learner.predict_with_pickle(files / PICKLE, pictures),
+        Predictor(read_bundle(files)).probabilities,
+        parity_pictures(dataset.paths),
     )
     say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
 
-def add_int8(files: Path, card: ModelCard, candidate: Candidate) -> None:
+def add_int8(files: Path, card: ModelSpec, candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
     # Here rather than at the top: onnxruntime's tools for it take a second to load.
     from spotter.int8 import add_int8 as add

@@ -14,11 +14,12 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from spotter.bundle import Bundle, ModelCard, read_bundle, read_model_json
+from spotter.bundle import Bundle, ModelSpec, read_bundle, read_model_json
 from spotter.errors import BadPicture, BrokenModel, NoExplanation
 from spotter.evidence import draw_evidence
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.processor import has_vnni
+from spotter.reference import familiarity
 from spotter.stores import open_store
 from spotter.stores.base import promised_name
 from spotter.thumbnails import Thumbnail
@@ -61,7 +62,7 @@ class Predictor:
     def __init__(
         self, bundle: Bundle, revision: str | None = None, contents: str | None = None, cores: int | None = None
     ) -> None:
-        self.card: ModelCard = bundle.card
+        self.card: ModelSpec = bundle.card
         self.revision = revision
         self.contents = contents
         self.examples = bundle.examples
@@ -272,26 +273,6 @@ class Predictor:
         # Longer ones would make every picture familiar.
         if not np.linalg.norm(embeddings) < 1.01:
             raise BrokenModel("The model's network gives embeddings that are longer than 1.")
-
-
-def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
-    """Mean cosine to the nearest of the reference embeddings, clipped to [0, 1].
-
-    Args:
-        embeddings: (n, d), length 1. reference: (m, d), length 1.
-
-    Returns:
-        Array of shape (n,).
-    """
-    # Not "@": the threads of BLAS and those of ONNX Runtime would fight for the same cores, ten times slower.
-    cosines = np.einsum("nd,md->nm", embeddings, reference)
-    return mean_of_nearest(cosines, neighbours)
-
-
-def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
-    """The mean of the highest of each row of cosines (n, m), clipped to [0, 1]: shape (n,)."""
-    nearest = min(neighbours, cosines.shape[1])
-    return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
 
 
 def try_network(onnx: bytes, name: str, size: int, threads: int) -> None:

@@ -1,55 +1,40 @@
-"""What familiarity compares a picture with: embeddings of the pictures learnt from, thinned where there are many."""
+"""Familiarity: a k-nearest-neighbour out-of-distribution score.
 
-import math
-import warnings
+It is the mean cosine between the embedding of a picture and those of the nearest pictures learnt from. A picture of
+something else is far from all of them. After Sun et al., "Out-of-distribution Detection with Deep Nearest Neighbors"
+(ICML 2022), with the mean of the nearest in place of the distance to the k-th.
+"""
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
-from spotter.config import FamiliarityConfig
-from spotter.predictor import familiarity, mean_of_nearest
-
-# Pictures thinned together: the cost grows with the product of these and of what is kept of them.
+# Rows of a table of cosines that is made in parts.
 BLOCK = 2000
 # A table of cosines is large from so many on.
 LARGE = 1_000_000
 
 
-def thin(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> tuple[np.ndarray, np.ndarray]:
-    """At most `config.most_reference` embeddings that stand for all: centres of k-means, over random blocks.
-
-    No block reaches over two folds. So what stands for the other folds has never seen the pictures of one, and is as
-    dense as the whole: a threshold chosen with it is true of the whole. A set within the limit stays as it is.
+def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
+    """Mean cosine to the nearest of the reference embeddings, clipped to [0, 1].
 
     Args:
-        embeddings: float32 (n, d), rows of length 1. folds: int64 (n,).
+        embeddings: (n, d), length 1. reference: (m, d), length 1.
 
     Returns:
-        float32 (m, d), rows of length 1, and int64 (m,): the fold that each stands for.
+        Array of shape (n,).
     """
-    if len(embeddings) <= config.most_reference:
-        return embeddings, folds
-    kept, kept_folds = [], []
-    rng = np.random.default_rng(0)
-    # With one thread the sums are always added up in the same order.
-    with warnings.catch_warnings(), threadpool_limits(1):
-        # A block of copies has fewer different pictures than centres.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for fold in np.unique(folds):
-            members = rng.permutation(np.flatnonzero(folds == fold))
-            for block in np.array_split(members, math.ceil(len(members) / BLOCK)):
-                count = max(1, len(block) * config.most_reference // len(embeddings))
-                means = KMeans(count, init="random", n_init=1, max_iter=5, random_state=0)
-                centres = means.fit(embeddings[block]).cluster_centers_
-                kept.append(centres / np.linalg.norm(centres, axis=1, keepdims=True))
-                kept_folds.append(np.full(count, fold))
-    return np.concatenate(kept), np.concatenate(kept_folds)
+    # Not "@": the threads of BLAS and those of ONNX Runtime would fight for the same cores, ten times slower.
+    cosines = np.einsum("nd,md->nm", embeddings, reference)
+    return mean_of_nearest(cosines, neighbours)
+
+
+def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
+    """The mean of the highest of each row of cosines (n, m), clipped to [0, 1]: shape (n,)."""
+    nearest = min(neighbours, cosines.shape[1])
+    return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
 
 
 def score(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
-    """Familiarity of many pictures, as `predictor.familiarity`; a large table of cosines is made in blocks."""
+    """Familiarity of many pictures, as `familiarity`; a large table of cosines is made in blocks."""
     if len(embeddings) * len(reference) <= LARGE:
         return familiarity(embeddings, reference, neighbours)
     # "@" is several times faster than what serving does, and differs from it in the last digit.

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from spotter.bundle import write_attribution
 from spotter.coverage import describe, write_report
-from spotter.dataset import IN_TWO_CLASSES, MOST_TWINS, Dataset, confirm_duplicates, write_manifest
+from spotter.dataset import IN_TWO_CLASSES, MOST_TWINS, Dataset, confirm_duplicates, write_attribution, write_manifest
 from spotter.edits import Edit, apply_edits, positions
 from spotter.errors import DatasetUnwritable
 from spotter.junk import find_junk

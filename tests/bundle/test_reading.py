@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.bundle import SERVING_FILES, check_parity, parity_pictures, read_bundle
+from spotter.bundle import SERVING_FILES, read_bundle
 from spotter.config import ParityConfig
 from spotter.errors import ParityError
 from spotter.images import load_picture
 from spotter.learner import predict_with_pickle
 from spotter.predictor import Predictor
+from spotter.publish.parity import check_parity, parity_pictures
 from tests.conftest import Published
 
 

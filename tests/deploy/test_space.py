@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCard
 from PIL import Image
 
-from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle, write_model_json
+from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle
 from spotter.config import ServeConfig
 from spotter.deploy import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
 from spotter.errors import (
@@ -31,6 +31,7 @@ from spotter.errors import (
     StoreUnwritable,
 )
 from spotter.predictor import Prediction, Predictor
+from spotter.publish.writing import write_model_json
 from spotter.serving import serving_files
 from spotter.stores.hub import HubStore
 from spotter.stores.space import POLL_S, SpaceRepo

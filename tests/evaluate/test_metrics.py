@@ -30,7 +30,7 @@ from spotter.evaluate import (
 )
 from spotter.head import fit_head, negative_log_likelihood, softmax
 from spotter.learner import Trained
-from spotter.predictor import familiarity
+from spotter.reference import familiarity
 
 KNOWN = Familiarity(0.5, 0.95, 5)
 

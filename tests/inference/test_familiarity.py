@@ -5,8 +5,8 @@ import pytest
 
 from spotter.config import FamiliarityConfig
 from spotter.evaluate import familiarity_on_folds, score_folds
-from spotter.predictor import familiarity
-from spotter.reference import score, thin
+from spotter.reference import familiarity, score
+from spotter.thinning import thin
 
 CONFIG = FamiliarityConfig(most_reference=300)
 

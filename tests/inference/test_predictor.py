@@ -15,7 +15,7 @@ from spotter import Predictor
 from spotter.bundle import read_bundle
 from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
 from spotter.images import load_picture, to_square
-from spotter.predictor import familiarity
+from spotter.reference import familiarity
 from tests.conftest import ROOT, Published
 from tests.helpers.drawing import draw, encode, turned
 

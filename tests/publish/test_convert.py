@@ -34,7 +34,7 @@ from PIL import Image
 from torchvision.models import resnet18, squeezenet1_1
 
 from scripts import convert as script
-from spotter.bundle import SERVING_FILES, parity_pictures
+from spotter.bundle import SERVING_FILES
 from spotter.config import ConvertConfig
 from spotter.convert import Export, export_network, recipe_of
 from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
@@ -42,6 +42,7 @@ from spotter.foreign import Facts, define, export, open_export
 from spotter.images import load_picture, to_square
 from spotter.learner import predict_with_pickle
 from spotter.predictor import Predictor
+from spotter.publish.parity import parity_pictures
 from tests.helpers.drawing import write_folder
 
 SIDE = 64

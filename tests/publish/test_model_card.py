@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import ModelCard as HubCard
 from markdown_it import MarkdownIt
 
-from spotter.bundle import ModelCard
+from spotter.bundle import ModelSpec
 from spotter.card import write_card
 from spotter.config import make_recipe
 from spotter.dataset import Dataset, Record
@@ -36,8 +36,8 @@ HOSTILE = [
 ]
 
 
-def make_card(title: str = "Disc or cross?", labels: tuple[str, str] = LABELS, command: str = "") -> ModelCard:
-    return ModelCard(
+def make_card(title: str = "Disc or cross?", labels: tuple[str, str] = LABELS, command: str = "") -> ModelSpec:
+    return ModelSpec(
         name="shapes", title=title, labels=labels, arch="tf_efficientnet_lite0", size=224, resize="crop",
         temperature=1.5, threshold=0.61, neighbours=3, versions={"fastai": "2.8.12", "timm": "1.0"},
         made={"command": command or "train.py --class disc", "seed": 42, "pictures": 20, "fine_tune_epochs": 0},
@@ -62,7 +62,7 @@ def make_dataset(labels: tuple[str, str] = LABELS, source: str = "openverse") ->
     return Dataset(Path("x"), labels, tuple(records), ())
 
 
-def written(folder: Path, card: ModelCard, **more) -> str:
+def written(folder: Path, card: ModelSpec, **more) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "model.onnx").write_bytes(b"onnx")
     labels = (card.labels[0], card.labels[1])

@@ -18,7 +18,7 @@ import app
 import train
 from spotter import Predictor
 from spotter.backbone import compute_features, load_backbone
-from spotter.bundle import INT8_ONNX, Int8, ParityReport, compare, read_bundle, write_model_json
+from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle
 from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainConfig
 from spotter.dataset import Dataset, Record, assign_folds
 from spotter.errors import BrokenModel, NoInt8, TemporaryUnwritable
@@ -29,6 +29,8 @@ from spotter.int8 import COPIES, add_int8, measure, quantise, refuse, speed_rati
 from spotter.learner import Trained
 from spotter.predictor import open_session
 from spotter.processor import has_vnni, processor_name
+from spotter.publish.parity import compare
+from spotter.publish.writing import write_model_json
 from spotter.stores import FolderStore
 from tests.conftest import Published
 

@@ -12,15 +12,8 @@ from spotter.bundle import THUMBNAILS, read_bundle
 from spotter.dataset import Record
 from spotter.errors import BrokenModel
 from spotter.predictor import Predictor
-from spotter.thumbnails import (
-    MOST,
-    SIDE,
-    Thumbnail,
-    choose_thumbnails,
-    decode_thumbnails,
-    encode_thumbnails,
-    write_thumbnails,
-)
+from spotter.publish.thumbnails import MOST, SIDE, choose_thumbnails, encode_thumbnails, write_thumbnails
+from spotter.thumbnails import Thumbnail, decode_thumbnails
 from tests.conftest import Published
 from tests.helpers.drawing import draw, encode
 

@@ -38,7 +38,6 @@ from PIL import Image, ImageFile
 import train
 from scripts import collect as collect_script
 from spotter import images, ingest, predictor, service
-from spotter.bundle import write_examples, write_manifest
 from spotter.collect import collect
 from spotter.command import say
 from spotter.config import CollectConfig, DownloadConfig, PictureConfig, make_recipe, read_recipe, recipe_from_options
@@ -55,6 +54,7 @@ from spotter.dataset import (
 from spotter.download import Resolver, download_all, is_public_address
 from spotter.errors import BadPicture, RecipeError, SourceThrottled, SourceUnavailable, SpotterError, TooFewPictures
 from spotter.images import encode_jpeg, load_picture
+from spotter.publish.writing import write_examples, write_manifest
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.client import RETRIES, JsonClient
 from spotter.search.manifest import Manifest
