@@ -9,7 +9,7 @@ from typing import Any
 from spotter.bundle import ModelSpec
 from spotter.errors import BrokenModel
 from spotter.intervals import wilson_interval
-from spotter.translations import say, say_html
+from spotter.translations import translate, translate_html
 from spotter.utils.text import percent
 
 
@@ -90,7 +90,7 @@ def error_sentence(about: About, language: str) -> str:
     """The error in words, with its interval; "" where the revision does not say."""
     if about.error is None:
         return ""
-    return say(
+    return translate(
         "about_error_seen" if about.seen else "about_error",
         language,
         error=percent(about.error),
@@ -108,20 +108,20 @@ def about_html(about: About, language: str) -> str:
         parts.append(_section("about_good", language, _paragraph(html.escape(sentence), "lead")))
         parts.append(_class_table(about.classes, language))
     if about.accepted is not None:
-        text = say_html("about_threshold", language, accepted=percent(about.accepted))
+        text = translate_html("about_threshold", language, accepted=percent(about.accepted))
         parts.append(_section("about_unsure", language, _paragraph(text)))
-    parts.append(_section("about_limits", language, _paragraph(say("about_limits_text", language))))
+    parts.append(_section("about_limits", language, _paragraph(translate("about_limits_text", language))))
     if about.origins:
         heads = ("about_source", "about_license", "about_pictures")
-        own = say("own", language)
+        own = translate("own", language)
         rows = [
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins
         ]
-        table = _table([say(head, language) for head in heads], rows)
-        parts.append(_section("about_sources", language, table + _paragraph(say("about_private", language))))
-    made = say_html("about_made_text", language, arch=about.arch, size=about.size, pictures=about.learnt_from)
+        table = _table([translate(head, language) for head in heads], rows)
+        parts.append(_section("about_sources", language, table + _paragraph(translate("about_private", language))))
+    made = translate_html("about_made_text", language, arch=about.arch, size=about.size, pictures=about.learnt_from)
     if about.revision:
-        made += f" {say('about_revision', language)} <code>{html.escape(about.revision)}</code>"
+        made += f" {translate('about_revision', language)} <code>{html.escape(about.revision)}</code>"
     parts.append(_section("about_made", language, _paragraph(made)))
     return f'<div class="page-text">{"".join(parts)}</div>'
 
@@ -135,7 +135,7 @@ def _class_table(classes: Sequence[ClassRow], language: str) -> str:
             low, high = wilson_interval(row.right, row.pictures)
             share, interval = percent(row.right / row.pictures), f"{percent(low)} – {percent(high)}"
         rows.append((row.label, row.pictures, share, interval))
-    return _table([say(head, language) for head in heads], rows)
+    return _table([translate(head, language) for head in heads], rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
@@ -149,7 +149,7 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _section(key: str, language: str, content: str) -> str:
-    return f"<h2>{html.escape(say(key, language))}</h2>{content}"
+    return f"<h2>{html.escape(translate(key, language))}</h2>{content}"
 
 
 def _paragraph(markup: str, kind: str = "") -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from spotter.config import ServeConfig
 from spotter.predictor import Prediction
 from spotter.service import NOT_SURE
-from spotter.translations import say
+from spotter.translations import translate
 from spotter.utils.text import plain_cell
 
 # One entry of a zip's table of contents begins so.
@@ -28,9 +28,9 @@ class Problem:
     key: str
     values: tuple[tuple[str, object], ...] = ()
 
-    def say(self, language: str = "en") -> str:
+    def tell(self, language: str = "en") -> str:
         """The sentence."""
-        return say(self.key, language, **dict(self.values))
+        return translate(self.key, language, **dict(self.values))
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     for result in results:
         answer = result.prediction
         if answer is None:
-            rows.append({"file": result.name, "error": result.problem.say() if result.problem else ""})
+            rows.append({"file": result.name, "error": result.problem.tell() if result.problem else ""})
             continue
         rows.append(
             {
@@ -114,7 +114,7 @@ def as_csv(results: Sequence[Result], labels: Sequence[str]) -> str:
     for result in results:
         answer = result.prediction
         if answer is None:
-            why = result.problem.say() if result.problem else ""
+            why = result.problem.tell() if result.problem else ""
             writer.writerow([plain_cell(result.name), *[""] * (2 + len(labels)), plain_cell(why)])
             continue
         shares = [f"{answer.probabilities[label]:.4f}" for label in labels]

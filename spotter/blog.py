@@ -14,7 +14,7 @@ from spotter.config import HUB
 from spotter.errors import ArticleUnwritable
 from spotter.snippets import frame_snippet
 from spotter.stores import open_store
-from spotter.translations import join_labels, say
+from spotter.translations import join_labels, translate
 from spotter.utils.text import escape_markdown
 
 PLOTS = ("confusion.png", "top_losses.png")
@@ -53,7 +53,7 @@ def write_article(store: str, revision: str | None, app: str, to: Path) -> list[
 
 def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credits: tuple[str, str]) -> dict[str, Any]:
     about = read_about(bundle.card, bundle.metrics, revision)
-    own = say("own", "en")
+    own = translate("own", "en")
     return {
         "title": bundle.card.title,
         "names": join_labels(bundle.card.labels, "en"),
@@ -61,7 +61,7 @@ def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credi
         "sentence": error_sentence(about, "en") or bundle.card.summary,
         "mixups": _mixups(bundle.card.labels, bundle.metrics.get("confusion", [])),
         "accepted": f"{about.accepted:.1%}" if about.accepted is not None else "",
-        "limits": say("about_limits_text", "en"),
+        "limits": translate("about_limits_text", "en"),
         "origins": [(own if s == "folder" else s, "–" if s == "folder" else lic, n) for s, lic, n in about.origins],
         "plots": plots,
         "widget": frame_snippet(bundle.card.title).at(app) if app else "",

@@ -5,8 +5,14 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from threading import get_ident
+
+
+def package_file(package: str, name: str) -> Path:
+    """The path of a file that comes with a package of Spotter, such as "static/page.css" of "serve"."""
+    return Path(str(resources.files("spotter"))) / package / name
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -26,7 +26,7 @@ from spotter.payload import Inputs, client_of, label_choices, language_of, page_
 from spotter.script import ON_MOUNT
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
-from spotter.translations import LANGUAGES, as_message, messages, name_key, say
+from spotter.translations import LANGUAGES, as_message, messages, name_key, translate
 
 CACHE_LIFE_S = 600
 # Of so many nearest rows of the reference, so many pictures are shown: not every row has one.
@@ -84,7 +84,7 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
     for language in LANGUAGES:
         pages = {
             "start_html": parts.start(info.labels, language),
-            "limits_html": parts.note(say("limits", language, **limits)),
+            "limits_html": parts.note(translate("limits", language, **limits)),
             "foot_html": parts.foot(info, language),
             "use_html": parts.use(program_snippets(), _embeds(info), language),
         }
@@ -100,7 +100,7 @@ def _embeds(info: ModelInfo) -> tuple[Any, ...]:
 
 
 def _problem(problem: str, language: str) -> str:
-    return as_message(parts.words(say("not_ready", language), problem))
+    return as_message(parts.words(translate("not_ready", language), problem))
 
 
 def _blank_page(info: ModelInfo) -> gr.Blocks:
@@ -307,7 +307,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
         language, hidden = language_of(request), gr.update(visible=False)
 
         def refuse(key: str) -> tuple[str, str, bool, Any]:
-            return parts.note(say(key, language)), "", consent is True, hidden
+            return parts.note(translate(key, language)), "", consent is True, hidden
 
         if not payload or not keep:
             return refuse("send_picture")
@@ -326,7 +326,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
         except FeedbackUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
             return refuse("not_sent")
-        return parts.note(say("sent", language, id=id_)), id_, False, gr.update(visible=True)
+        return parts.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
 
     return send
 
@@ -339,8 +339,8 @@ def _forget_handler(service: Service) -> Callable[..., Any]:
                 await run_in_threadpool(service.info.extras.forget, id_)
         except FeedbackUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr, flush=True)
-            return parts.note(say("not_forgotten", language)), id_, gr.update(visible=True)
-        return parts.note(say("forgotten", language)), "", gr.update(visible=False)
+            return parts.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
+        return parts.note(translate("forgotten", language)), "", gr.update(visible=False)
 
     return forget
 
@@ -349,7 +349,7 @@ def _many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
     async def classify_all(payloads: Any, request: gr.Request) -> AsyncIterator[tuple[str, str, Any]]:
         language, hidden = language_of(request), gr.update(visible=False)
         if not payloads:
-            yield parts.note(say("nothing", language)), "", hidden
+            yield parts.note(translate("nothing", language)), "", hidden
             return
         results: list[Result] = []
         stage = service.stage_for(client_of(request))

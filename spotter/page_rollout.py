@@ -15,7 +15,7 @@ from spotter.monitor import add_reviews
 from spotter.payload import Inputs, client_of, label_choices, language_of, page_text, path_in
 from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
 from spotter.service import AT_ONCE, Answer, Service
-from spotter.translations import say
+from spotter.translations import translate
 from spotter.waiting import Outcome, Waiting
 
 POLL_S = 3.0
@@ -40,7 +40,7 @@ class Corner:
 
     own_word: gr.Column
     said: gr.Radio
-    say: gr.Button
+    tell: gr.Button
     wait: gr.Column
     consent: gr.Checkbox
     ask: gr.Button
@@ -100,7 +100,7 @@ def stage_corner(service: Service, picture: gr.Image, words: gr.HTML, bars: gr.H
 def held_words(answer: Answer, language: str) -> str:
     """What stands where the answer will be."""
     key = "you_first" if answer.stage == SHADOW else "person_first"
-    return parts.words(say(key, language), say(f"{key}_why", language))
+    return parts.words(translate(key, language), translate(f"{key}_why", language))
 
 
 def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
@@ -110,9 +110,9 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         language = language_of(request)
         words, bars, reasons = corner.others
         if not is_choice(said, labels):
-            return {corner.told: parts.note(say("send_choose", language))}
+            return {corner.told: parts.note(translate("send_choose", language))}
         if service.stage_for(client_of(request)) != SHADOW or not log:
-            return {corner.told: parts.note(say("stage_changed", language))}
+            return {corner.told: parts.note(translate("stage_changed", language))}
         label = chosen_label(said, labels)
         try:
             # It was logged when the picture came, unless Gradio forgot about this page in between.
@@ -124,14 +124,14 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             return {words: parts.refusal(error, language)}
         except LogUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
-            return {corner.told: parts.note(say("not_sent", language))}
+            return {corner.told: parts.note(translate("not_sent", language))}
         key = "you_agree" if label == answer.prediction.label and answer.prediction.familiar else "you_differ"
-        yours = say("none_of_these", language) if label is None else label
+        yours = translate("none_of_these", language) if label is None else label
         return corner.reset() | {
             words: parts.answer(answer.prediction, language),
             bars: parts.bars(answer.prediction, MAX_BARS),
             reasons: "",
-            corner.told: parts.note(say(key, language, label=yours)),
+            corner.told: parts.note(translate(key, language, label=yours)),
         }
 
     return tell
@@ -144,7 +144,7 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         language = language_of(request)
         words, *_ = corner.others
         if consent is not True:
-            return {corner.told: parts.note(say("send_consent", language))}
+            return {corner.told: parts.note(translate("send_consent", language))}
         if held.ticket or not queue:
             return {}
         try:
@@ -156,10 +156,10 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             return {words: parts.refusal(error, language)}
         except QueueUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
-            return {corner.told: parts.note(say("not_waiting", language))}
+            return {corner.told: parts.note(translate("not_waiting", language))}
         return corner.reset() | {
-            words: parts.words(say("waiting", language), say("waiting_why", language)),
-            corner.told: parts.note(say("ticket", language, id=ticket)),
+            words: parts.words(translate("waiting", language), translate("waiting_why", language)),
+            corner.told: parts.note(translate("ticket", language, id=ticket)),
             corner.withdraw: gr.update(visible=True),
             corner.timer: gr.update(active=True),
             corner.held: replace(held, answer=id_, ticket=ticket),
@@ -178,7 +178,7 @@ def _poll_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         language = language_of(request)
         words, *_ = corner.others
         if not isinstance(found, Outcome):
-            return corner.reset() | {words: parts.words(say("gone", language)), corner.held: Held()}
+            return corner.reset() | {words: parts.words(translate("gone", language)), corner.held: Held()}
         return corner.reset() | {words: parts.outcome(found.said, found.is_confirmed, language)}
 
     return poll
@@ -195,7 +195,7 @@ def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
                 await run_in_threadpool(queue.forget, held.ticket)
         except QueueUnwritable as error:
             print(f"app.py: {error}", file=sys.stderr)
-            return {corner.told: parts.note(say("not_forgotten", language))}
-        return corner.reset() | {words: parts.words(say("forgotten", language)), corner.held: Held(held.answer)}
+            return {corner.told: parts.note(translate("not_forgotten", language))}
+        return corner.reset() | {words: parts.words(translate("forgotten", language)), corner.held: Held(held.answer)}
 
     return withdraw

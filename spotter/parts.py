@@ -16,7 +16,7 @@ from spotter.predictor import Neighbour, Prediction
 from spotter.service import ModelInfo
 from spotter.snippets import Snippet
 from spotter.thumbnails import Thumbnail
-from spotter.translations import has, join_labels, say, say_html
+from spotter.translations import has_text, join_labels, translate, translate_html
 from spotter.utils.text import percent
 
 OVERLAY_QUALITY = 85
@@ -45,35 +45,35 @@ def words(heading: str, more: str = "", kind: str = "hint") -> str:
 
 def start(labels: tuple[str, ...], language: str) -> str:
     """What stands where the answer will be."""
-    return words(say("start", language), say("knows", language, labels=join_labels(labels, language)))
+    return words(translate("start", language), translate("knows", language, labels=join_labels(labels, language)))
 
 
 def answer(prediction: Prediction, language: str) -> str:
     """The answer in words."""
     if not prediction.familiar:
-        return words(say("unsure", language), say("closest", language, label=prediction.label), "unsure")
+        return words(translate("unsure", language), translate("closest", language, label=prediction.label), "unsure")
     name = f"{prediction.label[:1].upper()}{prediction.label[1:]}"
     percent = 100 * prediction.probabilities[prediction.label]
     key = "very_sure" if percent >= 99.5 else "sure"
-    return words(say(key, language, label=name, percent=f"{percent:.0f}"), kind="sure")
+    return words(translate(key, language, label=name, percent=f"{percent:.0f}"), kind="sure")
 
 
 def outcome(said: str | None, is_confirmed: bool, language: str) -> str:
     """What a person said it is; None: none of the labels."""
     if said is None:
-        return words(say("person_none", language), kind="unsure")
+        return words(translate("person_none", language), kind="unsure")
     name = f"{said[:1].upper()}{said[1:]}"
-    return words(name, say("person_confirmed" if is_confirmed else "person_said", language), "sure")
+    return words(name, translate("person_confirmed" if is_confirmed else "person_said", language), "sure")
 
 
 def refusal(error: BadPicture, language: str) -> str:
     """Why a file is not classified, in words."""
-    return words(say("unreadable", language), picture_problem(error).say(language), "unsure")
+    return words(translate("unreadable", language), picture_problem(error).tell(language), "unsure")
 
 
 def picture_problem(error: BadPicture) -> Problem:
     """The same as a sentence of the page's, where it has one."""
-    return Problem(error.reason) if has(error.reason) else Problem("other", (("text", str(error)),))
+    return Problem(error.reason) if has_text(error.reason) else Problem("other", (("text", str(error)),))
 
 
 def bars(prediction: Prediction, most: int) -> str:
@@ -93,15 +93,15 @@ def reasons(label: str, drawn: Image.Image | None, near: Sequence[Neighbour] | N
     """Where the evidence lies, and what the picture looks like; either may be missing."""
     blocks = []
     if drawn:
-        source, alt = _data_url(_encode(drawn)), say_html("evidence_alt", language, label=label)
-        caption = say_html("evidence", language, label=label)
+        source, alt = _data_url(_encode(drawn)), translate_html("evidence_alt", language, label=label)
+        caption = translate_html("evidence", language, label=label)
         blocks.append(f'<figure><img src="{source}" alt="{alt}"><figcaption>{caption}</figcaption></figure>')
     if near is not None:
         # A picture may stand for several rows.
         found = {one.thumbnail.jpeg: one.thumbnail for one in near if one.thumbnail}
         shown = list(found.values())[:most]
         key = "nearest" if shown else "none_shown"
-        blocks.append(f"<p>{html.escape(say(key, language))}</p>")
+        blocks.append(f"<p>{html.escape(translate(key, language))}</p>")
         if shown:
             items = "".join(f"<li>{_thumbnail(thumbnail, language)}</li>" for thumbnail in shown)
             blocks.append(f'<ul class="near">{items}</ul>')
@@ -113,14 +113,14 @@ def use(programs: Sequence[Snippet], embeds: Sequence[Snippet], language: str) -
     blocks = []
     for snippet in (*embeds, *programs):
         text = f"{snippet.key}_text"
-        more = f"<p>{say(text, language)}</p>" if has(text) else ""
+        more = f"<p>{html.escape(translate(text, language))}</p>" if has_text(text) else ""
         blocks.append(
-            f"<section><h2>{html.escape(say(snippet.key, language))}</h2>{more}"
+            f"<section><h2>{html.escape(translate(snippet.key, language))}</h2>{more}"
             f'<div class="snippet"><pre tabindex="0"><code class="{snippet.language}">{html.escape(snippet.code)}'
-            f'</code></pre><button type="button" class="copy" data-done="{html.escape(say("copied", language))}">'
-            f"{html.escape(say('copy', language))}</button></div></section>"
+            f'</code></pre><button type="button" class="copy" data-done="{html.escape(translate("copied", language))}">'
+            f"{html.escape(translate('copy', language))}</button></div></section>"
         )
-    more = say("use_more", language, link='<a href="/api">/api</a>')
+    more = translate("use_more", language, link='<a href="/api">/api</a>')
     return f'<div class="page-text">{"".join(blocks)}<p>{more}</p></div>'
 
 
@@ -131,7 +131,7 @@ def note(text: str) -> str:
 
 def progress(done: int, total: int, language: str) -> str:
     """How far many pictures are."""
-    text = say_html("progress", language, done=done, total=total)
+    text = translate_html("progress", language, done=done, total=total)
     return f'<label>{text}<progress max="{max(total, 1)}" value="{done}"></progress></label>'
 
 
@@ -140,13 +140,13 @@ def summary(results: Sequence[Result], language: str) -> str:
     answers = [result.prediction for result in results if result.prediction]
     named = sum(prediction.familiar for prediction in answers)
     figures = {"pictures": len(results), "named": named, "unsure": len(answers) - named}
-    return note(say("done", language, **figures, failed=len(results) - len(answers)))
+    return note(translate("done", language, **figures, failed=len(results) - len(answers)))
 
 
 def table(results: Sequence[Result], language: str) -> str:
     """The answers to many pictures, or why there is none."""
     heads = "".join(
-        f'<th scope="col">{html.escape(say(key, language))}</th>'
+        f'<th scope="col">{html.escape(translate(key, language))}</th>'
         for key in ("column_file", "column_answer", "column_sure")
     )
     rows = []
@@ -154,13 +154,15 @@ def table(results: Sequence[Result], language: str) -> str:
         name = f'<th scope="row">{html.escape(result.name)}</th>'
         prediction = result.prediction
         if prediction is None:
-            problem = html.escape(result.problem.say(language)) if result.problem else ""
+            problem = html.escape(result.problem.tell(language)) if result.problem else ""
             rows.append(f'<tr class="failed">{name}<td colspan="2">{problem}</td></tr>')
         elif prediction.familiar:
             percent = _percent(prediction.probabilities[prediction.label])
             rows.append(f"<tr>{name}<td>{html.escape(prediction.label)}</td><td>{percent}</td></tr>")
         else:
-            rows.append(f'<tr class="strange">{name}<td>{html.escape(say("not_sure", language))}</td><td>–</td></tr>')
+            rows.append(
+                f'<tr class="strange">{name}<td>{html.escape(translate("not_sure", language))}</td><td>–</td></tr>'
+            )
     return (
         '<div class="scroll" tabindex="0" role="group"><table>'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
@@ -168,9 +170,9 @@ def table(results: Sequence[Result], language: str) -> str:
 
 
 def _thumbnail(thumbnail: Thumbnail, language: str) -> str:
-    alt = say_html("nearest_alt", language, label=thumbnail.label)
+    alt = translate_html("nearest_alt", language, label=thumbnail.label)
     # Without a creator, the site that it is from; without a licence, it is the owner's.
-    origin = thumbnail.creator or ("" if thumbnail.license_id else say("own", language))
+    origin = thumbnail.creator or ("" if thumbnail.license_id else translate("own", language))
     named = (
         _link(html.escape(origin or _site(thumbnail.page_url)), thumbnail.page_url),
         _link(html.escape(thumbnail.license_id), thumbnail.license_url),

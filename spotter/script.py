@@ -3,7 +3,7 @@
 import json
 
 from spotter.snippets import ADDRESS
-from spotter.translations import LANGUAGES, say
+from spotter.translations import LANGUAGES, translate
 
 # Before anything is drawn, so that a frame never shows what it is to hide.
 EMBED_HEAD = """<script>
@@ -47,7 +47,7 @@ def page_script(most_bytes: int) -> str:
     keys = [*_NAMES.values(), "picture", "example", "looking", "unreadable", "not-a-picture", "file_too_large"]
     keys += ["no_answer", "try_again"]
     limit = f"{most_bytes / 1e6:g}"
-    texts = {language: {key: say(key, language, limit=limit) for key in keys} for language in LANGUAGES}
+    texts = {language: {key: translate(key, language, limit=limit) for key in keys} for language in LANGUAGES}
     values = {"TEXTS": texts, "NAMES": _NAMES, "MOST": most_bytes}
     script = _SCRIPT
     for name, value in values.items():

@@ -14,12 +14,14 @@ from pathlib import Path
 
 APP, REQUIREMENTS, TEMPLATES = "app.py", "requirements.txt", "spotter/templates"
 NAMED = re.compile(r"\"([a-z]+\.(?:html|css))\"")
+# The packages whose other files go along: templates, style sheets, scripts, texts.
+PACKAGES = ("spotter/serve", "spotter/utils")
 
 
 def serving_files(root: Path) -> list[str]:
-    """The modules that `app.py` imports, directly or not, as paths below `root`, and itself, and the templates that
-    they name."""
-    found: set[Path] = set()
+    """The modules that `app.py` imports, directly or not, as paths below `root`, and itself, and what they fill in or
+    send as it is."""
+    found = {file for name in PACKAGES for file in (root / name).rglob("*") if file.is_file() and _is_no_code(file)}
     waiting = [root / APP]
     while waiting:
         path = waiting.pop()
@@ -34,6 +36,10 @@ def serving_files(root: Path) -> list[str]:
                 base = root.joinpath(*parts[:end])
                 waiting += [file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
     return sorted(path.relative_to(root).as_posix() for path in found)
+
+
+def _is_no_code(file: Path) -> bool:
+    return file.suffix not in {".py", ".pyc"}
 
 
 def _imports(statements: Iterable[ast.stmt]) -> Iterator[str]:

@@ -35,6 +35,7 @@ from spotter.publish.writing import write_model_json
 from spotter.serving import serving_files
 from spotter.stores.hub import HubStore
 from spotter.stores.space import POLL_S, SpaceRepo
+from spotter.translations import LANGUAGES
 from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Published
 from tests.helpers.bare import bare_environment
@@ -117,7 +118,13 @@ def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
     assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
     templates = {f"spotter/templates/{name}" for name in ("frame.html", "monitor.html", "page.css", "review.html")}
-    assert plan.files.keys() - modules == {"requirements.txt", "README.md", *templates}
+    others = plan.files.keys() - modules
+    ours = {name for name in others if name.startswith("spotter/serve/")}
+    assert {f"spotter/serve/locales/{language}.json" for language in LANGUAGES} <= ours
+    folder = ROOT / "spotter" / "serve"
+    found = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*.*") if not path.suffix.startswith(".py")}
+    assert ours == found
+    assert others - ours == {"requirements.txt", "README.md", *templates}
 
 
 def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:

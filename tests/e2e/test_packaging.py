@@ -41,7 +41,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"pip cannot get what builds a package here: {made.stderr.strip().splitlines()[-1][:200]}")
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert "spotter/templates/card.md" in archive.namelist()
+        others = {path.relative_to(copy).as_posix() for path in (copy / "spotter").rglob("*.*") if path.suffix != ".py"}
+        assert {"spotter/serve/locales/zh.json"} <= others <= set(archive.namelist())
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site / "here.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))

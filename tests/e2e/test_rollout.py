@@ -18,7 +18,7 @@ import app as app_command
 from spotter.config import QueueConfig
 from spotter.monitor import add_answers
 from spotter.rollout import PLAN, Rollout
-from spotter.translations import LANGUAGES, say
+from spotter.translations import LANGUAGES, translate
 from tests.conftest import Published
 from tests.helpers.answers import joined, make_answers
 from tests.helpers.drawing import draw
@@ -199,7 +199,7 @@ def test_a_full_queue_and_an_unwritable_log_are_told(tmp_path: Path, monkeypatch
 
 def test_the_sentence_of_consent_says_for_how_long() -> None:
     for language in LANGUAGES:
-        assert f"{QueueConfig.keep_days:.0f}" in say("consent_wait", language)
+        assert f"{QueueConfig.keep_days:.0f}" in translate("consent_wait", language)
 
 
 MARK, ADDRESS = "Marker-7c1e-Of-The-Camera", "203.0.113.77"

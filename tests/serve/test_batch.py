@@ -29,7 +29,7 @@ def read(*paths: Path, config: ServeConfig = CONFIG) -> list[Item]:
 
 
 def problems(items: list[Item]) -> list[str]:
-    return [item.problem.say() if item.problem else "" for item in items]
+    return [item.problem.tell() if item.problem else "" for item in items]
 
 
 def test_files_and_zips_become_pictures_in_their_order(tmp_path: Path) -> None:

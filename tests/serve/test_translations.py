@@ -1,31 +1,52 @@
 """The page's texts: complete in every language, and the language of a visitor."""
 
+import json
 import string
 
 import pytest
+from markupsafe import Markup
 
+from spotter.files import package_file
 from spotter.translations import (
-    _TEXTS,
     LANGUAGES,
     as_message,
     join_labels,
     messages,
     name_key,
     pick_language,
-    say,
-    say_html,
+    texts,
+    translate,
+    translate_html,
 )
 
 
-@pytest.mark.parametrize("key", _TEXTS)
+def test_the_languages_are_the_files_beside_the_page() -> None:
+    files = package_file("serve", "locales").iterdir()
+    assert {file.name for file in files} == {f"{language}.json" for language in LANGUAGES}
+    with pytest.raises(KeyError):
+        translate("start", "../en")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_the_same_texts_in_the_same_order(language: str) -> None:
+    def refuse_doubles(pairs: list[tuple[str, str]]) -> dict[str, str]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    content = package_file("serve", f"locales/{language}.json").read_text(encoding="utf-8")
+    # A translator who goes through two files side by side finds the same on both sides.
+    assert list(json.loads(content, object_pairs_hook=refuse_doubles)) == list(texts("en"))
+
+
+@pytest.mark.parametrize("key", texts("en"))
 def test_every_text_is_in_every_language_with_the_same_values(key: str) -> None:
-    texts = _TEXTS[key]
-    assert len(texts) == len(LANGUAGES)
-    assert all(text.strip() for text in texts)
-    values = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts]
+    found = [texts(language)[key] for language in LANGUAGES]
+    assert all(text.strip() for text in found)
+    values = [{name for _, name, _, _ in string.Formatter().parse(text) if name is not None} for text in found]
     assert values.count(values[0]) == len(LANGUAGES)
+    assert all(name.isidentifier() for name in values[0])
     # A copy of the English text is a forgotten translation, but for names.
-    assert key in {"other", "use_javascript"} or len(set(texts)) > 1
+    assert key in {"other", "use_javascript"} or len(set(found)) > 1
 
 
 def test_gradio_gets_texts_without_values_under_keys_of_ours() -> None:
@@ -57,7 +78,12 @@ def test_the_language_is_that_of_the_first_choice(header: str | None, language: 
 
 
 def test_values_are_escaped_for_html() -> None:
-    assert say_html("evidence", "en", label="<b>") == say("evidence", "en", label="&lt;b&gt;")
+    assert translate_html("evidence", "en", label="<b>") == translate("evidence", "en", label="&lt;b&gt;")
+    assert translate_html("use_embed_text", "es").count("&amp;__theme") == 1
+
+
+def test_html_as_a_value_stays_html() -> None:
+    assert "<a>x</a>" in translate_html("use_more", "zh", link=Markup("<a>x</a>"))
 
 
 def test_labels_are_listed_as_people_do() -> None:
