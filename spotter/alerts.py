@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 
 from spotter.drift import Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
+from spotter.utils.http import BackOff, retry_after
 from spotter.utils.text import short_percent
 
 MEMORY = "alerts-told.json"
@@ -24,6 +25,7 @@ TIMEOUT_S = 10.0
 # Seconds to wait before each further attempt, and the longest that a server may ask for instead.
 PAUSES_S = (1.0, 4.0)
 LONGEST_PAUSE_S = 30.0
+BACK_OFF = BackOff(PAUSES_S, longest_s=LONGEST_PAUSE_S)
 
 # What became of the pictures: when a figure rose, and when it fell.
 _BECAME = {
@@ -111,7 +113,7 @@ def send_new(
     # The address may hold a secret.
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     sent = 0
-    with closing(_Memory(folder)) as memory, httpx.Client(timeout=TIMEOUT_S) as client:
+    with closing(_Memory(folder)) as memory, httpx2.Client(timeout=TIMEOUT_S) as client:
         told = memory.known.setdefault(name, {})
         # Tried before anything is sent: what cannot be remembered would be sent again each time.
         memory.save()
@@ -158,13 +160,13 @@ def _share_json(share: Share) -> dict[str, Any]:
     return {"count": share.count, "total": share.total, "share": share.value, "interval": share.interval}
 
 
-def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
+def _post(client: httpx2.Client, url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
     reason, advised = "", "run it again later"
-    for attempt in range(len(PAUSES_S) + 1):
-        pause = PAUSES_S[attempt] if attempt < len(PAUSES_S) else 0.0
+    for attempt in range(BACK_OFF.attempts):
+        asked = None
         try:
             answer = client.post(url, json=content)
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             reason = type(error).__name__
         else:
             if answer.is_success:
@@ -173,9 +175,9 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any], wait: Callabl
             if answer.status_code != 429 and answer.status_code < 500:
                 advised = "check its address"
                 break
-            asked = answer.headers.get("retry-after", "")
-            pause = min(max(pause, float(asked) if asked.isdecimal() else 0.0), LONGEST_PAUSE_S)
-        if attempt < len(PAUSES_S):
+            asked = retry_after(answer.headers.get("Retry-After"))
+        pause = BACK_OFF.pause(attempt, asked)
+        if pause is not None:
             wait(pause)
     raise WebhookFailed(f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); {advised}.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCardData
 from PIL import Image
@@ -126,7 +126,7 @@ def check_answers(
     """
     _wait_for_revision(url, str(predictor.revision), patience_s)
     try:
-        page = httpx.get(f"{url}/", timeout=30)
+        page = httpx2.get(f"{url}/", timeout=30)
         if page.status_code != 200 or "gradio" not in page.text:
             raise SpaceFailed(f"{url} shows no page (HTTP {page.status_code}).")
         # Left to itself, it would show the Space the token of whoever deploys.
@@ -177,12 +177,12 @@ def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            health = httpx.get(f"{url}/healthz", timeout=min(10, patience_s)).json()
+            health = httpx2.get(f"{url}/healthz", timeout=min(10, patience_s)).json()
             found = health.get("revision")
             told = f"serves the revision {found}, not {revision}"
             if "problem" in health:
                 told = f"says: {health['problem']}"
-        except (httpx.HTTPError, ValueError, AttributeError):
+        except (httpx2.HTTPError, ValueError, AttributeError):
             found, told = None, "does not answer at /healthz"
         if found == revision:
             return

@@ -3,17 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
+import httpx2
 
 from spotter.config import DownloadConfig
 from spotter.errors import SourceThrottled, SourceUnavailable
+from spotter.utils.http import BackOff, retry_after
 
-RETRIES = 3
 LONGEST_WAIT_S = 60.0
+BACK_OFF = BackOff((1.0, 2.0), longest_s=LONGEST_WAIT_S, may_shorten=True)
+RETRIES = BACK_OFF.attempts
 MAX_ANSWER_BYTES = 20_000_000
 THROTTLED = {202, 403, 429}
 
@@ -46,8 +47,8 @@ class JsonClient:
         self._next = 0.0
         common = {"User-Agent": DownloadConfig().user_agent, "Accept": "application/json"}
         self._refusals = refusals or {}
-        # httpx would hand any header but Authorization on to another host, and so a key.
-        self._http = httpx.Client(
+        # httpx2 would hand any header but Authorization on to another host, and so a key.
+        self._http = httpx2.Client(
             headers={**common, **(headers or {})}, timeout=timeout_s, follow_redirects=not headers
         )
 
@@ -67,18 +68,19 @@ class JsonClient:
                 with self._http.stream("GET", address) as response:
                     if response.status_code == 200:
                         return self._parse(self._read(response))
-            except httpx.RequestError as error:
-                if attempt == RETRIES - 1:
+            except httpx2.RequestError as error:
+                pause = BACK_OFF.pause(attempt)
+                if pause is None:
                     raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
-                self._sleep(2.0**attempt)
+                self._sleep(pause)
                 continue
             if response.status_code in self._refusals:
                 raise SourceUnavailable(self._refusals[response.status_code])
             if response.status_code not in THROTTLED and response.status_code < 500:
                 break
-            if attempt < RETRIES - 1:
-                asked = _retry_after(response)
-                self._sleep(min(2.0**attempt if asked is None else asked, LONGEST_WAIT_S))
+            pause = BACK_OFF.pause(attempt, retry_after(response.headers.get("Retry-After")))
+            if pause is not None:
+                self._sleep(pause)
         if response.status_code in THROTTLED:
             raise SourceThrottled(
                 f"{self.name} refuses to answer (HTTP {response.status_code}): it was asked too often or needs a key; "
@@ -94,7 +96,7 @@ class JsonClient:
             self._sleep(self._next - now)
         self._next = max(now, self._next) + self._gap
 
-    def _read(self, response: httpx.Response) -> bytes:
+    def _read(self, response: httpx2.Response) -> bytes:
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
@@ -112,15 +114,5 @@ class JsonClient:
         return content
 
 
-def _retry_after(response: httpx.Response) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
-
-
-def _reason(error: httpx.RequestError) -> str:
-    return "no answer in time" if isinstance(error, httpx.TimeoutException) else "no connection"
+def _reason(error: httpx2.RequestError) -> str:
+    return "no answer in time" if isinstance(error, httpx2.TimeoutException) else "no connection"

@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +36,7 @@ from spotter.errors import (
     StoreUnwritable,
     UnknownStore,
 )
+from spotter.utils.http import BackOff, retry_after
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ T = TypeVar("T")
 SILENCE_S = 60.0
 # The longest that a Retry-After is obeyed; a longer one is told instead.
 PATIENCE_S = 60
+# More than thirty years is a mistake, and counts as nothing.
+LONGEST_TOLD_S = 1e9
 WAITS_S = (1, 3)
 RACES = 4
 # What the Hub says while it makes another repository of the same owner. Its client then asks again without end or rest.
@@ -115,7 +117,8 @@ class HubClient:
         if not re.fullmatch(r"[!-~]*", get_token() or ""):
             raise AccessRefused("The Hub token holds characters that no token has; set HF_TOKEN again or unset it.")
         started = time.monotonic()
-        for wait in (*waits, None):
+        back_off = BackOff(waits)
+        for attempt in range(back_off.attempts):
             try:
                 return call()
             except _FAILURES as error:
@@ -124,10 +127,11 @@ class HubClient:
                 is_dead = (
                     isinstance(cause, httpx2.TimeoutException) and time.monotonic() - started > 2 * self._silence_s
                 )
-                if wait is None or is_dead or not _may_pass(cause):
+                pause = back_off.pause(attempt, _told_to_wait(cause))
+                if pause is None or is_dead or not _may_pass(cause):
                     raise self._explain(cause, writing=writing) from error
-                self._sleep(max(wait, _told_to_wait(cause)))
-        raise AssertionError("the last wait is None")
+                self._sleep(pause)
+        raise AssertionError("the last pause is None")
 
     def _explain(self, error: BaseException, *, writing: bool) -> SpotterError:
         where = self.address
@@ -240,15 +244,8 @@ def _seconds(response: httpx2.Response) -> int:
     limit = parse_ratelimit_headers(response.headers)
     if response.status_code == 429 and limit and limit.remaining == 0:
         return limit.reset_in_seconds
-    told = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", told):
-        return int(told)
-    try:
-        # A proxy may name the time instead.
-        left = parsedate_to_datetime(told).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return 0
-    return max(0, math.ceil(left))
+    told = retry_after(response.headers.get("Retry-After"))
+    return math.ceil(told) if told is not None and told < LONGEST_TOLD_S else 0
 
 
 def _told_to_wait(error: BaseException) -> int:

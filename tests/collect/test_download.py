@@ -17,7 +17,8 @@ import pytest
 import trustme
 
 from spotter.config import DownloadConfig
-from spotter.download import OPT_OUTS, DownloadOutcome, download_all, is_public_address, is_transient
+from spotter.download import OPT_OUTS, DownloadOutcome, download_all, is_transient
+from spotter.safe_network import is_public_address
 from tests.helpers.patience import wait_until
 from tests.helpers.picture_server import (
     USUAL_TRUST,

@@ -51,10 +51,11 @@ from spotter.dataset import (
     disputed_file,
     read_manifest,
 )
-from spotter.download import Resolver, download_all, is_public_address
+from spotter.download import download_all
 from spotter.errors import BadPicture, RecipeError, SourceThrottled, SourceUnavailable, SpotterError, TooFewPictures
 from spotter.images import encode_jpeg, load_picture
 from spotter.publish.writing import write_examples, write_manifest
+from spotter.safe_network import Resolver, is_public_address
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.client import RETRIES, JsonClient
 from spotter.search.manifest import Manifest
