@@ -10,21 +10,6 @@ from typing import Any
 import numpy as np
 
 from spotter.alerts import URGENCY, advice, sentence
-from spotter.charts import (
-    BOTTOM,
-    FEWEST,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    TOP,
-    WIDTH,
-    Bins,
-    Point,
-    TimeChart,
-    cut,
-    draw_bars,
-    draw_points,
-)
 from spotter.config import WatchConfig
 from spotter.drift import Change, Published, Share, find_changes
 from spotter.errors import LogUnreadable, LogUnwritable, RevisionMissing
@@ -52,6 +37,15 @@ from spotter.periods import (
     tell_apart,
 )
 from spotter.published import read_published, read_training
+from spotter.utils.charts import (
+    FEWEST,
+    Bins,
+    Chart,
+    Point,
+    cut,
+    draw_bars,
+    draw_points,
+)
 from spotter.utils.text import plural, short_percent
 
 REPORT = "monitor.html"
@@ -174,7 +168,6 @@ def fill_in(findings: Findings) -> str:
         quiet=WatchConfig.quiet,
         settle=WatchConfig.settle,
         real=REAL,
-        size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )
 
 
@@ -237,7 +230,7 @@ def _groups(findings: Findings) -> list[list[Change]]:
     return [sorted(group, key=lambda change: URGENCY.index(change.what)) for group in reversed(groups)]
 
 
-def _charts(findings: Findings, bins: Bins) -> list[TimeChart]:
+def _charts(findings: Findings, bins: Bins) -> list[Chart]:
     """Volume, the share of each label and of not-sure answers, and each figure, over the whole log."""
     answers, published = findings.answers, findings.training.published if findings.training else None
 
@@ -251,7 +244,7 @@ def _charts(findings: Findings, bins: Bins) -> list[TimeChart]:
     labels, counts = np.unique(answers.label, return_counts=True)
     often = labels[np.argsort(-counts, kind="stable")][:SHOWN_LABELS].tolist()
     total = sum(share.total for share in published.called.values()) if published else 0
-    charts: list[TimeChart | None] = [draw_bars("Answers", bins)]
+    charts: list[Chart | None] = [draw_bars("Answers", bins)]
     refused = published.refused / published.pictures if published else None
     unsure = _share_points(bins, ~answers.familiar)
     charts.append(draw_points("Not sure", bins, unsure, "{:.0%}", marks("unfamiliar"), refused))

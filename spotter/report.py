@@ -20,6 +20,7 @@ from spotter.evaluate import (
 )
 from spotter.learner import Trained
 from spotter.pages import make_thumbnails, short_title, write_page
+from spotter.utils.charts import WITH_AXES, Chart, Line, Mark, round_up
 from spotter.utils.text import percent, plural
 
 REPORT = "report.html"
@@ -28,9 +29,8 @@ SHOWN_IN_CELL = 60
 # has to stay light.
 SHOWN_RIGHT = 600
 SHOWN_WRONG = 2000
-# The plotting area within the chart's viewBox, in its units.
-WIDTH, HEIGHT = 420, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 48
+# An axis ends with one of these, so that a quarter of it is a short number too.
+DIGITS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -72,41 +72,6 @@ class Cell:
     @property
     def anchor(self) -> str:
         return f"cell-{self.actual + 1}-{self.predicted + 1}"
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A point of a chart in its viewBox; `low` and `high` are the ends of its whisker; `words` say it."""
-
-    x: float
-    y: float
-    words: str
-    radius: float = 4.0
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of a chart: the `points` attribute of an SVG polyline, its class, and its name for the legend."""
-
-    points: str
-    style: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart with its axes, in units of its viewBox; `says` is what it shows, in words."""
-
-    says: str
-    across: str
-    upward: str
-    ticks_across: tuple[tuple[float, str], ...]
-    ticks_upward: tuple[tuple[float, str], ...]
-    lines: tuple[Line, ...]
-    marks: tuple[Mark, ...]
-    marks_name: str
 
 
 def write_report(
@@ -151,7 +116,6 @@ def write_report(
         curve=draw_learning(evaluation.learning) if evaluation.learning else None,
         strangers=strangers,
         roc=draw_roc(strangers) if strangers else None,
-        size=(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM),
     )
 
 
@@ -162,23 +126,23 @@ def draw_reliability(calibration: Calibration, before: Calibration) -> Chart:
     for each in calibration.bins:
         low, high = wilson_interval(each.accuracy * each.pictures, each.pictures)
         words = f"{plural(each.pictures, 'picture')} at {_percent(each.confidence)}: {_percent(each.accuracy)} right"
-        x, y = _across(each.confidence), _upward(each.accuracy)
+        x, y = WITH_AXES.across(each.confidence), WITH_AXES.upward(each.accuracy)
         radius = round(3 + 6 * float(np.sqrt(each.pictures / total)), 2)
-        marks.append(Mark(x, y, words, radius, _upward(low), _upward(high)))
-    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
-    lines = [Line(_points([(0, 0), (1, 1)]), "ideal", "as sure as it should be")]
+        marks.append(Mark(x, y, words, radius, WITH_AXES.upward(low), WITH_AXES.upward(high)))
+    lines = [Line(WITH_AXES.points([(0, 0), (1, 1)]), "ideal", "as sure as it should be")]
     if before != calibration:
-        unscaled = _points([(each.confidence, each.accuracy) for each in before.bins])
+        unscaled = WITH_AXES.points([(each.confidence, each.accuracy) for each in before.bins])
         lines.append(Line(unscaled, "before", "before temperature scaling"))
     return Chart(
+        WITH_AXES,
         "Share of right answers against the probability given, by bins of the probability",
-        "Probability given",
-        "Right answers",
-        tuple((_across(tick), f"{tick:.0%}") for tick in ticks),
-        tuple((_upward(tick), f"{tick:.0%}") for tick in ticks),
-        tuple(lines),
-        tuple(marks),
-        "a bin, with its 95 % interval",
+        _share_ticks(WITH_AXES.across),
+        _share_ticks(WITH_AXES.upward),
+        across="Probability given",
+        upward="Right answers",
+        lines=tuple(lines),
+        marks=tuple(marks),
+        marks_name="a bin, with its 95 % interval",
     )
 
 
@@ -186,34 +150,36 @@ def draw_learning(learning: LearningCurve) -> Chart:
     """Draw the error against the pictures learnt from, and the fitted curve where there is one."""
     outlook = learning.outlook
     most = learning.points[-1].learnt_from * 1.5
-    top = min(1.0, _round_up(max(point.error_interval[1] for point in learning.points)))
+    top = min(1.0, round_up(max(point.error_interval[1] for point in learning.points), DIGITS))
     lines = []
     if outlook.floor is not None and outlook.scale is not None and outlook.power is not None:
         sizes = np.linspace(learning.points[0].learnt_from, most, 40)
         errors = outlook.floor + outlook.scale * sizes**-outlook.power
-        fitted = _points([(size / most, min(error / top, 1)) for size, error in zip(sizes, errors, strict=True)])
-        lines.append(Line(fitted, "before", "the fitted power law"))
+        shares = [(size / most, min(error / top, 1)) for size, error in zip(sizes, errors, strict=True)]
+        lines.append(Line(WITH_AXES.points(shares), "before", "the fitted power law"))
     marks = tuple(
         Mark(
-            _across(point.learnt_from / most),
-            _upward(point.error / top),
+            WITH_AXES.across(point.learnt_from / most),
+            WITH_AXES.upward(point.error / top),
             f"{point.learnt_from:.0f} pictures: error {_percent(point.error)}",
             5.0,
-            _upward(point.error_interval[0] / top),
-            _upward(point.error_interval[1] / top),
+            WITH_AXES.upward(point.error_interval[0] / top),
+            WITH_AXES.upward(point.error_interval[1] / top),
         )
         for point in learning.points
     )
-    step = _round_up(most / 5)
+    step = round_up(most / 5, DIGITS)
+    ticks = [number * step for number in range(int(most / step) + 1)]
     return Chart(
+        WITH_AXES,
         "Error against the number of pictures learnt from",
-        "Pictures learnt from",
-        "Error",
-        tuple((_across(number * step / most), f"{number * step:.0f}") for number in range(int(most / step) + 1)),
-        tuple((_upward(part / 4), f"{100 * top * part / 4:.3g} %") for part in range(5)),
-        tuple(lines),
-        marks,
-        "measured, with its 95 % interval",
+        tuple((WITH_AXES.across(tick / most), f"{tick:.0f}") for tick in ticks),
+        tuple((WITH_AXES.upward(part / 4), f"{100 * top * part / 4:.3g} %") for part in range(5)),
+        across="Pictures learnt from",
+        upward="Error",
+        lines=tuple(lines),
+        marks=marks,
+        marks_name="measured, with its 95 % interval",
     )
 
 
@@ -221,20 +187,24 @@ def draw_roc(strangers: Strangers) -> Chart:
     """Draw the share of known pictures accepted against that of strangers accepted, for every threshold."""
     accepted = 1 - strangers.refused / strangers.pictures
     words = f"threshold: {_percent(strangers.accepted_known)} of known, {_percent(accepted)} of strangers accepted"
-    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
     return Chart(
+        WITH_AXES,
         "Share of known pictures accepted against the share of strangers accepted",
-        "Strangers accepted",
-        "Known pictures accepted",
-        tuple((_across(tick), f"{tick:.0%}") for tick in ticks),
-        tuple((_upward(tick), f"{tick:.0%}") for tick in ticks),
-        (
-            Line(_points([(0, 0), (1, 1)]), "ideal", "guessing"),
-            Line(_points(strangers.roc), "curve", "familiarity, at every threshold"),
+        _share_ticks(WITH_AXES.across),
+        _share_ticks(WITH_AXES.upward),
+        across="Strangers accepted",
+        upward="Known pictures accepted",
+        lines=(
+            Line(WITH_AXES.points([(0, 0), (1, 1)]), "ideal", "guessing"),
+            Line(WITH_AXES.points(strangers.roc), "curve", "familiarity, at every threshold"),
         ),
-        (Mark(_across(accepted), _upward(strangers.accepted_known), words, 6.0),),
-        "the threshold chosen",
+        marks=(Mark(WITH_AXES.across(accepted), WITH_AXES.upward(strangers.accepted_known), words, 6.0),),
+        marks_name="the threshold chosen",
     )
+
+
+def _share_ticks(place: Callable[[float], float]) -> tuple[tuple[float, str], ...]:
+    return tuple((place(tick), f"{tick:.0%}") for tick in (0.0, 0.25, 0.5, 0.75, 1.0))
 
 
 def _judged_pictures(trained: Trained, dataset: Dataset) -> list[Shown]:
@@ -280,24 +250,6 @@ def _wrong_by_fold(trained: Trained, dataset: Dataset, folds: np.ndarray) -> lis
     wrong = trained.probabilities.argmax(axis=1) != dataset.targets[trained.judged]
     of = folds[trained.judged]
     return [(int(wrong[of == fold].sum()), int((of == fold).sum())) for fold in np.unique(of)]
-
-
-def _across(share: float) -> float:
-    return round(LEFT + share * (WIDTH - LEFT - RIGHT), 2)
-
-
-def _upward(share: float) -> float:
-    return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 2)
-
-
-def _points(shares: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{_across(float(x))},{_upward(float(y))}" for x, y in shares)
-
-
-def _round_up(value: float) -> float:
-    """The next number with a single digit that is 1, 2, 4 or 8."""
-    power = 10.0 ** np.floor(np.log10(value))
-    return next(float(digit * power) for digit in (1, 2, 4, 8, 10) if digit * power >= value)
 
 
 def _share(count: int, total: int) -> str:
