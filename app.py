@@ -34,7 +34,7 @@ from spotter.imports import lasting_imports
 from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.rollout import STAGES
-from spotter.staff import read_password
+from spotter.serve.auth import read_password
 
 with lasting_imports():
     from spotter.operate import operated

@@ -19,7 +19,6 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 
-from spotter.access import AccessControl
 from spotter.cleaning import Decisions, Filters, Session, clean_name
 from spotter.cleaning_set import read_cleaning_set
 from spotter.command import run_command, say
@@ -27,12 +26,10 @@ from spotter.config import CleanConfig, ServeConfig
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
 from spotter.errors import FolderMissing, PasswordMissing, SpotterError, did_you_mean
 from spotter.parser import Parser
-from spotter.password import refuse_weak
 from spotter.run import find_pictures, read_run
+from spotter.serve.auth import CLEANING_PASSWORD, AccessControl, read_password, read_password_file
 from spotter.utils.text import plural
 from spotter.web import mount_page, serve
-
-PASSWORD = "SPOTTER_PASSWORD"  # noqa: S105  (the name of the variable)
 
 
 class Person(BaseModel):
@@ -49,8 +46,8 @@ def create_app(session: Session, config: ServeConfig, password: str | None = Non
     """
     if config.is_shared and not password:
         raise PasswordMissing(
-            f"Serving on {config.host} lets other machines change the pictures' labels; set {PASSWORD} or give "
-            "--password-file, or leave out --host."
+            f"Serving on {config.host} lets other machines change the pictures' labels; set {CLEANING_PASSWORD} or "
+            "give --password-file, or leave out --host."
         )
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(AccessControl, password=password)
@@ -90,7 +87,10 @@ def _read_options(words: Sequence[str], commands: dict[str, Callable[..., str]])
     parser.add_argument("--host", default=ServeConfig.host, help="where to listen; others need a password")
     parser.add_argument("--port", type=int, default=CleanConfig.port, help="default: %(default)s")
     parser.add_argument(
-        "--password-file", type=Path, metavar="FILE", help=f"holds the password (or the variable {PASSWORD} does)"
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the password (or the variable {CLEANING_PASSWORD} does)",
     )
     parser.set_defaults(command=_open)
     options = parser.parse_args(words)
@@ -102,7 +102,9 @@ def _read_options(words: Sequence[str], commands: dict[str, Callable[..., str]])
 def _open(options: argparse.Namespace) -> str:
     session = Session(find_pictures(options.target), clean_name(options.who))
     config = ServeConfig(host=options.host, port=options.port)
-    serve(create_app(session, config, _read_password(options.password_file)), config)
+    file = options.password_file
+    password = read_password_file(file) if file else read_password(variable=CLEANING_PASSWORD)
+    serve(create_app(session, config, password), config)
     return "The page is closed; every decision is kept."
 
 
@@ -135,23 +137,6 @@ def _replay(options: argparse.Namespace) -> str:
     disputed = sum(verdict.is_disputed for verdict in verdicts.values())
     say(f"decisions about {plural(len(verdicts), 'picture')} of this set, {elsewhere} of others; disputed: {disputed}")
     return f"{plural(added, 'line')} added"
-
-
-def _read_password(file: Path | None) -> str | None:
-    if not file:
-        password = os.environ.get(PASSWORD, "")
-    else:
-        try:
-            password = file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise PasswordMissing(
-                f"The password in {str(file)!r} cannot be read; write it there in one line."
-            ) from error
-        if not password:
-            raise PasswordMissing(f"{str(file)!r} is empty; write the password there in one line.")
-    if password:
-        refuse_weak(password)
-    return password or None
 
 
 def _add_routes(app: FastAPI, session: Session) -> None:

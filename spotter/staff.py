@@ -4,17 +4,13 @@ staff = staff_routes(app, read_password())
 staff.add_api_route("/report", show, methods=["GET"])
 """
 
-import os
-from collections.abc import Mapping
-
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from spotter.password import PasswordCheck, refuse_other_sites, refuse_weak
+from spotter.serve.auth import PasswordCheck, refuse_other_sites
 
-PASSWORD = "STAFF_PASSWORD"  # noqa: S105  (the name of the variable)
 PREFIX = "/staff"
 PRIVATE = {
     "Cache-Control": "no-store",
@@ -24,18 +20,6 @@ PRIVATE = {
     # A page of another site may not show ours under its own buttons.
     "X-Frame-Options": "DENY",
 }
-
-
-def read_password(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The password in `STAFF_PASSWORD`, or None when it is not set or empty.
-
-    Raises:
-        PasswordWeak: it is easy to guess.
-    """
-    password = environment.get(PASSWORD) or None
-    if password:
-        refuse_weak(password, f" in {PASSWORD}", ", or unset it to have no staff pages")
-    return password
 
 
 def staff_routes(app: FastAPI, password: str | None) -> FastAPI:

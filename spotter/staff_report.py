@@ -15,7 +15,7 @@ from pathlib import Path
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from spotter.errors import LogUnreadable, SpotterError
-from spotter.staff import PASSWORD
+from spotter.serve.auth import STAFF_PASSWORD
 
 # A page so old is shown again.
 FRESH_S = 60.0
@@ -50,7 +50,7 @@ class ReportPage:
     async def _make(self) -> tuple[int, bytes]:
         """The page and 0, or a sentence that says why there is none and an HTTP status."""
         root = str(Path(__file__).resolve().parents[1])
-        environment = {name: value for name, value in os.environ.items() if name != PASSWORD}
+        environment = {name: value for name, value in os.environ.items() if name != STAFF_PASSWORD}
         environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         words = ["-P", "-c", CHILD, str(self._log), self._store]
         pipe = asyncio.subprocess.PIPE

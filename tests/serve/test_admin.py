@@ -13,9 +13,9 @@ from starlette.routing import Mount
 import app as program
 from spotter.config import ServeConfig
 from spotter.errors import PasswordWeak
-from spotter.password import GUESSES
+from spotter.serve.auth import GUESSES, read_password
 from spotter.service import ModelInfo
-from spotter.staff import PRIVATE, Guard, read_password
+from spotter.staff import PRIVATE, Guard
 from spotter.traffic import Buckets
 from spotter.web import create_app
 from tests.helpers.pictures import LABELS, predict_by_color, serving

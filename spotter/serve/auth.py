@@ -1,22 +1,38 @@
-"""The password before pages that not everybody may see, by HTTP Basic: every browser and tool knows it."""
+"""Who is let in: the password before pages that not everybody may see, by HTTP Basic, and never a page of another site.
+
+Every browser and tool knows HTTP Basic. The staff pages and the cleaning page use the same check.
+"""
 
 import binascii
 import hashlib
 import hmac
 import math
+import os
 from base64 import b64decode
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from spotter.errors import PasswordWeak
+from spotter.config import LOOPBACK
+from spotter.errors import PasswordMissing, PasswordWeak
 from spotter.traffic import Buckets
 
 SHORTEST = 8
 # Wrong guesses of one client: some at once, then one a minute.
 GUESSES, GUESS_S = 5, 60.0
+# The variables that hold the passwords of the staff pages and of the cleaning page.
+STAFF_PASSWORD, CLEANING_PASSWORD = "STAFF_PASSWORD", "SPOTTER_PASSWORD"
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+]
 
 
 class PasswordCheck:
@@ -54,6 +70,63 @@ def refuse_other_sites(scope: Scope, headers: Headers) -> Response | None:
     return JSONResponse({"error": "Another site may not decide here."}, 403)
 
 
+class AccessControl:
+    """Lets in only whoever may: by the password where there is one, and never a page of another site.
+
+    Without a password the page is for this machine alone, and then the name it is called by must be this machine's:
+    a name that someone else's DNS points here is refused.
+    """
+
+    def __init__(self, app: ASGIApp, password: str | None) -> None:
+        self.app = app
+        self._check = PasswordCheck(password, "Spotter", "Give the password, with any name.") if password else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (refusal := self._refuse(scope)):
+            await refusal(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self.app(scope, receive, _with_headers(send) if scope["type"] == "http" else send)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        if self._check is None:
+            if _host(headers.get("host", "")) not in LOOPBACK:
+                return JSONResponse({"error": "This page is for this machine alone."}, 403)
+        elif refusal := self._check.refuse(headers, str((scope.get("client") or [""])[0])):
+            return refusal
+        return refuse_other_sites(scope, headers)
+
+
+def read_password(environment: Mapping[str, str] = os.environ, variable: str = STAFF_PASSWORD) -> str | None:
+    """The password in a variable of the environment, or None when it is not set or empty.
+
+    Raises:
+        PasswordWeak: it is easy to guess.
+    """
+    password = environment.get(variable) or None
+    if password:
+        refuse_weak(password, f" in {variable}", ", or unset it to have no staff pages" * (variable == STAFF_PASSWORD))
+    return password
+
+
+def read_password_file(file: Path) -> str:
+    """The password that is the one line of a file.
+
+    Raises:
+        PasswordMissing: it cannot be read, or is empty. PasswordWeak: it is easy to guess.
+    """
+    try:
+        password = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PasswordMissing(f"The password in {str(file)!r} cannot be read; write it there in one line.") from error
+    if not password:
+        raise PasswordMissing(f"{str(file)!r} is empty; write the password there in one line.")
+    refuse_weak(password)
+    return password
+
+
 def refuse_weak(password: str, where: str = "", otherwise: str = "") -> None:
     """Refuse a password that is easy to guess; `where` it stands and what to do `otherwise` end up in the sentence.
 
@@ -88,3 +161,19 @@ def is_foreign(headers: Headers) -> bool:
     if origin:
         return urlsplit(origin).netloc != headers.get("host", "")
     return headers.get("sec-fetch-site") not in {None, "same-origin", "none"}
+
+
+def _host(header: str) -> str | None:
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+        await send(message)
+
+    return sending

@@ -1,0 +1,1 @@
+"""The page, the HTTP API, their limits, and the pages for staff."""
