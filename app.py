@@ -35,6 +35,7 @@ from spotter.parser import Parser
 from spotter.predictor import Prediction, Predictor
 from spotter.rollout import STAGES
 from spotter.serve.auth import read_password
+from spotter.utils.console import log_to_stderr
 
 with lasting_imports():
     from spotter.operate import operated
@@ -42,7 +43,7 @@ with lasting_imports():
     from spotter.web import ModelInfo, create_app, serve
 
 RETRY_S = 60.0
-UNASKED = "app.py: nobody has said what could go wrong with this model: scripts/premortem asks."
+UNASKED = "nobody has said what could go wrong with this model: scripts/premortem asks."
 NOBODY = "app.py: nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
 # What visitors are told where the sentence itself names a place.
 PUBLIC = {
@@ -56,6 +57,7 @@ PUBLIC = {
 def main(argv: Sequence[str] | None = None, retry_s: float = RETRY_S) -> int:
     """Serve until stopped; return 0, or 1 after an expected failure told in one sentence."""
     options = parse(argv)
+    log_to_stderr("app.py")
     on_space = "SPACE_ID" in os.environ
     config = ServeConfig(host=options.host, port=options.port, behind_proxy=on_space, metrics=options.metrics)
     try:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import codecs
 import json
-import sys
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
 from spotter.service import Answer, ModelInfo, Service, full_payload
 from spotter.traffic import Refusal, Traffic
 from spotter.waiting import Outcome, Waiting
+
+_log = logging.getLogger(__name__)
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -203,7 +205,7 @@ async def _note_down(service: Service, answer: Answer, said: str) -> Response | 
         if log:
             await run_in_threadpool(add_reviews, log.folder, {answer.id: said})
     except LogUnwritable as error:
-        print(f"app.py: {error}", file=sys.stderr, flush=True)
+        _log.warning("%s", error)
         return _error(503, "What you say cannot be noted down now, so there is no answer; try again later.")
     return None
 

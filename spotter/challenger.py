@@ -5,9 +5,9 @@ Where it falls behind, answers are logged without it.
 """
 
 import contextlib
+import logging
 import math
 import os
-import sys
 import threading
 import time
 from collections import deque
@@ -20,6 +20,8 @@ from PIL import Image
 from spotter.errors import ChallengerFailed
 from spotter.monitor import AnswerLog, Challenger, new_id
 from spotter.predictor import Prediction
+
+_log = logging.getLogger(__name__)
 
 # Of decoded pictures that wait, 3 bytes a pixel: 75 MB.
 MOST_PIXELS = 25_000_000
@@ -108,5 +110,5 @@ class SecondOpinion:
 
     def _say(self, problem: str) -> None:
         if problem and problem != self.problem:
-            print(f"app.py: {problem}", file=sys.stderr, flush=True)
+            _log.warning("%s", problem)
         self.problem = problem

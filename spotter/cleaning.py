@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import logging
 import subprocess
 import sys
 import threading
@@ -22,6 +23,9 @@ from spotter.errors import BadPicture, NoTrainingRun, SpotterError
 from spotter.images import encode_jpeg, load_picture
 from spotter.run import RUN, read_run
 from spotter.suspects import QUEUES, cell, confusion, rank
+from spotter.utils.console import WHOLE
+
+_log = logging.getLogger(__name__)
 
 DISPUTES, DECIDED, CELL = "disputes", "decided", "cell"
 MOST_AT_ONCE = 2000
@@ -269,7 +273,7 @@ class Session:
         if process.returncode:
             told = [line for line in complaints if line.startswith("publish: ")]
             if not told:
-                print("".join(complaints), file=sys.stderr)
+                _log.error("%s", "".join(complaints), extra=WHOLE)
             raise SpotterError(told[-1].removeprefix("publish: ").strip() if told else "Publishing failed.")
         revision = job.lines[-1].removeprefix("revision ")
         job.line = f"Published {revision[:12]}."

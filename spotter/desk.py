@@ -1,7 +1,7 @@
 """The reviewers' page: an answer that waits, with its picture, to confirm or correct."""
 
+import logging
 import secrets
-import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +15,8 @@ from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.pages import render_page
 from spotter.service import ModelInfo
 from spotter.utils.text import short_percent
+
+_log = logging.getLogger(__name__)
 
 # What became of a decision; a number in the address, so that nobody can write into the page.
 TOLD = {
@@ -73,7 +75,7 @@ def _decide(info: ModelInfo, base: str) -> Callable[..., Any]:
             try:
                 told = "1" if await run_in_threadpool(queue.decide, ticket, chosen_label(said, labels)) else "2"
             except (LogUnwritable, QueueUnwritable) as error:
-                print(f"app.py: {error}", file=sys.stderr, flush=True)
+                _log.warning("%s", error)
                 told = "4"
         # After a redirect, loading the page again decides nothing again.
         return RedirectResponse(f"{base}?told={told}", 303)

@@ -4,8 +4,8 @@ The folder is what counts: an entry is in it before its visitor is thanked, and 
 it has before anything is sent, so that after any end of the app exactly what is missing goes out.
 """
 
+import logging
 import os
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Self
 from spotter.config import DATASETS, FeedbackConfig
 from spotter.errors import FeedbackMissing, SpotterError, UnknownStore
 from spotter.feedback import FeedbackFolder
+
+_log = logging.getLogger(__name__)
 
 # Of a Space that pays for it.
 STORAGE = Path("/data")
@@ -64,7 +66,7 @@ class Sender:
         """Tell the operator once when trouble begins, and once when it is over."""
         if bool(problem) != bool(self.problem):
             stays = f"Feedback stays in {self._entries.folder} for now: {problem}"
-            print(f"app.py: {stays if problem else 'Feedback is sent again.'}", file=sys.stderr, flush=True)
+            _log.warning("%s", stays if problem else "Feedback is sent again.")
         self.problem = problem
 
 

@@ -5,9 +5,9 @@ a row into a queue; a thread writes it to SQLite within a second. Where that fai
 so.
 """
 
+import logging
 import secrets
 import sqlite3
-import sys
 import threading
 import time
 from collections import deque
@@ -24,6 +24,9 @@ from PIL import Image
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
 from spotter.predictor import Prediction
+from spotter.utils.console import WHOLE
+
+_log = logging.getLogger(__name__)
 
 FILE = "answers.sqlite"
 VERSION = 1
@@ -246,7 +249,7 @@ class AnswerLog:
         """Tell the operator once when trouble begins, and once when it is over."""
         if bool(problem) != bool(self.problem):
             news = problem or f"Answers are logged again; {self._lost} are missing."
-            print(f"{self.folder}: {news}", file=sys.stderr, flush=True)
+            _log.warning("%s: %s", self.folder, news, extra=WHOLE)
             self._lost = 0
         self.problem = problem
 

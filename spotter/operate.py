@@ -4,9 +4,9 @@ The log of answers, the rollout and the challenger, what visitors say, and the w
 """
 
 import argparse
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -28,9 +28,11 @@ from spotter.staff_report import ReportPage
 from spotter.waiting import WaitingFolder
 from spotter.watch import Watcher
 
+_log = logging.getLogger(__name__)
+
 UNSENT = (
-    "app.py: a Space without persistent storage forgets {folder} when it restarts, and with it what visitors sent in "
-    "the last five minutes."
+    "a Space without persistent storage forgets %s when it restarts, and with it what visitors sent in the last five "
+    "minutes."
 )
 
 
@@ -73,7 +75,7 @@ def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) 
             rollout.start(options.rollout)
             watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
             extras = replace(extras, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision))
-            print(f"app.py: stage {rollout.stage}", file=sys.stderr, flush=True)
+            _log.info("stage %s", rollout.stage)
         yield extras
 
 
@@ -82,7 +84,7 @@ def _load_challenger(options: argparse.Namespace) -> Predictor | None:
     try:
         return Predictor.load(options.model, options.challenger)
     except SpotterError as error:
-        print(f"app.py: no challenger: {error}", file=sys.stderr, flush=True)
+        _log.warning("no challenger: %s", error)
         return None
 
 
@@ -98,7 +100,7 @@ def _sending(feedback: str | None) -> Iterator[None]:
         return
     folder = folder_of(feedback)
     if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
-        print(UNSENT.format(folder=folder), file=sys.stderr, flush=True)
+        _log.warning(UNSENT, folder)
     with Sender(FeedbackFolder(folder), open_dataset(feedback)):
         yield
 

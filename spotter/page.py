@@ -1,7 +1,7 @@
 """The page that visitors meet, and its Gradio endpoints."""
 
 import asyncio
-import sys
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -27,6 +27,8 @@ from spotter.script import ON_MOUNT
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
 from spotter.translations import LANGUAGES, as_message, messages, name_key, translate
+
+_log = logging.getLogger(__name__)
 
 CACHE_LIFE_S = 600
 # Of so many nearest rows of the reference, so many pictures are shown: not every row has one.
@@ -324,7 +326,7 @@ def _send_handler(service: Service) -> Callable[..., Any]:
         except BadPicture:
             return refuse("send_picture")
         except FeedbackUnwritable as error:
-            print(f"app.py: {error}", file=sys.stderr)
+            _log.warning("%s", error)
             return refuse("not_sent")
         return parts.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
 
@@ -338,7 +340,7 @@ def _forget_handler(service: Service) -> Callable[..., Any]:
             if service.info.extras.forget:
                 await run_in_threadpool(service.info.extras.forget, id_)
         except FeedbackUnwritable as error:
-            print(f"app.py: {error}", file=sys.stderr, flush=True)
+            _log.warning("%s", error)
             return parts.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
         return parts.note(translate("forgotten", language)), "", gr.update(visible=False)
 

@@ -1,6 +1,6 @@
 """What the page does while a model is rolled out: who asks says first what it is, or waits for a person."""
 
-import sys
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +17,8 @@ from spotter.rollout import NONE_OF_THESE, SHADOW, SUPERVISED
 from spotter.service import AT_ONCE, Answer, Service
 from spotter.translations import translate
 from spotter.waiting import Outcome, Waiting
+
+_log = logging.getLogger(__name__)
 
 POLL_S = 3.0
 MAX_BARS = 5
@@ -123,7 +125,7 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         except BadPicture as error:
             return {words: parts.refusal(error, language)}
         except LogUnwritable as error:
-            print(f"app.py: {error}", file=sys.stderr)
+            _log.warning("%s", error)
             return {corner.told: parts.note(translate("not_sent", language))}
         key = "you_agree" if label == answer.prediction.label and answer.prediction.familiar else "you_differ"
         yours = translate("none_of_these", language) if label is None else label
@@ -155,7 +157,7 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         except BadPicture as error:
             return {words: parts.refusal(error, language)}
         except QueueUnwritable as error:
-            print(f"app.py: {error}", file=sys.stderr)
+            _log.warning("%s", error)
             return {corner.told: parts.note(translate("not_waiting", language))}
         return corner.reset() | {
             words: parts.words(translate("waiting", language), translate("waiting_why", language)),
@@ -194,7 +196,7 @@ def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             if queue:
                 await run_in_threadpool(queue.forget, held.ticket)
         except QueueUnwritable as error:
-            print(f"app.py: {error}", file=sys.stderr)
+            _log.warning("%s", error)
             return {corner.told: parts.note(translate("not_forgotten", language))}
         return corner.reset() | {words: parts.words(translate("forgotten", language)), corner.held: Held(held.answer)}
 

@@ -8,9 +8,9 @@ where it was.
 import fcntl
 import hmac
 import json
+import logging
 import os
 import secrets
-import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +22,8 @@ from typing import Any
 from spotter.config import GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor import last_numbers
+
+_log = logging.getLogger(__name__)
 
 # From the most careful on. "gradual" for some clients is "supervised" for the others.
 STAGES = SHADOW, SUPERVISED, GRADUAL, FULL = ("shadow", "supervised", "gradual", "full")
@@ -202,7 +204,7 @@ class Rollout:
             read()
         except RolloutDamaged as error:
             if str(error) != self._problems.get(name):
-                print(f"app.py: {error}", file=sys.stderr, flush=True)
+                _log.warning("%s", error)
             self._problems[name] = str(error)
         else:
             # Only now: what could not be read for a moment may be the way back.

@@ -6,6 +6,7 @@ neither heavier nor slower to start.
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -16,6 +17,9 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from spotter.errors import LogUnreadable, SpotterError
 from spotter.serve.auth import STAFF_PASSWORD
+from spotter.utils.console import WHOLE
+
+_log = logging.getLogger(__name__)
 
 # A page so old is shown again.
 FRESH_S = 60.0
@@ -70,7 +74,7 @@ class ReportPage:
             return 0, page
         if child.returncode == EXPECTED:
             return 503, trouble
-        sys.stderr.write(trouble.decode("utf-8", "replace"))
+        _log.error("%s", trouble.decode("utf-8", "replace").rstrip("\n"), extra=WHOLE)
         return 500, b"The report could not be made; the app's log says more."
 
 

@@ -6,6 +6,7 @@ The tests over a full log take seconds of processor time, so they run in a proce
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from spotter.errors import SpotterError
 from spotter.monitor import last_numbers
 from spotter.promotion import demote_on_alert
 from spotter.rollout import Rollout
+
+_log = logging.getLogger(__name__)
 
 # At most this part of a core, and not more often than this.
 PART = 0.2
@@ -76,7 +79,7 @@ class Watcher:
         output, errors = self._child.communicate(self._metrics)
         status, self._child = self._child.returncode, None
         if output:
-            print(f"app.py: {output.strip()}", file=sys.stderr, flush=True)
+            _log.warning("%s", output.strip())
         if self._closing.is_set():
             return ""
         last = errors.strip().splitlines()[-1:] or [f"exit status {status}"]
@@ -84,7 +87,7 @@ class Watcher:
 
     def _say(self, problem: str) -> None:
         if problem and problem != self.problem:
-            print(f"app.py: {problem}", file=sys.stderr, flush=True)
+            _log.warning("%s", problem)
         self.problem = problem
 
 

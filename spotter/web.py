@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -37,6 +38,8 @@ from spotter.staff import PREFIX, staff_routes
 from spotter.staff_report import no_report
 from spotter.traffic import Traffic
 from spotter.upkeep import tidying
+
+_log = logging.getLogger(__name__)
 
 # Below the 1,024 files that a process may usually have open.
 MOST_CONNECTIONS = 800
@@ -132,7 +135,7 @@ def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice:
 
     Args:
         for_s: stop after so many seconds.
-        notice: a line for whoever runs the app, on stderr once it runs.
+        notice: a line for whoever runs the app, logged once it runs.
 
     Returns:
         Whether it stopped because they were over.
@@ -174,7 +177,7 @@ class _Server(uvicorn.Server):
             shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
             print(f"http://{shown}:{port}", flush=True)
             if self._notice:
-                print(self._notice, file=sys.stderr, flush=True)
+                _log.warning("%s", self._notice)
             if self._for_s is not None:
                 asyncio.get_running_loop().call_later(self._for_s, self._end)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from spotter.utils.console import log_to_stderr
 from tests.helpers.browser import CHROMIUM, running_browser
 from tests.helpers.drawing import write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
@@ -22,6 +23,12 @@ SHARED = ROOT.parent / "shared"
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Its own five seconds are few while other tests use the machine.
 expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(autouse=True)
+def _logged() -> None:
+    """What is logged is on stderr, as in the app."""
+    log_to_stderr("app.py")
 
 
 @dataclass(frozen=True)
