@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> str:
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
         from spotter import bundle, convert
         from spotter.predictor import Predictor
+        from spotter.publish.parity import check_parity, parity_pictures
 
     with temporary_folder() as temporary:
         files, pictures = temporary / "files", temporary / "pictures"
@@ -58,10 +59,10 @@ def run(options: argparse.Namespace) -> str:
             say(evaluation.sentence())
 
         with stage("Compare them with the export"):
-            parity = bundle.check_parity(
+            parity = check_parity(
                 lambda decoded: convert.predict(export, decoded),
                 Predictor(bundle.read_bundle(files)).probabilities,
-                bundle.parity_pictures(dataset.paths),
+                parity_pictures(dataset.paths),
             )
             say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
