@@ -15,7 +15,7 @@ from fastapi import HTTPException
 from PIL import Image
 from pydantic import BaseModel, Field
 
-from spotter.cleaning_set import ID_DIGITS, CleaningSet, Now, describe, look, read_cleaning_set
+from spotter.cleaning_set import ID_DIGITS, CleaningSet, Now, as_json, read_cleaning_set, replay_edits
 from spotter.config import CleanConfig
 from spotter.dataset import MANIFEST
 from spotter.edits import DELETE, KEEP, LONGEST_NAME, RELABEL, Edit, EditLog, standing
@@ -102,13 +102,13 @@ class Session:
                 self._pictures, self._stamp = read_cleaning_set(read_run(self.folder)), stamp
             edits = self.log.read()
             if self._now is None or self._now.pictures is not self._pictures or self._now.edits != edits:
-                self._now, self._alone = look(self._pictures, edits), {}
+                self._now, self._alone = replay_edits(self._pictures, edits), {}
             if not alone:
                 return self._now
             if alone not in self._alone:
                 if len(self._alone) >= MOST_ALONE:
                     self._alone.clear()
-                self._alone[alone] = look(self._pictures, tuple(edit for edit in edits if edit.who == alone))
+                self._alone[alone] = replay_edits(self._pictures, tuple(edit for edit in edits if edit.who == alone))
             return self._alone[alone]
 
     def decide(self, decisions: Decisions) -> Now:
@@ -170,7 +170,7 @@ class Session:
         """What is told of each picture."""
         now = self.now() if name == DISPUTES else self.now(alone)
         found = [[_find(now, key) for key in group] for group in groups]
-        return [[describe(now, name, group, index) for index in group] for group in found]
+        return [[as_json(now, name, group, index) for index in group] for group in found]
 
     def state(self, alone: str = "") -> dict[str, Any]:
         """What the frame of the page shows."""

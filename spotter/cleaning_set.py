@@ -81,7 +81,7 @@ def read_cleaning_set(run: Run) -> CleaningSet:
     return CleaningSet(run, tuple(records), tuple(claims), (*dataset.records, *dataset.dropped), position)
 
 
-def look(pictures: CleaningSet, edits: tuple[Edit, ...]) -> Now:
+def replay_edits(pictures: CleaningSet, edits: tuple[Edit, ...]) -> Now:
     """Apply edits to the pictures, and spread what the run says over it."""
     run, names = pictures.run, pictures.run.recipe.labels
     verdicts, _ = judge_edits(edits, pictures.everything)
@@ -106,7 +106,7 @@ def look(pictures: CleaningSet, edits: tuple[Edit, ...]) -> Now:
     return Now(pictures, view, verdicts, edits)
 
 
-def describe(now: Now, queue: str, group: Sequence[int], index: int) -> dict[str, Any]:
+def as_json(now: Now, queue: str, group: Sequence[int], index: int) -> dict[str, Any]:
     """What is told of the picture at `index`, one of a `group` shown together, in a queue; JSON."""
     view, pictures, record, verdict = now.view, now.pictures, now.pictures.records[index], now.verdict(index)
     predicted = int(view.predicted[index])

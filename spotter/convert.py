@@ -54,7 +54,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Judged:
+class NetworkAnswers:
     """The answers of a converted network for all pictures of a set: embeddings (n, d) of length 1, and probabilities
     (n, classes)."""
 
@@ -122,7 +122,7 @@ def read_pictures(pictures: Path, facts: Facts, folder: Path, takedown: Path) ->
     return collect(recipe_of(facts), [Folder(str(pictures))], folder, takedown=Takedown(takedown))
 
 
-def judge(network: Path, facts: Facts, dataset: Dataset) -> Judged:
+def judge(network: Path, facts: Facts, dataset: Dataset) -> NetworkAnswers:
     """Run an exported network over a set.
 
     Raises:
@@ -137,10 +137,12 @@ def judge(network: Path, facts: Facts, dataset: Dataset) -> Judged:
     # Written so that NaN fails too.
     if not (abs(np.linalg.norm(embeddings, axis=1) - 1) < 0.01).all() or not np.isfinite(probabilities).all():
         raise UnsuitableExport("The export's network gives features or probabilities that are not numbers.")
-    return Judged(embeddings, probabilities)
+    return NetworkAnswers(embeddings, probabilities)
 
 
-def write_files(files: Path, facts: Facts, dataset: Dataset, judged: Judged, command: str) -> evaluate.Evaluation:
+def write_files(
+    files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnswers, command: str
+) -> evaluate.Evaluation:
     """Write all of a revision into `files` but the pickle and the network, which are there.
 
     Raises:

@@ -112,7 +112,7 @@ class ClassCoverage:
         return sum(flag in picture.flags for picture in self.flagged)
 
 
-def describe(
+def measure_coverage(
     dataset: Dataset, features: np.ndarray, flags: Sequence[tuple[str, ...]], spreads: np.ndarray | None = None
 ) -> list[ClassCoverage]:
     """Describe each class of `dataset`, in the order of its labels.
@@ -180,7 +180,7 @@ def describe(
     return coverages
 
 
-def write_report(
+def write_coverage(
     coverages: Sequence[ClassCoverage],
     dataset: Dataset,
     path: Path,

@@ -21,7 +21,7 @@ from spotter.images import load_picture, to_square
 from spotter.learner import ACTIVATION, EMBEDDING, PROBABILITIES, Trained
 from spotter.predictor import Predictor, open_session
 from spotter.processor import processor_name
-from spotter.publish.parity import compare, parity_pictures
+from spotter.publish.parity import compare_probabilities, parity_pictures
 from spotter.reference import familiarity
 from spotter.temporary import require_room, temporary_folder
 
@@ -53,7 +53,7 @@ def add_int8(
         return None, f"no int8 variant, because {refusal}"
     (files / INT8_ONNX).write_bytes(network)
     megabytes = " instead of ".join(f"{len(content) / 1e6:.1f}" for content in (network, bundle.onnx))
-    return figures, f"{INT8_ONNX}: {describe(figures)}; {megabytes} MB"
+    return figures, f"{INT8_ONNX}: {tell_figures(figures)}; {megabytes} MB"
 
 
 def quantise(network: bytes, squares: Sequence[np.ndarray]) -> bytes:
@@ -117,7 +117,9 @@ def measure(
     )
     variant = replace(bundle, onnx=network, file=INT8_ONNX)
     pictures = [load_picture(content) for content in parity_pictures(dataset.paths)]
-    parity = compare(Predictor(bundle).probabilities(pictures), Predictor(variant).probabilities(pictures))
+    parity = compare_probabilities(
+        Predictor(bundle).probabilities(pictures), Predictor(variant).probabilities(pictures)
+    )
     return Int8(
         points_lost=100 * (wrong_int8 - wrong) / len(targets),
         pictures=len(targets),
@@ -157,7 +159,7 @@ def refuse(figures: Int8, config: Int8Config) -> str:
     return "; ".join(reasons)
 
 
-def describe(figures: Int8) -> str:
+def tell_figures(figures: Int8) -> str:
     """The figures in words."""
     parity = figures.parity
     return (

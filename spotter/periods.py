@@ -162,7 +162,7 @@ def periods(answers: Answers, days: float) -> tuple[Answers, Answers]:
     return answers.take(age < days * DAY_S), answers.take((age >= days * DAY_S) & (age < 2 * days * DAY_S))
 
 
-def compare(now: Answers, before: Answers, training: Training | None) -> list[Row]:
+def compare_periods(now: Answers, before: Answers, training: Training | None) -> list[Row]:
     """Compare each share and figure of `now`; differences are corrected for the number of rows."""
     sides = list(_sides(now, before, training))
     since_before = _differences([(side.now, side.before) for side in sides])

@@ -31,7 +31,7 @@ class Check:
         return f"{self.what} {self.found} ({self.needed} needed)"
 
 
-def judge(answers: Answers, changes: Sequence[Change], last: Move, gate: GateConfig) -> list[Check]:
+def check_gate(answers: Answers, changes: Sequence[Change], last: Move, gate: GateConfig) -> list[Check]:
     """Hold what a revision answered since its last move against a gate.
 
     Args:
@@ -75,7 +75,7 @@ def promote(folder: Path, published: Sequence[Published] = (), revision: str | N
     last = rollout.catch_up()
     if last.to == FULL:
         raise PromotionRefused("It is at the last stage already: full.")
-    checks = judge(answers, find_changes(answers, published), last, getattr(rollout.config, last.to))
+    checks = check_gate(answers, find_changes(answers, published), last, getattr(rollout.config, last.to))
     if failed := [check.sentence() for check in checks if not check.is_met]:
         met = "; ".join(check.sentence() for check in checks if check.is_met) or "nothing"
         raise PromotionRefused(f"It stays at {last.to}. Not met: {'; '.join(failed)}. Met: {met}.")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spotter.coverage import describe, write_report
+from spotter.coverage import measure_coverage, write_coverage
 from spotter.dataset import IN_TWO_CLASSES, MOST_TWINS, Dataset, confirm_duplicates, write_attribution, write_manifest
 from spotter.edits import Edit, apply_edits, positions
 from spotter.errors import DatasetUnwritable
@@ -64,7 +64,9 @@ def review(
     ]
     report = dataset.folder / REPORT
     spreads = None if spreads is None else spreads[rows]
-    write_report(describe(edited, features[rows], [junk[row] for row in rows], spreads), edited, report, pairs)
+    write_coverage(
+        measure_coverage(edited, features[rows], [junk[row] for row in rows], spreads), edited, report, pairs
+    )
     flagged = sum(bool(record.flags) for record in edited.records)
     alike = len(edited.records) - len(np.unique(edited.groups))
     sayings = [

@@ -14,7 +14,7 @@ from spotter.drawn.pen import INK, TAN, WHITE, Coat, Colour, Pen, Point, make_co
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """What one bear looks like; a kind chooses from its own range."""
 
     kind: str
@@ -32,7 +32,7 @@ class Look:
 class Pose:
     """How a bear is drawn: its extent in units above the origin, and whether it stands on the floor."""
 
-    draw: Callable[[Pen, Look], None]
+    draw: Callable[[Pen, Appearance], None]
     width: float
     height: float
     grounded: bool = True
@@ -88,25 +88,25 @@ FACE_BRIDGE = {
 MOUTH = points_of("-0.24,0.04 -0.12,0.08 0,0 0.12,0.08 0.24,0.04")
 
 
-def make_look(kind: str, rng: Random) -> Look:
+def make_appearance(kind: str, rng: Random) -> Appearance:
     accent = vary(rng, rng.choice(ACCENTS))
     base = vary(rng, rng.choice(COATS[kind]), 8 if kind == "black" else 12)
     if kind == "teddy":
         pad = mix(base, WHITE if rng.random() < 0.7 else INK, 0.45)
-        return Look(
+        return Appearance(
             kind, make_coat(base, 0.045, plush=True), make_coat(pad, 0.02, plush=True), accent, rng.choice(ORNAMENTS)
         )
     if kind == "grizzly":
         tips = mix(base, (226, 200, 160), rng.uniform(0.3, 0.75))
-        return Look(
+        return Appearance(
             kind, make_coat(base, 0.085, light=tips), make_coat(mix(base, TAN, rng.uniform(0, 0.65)), 0.03), accent
         )
     muzzle = make_coat(mix(base, TAN, rng.uniform(0.4, 1.0)), 0.03)
     chest = "blaze" if rng.random() < 0.25 else ""
-    return Look(kind, make_coat(base, 0.07, light=mix(base, (150, 150, 165), 0.4)), muzzle, accent, chest)
+    return Appearance(kind, make_coat(base, 0.07, light=mix(base, (150, 150, 165), 0.4)), muzzle, accent, chest)
 
 
-def _walk(pen: Pen, look: Look) -> None:
+def _walk(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     stride = rng.uniform(-0.8, 0.8)
     far = look.coat.shaded(0.45)
@@ -123,7 +123,7 @@ def _walk(pen: Pen, look: Look) -> None:
     _profile(trunk.moved(-2.5, -3.3 + lowered * 0.02, 1.0, -lowered), look)
 
 
-def _leg(pen: Pen, look: Look, coat: Coat, hip: Point, foot: float, hind: bool = False) -> None:
+def _leg(pen: Pen, look: Appearance, coat: Coat, hip: Point, foot: float, hind: bool = False) -> None:
     (x, y), knee = hip, (0.35 if hind else -0.1)
     middle = ((x + foot) / 2 + knee, y / 2 - 0.1)
     pen.limb([(x, y), middle, (foot, -0.4)], (1.0 if hind else 0.8, 0.58, 0.46), coat)
@@ -131,14 +131,14 @@ def _leg(pen: Pen, look: Look, coat: Coat, hip: Point, foot: float, hind: bool =
     _claws(pen, look, foot - 0.62, -0.14, 0.34, (-0.34, 0.1))
 
 
-def _claws(pen: Pen, look: Look, x: float, y: float, span: float, reach: Point) -> None:
+def _claws(pen: Pen, look: Appearance, x: float, y: float, span: float, reach: Point) -> None:
     size, colour = (1.0, (226, 212, 184)) if look.kind == "grizzly" else (0.4, (70, 62, 58))
     for place in (-1, -0.33, 0.33, 1):
         root = (x + place * span * 0.6, y)
         pen.line([root, (root[0] + reach[0] * size, y + reach[1] * size)], 0.07, colour)
 
 
-def _grizzle(pen: Pen, look: Look) -> None:
+def _grizzle(pen: Pen, look: Appearance) -> None:
     """Pale tips of hair over the hump and the back."""
     rng, pale = pen.stage.rng, mix(look.coat.light, WHITE, 0.25)
     for _ in range(90):
@@ -149,7 +149,7 @@ def _grizzle(pen: Pen, look: Look) -> None:
             pen.line([(x, y), (x + 0.22, y + 0.16)], 0.03, mix(look.coat.base, pale, rng.random()))
 
 
-def _profile(pen: Pen, look: Look) -> None:
+def _profile(pen: Pen, look: Appearance) -> None:
     """The head from the side; the origin is inside the neck."""
     tip, height = (-2.45, 0.06) if look.kind == "grizzly" else (-2.66, 0.14)
     _profile_ear(pen.moved(-0.42, -1.18), look, look.coat.shaded(0.4))
@@ -161,7 +161,7 @@ def _profile(pen: Pen, look: Look) -> None:
     _eye(pen, -1.12, -0.42, 0.12)
 
 
-def _profile_ear(pen: Pen, look: Look, coat: Coat) -> None:
+def _profile_ear(pen: Pen, look: Appearance, coat: Coat) -> None:
     rx, ry = (0.36, 0.34) if look.kind == "grizzly" else (0.28, 0.5)
     pen.oval(0, -ry * 0.4, rx, ry, coat, tilt=12)
     pen.oval(-0.05, -ry * 0.35, rx * 0.5, ry * 0.55, make_coat(mix(look.coat.base, INK, 0.45)), tilt=12)
@@ -173,7 +173,7 @@ def _eye(pen: Pen, x: float, y: float, size: float) -> None:
     pen.dot(x - size * 0.3, y - size * 0.35, size * 0.32, size * 0.32, WHITE)
 
 
-def _face(pen: Pen, look: Look) -> None:
+def _face(pen: Pen, look: Appearance) -> None:
     """The head of a wild bear from the front, about one unit in radius."""
     grizzly = look.kind == "grizzly"
     x, y, rx, ry, eye = (0.82, -0.68, 0.25, 0.25, 0.4) if grizzly else (0.56, -0.92, 0.22, 0.36, 0.32)
@@ -195,7 +195,7 @@ def _face(pen: Pen, look: Look) -> None:
     pen.moved(0, 0.64).line(MOUTH, 0.035, INK)
 
 
-def _sit(pen: Pen, look: Look) -> None:
+def _sit(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     if look.hump:
         pen.oval(0, -4.6, 1.9, 1.0, look.coat)
@@ -212,12 +212,12 @@ def _sit(pen: Pen, look: Look) -> None:
     _face(pen.moved(rng.uniform(-0.2, 0.2), -5.2, 1.35, rng.uniform(-12, 12)), look)
 
 
-def _blaze(pen: Pen, look: Look) -> None:
+def _blaze(pen: Pen, look: Appearance) -> None:
     if look.ornament == "blaze":
         pen.blob(points_of("-0.6,0 0,0.5 0.6,0 0.15,0.9 -0.15,0.9"), make_coat((220, 206, 176), 0.05))
 
 
-def _stand(pen: Pen, look: Look) -> None:
+def _stand(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     if look.hump:
         pen.oval(0, -5.9, 1.75, 0.95, look.coat)
@@ -235,21 +235,21 @@ def _stand(pen: Pen, look: Look) -> None:
     _face(pen.moved(0, -6.7, 1.25, rng.uniform(-10, 10)), look)
 
 
-def _face_close(pen: Pen, look: Look) -> None:
+def _face_close(pen: Pen, look: Appearance) -> None:
     if look.hump:
         pen.oval(0, -0.55, 2.1, 1.5, look.coat.shaded(0.2))
     pen.blob(_mirrored("0,-1.6 1.2,-1.2 2,0.4 2.4,2.4 0,2.6"), look.coat.shaded(0.1))
     _face(pen.moved(0, -1.3, 1.35, pen.stage.rng.uniform(-10, 10)), look)
 
 
-def _profile_close(pen: Pen, look: Look) -> None:
+def _profile_close(pen: Pen, look: Appearance) -> None:
     _walk(pen.moved(2.6, 3.2), look)
 
 
 # --- Teddy bears ------------------------------------------------------------------------------------------------------
 
 
-def _teddy_face(pen: Pen, look: Look) -> None:
+def _teddy_face(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     for side in (-1, 1):
         pen.oval(side * 0.8, -0.72, 0.42, 0.42, look.coat)
@@ -276,13 +276,13 @@ def _stitches(pen: Pen, start: Point, stop: Point, colour: Colour) -> None:
         pen.line(np.array(dash), 0.035, colour)
 
 
-def _paw_pad(pen: Pen, x: float, y: float, size: float, look: Look) -> None:
+def _paw_pad(pen: Pen, x: float, y: float, size: float, look: Appearance) -> None:
     pen.oval(x, y + size * 0.15, size * 0.5, size * 0.42, look.muzzle)
     for place in (-0.42, 0, 0.42):
         pen.oval(x + place * size, y - size * (0.5 - abs(place) * 0.35), size * 0.16, size * 0.18, look.muzzle)
 
 
-def _teddy_body(pen: Pen, look: Look, y: float, rx: float, ry: float) -> Coat:
+def _teddy_body(pen: Pen, look: Appearance, y: float, rx: float, ry: float) -> Coat:
     """The trunk with what it wears; returns the coat of the arms."""
     trunk = pen.moved(0, y)
     if look.ornament == "jumper":
@@ -299,7 +299,7 @@ def _teddy_body(pen: Pen, look: Look, y: float, rx: float, ry: float) -> Coat:
     return look.coat
 
 
-def _neckwear(pen: Pen, look: Look) -> None:
+def _neckwear(pen: Pen, look: Appearance) -> None:
     cloth = make_coat(look.accent)
     if look.ornament == "bow":
         for side in (-1, 1):
@@ -310,7 +310,7 @@ def _neckwear(pen: Pen, look: Look) -> None:
         pen.limb([(-1.25, -0.15), (0, 0.2), (1.25, -0.15)], (0.32, 0.34, 0.32), cloth)
 
 
-def _teddy_arm(pen: Pen, look: Look, sleeve: Coat, shoulder: Point, drop: float) -> None:
+def _teddy_arm(pen: Pen, look: Appearance, sleeve: Coat, shoulder: Point, drop: float) -> None:
     x, y = shoulder
     hand = (x * 1.9, y + drop)
     pen.limb([shoulder, (x * 1.6, y + drop * 0.4), hand], (0.55, 0.58, 0.5), sleeve)
@@ -318,7 +318,7 @@ def _teddy_arm(pen: Pen, look: Look, sleeve: Coat, shoulder: Point, drop: float)
     pen.oval(hand[0], hand[1] + 0.02, 0.28, 0.3, look.muzzle)
 
 
-def _teddy_sit(pen: Pen, look: Look) -> None:
+def _teddy_sit(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     sleeve = _teddy_body(pen, look, -2.1, 1.65, 1.95)
     spread = rng.uniform(1.3, 1.7)
@@ -333,7 +333,7 @@ def _teddy_sit(pen: Pen, look: Look) -> None:
     _neckwear(head.moved(0.75, -0.72, 0.5, 24) if bow_on_ear else pen.moved(0, -3.2), look)
 
 
-def _teddy_stand(pen: Pen, look: Look) -> None:
+def _teddy_stand(pen: Pen, look: Appearance) -> None:
     rng = pen.stage.rng
     for side in (-1, 1):
         pen.limb([(side * 0.75, -1.8), (side * 0.85, -0.55)], (0.75, 0.65), look.coat.shaded(0.08))
@@ -345,11 +345,11 @@ def _teddy_stand(pen: Pen, look: Look) -> None:
     _neckwear(pen.moved(0, -3.95), look)
 
 
-def _teddy_lean(pen: Pen, look: Look) -> None:
+def _teddy_lean(pen: Pen, look: Appearance) -> None:
     _teddy_sit(pen.moved(0, -0.2, 0.95, pen.stage.rng.choice((-24, -15, 15, 24))), look)
 
 
-def _teddy_close(pen: Pen, look: Look) -> None:
+def _teddy_close(pen: Pen, look: Appearance) -> None:
     _teddy_body(pen, look, 2.2, 2.0, 1.9)
     _teddy_face(pen.moved(0, -1.1, 1.7, pen.stage.rng.uniform(-12, 12)), look)
     _neckwear(pen.moved(0, 0.75, 1.15), look)

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from spotter.drawn.bears import POSES, Pose, make_look
+from spotter.drawn.bears import POSES, Pose, make_appearance
 from spotter.drawn.pen import INK, OVERSAMPLING, TEXTURE_SIDE, Pen, Stage, white_noise
 from spotter.drawn.scenes import COVERS_INDOORS, COVERS_OUTDOORS, INDOORS, OUTDOORS
 
@@ -28,7 +28,7 @@ def draw_picture(kind: str, index: int) -> Image.Image:
     pen = _place(stage, pose, floor)
     if pose.grounded:
         _cast_shadow(stage, pen, pose)
-    pose.draw(pen, make_look(kind, rng))
+    pose.draw(pen, make_appearance(kind, rng))
     if pose.grounded and rng.random() < 0.45:
         rng.choice(COVERS_OUTDOORS if outdoors else COVERS_INDOORS)(stage, pen, pose)
     return _expose(stage.canvas.reduce(OVERSAMPLING), rng)

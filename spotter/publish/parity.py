@@ -38,7 +38,7 @@ def check_parity(
     first, second = learner(decoded), bundle(decoded)
     if first.shape != second.shape:
         raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
-    report = compare(first, second)
+    report = compare_probabilities(first, second)
     complaint = report.complaint(config)
     if complaint:
         raise ParityError(
@@ -47,7 +47,7 @@ def check_parity(
     return report
 
 
-def compare(first: np.ndarray, second: np.ndarray) -> ParityReport:
+def compare_probabilities(first: np.ndarray, second: np.ndarray) -> ParityReport:
     """Compare two arrays of probabilities, both (n, classes)."""
     difference = np.abs(first - second)
     others = int((first.argmax(axis=1) != second.argmax(axis=1)).sum())

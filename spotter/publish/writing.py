@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spotter.learner import Trained
 
 
-class Judged(Protocol):
+class HeldOut(Protocol):
     """What is needed of a judged model: `judged`, bool (n,), and `probabilities` (judged.sum(), classes)."""
 
     @property
@@ -32,7 +32,7 @@ class Judged(Protocol):
     def probabilities(self) -> np.ndarray: ...
 
 
-def write_examples(folder: Path, dataset: Dataset, trained: Judged) -> dict[str, str]:
+def write_examples(folder: Path, dataset: Dataset, trained: HeldOut) -> dict[str, str]:
     """Copy one example picture a class: the surest right answer among those that may be shown.
 
     That is: your own pictures (from a folder) and those under an open licence, never those of unknown licence.

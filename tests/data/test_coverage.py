@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.coverage import JUDGEABLE, ClassCoverage, describe, write_report
+from spotter.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
 from spotter.dataset import Dataset
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
@@ -23,7 +23,7 @@ from tests.helpers.markup import Page
 
 def describe_one(dataset: Dataset, features: np.ndarray | None = None) -> ClassCoverage:
     count = len(dataset.records)
-    return describe(dataset, make_features(count) if features is None else features, [()] * count)[0]
+    return measure_coverage(dataset, make_features(count) if features is None else features, [()] * count)[0]
 
 
 def sentences(coverage: ClassCoverage) -> str:
@@ -114,14 +114,14 @@ def test_small_and_filling_are_counted_and_their_want_is_a_gap(tmp_path: Path) -
     spreads = np.linspace(SMALL + 0.01, FILLING - 0.01, 40)
     spreads[:2] = SMALL
     spreads[2] = FILLING
-    coverage = describe(dataset, make_features(40), [()] * 40, spreads)[0]
+    coverage = measure_coverage(dataset, make_features(40), [()] * 40, spreads)[0]
     assert (coverage.small, coverage.filling) == (2, 1)
     queries = {gap.query: gap for gap in coverage.missing}
     assert "grizzly bear far away" not in queries
     gap = queries["grizzly bear close up"]
     assert gap.measured
     assert gap.sentence.startswith("Fills only 1 of 40 pictures, by a rough measure")
-    none_small = describe(dataset, make_features(40), [()] * 40, np.full(40, FILLING))[0]
+    none_small = measure_coverage(dataset, make_features(40), [()] * 40, np.full(40, FILLING))[0]
     assert {gap.query for gap in none_small.missing if "rough" in gap.sentence} == {"grizzly bear far away"}
     assert "Small in none of 40 pictures" in sentences(none_small)
 
@@ -130,12 +130,12 @@ def test_size_that_was_not_measured_or_cannot_be_judged_is_left_to_the_eye(tmp_p
     asked = {"grizzly bear far away", "grizzly bear close up"}
     dataset = make_dataset(tmp_path, {"grizzly": JUDGEABLE, "few": 3})
     count = len(dataset.records)
-    without = describe(dataset, make_features(count), [()] * count)[0]
+    without = measure_coverage(dataset, make_features(count), [()] * count)[0]
     assert asked <= {gap.query for gap in without.missing if not gap.measured}
     assert without.small is without.filling is None
-    write_report([without], dataset, tmp_path / "coverage.html")
+    write_coverage([without], dataset, tmp_path / "coverage.html")
     assert "(rough)" not in (tmp_path / "coverage.html").read_text()
-    many, few = describe(dataset, make_features(count), [()] * count, np.full(count, 0.75))
+    many, few = measure_coverage(dataset, make_features(count), [()] * count, np.full(count, 0.75))
     assert not asked & {gap.query for gap in many.missing if not gap.measured}
     assert {"few bear far away", "few bear close up"} <= {gap.query for gap in few.missing if not gap.measured}
 
@@ -143,7 +143,7 @@ def test_size_that_was_not_measured_or_cannot_be_judged_is_left_to_the_eye(tmp_p
 def test_flags_are_counted_and_many_drawings_are_a_gap(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, {"grizzly": 20, "teddy": 20})
     flags = [("drawing", "far-from-class")] * 6 + [()] * 34
-    first, second = describe(dataset, make_features(20, 20), flags)
+    first, second = measure_coverage(dataset, make_features(20, 20), flags)
     assert (first.count("drawing"), first.count("blurry"), second.count("drawing")) == (6, 0, 0)
     assert "6 of 20 pictures look drawn" in sentences(first)
     assert first.flagged[0].file == "grizzly/000.jpg"
@@ -198,4 +198,4 @@ def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     dataset = make_dataset(tmp_path, {"grizzly": 3})
     (tmp_path / "file").write_text("")
     with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
-        write_report([describe_one(dataset)], dataset, tmp_path / "file" / "coverage.html")
+        write_coverage([describe_one(dataset)], dataset, tmp_path / "file" / "coverage.html")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.coverage import describe, write_report
+from spotter.coverage import measure_coverage, write_coverage
 from spotter.dataset import Dataset, Record
 from spotter.images import encode_jpeg
 from spotter.junk import JUNK_REASONS
@@ -41,6 +41,6 @@ def make_report(folder: Path) -> Path:
     dataset = replace(dataset, records=tuple(records))
     flags = [tuple(JUNK_REASONS) if index < 30 else () for index in range(len(records))]
     spreads = np.linspace(0.5, 0.8, len(records))
-    coverages = describe(dataset, make_features(30, 20, 10, 3), flags, spreads)
-    write_report(coverages, dataset, folder / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])
+    coverages = measure_coverage(dataset, make_features(30, 20, 10, 3), flags, spreads)
+    write_coverage(coverages, dataset, folder / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])
     return folder / "out" / "coverage.html"

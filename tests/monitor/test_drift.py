@@ -24,7 +24,7 @@ from spotter.periods import (
     Middle,
     Training,
     busier,
-    compare,
+    compare_periods,
     judge_reviews,
     middle,
     periods,
@@ -267,18 +267,18 @@ def test_periods_are_cut_from_the_newest_answer_backwards() -> None:
 def test_doubled_and_halved_are_said_only_when_it_is_no_chance() -> None:
     before = make_answers(400)
     now = replace(make_answers(400, seed=1), label=np.where(some(400, 0.6), "black", before.label))
-    rows = compare(now, before, None)
+    rows = compare_periods(now, before, None)
     assert [each.label for each in rows if each.what == "labels"] == sorted(LABELS)
     doubled = row(rows, "labels", "black").since_before
     assert doubled
     assert doubled.word == "doubled"
     assert doubled.times == pytest.approx(2.2, abs=0.3)
     assert row(rows, "labels", "teddy").since_before.word == "halved"
-    few = compare(now.take(np.arange(12)), before.take(np.arange(12)), None)
+    few = compare_periods(now.take(np.arange(12)), before.take(np.arange(12)), None)
     assert {each.since_before.word for each in few} == {""}
-    same = compare(make_answers(400, seed=3), before, None)
+    same = compare_periods(make_answers(400, seed=3), before, None)
     assert {each.since_before.word for each in same} == {""}
-    dark = compare(replace(before, brightness=before.brightness - 0.1), before, None)
+    dark = compare_periods(replace(before, brightness=before.brightness - 0.1), before, None)
     assert [each.what for each in dark if each.since_before.word] == ["brightness"]
 
 
@@ -286,11 +286,11 @@ def test_shares_are_of_the_answers_that_named_something() -> None:
     now = make_answers(4, label=["black", "black", "teddy", "teddy"], familiar=[True, False, True, True])
     published = Published("r1", 300, 10, {"black": Share(2, 100), "grizzly": Share(1, 200)})
     training = Training(published, {"brightness": np.full(50, 0.4)})
-    rows = compare(now, make_answers(0), training)
+    rows = compare_periods(now, make_answers(0), training)
     assert row(rows, "labels", "black").now == Share(1, 3)
     assert row(rows, "labels", "black").training == Share(100, 300)
     assert row(rows, "labels", "grizzly").now == Share(0, 3)
-    assert row(compare(make_answers(0), now, None), "labels", "black").before == Share(1, 3)
+    assert row(compare_periods(make_answers(0), now, None), "labels", "black").before == Share(1, 3)
     assert row(rows, "unfamiliar").now == Share(1, 4)
     assert row(rows, "unfamiliar").training == Share(10, 300)
     assert row(rows, "brightness").training == Middle(0.4, (0.4, 0.4), 50)
@@ -301,7 +301,7 @@ def test_shares_are_of_the_answers_that_named_something() -> None:
 def test_differences_are_corrected_for_their_number() -> None:
     before = make_answers(60, label=["black"] * 30 + ["teddy"] * 30, familiar=True)
     now = make_answers(60, seed=1, label=["black"] * 14 + ["teddy"] * 46, familiar=True)
-    both = row(compare(now, before, None), "labels", "black").since_before
+    both = row(compare_periods(now, before, None), "labels", "black").since_before
     # Fisher's test alone says 0.0046; there are nine comparisons.
     assert both.chance > 0.02
     assert both.word == ""

@@ -29,7 +29,7 @@ from spotter.int8 import COPIES, add_int8, measure, quantise, refuse, speed_rati
 from spotter.learner import Trained
 from spotter.predictor import open_session
 from spotter.processor import has_vnni, processor_name
-from spotter.publish.parity import compare
+from spotter.publish.parity import compare_probabilities
 from spotter.publish.writing import write_model_json
 from spotter.stores import FolderStore
 from tests.conftest import Published
@@ -261,7 +261,7 @@ def test_a_bad_one_is_found_out(published: Published, learnt) -> None:
 def test_parity_is_counted() -> None:
     first = np.array([[0.6, 0.4], [0.5, 0.5]])
     second = np.array([[0.4, 0.6], [0.5, 0.5]])
-    assert compare(first, second) == ParityReport(2, pytest.approx(0.2), pytest.approx(0.1), 1)
+    assert compare_probabilities(first, second) == ParityReport(2, pytest.approx(0.2), pytest.approx(0.1), 1)
 
 
 class Sleeper:

@@ -11,7 +11,7 @@ from spotter.config import RolloutConfig
 from spotter.drift import find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
 from spotter.monitor import FILE, Answers, add_answers
-from spotter.promotion import demote_on_alert, find_news, judge, promote, step_back
+from spotter.promotion import check_gate, demote_on_alert, find_news, promote, step_back
 from spotter.rollout import PLAN, Rollout, read_history
 from tests.conftest import ROOT
 from tests.helpers.answers import joined, make_answers, reviewed
@@ -74,7 +74,7 @@ def test_a_gate_that_is_not_met_is_told_with_its_figures(tmp_path: Path, answers
 def test_not_sure_answers_are_neither_right_nor_wrong(tmp_path: Path) -> None:
     rollout = begun(tmp_path, "shadow")
     unsure = replace(good(20, 20, seed=1), familiar=np.zeros(20, dtype=bool))
-    checks = judge(joined(good(100), unsure), [], rollout.last, RolloutConfig().shadow)
+    checks = check_gate(joined(good(100), unsure), [], rollout.last, RolloutConfig().shadow)
     assert [check.is_met for check in checks] == [True, True, True, True]
     assert checks[1].found.startswith("100 of 100")
 
@@ -82,7 +82,7 @@ def test_not_sure_answers_are_neither_right_nor_wrong(tmp_path: Path) -> None:
 def test_a_gate_is_not_met_by_no_answers_at_all(tmp_path: Path) -> None:
     last = begun(tmp_path, "shadow").last
     gate = replace(RolloutConfig().shadow, reviewed=0, accuracy=0.0)
-    assert [check.is_met for check in judge(good(0), [], last, gate)] == [True, False, False, True]
+    assert [check.is_met for check in check_gate(good(0), [], last, gate)] == [True, False, False, True]
 
 
 def test_only_alerts_of_the_revision_and_of_all_pictures_count_and_those_near_enough(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_only_alerts_of_the_revision_and_of_all_pictures_count_and_those_near_en
 
     def is_quiet(**words: object) -> bool:
         change = replace(dark, **words)  # type: ignore[arg-type]
-        return judge(answers, [change], rollout.last, gate)[3].is_met
+        return check_gate(answers, [change], rollout.last, gate)[3].is_met
 
     assert not is_quiet(number=351)
     assert is_quiet(number=350)
@@ -123,12 +123,12 @@ def test_an_alert_closes_the_gate_until_it_is_quiet_again(tmp_path: Path) -> Non
     assert changes
     last = begun(tmp_path, "shadow").last
     gate = replace(RolloutConfig().shadow, quiet=200)
-    assert not judge(answers, changes, last, gate)[3].is_met
+    assert not check_gate(answers, changes, last, gate)[3].is_met
     assert "brightness" in changes[0].what
-    told = judge(answers, changes, last, gate)[3].sentence()
+    told = check_gate(answers, changes, last, gate)[3].sentence()
     assert "darker" in told
     later = joined(answers, make_answers(250, 4, brightness=0.05))
-    assert judge(later, changes, last, gate)[3].is_met
+    assert check_gate(later, changes, last, gate)[3].is_met
 
 
 def test_an_alert_takes_one_stage_back_with_its_words(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from spotter import images, ingest, predictor, service
 from spotter.collect import collect
 from spotter.command import say
 from spotter.config import CollectConfig, DownloadConfig, PictureConfig, make_recipe, read_recipe, recipe_from_options
-from spotter.coverage import describe, write_report
+from spotter.coverage import measure_coverage, write_coverage
 from spotter.dataset import (
     IN_TWO_CLASSES,
     Dataset,
@@ -789,7 +789,9 @@ def test_row_18_the_report_shows_titles_as_text(hostile: Gathered, tmp_path: Pat
     dataset = hostile.dataset
     features = np.random.default_rng(1).normal(size=(len(dataset.records), 16)).astype(np.float32)
     pairs = [(dataset.records[0], dataset.records[-1], 0.9)]
-    write_report(describe(dataset, features, [("dark",)] * len(features)), dataset, tmp_path / "report.html", pairs)
+    write_coverage(
+        measure_coverage(dataset, features, [("dark",)] * len(features)), dataset, tmp_path / "report.html", pairs
+    )
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert page.all("script") == []
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
