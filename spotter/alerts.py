@@ -1,6 +1,5 @@
 """Alerts in words, and their way to a webhook: each once, also when it could not be reached for a while."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,7 @@ import httpx2
 from spotter.drift import Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.utils.http import BackOff, retry_after
+from spotter.utils.locks import LockedFile, write_all
 from spotter.utils.text import short_percent
 
 MEMORY = "alerts-told.json"
@@ -192,12 +192,10 @@ class _Memory:
 
     def __init__(self, folder: Path) -> None:
         try:
-            self._descriptor = os.open(folder / MEMORY, os.O_RDWR | os.O_CREAT, 0o644)
+            self._locked = LockedFile(folder / MEMORY, permissions=0o644)
+            content = self._locked.file.readall()
         except OSError as error:
             raise LogUnwritable(f"The alerts that were sent cannot be remembered: {error.strerror}.") from error
-        # The system gives it back when the process ends, however it ends.
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        content = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         try:
             self.known: dict[str, dict[str, tuple[int, int]]] = _pairs(json.loads(content)) if content else {}
         except (ValueError, TypeError, AttributeError):
@@ -207,11 +205,12 @@ class _Memory:
     def save(self) -> None:
         content = json.dumps(self.known).encode()
         try:
-            os.pwrite(self._descriptor, content, 0)
-            os.ftruncate(self._descriptor, len(content))
-            os.fsync(self._descriptor)
+            self._locked.file.seek(0)
+            write_all(self._locked.file, content)
+            self._locked.file.truncate()
+            os.fsync(self._locked.file.fileno())
         except OSError as error:
             raise LogUnwritable(f"The alerts that were sent cannot be remembered: {error.strerror}.") from error
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._locked.close()

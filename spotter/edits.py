@@ -3,12 +3,10 @@
 The log (`edits.jsonl`) has a line for each decision. Nothing else changes on disk until `write_to_disk`.
 """
 
-import fcntl
 import json
-import os
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -35,6 +33,7 @@ from spotter.dataset import (
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
 from spotter.files import write_atomically
 from spotter.ingest import lock_set
+from spotter.utils.journal import Journal, Writer, split_whole
 from spotter.utils.text import plural
 
 EDITS = "edits.jsonl"
@@ -167,9 +166,9 @@ class EditLog:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / EDITS
+        self._journal = Journal(self.path, permissions=0o644)
         self._edits: list[Edit] = []
-        self._offset = 0
-        self._last_line = b""
+        self._lines, self._offset, self._last_line = 0, 0, b""
         self._lock = threading.Lock()
 
     def read(self) -> tuple[Edit, ...]:
@@ -192,15 +191,16 @@ class EditLog:
                 content = b""
             except OSError as error:
                 raise EditsDamaged(f"The edit log {str(self.path)!r} cannot be read: {error.strerror}.") from error
-            whole = content[: content.rfind(b"\n") + 1]
-            self._edits += parse_edits(whole, str(self.path))
+            whole, last = split_whole(content)
+            self._edits += parse_edits(whole, str(self.path), self._lines + 1)
             if whole:
+                self._lines += whole.count(b"\n")
                 self._offset += len(whole)
                 self._last_line = whole[whole.rfind(b"\n", 0, -1) + 1 :]
-            return tuple(self._edits)
+            return (*self._edits, *parse_edits(last, str(self.path), self._lines + 1))
 
     def _forget(self) -> None:
-        self._edits, self._offset, self._last_line = [], 0, b""
+        self._edits, self._lines, self._offset, self._last_line = [], 0, 0, b""
 
     def append(self, edits: Sequence[Edit]) -> None:
         """Add edits as one batch.
@@ -209,9 +209,9 @@ class EditLog:
             DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
         """
         batch = uuid.uuid4().hex
-        with self._writing() as descriptor:
+        with self._writing() as writer:
             dated = _after(self.read(), edits)
-            _write(descriptor, [replace(edit, batch=edit.batch or batch) for edit in dated])
+            writer.add(_as_lines(replace(edit, batch=edit.batch or batch) for edit in dated))
 
     def undo(self, who: str) -> tuple[Edit, ...]:
         """Take back the last batch of `who` that still stands, and return it; () when there is none.
@@ -219,12 +219,12 @@ class EditLog:
         Raises:
             DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
         """
-        with self._writing() as descriptor:
+        with self._writing() as writer:
             mine = [edit for edit in standing(self.read()) if edit.who == who]
             if not mine:
                 return ()
             batch = mine[-1].batch
-            _write(descriptor, [Edit(who, UNDO, undoes=batch, batch=uuid.uuid4().hex)])
+            writer.add(Edit(who, UNDO, undoes=batch, batch=uuid.uuid4().hex).as_line())
             return tuple(edit for edit in mine if edit.batch == batch)
 
     def replay(self, edits: Sequence[Edit]) -> int:
@@ -233,39 +233,29 @@ class EditLog:
         Raises:
             DatasetUnwritable: the log cannot be written. EditsDamaged: it cannot be read.
         """
-        with self._writing() as descriptor:
+        with self._writing() as writer:
             known = {edit.id for edit in self.read()}
             new = [edit for edit in edits if edit.id not in known]
-            _write(descriptor, new)
+            writer.add(_as_lines(new))
             return len(new)
 
     @contextmanager
-    def _writing(self) -> Iterator[int]:
+    def _writing(self) -> Iterator[Writer]:
         try:
-            is_new = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                # The system gives it back when the process ends, however it ends.
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                _drop_half_a_line(descriptor)
-                yield descriptor
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            if is_new:
-                _sync_folder(self.path.parent)
+            with self._journal.writing() as writer:
+                yield writer
         except OSError as error:
             raise DatasetUnwritable(f"The edit log {str(self.path)!r} cannot be written: {error.strerror}.") from error
 
 
-def parse_edits(content: bytes, name: str) -> list[Edit]:
-    """Read the lines of a log.
+def parse_edits(content: bytes, name: str, first: int = 1) -> list[Edit]:
+    """Read the lines of a log, of which `first` is the number of the first one.
 
     Raises:
         EditsDamaged: a line is not an edit.
     """
     edits = []
-    for number, line in enumerate(content.split(b"\n"), 1):
+    for number, line in enumerate(content.split(b"\n"), first):
         try:
             edits += [Edit.from_line(line)] if line else []
         except (ValueError, TypeError) as error:
@@ -501,22 +491,8 @@ def _as_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def _write(descriptor: int, edits: Sequence[Edit]) -> None:
-    size = os.fstat(descriptor).st_size
-    rest = b"".join(edit.as_line() for edit in edits)
-    try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    except OSError:
-        # The disk is full, say: half a batch, which nobody was told of, must not count.
-        os.ftruncate(descriptor, size)
-        raise
-
-
-def _drop_half_a_line(descriptor: int) -> None:
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+def _as_lines(edits: Iterable[Edit]) -> bytes:
+    return b"".join(edit.as_line() for edit in edits)
 
 
 def _copy(source: Path, target: Path) -> bool:
@@ -525,11 +501,3 @@ def _copy(source: Path, target: Path) -> bool:
         return False
     write_atomically(target, source.read_bytes())
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

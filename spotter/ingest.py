@@ -1,6 +1,5 @@
 """From hits to pictures on disk: fetched, verified, stored under content-made names, and written down at once."""
 
-import fcntl
 import hashlib
 import itertools
 import json
@@ -14,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from spotter.config import DownloadConfig, PictureConfig
 from spotter.dataset import (
@@ -32,6 +31,8 @@ from spotter.files import write_atomically
 from spotter.images import encode_jpeg, fit_within, load_picture
 from spotter.search.base import ImageHit
 from spotter.takedown import Takedown
+from spotter.utils.journal import Journal
+from spotter.utils.locks import LockedFile
 
 JOURNAL, INCOMING, LOCK = "journal.jsonl", "incoming", ".lock"
 LICENSE = "license "
@@ -79,7 +80,9 @@ class PictureSet:
         self._fetch = fetch
         (folder / INCOMING).mkdir(parents=True, exist_ok=True)
         self._lock_file = lock_set(folder)
-        written = _read_with_journal(folder)
+        # What a power failure takes of it is fetched again.
+        self._journal = Journal(folder / JOURNAL, sync=False)
+        written = read_manifest(folder) + [Record.from_json(line) for line in self._journal.lines()]
         known = [self._checked(record) for record in written if not record.kept or _is_whole(folder, record)]
         if len(known) < len(written):
             log.warning(
@@ -87,7 +90,6 @@ class PictureSet:
             )
         self._by_id = {_id(record): record for record in known}
         self._by_content = {(record.label, record.original_sha256): record for record in known if record.kept}
-        self._journal = (folder / JOURNAL).open("ab")
         self._lock = threading.Lock()
         # Decoding is for as many threads as there are cores; more would only hold more pictures in memory.
         self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -136,7 +138,6 @@ class PictureSet:
 
     def close(self) -> None:
         """Let another process have the set."""
-        self._journal.close()
         self._lock_file.close()
 
     def _wait_for_decision(self, record: Record) -> Path:
@@ -272,8 +273,7 @@ class PictureSet:
                 self._wanted -= 1
                 self._seen.add(str(record.sha256))
             if record != self._by_id.get(_id(record)):
-                self._journal.write(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
-                self._journal.flush()
+                self._journal.append(json.dumps(asdict(record), ensure_ascii=False).encode() + b"\n")
         return record
 
     def _set_aside(self, outcome: DownloadOutcome[int]) -> None:
@@ -357,28 +357,13 @@ def _is_whole(folder: Path, record: Record) -> bool:
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256
 
 
-def lock_set(folder: Path) -> TextIO:
+def lock_set(folder: Path) -> LockedFile:
     """Keep other processes from filling or rearranging a set, until the file that is returned is closed.
 
     Raises:
         DatasetUnwritable: another process is at it.
     """
-    file = (folder / LOCK).open("w")
     try:
-        # The system gives it back when the process ends, however it ends.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return LockedFile(folder / LOCK, wait=False)
     except BlockingIOError as error:
-        file.close()
         raise DatasetUnwritable(f"Another run is collecting into {str(folder)!r}; wait for its end.") from error
-    return file
-
-
-def _read_with_journal(folder: Path) -> list[Record]:
-    """The manifest's records, then those that a run wrote down before it was cut short."""
-    path = folder / JOURNAL
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        # Half a line: the run was killed while it wrote.
-        write_atomically(path, b"".join(lines[:-1]))
-        lines.pop()
-    return read_manifest(folder) + [Record.from_json(line) for line in lines]

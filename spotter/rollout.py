@@ -5,7 +5,6 @@ answer, and holds when it starts again. The stage is a revision's own: a new one
 where it was.
 """
 
-import fcntl
 import hmac
 import json
 import logging
@@ -22,6 +21,7 @@ from typing import Any
 from spotter.config import GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor import last_numbers
+from spotter.utils.journal import Journal, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -76,9 +76,9 @@ class Rollout:
         except OSError as error:
             raise RolloutDamaged(f"The rollout cannot be kept in {str(self.folder)!r}: {error.strerror}.") from error
         read_plan(self.folder)
-        with self._locked() as history:
+        with self._locked() as (history, writer):
             if not history:
-                self._append(self._made(STARTED, stage, "", {}, last_numbers(self.folder)))
+                _write(writer, self._made(STARTED, stage, "", {}, last_numbers(self.folder)))
 
     @property
     def problem(self) -> str:
@@ -138,10 +138,10 @@ class Rollout:
         Raises:
             RolloutDamaged: the history cannot be read or written. LogUnreadable: the answer log cannot be read.
         """
-        with self._locked() as history:
+        with self._locked() as (history, writer):
             if not history or history[-1] != seen:
                 return False
-            self._append(self._made(action, to, why, figures, last_numbers(self.folder)))
+            _write(writer, self._made(action, to, why, figures, last_numbers(self.folder)))
             return True
 
     def catch_up(self) -> Move:
@@ -156,9 +156,9 @@ class Rollout:
         # An empty one may be on its way back.
         if not 0 < number < last.number:
             return last
-        with self._locked() as history:
+        with self._locked() as (history, writer):
             if history and history[-1] == last:
-                self._append(self._made(STARTED, last.to, "the answer log was begun anew", {}, (0, 0)))
+                _write(writer, self._made(STARTED, last.to, "the answer log was begun anew", {}, (0, 0)))
         return self.last
 
     def _made(self, action: str, to: str, why: str, figures: Mapping[str, Any], newest: tuple[int, int]) -> Move:
@@ -166,28 +166,11 @@ class Rollout:
         return Move(now, action, self.revision, to, why, *newest, dict(figures))
 
     @contextmanager
-    def _locked(self) -> Iterator[list[Move]]:
-        """Keep others from moving, and give the history."""
+    def _locked(self) -> Iterator[tuple[list[Move], Writer]]:
+        """Keep others from moving, and give the history and what adds to it."""
         try:
-            # The system gives the lock back when the process ends, however it ends.
-            self._file = os.open(self.folder / STATE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise RolloutDamaged(f"The rollout cannot be kept in {str(self.folder)!r}: {error.strerror}.") from error
-        try:
-            yield self.history()
-        finally:
-            os.close(self._file)
-
-    def _append(self, move: Move) -> None:
-        line = json.dumps(vars(move), ensure_ascii=False).encode() + b"\n"
-        try:
-            size = os.fstat(self._file).st_size
-            # Half a line of somebody who was killed must not spoil this one.
-            is_whole = size == 0 or os.pread(self._file, 1, size - 1) == b"\n"
-            if os.write(self._file, line if is_whole else b"\n" + line) < len(line):
-                raise OSError(28, "No space left on device")
-            os.fsync(self._file)
+            with Journal(self.folder / STATE, permissions=0o644).writing() as writer:
+                yield self.history(), writer
         except OSError as error:
             raise RolloutDamaged(f"The rollout cannot be kept in {str(self.folder)!r}: {error.strerror}.") from error
 
@@ -232,9 +215,7 @@ def read_history(folder: Path) -> list[Move]:
     """
     path = folder / STATE
     try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
+        lines = Journal(path).lines()
     except OSError as error:
         raise RolloutDamaged(f"The rollout in {str(folder)!r} cannot be read: {error.strerror}.") from error
     moves = []
@@ -242,7 +223,7 @@ def read_history(folder: Path) -> list[Move]:
         try:
             move = Move(**json.loads(line))
         except (ValueError, TypeError) as error:
-            if not line.endswith(b"\n") or _is_cut_short(line):
+            if _is_cut_short(line):
                 continue
             raise RolloutDamaged(f"Line {number} of {str(path)!r} is no move; put the file right by hand.") from error
         if move.to not in STAGES:
@@ -313,8 +294,12 @@ def _filled(config: Any, table: Mapping[str, Any], path: str, inside: str) -> An
 
 
 def _is_cut_short(line: bytes) -> bool:
-    # Somebody was killed there, and the next one began a line of its own.
+    # Written by an older version: somebody was killed there, and the next one began a line of its own.
     return line.startswith(b"{") and not line.rstrip().endswith(b"}")
+
+
+def _write(writer: Writer, move: Move) -> None:
+    writer.add(json.dumps(vars(move), ensure_ascii=False).encode() + b"\n")
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:

@@ -1,6 +1,5 @@
 """Shared fixtures: drawn pictures, and one model trained and published from them."""
 
-import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from spotter.utils.console import log_to_stderr
+from spotter.utils.locks import LockedFile
 from tests.helpers.browser import CHROMIUM, running_browser
 from tests.helpers.drawing import write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
@@ -158,6 +158,5 @@ def one_at_a_time(request: pytest.FixtureRequest, name: str) -> Iterator[Path]:
     """A folder that is kept between runs, for one process at a time: tests run in several."""
     assert request.config.cache
     folder = Path(request.config.cache.mkdir(name))
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with LockedFile(folder / "lock"):
         yield folder

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from spotter.bundle import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
+from spotter.files import write_durably
 from spotter.stores.base import Event, content_name, promised_name
+from spotter.utils.journal import Journal, sync_folder
 
 STALE_SECONDS = 24 * 3600
 
@@ -24,6 +26,7 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._journal = Journal(root / "history.jsonl")
 
     @property
     def address(self) -> str:
@@ -92,11 +95,8 @@ class FolderStore:
             BrokenModel: what tells it is damaged.
         """
         try:
-            lines = (self.root / "history.jsonl").read_text(encoding="utf-8").splitlines()
-            told = enumerate(map(json.loads, lines), 1)
+            told = enumerate(map(json.loads, self._journal.lines()), 1)
             return [Event(**event, version=f"v{number}", contents=event["revision"]) for number, event in told]
-        except FileNotFoundError:
-            return []
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._unreadable("history.jsonl") from error
 
@@ -149,10 +149,10 @@ class FolderStore:
             for file in sorted(folder.iterdir()):
                 shutil.copyfile(file, staging / file.name)
                 _sync(staging / file.name)
-            _sync(staging)
+            sync_folder(staging)
             staging.chmod(0o755)
             staging.rename(target)
-            _sync(self._revisions)
+            sync_folder(self._revisions)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)
             # Somebody else published the same revision meanwhile: it holds the same files.
@@ -161,15 +161,16 @@ class FolderStore:
 
     def _point_main(self, revision: str, action: str) -> None:
         event = {"revision": revision, "action": action, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        with (self.root / "history.jsonl").open("a", encoding="utf-8") as history:
-            history.write(json.dumps(event) + "\n")
-            history.flush()
-            os.fsync(history.fileno())
         part = self.root / f".main.{os.getpid()}.part"
-        part.write_text(revision + "\n", encoding="ascii")
-        _sync(part)
-        part.replace(self.root / "main")
-        _sync(self.root)
+        # When `main` cannot be moved, the event is taken back.
+        with self._journal.writing() as history:
+            try:
+                write_durably(part, revision.encode() + b"\n")
+                history.add(json.dumps(event).encode() + b"\n")
+                part.replace(self.root / "main")
+            finally:
+                part.unlink(missing_ok=True)
+        sync_folder(self.root)
 
     def _remove_stale(self) -> None:
         # Left by a publisher that was killed; a younger one may still be at work.
@@ -178,9 +179,6 @@ class FolderStore:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(file: Path) -> None:
+    with file.open("r+b") as opened:
+        os.fsync(opened.fileno())

@@ -1,6 +1,5 @@
 """The log of decisions: what survives a kill, who may write at once, what it does to a set, and on another machine."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -35,6 +34,7 @@ from spotter.edits import (
 )
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
 from spotter.search.folder import Folder
+from spotter.utils.locks import LockedFile
 from tests.conftest import ROOT
 from tests.helpers.drawing import draw, encode, write_folder
 
@@ -132,16 +132,14 @@ def test_a_writer_waits_for_the_one_before(tmp_path: Path) -> None:
     log = EditLog(tmp_path)
     log.append([Edit("anna", KEEP, "first", to="disc")])
     before = log.path.read_bytes()
-    with log.path.open("ab") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with LockedFile(log.path, append=True) as other:
         writer = threading.Thread(target=log.append, args=([Edit("ben", KEEP, "second", to="disc")],))
         writer.start()
         # Half a line is not to be dropped while somebody is writing it.
-        other.write(before[:20])
-        other.flush()
+        other.file.write(before[:20])
         writer.join(0.3)
         assert log.path.read_bytes() == before + before[:20]
-        other.write(before[20:])
+        other.file.write(before[20:])
     writer.join()
     assert [edit.sha256 for edit in log.read()] == ["first", "first", "second"]
 
