@@ -1,3 +1,5 @@
+import contextlib
+import errno
 import json
 import os
 import random
@@ -187,6 +189,64 @@ def test_killed_at_any_moment_nothing_is_half_published(tmp_path: Path) -> None:
             assert {path.name: path.read_bytes() for path in folder.iterdir()} == files[name]
         for event in (root / "history.jsonl").read_text().splitlines() if (root / "history.jsonl").exists() else []:
             json.loads(event)
+
+
+@pytest.mark.parametrize("free", [0, 1, 2, 3])
+def test_a_disk_that_fills_up_while_history_is_written_spoils_no_store(
+    small_disk: Path, tmp_path: Path, free: int
+) -> None:
+    store = FolderStore(small_disk / "store")
+    names = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_text(json.dumps({"name": name}))
+        names.append(store.push(tmp_path / name))
+    history = store.root / "history.jsonl"
+    # The next line begins in one block of the disk and ends in another.
+    block = os.sysconf("SC_PAGESIZE")
+    while history.stat().st_size + len(history.read_bytes().splitlines()[-1]) < block:
+        store.rollback(names[len(store.history()) % 2])
+    told, head = store.history(), store.head()
+    target = next(name for name in names if name != head)
+    with (small_disk / "filler").open("wb", buffering=0) as filler:
+        with contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(block))
+        filler.truncate(os.fstat(filler.fileno()).st_size - free * block)
+    if free < 2:
+        # `main` has room, or not even that; the line has not.
+        with pytest.raises(StoreUnwritable, match="No space left"):
+            store.rollback(target)
+        assert (store.history(), store.head()) == (told, head)
+        assert store.pull()[1] == head
+        assert {path.name for path in store.root.iterdir()} == {"history.jsonl", "main", "revisions"}
+    (small_disk / "filler").unlink()
+    assert store.rollback(target) == target
+    assert [event.revision for event in store.history()] == [*(event.revision for event in told), target]
+    (tmp_path / "three").mkdir()
+    (tmp_path / "three" / "model.json").write_text(json.dumps({"name": "three"}))
+    third = store.push(tmp_path / "three")
+    assert store.pull()[1] == store.history()[-1].revision == third
+
+
+def test_a_rollback_that_fails_is_not_in_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FolderStore(tmp_path / "store")
+    first, second = (store.push(make_bundle(tmp_path / name, name)) for name in ("one", "two"))
+    before = store.history()
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if Path(target).name == "main":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(StoreUnwritable, match="Input/output error"):
+            store.rollback()
+    assert (store.history(), store.head()) == (before, second)
+    assert store.rollback() == first
+    assert [event.action for event in store.history()] == ["push", "push", "rollback"]
 
 
 def test_the_command_says_that_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
