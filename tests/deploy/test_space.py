@@ -117,7 +117,8 @@ def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     modules = {name for name in plan.files if name.endswith(".py")}
     assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
     assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
-    templates = {f"spotter/templates/{name}" for name in ("frame.html", "monitor.html", "page.css", "review.html")}
+    filled_in = ("chart.css", "chart.html", "frame.html", "monitor.html", "page.css", "review.html")
+    templates = {f"spotter/templates/{name}" for name in filled_in}
     others = plan.files.keys() - modules
     ours = {name for name in others if name.startswith("spotter/serve/")}
     assert {f"spotter/serve/locales/{language}.json" for language in LANGUAGES} <= ours
