@@ -1,11 +1,11 @@
 # The app alone, as a Space has it: no torch, no fastai, no training code.
 #   docker build -t spotter . && docker run -p 7860:7860 -e MODEL_STORE=hf://owner/bears spotter
-FROM python:3.11-slim AS files
+FROM python:3.12-slim AS files
 COPY app.py requirements.txt /checkout/
 COPY spotter /checkout/spotter
 RUN python -I /checkout/spotter/serving.py /checkout /app
 
-FROM python:3.11-slim
+FROM python:3.12-slim
 RUN useradd --create-home --uid 1000 spotter
 WORKDIR /app
 COPY --from=files /app/requirements.txt ./

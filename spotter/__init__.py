@@ -2,4 +2,6 @@
 
 from spotter.predictor import Prediction, Predictor
 
+__version__ = "0.1.0"
+
 __all__ = ["Prediction", "Predictor"]

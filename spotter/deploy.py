@@ -21,7 +21,7 @@ from spotter.utils.text import escape_markdown
 
 CARD, ZERO_APP = "README.md", "app_zero.py"
 STORE, REVISION, CONTENTS, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_CONTENTS", "MODEL_INT8")
-PYTHON = "3.11"
+PYTHON = "3.12"
 # The versions that ZeroGPU offers are few.
 ZERO_PYTHON = "3.12.12"
 LONGEST_DESCRIPTION = 60

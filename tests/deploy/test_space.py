@@ -148,7 +148,7 @@ def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -
     data = SpaceCard(plan.files["README.md"].decode()).data
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     assert (data.sdk, data.sdk_version, data.app_file) == ("gradio", pins["gradio"], "app.py")
-    assert data.python_version == "3.11"
+    assert data.python_version == "3.12"
     assert data.models == ["anna/shapes"]
     repo, files, revision = data.preload_from_hub[0].split()
     assert (repo, revision) == ("anna/shapes", predictor.revision)

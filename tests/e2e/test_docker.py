@@ -41,7 +41,7 @@ def replay(folder: Path, python: Path) -> Stage:
         word, rest = line.split(" ", 1)
         if word == "FROM":
             image, name = re.fullmatch(r"(\S+)(?: AS (\w+))?", rest).groups()  # type: ignore[union-attr]
-            assert image == "python:3.11-slim"
+            assert image == "python:3.12-slim"
             stage = stages.setdefault(name or "last", Stage(folder / (name or "last")))
             stage.root.mkdir()
         elif word == "COPY":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spotter import __version__
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -33,7 +34,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # pip builds in place, and would leave its folders in the checkout.
     copy = folder / "checkout"
     shutil.copytree(ROOT / "spotter", copy / "spotter", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "app.py", "train.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "app.py", "train.py"):
         shutil.copy(ROOT / name, copy / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
     made = subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, copy], capture_output=True, text=True, check=False)
@@ -42,13 +43,21 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         others = {path.relative_to(copy).as_posix() for path in (copy / "spotter").rglob("*.*") if path.suffix != ".py"}
-        assert {"spotter/serve/locales/zh.json"} <= others <= set(archive.namelist())
+        assert any(name.endswith(".dist-info/licenses/LICENSE") for name in archive.namelist())
+        assert {"spotter/serve/locales/zh.json", "spotter/py.typed"} <= others <= set(archive.namelist())
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     site = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site / "here.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
     python = folder / "venv" / "bin" / "python"
     subprocess.run([*pip, "--python", python, "install", "--no-deps", "--no-index", wheel], check=True)
     return folder / "venv" / "bin"
+
+
+def test_the_installed_version_is_that_of_the_package(installed: Path, tmp_path: Path) -> None:
+    code = "import importlib.metadata, spotter; print(importlib.metadata.version('spotter'), spotter.__version__)"
+    shown = subprocess.run([installed / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    told, ours = shown.stdout.split()
+    assert told == ours == __version__
 
 
 @pytest.mark.parametrize("name", COMMANDS)
