@@ -1,15 +1,15 @@
 """What the page tells about its model: figures with intervals, sources and licences, limits, revision."""
 
-import html
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from spotter.bundle import ModelSpec
 from spotter.errors import BrokenModel
 from spotter.intervals import wilson_interval
 from spotter.translations import translate, translate_html
+from spotter.utils.templates import render_template
 from spotter.utils.text import percent
 
 
@@ -102,55 +102,23 @@ def error_sentence(about: About, language: str) -> str:
 
 def about_html(about: About, language: str) -> str:
     """The About tab, as HTML."""
-    parts = []
-    sentence = error_sentence(about, language)
-    if sentence:
-        parts.append(_section("about_good", language, _paragraph(html.escape(sentence), "lead")))
-        parts.append(_class_table(about.classes, language))
-    if about.accepted is not None:
-        text = translate_html("about_threshold", language, accepted=percent(about.accepted))
-        parts.append(_section("about_unsure", language, _paragraph(text)))
-    parts.append(_section("about_limits", language, _paragraph(translate("about_limits_text", language))))
-    if about.origins:
-        heads = ("about_source", "about_license", "about_pictures")
-        own = translate("own", language)
-        rows = [
+    own = translate("own", language)
+    return render_template(
+        "serve",
+        "about.html",
+        text=partial(translate_html, language=language),
+        about=about,
+        sentence=error_sentence(about, language),
+        accepted=percent(about.accepted) if about.accepted is not None else "",
+        classes=[_class_cells(row) for row in about.classes],
+        origins=[
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins
-        ]
-        table = _table([translate(head, language) for head in heads], rows)
-        parts.append(_section("about_sources", language, table + _paragraph(translate("about_private", language))))
-    made = translate_html("about_made_text", language, arch=about.arch, size=about.size, pictures=about.learnt_from)
-    if about.revision:
-        made += f" {translate('about_revision', language)} <code>{html.escape(about.revision)}</code>"
-    parts.append(_section("about_made", language, _paragraph(made)))
-    return f'<div class="page-text">{"".join(parts)}</div>'
-
-
-def _class_table(classes: Sequence[ClassRow], language: str) -> str:
-    heads = ("about_class", "about_pictures", "about_right", "about_interval")
-    rows = []
-    for row in classes:
-        share, interval = "–", "–"
-        if row.pictures:
-            low, high = wilson_interval(row.right, row.pictures)
-            share, interval = percent(row.right / row.pictures), f"{percent(low)} – {percent(high)}"
-        rows.append((row.label, row.pictures, share, interval))
-    return _table([translate(head, language) for head in heads], rows)
-
-
-def _table(heads: Iterable[str], rows: Iterable[Sequence[object]]) -> str:
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    # Wide tables scroll by themselves, by keyboard too, and the page does not.
-    return (
-        f'<div class="scroll" tabindex="0" role="group"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        ],
     )
 
 
-def _section(key: str, language: str, content: str) -> str:
-    return f"<h2>{html.escape(translate(key, language))}</h2>{content}"
-
-
-def _paragraph(markup: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{markup}</p>' if kind else f"<p>{markup}</p>"
+def _class_cells(row: ClassRow) -> tuple[str | int, ...]:
+    if not row.pictures:
+        return row.label, row.pictures, "–", "–"
+    low, high = wilson_interval(row.right, row.pictures)
+    return row.label, row.pictures, percent(row.right / row.pictures), f"{percent(low)} – {percent(high)}"

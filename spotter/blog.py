@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from spotter.about import error_sentence, read_about
 from spotter.bundle import Bundle, read_bundle
 from spotter.config import HUB
@@ -15,7 +13,7 @@ from spotter.errors import ArticleUnwritable
 from spotter.snippets import frame_snippet
 from spotter.stores import open_store
 from spotter.translations import join_labels, translate
-from spotter.utils.text import escape_markdown
+from spotter.utils.templates import render_template
 
 PLOTS = ("confusion.png", "top_losses.png")
 MIXUPS = 3
@@ -44,14 +42,14 @@ def write_article(store: str, revision: str | None, app: str, to: Path) -> list[
         values = _values(bundle, name, app, [f"{base}{plot}" for plot in PLOTS], _credits(store, on_hub, name))
         # A title may hold half of a surrogate pair, which is no text.
         for file in ("article.md", "article.html"):
-            text = _environment(file).get_template(file.replace("article", "blog")).render(values)
+            text = render_template("", file.replace("article", "blog"), **values)
             (to / file).write_bytes(text.encode("utf-8", "replace"))
     except OSError as error:
         raise ArticleUnwritable(f"The article cannot be written to {str(to)!r}: {error.strerror or error}.") from error
     return [to / "article.md", to / "article.html", *copied]
 
 
-def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credits: tuple[str, str]) -> dict[str, Any]:
+def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credits: str) -> dict[str, Any]:
     about = read_about(bundle.card, bundle.metrics, revision)
     own = translate("own", "en")
     return {
@@ -65,8 +63,7 @@ def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credi
         "origins": [(own if s == "folder" else s, "–" if s == "folder" else lic, n) for s, lic, n in about.origins],
         "plots": plots,
         "widget": frame_snippet(bundle.card.title).at(app) if app else "",
-        "credits": credits[0],
-        "credits_html": credits[1],
+        "credits": credits,
         "revision": revision,
     }
 
@@ -81,24 +78,9 @@ def _mixups(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[t
     return sorted(pairs, key=lambda pair: -pair[2])[:MIXUPS]
 
 
-def _credits(store: str, on_hub: bool, revision: str) -> tuple[str, str]:
-    """Where everybody is named, as Markdown and as HTML."""
+def _credits(store: str, on_hub: bool, revision: str) -> str:
+    """The address of the page that names everybody; "" where there is none."""
     if not on_hub:
-        return ("", "")
+        return ""
     # A store's address on the Hub holds letters, digits, dots and dashes alone.
-    url = f"https://huggingface.co/{quote(store.removeprefix(HUB))}/blob/{revision}/ATTRIBUTION.csv"
-    text = "Everybody whose pictures it learned from"
-    return f"[{text}]({url}).", f'<a href="{url}">{text}</a>.'
-
-
-def _environment(file: str) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=file.endswith(".html"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["plain"] = escape_markdown
-    return environment
+    return f"https://huggingface.co/{quote(store.removeprefix(HUB))}/blob/{revision}/ATTRIBUTION.csv"

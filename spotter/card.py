@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from spotter.bundle import MODEL_JSON, THUMBNAILS, ModelSpec
 from spotter.changes import Changes
@@ -15,6 +14,7 @@ from spotter.dataset import Dataset
 from spotter.evaluate import Evaluation, Strangers, wilson_interval
 from spotter.periods import REAL
 from spotter.premortem import QUESTIONS
+from spotter.utils.templates import render_template
 from spotter.utils.text import escape_markdown, in_one_line
 
 CARD = "README.md"
@@ -82,18 +82,12 @@ def _body(
     strangers: Strangers | None,
     changes: Changes | None,
 ) -> str:
-    environment = Environment(  # noqa: S701 - Markdown, escaped by the filter; HTML's entities would show in code
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["plain"] = escape_markdown
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
     outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
-    return environment.get_template("card.md").render(
+    return render_template(
+        "publish",
+        "card.md",
         card=card,
         is_converted=_is_converted(card),
         labels=", ".join(escape_markdown(label) for label in card.labels),

@@ -25,9 +25,11 @@ from spotter.command import run_command, say
 from spotter.config import CleanConfig, ServeConfig
 from spotter.edits import EDITS, EditLog, judge_edits, parse_edits, write_to_disk
 from spotter.errors import FolderMissing, PasswordMissing, SpotterError, did_you_mean
+from spotter.files import package_file
 from spotter.parser import Parser
 from spotter.run import find_pictures, read_run
 from spotter.serve.auth import CLEANING_PASSWORD, AccessControl, read_password, read_password_file
+from spotter.utils.templates import render_template
 from spotter.utils.text import plural
 from spotter.web import mount_page, serve
 
@@ -54,10 +56,9 @@ def create_app(session: Session, config: ServeConfig, password: str | None = Non
     app.add_exception_handler(SpotterError, _told)
     app.add_exception_handler(HTTPException, _told)
     _add_routes(app, session)
-    folder = Path(__file__).with_name("templates")
     with gr.Blocks(title="Cleaning", analytics_enabled=False) as page:
-        gr.HTML((folder / "cleaner.html").read_text(encoding="utf-8"), elem_id="clean-frame")
-    style = (folder / "cleaner.css").read_text(encoding="utf-8")
+        gr.HTML(render_template("clean", "page.html"), elem_id="clean-frame")
+    style = package_file("clean", "static/page.css").read_text(encoding="utf-8")
     return mount_page(app, page, config, css=style, head='<script src="/clean/page.js" defer></script>')
 
 
@@ -140,7 +141,7 @@ def _replay(options: argparse.Namespace) -> str:
 
 
 def _add_routes(app: FastAPI, session: Session) -> None:
-    script = Path(__file__).with_name("templates") / "cleaner.js"
+    script = package_file("clean", "static/page.js")
 
     def state(alone: str = "") -> JSONResponse:
         return JSONResponse(session.state(alone))

@@ -23,8 +23,9 @@ from spotter.cache import FOLDER, measure_once
 from spotter.dataset import Dataset, Record
 from spotter.images import load_picture
 from spotter.junk import JUNK_REASONS
-from spotter.pages import make_thumbnails, short_title, write_page
+from spotter.pages import make_thumbnails, short_title
 from spotter.subject import FILLING, SMALL
+from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
 CLUSTERABLE = 10
@@ -205,8 +206,9 @@ def write_coverage(
     }
     write_page(
         path,
+        "data",
         "coverage.html",
-        functions,
+        **functions,
         coverages=coverages,
         pairs=cross_pairs[:SHOWN_PAIRS],
         more_pairs=len(cross_pairs) - SHOWN_PAIRS,

@@ -12,8 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.choice import chosen_label, is_choice
 from spotter.errors import LogUnwritable, QueueUnwritable
-from spotter.pages import render_page
 from spotter.service import ModelInfo
+from spotter.utils.templates import render_template
 from spotter.utils.text import short_percent
 
 _log = logging.getLogger(__name__)
@@ -42,9 +42,10 @@ def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
         # What another revision said may have other labels; it waits for its own app.
         mine = [entry for entry in entries if entry.label in info.labels]
         nonce = secrets.token_urlsafe(16)
-        text = render_page(
+        text = render_template(
+            "serve",
             "review.html",
-            {"percent": short_percent},
+            percent=short_percent,
             title=info.title,
             stage=rollout.stage if rollout else "",
             labels=info.labels,

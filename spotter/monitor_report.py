@@ -15,7 +15,6 @@ from spotter.drift import Change, Published, Share, find_changes
 from spotter.errors import LogUnreadable, LogUnwritable, RevisionMissing
 from spotter.files import write_atomically
 from spotter.monitor import Answers, read_answers
-from spotter.pages import render_page
 from spotter.periods import (
     DAY_S,
     FIGURES,
@@ -46,6 +45,7 @@ from spotter.utils.charts import (
     draw_bars,
     draw_points,
 )
+from spotter.utils.templates import render_template
 from spotter.utils.text import plural, short_percent
 
 REPORT = "monitor.html"
@@ -156,9 +156,10 @@ def fill_in(findings: Findings) -> str:
         "name": _name,
         "share": _share,
     }
-    return render_page(
+    return render_template(
+        "",
         "monitor.html",
-        functions,
+        **functions,
         findings=findings,
         advice_now=_tied(advise(findings)),
         is_alarm=bool(findings.news),

@@ -23,7 +23,7 @@ from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
 from spotter.page_rollout import MAX_BARS, Corner, Held, held_words, stage_corner
 from spotter.payload import Inputs, client_of, label_choices, language_of, page_text, path_in
-from spotter.script import ON_MOUNT
+from spotter.script import snippet_script
 from spotter.service import AT_ONCE, Answer, ModelInfo, Service, full_payload, label_payload, withheld
 from spotter.snippets import element_snippet, frame_snippet, program_snippets
 from spotter.translations import LANGUAGES, as_message, messages, name_key, translate
@@ -51,7 +51,7 @@ def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
                 with gr.Tab(page_text("tab_about"), id="about", elem_id="room-about"):
                     gr.HTML(page_text("about_html"))
             with gr.Tab(page_text("tab_use"), id="use", elem_id="room-use"):
-                gr.HTML(page_text("use_html"), js_on_load=ON_MOUNT)
+                gr.HTML(page_text("use_html"), js_on_load=snippet_script())
         gr.HTML(page_text("foot_html"), elem_id="foot")
         _add_endpoints(service, config, picture, files)
     page.i18n_instance = texts

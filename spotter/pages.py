@@ -1,18 +1,13 @@
-"""What the local reports share: one HTML file that holds its thumbnails and needs neither network nor scripts."""
+"""Small pictures and short titles of a data set, for pages that need neither network nor scripts."""
 
 import base64
 import functools
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
-from spotter.errors import DatasetUnwritable
-from spotter.files import write_atomically
 from spotter.images import encode_jpeg, load_picture
-from spotter.utils.text import plural
 
 if TYPE_CHECKING:
     # For their fields alone: the app makes a page too, and has no set.
@@ -20,34 +15,6 @@ if TYPE_CHECKING:
 
 THUMB_SIDE = 96
 LONGEST_TITLE = 120
-
-
-def write_page(path: Path, template: str, functions: Mapping[str, Callable[..., Any]], **values: Any) -> None:
-    """Fill in a template of `spotter/templates`, everything escaped, and write the page in one step.
-
-    Raises:
-        DatasetUnwritable: `path` cannot be written.
-    """
-    text = render_page(template, functions, **values)
-    try:
-        # A title from the web may hold half of a surrogate pair, which is no text.
-        write_atomically(path, text.encode("utf-8", "replace"))
-    except OSError as error:
-        reason = error.strerror or error
-        raise DatasetUnwritable(f"The report cannot be written to {str(path)!r}: {reason}.") from error
-
-
-def render_page(template: str, functions: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """Fill in a template of `spotter/templates`, everything escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals |= {"plural": plural, **functions}
-    return environment.get_template(template).render(values)
 
 
 def make_thumbnails(dataset: "Dataset") -> Callable[[str], str]:

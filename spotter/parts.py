@@ -1,10 +1,11 @@
-"""The pieces of HTML that the page is made of; everything that comes from outside is escaped here."""
+"""The pieces of HTML that the page is made of: each fills in a template of `serve/templates`."""
 
 import base64
-import html
 import io
 import re
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image
@@ -14,33 +15,30 @@ from spotter.batch import Problem, Result
 from spotter.errors import BadPicture
 from spotter.predictor import Neighbour, Prediction
 from spotter.service import ModelInfo
-from spotter.snippets import Snippet
-from spotter.thumbnails import Thumbnail
+from spotter.snippets import ADDRESS, Snippet
 from spotter.translations import has_text, join_labels, translate, translate_html
+from spotter.utils.templates import render_template
 from spotter.utils.text import percent
 
 OVERLAY_QUALITY = 85
+# Nothing is quite certain.
+_percent = partial(percent, digits=0, ends="open")
 
 
 def headline(info: ModelInfo) -> str:
-    """The title. The labels of the examples go along for the script that names their pictures."""
-    labels = html.escape("\n".join(label for _, label in info.examples), quote=True)
-    return f'<h1 data-examples="{labels}">{html.escape(info.title)}</h1>'
+    """The title."""
+    return render_part("headline.html", info=info)
 
 
 def foot(info: ModelInfo, language: str) -> str:
     """The last line: the error in words, and the revision."""
-    told = html.escape((info.about and error_sentence(info.about, language)) or info.summary)
-    revision = f"<code>{html.escape(info.revision[:12])}</code>" if info.revision else ""
-    return f"<p>{' '.join(filter(None, (told, revision)))}</p>"
+    told = (info.about and error_sentence(info.about, language)) or info.summary
+    return render_part("foot.html", told=told, revision=(info.revision or "")[:12])
 
 
 def words(heading: str, more: str = "", kind: str = "hint") -> str:
     """What is said in big type, and the line below it."""
-    second = f"<p>{html.escape(more)}</p>" if more else ""
-    # A number stays with its sign.
-    whole = re.sub(r"[0-9]+ %", r'<span class="whole">\g<0></span>', html.escape(heading))
-    return f'<div class="{kind}"><h2>{whole}</h2>{second}</div>'
+    return render_part("words.html", pieces=re.split("([0-9]+ %)", heading), more=more, kind=kind)
 
 
 def start(labels: tuple[str, ...], language: str) -> str:
@@ -79,60 +77,37 @@ def picture_problem(error: BadPicture) -> Problem:
 def bars(prediction: Prediction, most: int) -> str:
     """A bar for each of the most probable labels."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: item[1], reverse=True)[:most]
-    rows = []
-    for label, share in ranked:
-        name = html.escape(label, quote=True)
-        rows.append(
-            f'<li><span class="name">{name}</span><span class="share">{_percent(share)}</span>'
-            f'<meter max="1" value="{share:.4f}" style="--share: {share:.1%}" aria-label="{name}"></meter></li>'
-        )
-    return f'<ol class="{"known" if prediction.familiar else "strange"}">{"".join(rows)}</ol>'
+    return render_part("bars.html", ranked=ranked, familiar=prediction.familiar, percent=_percent)
 
 
 def reasons(label: str, drawn: Image.Image | None, near: Sequence[Neighbour] | None, most: int, language: str) -> str:
     """Where the evidence lies, and what the picture looks like; either may be missing."""
-    blocks = []
-    if drawn:
-        source, alt = _data_url(_encode(drawn)), translate_html("evidence_alt", language, label=label)
-        caption = translate_html("evidence", language, label=label)
-        blocks.append(f'<figure><img src="{source}" alt="{alt}"><figcaption>{caption}</figcaption></figure>')
-    if near is not None:
-        # A picture may stand for several rows.
-        found = {one.thumbnail.jpeg: one.thumbnail for one in near if one.thumbnail}
-        shown = list(found.values())[:most]
-        key = "nearest" if shown else "none_shown"
-        blocks.append(f"<p>{html.escape(translate(key, language))}</p>")
-        if shown:
-            items = "".join(f"<li>{_thumbnail(thumbnail, language)}</li>" for thumbnail in shown)
-            blocks.append(f'<ul class="near">{items}</ul>')
-    return f'<div class="reasons">{"".join(blocks)}</div>'
+    # A picture may stand for several rows.
+    found = {one.thumbnail.jpeg: one.thumbnail for one in near or () if one.thumbnail}
+    return render_part(
+        "reasons.html",
+        language,
+        label=label,
+        drawn=_data_url(_encode(drawn)) if drawn else "",
+        near=None if near is None else list(found.values())[:most],
+        site=_site,
+        data_url=_data_url,
+    )
 
 
 def use(programs: Sequence[Snippet], embeds: Sequence[Snippet], language: str) -> str:
     """The snippets, with a button to copy each."""
-    blocks = []
-    for snippet in (*embeds, *programs):
-        text = f"{snippet.key}_text"
-        more = f"<p>{html.escape(translate(text, language))}</p>" if has_text(text) else ""
-        blocks.append(
-            f"<section><h2>{html.escape(translate(snippet.key, language))}</h2>{more}"
-            f'<div class="snippet"><pre tabindex="0"><code class="{snippet.language}">{html.escape(snippet.code)}'
-            f'</code></pre><button type="button" class="copy" data-done="{html.escape(translate("copied", language))}">'
-            f"{html.escape(translate('copy', language))}</button></div></section>"
-        )
-    more = translate("use_more", language, link='<a href="/api">/api</a>')
-    return f'<div class="page-text">{"".join(blocks)}<p>{more}</p></div>'
+    return render_part("use.html", language, address=ADDRESS, snippets=[*embeds, *programs], has_text=has_text)
 
 
 def note(text: str) -> str:
     """A line of plain words."""
-    return f"<p>{html.escape(text)}</p>"
+    return render_part("note.html", words=text)
 
 
 def progress(done: int, total: int, language: str) -> str:
     """How far many pictures are."""
-    text = translate_html("progress", language, done=done, total=total)
-    return f'<label>{text}<progress max="{max(total, 1)}" value="{done}"></progress></label>'
+    return render_part("progress.html", language, done=done, total=total)
 
 
 def summary(results: Sequence[Result], language: str) -> str:
@@ -145,54 +120,12 @@ def summary(results: Sequence[Result], language: str) -> str:
 
 def table(results: Sequence[Result], language: str) -> str:
     """The answers to many pictures, or why there is none."""
-    heads = "".join(
-        f'<th scope="col">{html.escape(translate(key, language))}</th>'
-        for key in ("column_file", "column_answer", "column_sure")
-    )
-    rows = []
-    for result in results:
-        name = f'<th scope="row">{html.escape(result.name)}</th>'
-        prediction = result.prediction
-        if prediction is None:
-            problem = html.escape(result.problem.tell(language)) if result.problem else ""
-            rows.append(f'<tr class="failed">{name}<td colspan="2">{problem}</td></tr>')
-        elif prediction.familiar:
-            percent = _percent(prediction.probabilities[prediction.label])
-            rows.append(f"<tr>{name}<td>{html.escape(prediction.label)}</td><td>{percent}</td></tr>")
-        else:
-            rows.append(
-                f'<tr class="strange">{name}<td>{html.escape(translate("not_sure", language))}</td><td>–</td></tr>'
-            )
-    return (
-        '<div class="scroll" tabindex="0" role="group"><table>'
-        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    return render_part("table.html", language, language=language, results=results, percent=_percent)
 
 
-def _thumbnail(thumbnail: Thumbnail, language: str) -> str:
-    alt = translate_html("nearest_alt", language, label=thumbnail.label)
-    # Without a creator, the site that it is from; without a licence, it is the owner's.
-    origin = thumbnail.creator or ("" if thumbnail.license_id else translate("own", language))
-    named = (
-        _link(html.escape(origin or _site(thumbnail.page_url)), thumbnail.page_url),
-        _link(html.escape(thumbnail.license_id), thumbnail.license_url),
-    )
-    credit = ", ".join(filter(None, named))
-    return (
-        f'<figure><img src="{_data_url(thumbnail.jpeg)}" alt="{alt}" loading="lazy">'
-        f"<figcaption><b>{html.escape(thumbnail.label)}</b> {credit}</figcaption></figure>"
-    )
-
-
-def _percent(share: float) -> str:
-    # Nothing is quite certain.
-    return html.escape(percent(share, 0, "open"))
-
-
-def _link(text: str, url: str) -> str:
-    if not (text and _site(url)):
-        return text
-    return f'<a href="{html.escape(url, quote=True)}" target="_blank" rel="noopener nofollow">{text}</a>'
+def render_part(template: str, spoken: str = "en", /, **values: Any) -> str:
+    """Fill in a template of the page's; `text` in it gives a text in the language `spoken`."""
+    return render_template("serve", template, text=partial(translate_html, language=spoken), **values).strip()
 
 
 def _site(url: str) -> str:

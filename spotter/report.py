@@ -19,8 +19,9 @@ from spotter.evaluate import (
     wilson_interval,
 )
 from spotter.learner import Trained
-from spotter.pages import make_thumbnails, short_title, write_page
+from spotter.pages import make_thumbnails, short_title
 from spotter.utils.charts import WITH_AXES, Chart, Line, Mark, round_up
+from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
 REPORT = "report.html"
@@ -102,8 +103,9 @@ def write_report(
     }
     write_page(
         path,
+        "",
         "report.html",
-        functions,
+        **functions,
         evaluation=evaluation,
         labels=dataset.labels,
         cells=cells,

@@ -1,30 +1,9 @@
-"""What the page does in the browser."""
+"""What the page does in the browser: the files in `serve/static`, and what the server tells them."""
 
 import json
 
-from spotter.snippets import ADDRESS
+from spotter.files import package_file
 from spotter.translations import LANGUAGES, translate
-
-# Before anything is drawn, so that a frame never shows what it is to hide.
-EMBED_HEAD = """<script>
-if (new URLSearchParams(location.search).get("embed")) document.documentElement.classList.add("embed");
-</script>"""
-
-# Runs when the snippets appear: puts the address into them, and makes the buttons work.
-ON_MOUNT = (
-    """
-const here = new URL(".", location.href).href.replace(/\\/$/, "");
-for (const code of element.querySelectorAll("code")) code.textContent = code.textContent.replaceAll(ADDRESS, here);
-for (const button of element.querySelectorAll(".copy")) {
-  const told = button.textContent;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
-    button.textContent = button.dataset.done;
-    setTimeout(() => { button.textContent = told; }, 2000);
-  });
-}
-"""
-).replace("ADDRESS", json.dumps(ADDRESS))
 
 # The keys of what Gradio says in English only, to screen readers, and where.
 _NAMES = {
@@ -39,8 +18,18 @@ _NAMES = {
 }
 
 
+def embed_head() -> str:
+    """What belongs into the head of the page."""
+    return f"<script>\n{_read('embed.js')}</script>"
+
+
+def snippet_script() -> str:
+    """What runs when the snippets appear."""
+    return _read("snippets.js")
+
+
 def page_script(most_bytes: int) -> str:
-    """What runs when the page is there: the language, names for screen readers, paste, preview, height of a frame.
+    """What runs when the page is there, as a function.
 
     `most_bytes` is the size of the largest file that is taken.
     """
@@ -48,151 +37,9 @@ def page_script(most_bytes: int) -> str:
     keys += ["no_answer", "try_again"]
     limit = f"{most_bytes / 1e6:g}"
     texts = {language: {key: translate(key, language, limit=limit) for key in keys} for language in LANGUAGES}
-    values = {"TEXTS": texts, "NAMES": _NAMES, "MOST": most_bytes}
-    script = _SCRIPT
-    for name, value in values.items():
-        script = script.replace(name, json.dumps(value, ensure_ascii=False))
-    return script
+    data = json.dumps({"texts": texts, "names": _NAMES, "most": most_bytes}, ensure_ascii=False)
+    return f"() => {{\n{_read('page.js')}startPage({data});\n}}"
 
 
-_SCRIPT = """() => {
-  const own = window.__gradio_mode__ === "app";
-  // The rule that Gradio goes by, and the server.
-  const tag = (navigator.language || "en").toLowerCase();
-  const language = ["zh-cn", "zh-tw"].includes(tag) ? "zh" : tag.split("-")[0] === "es" ? "es" : "en";
-  const texts = TEXTS[language], names = NAMES;
-  const root = document.querySelector("main.contain") || document.body;
-  (own ? document.documentElement : root).lang = language;
-  if (!own) root.closest(".gradio-container")?.classList.add("embed");
-
-  // The wrappers stay while their content changes, which is what a screen reader needs to read the change out.
-  const tend = () => {
-    for (const id of ["answer", "many-state"]) {
-      const live = document.getElementById(id);
-      if (live && !live.hasAttribute("role")) {
-        live.setAttribute("role", "status");
-        live.setAttribute("aria-live", "polite");
-      }
-    }
-    for (const [selector, key] of Object.entries(names))
-      for (const button of root.querySelectorAll(selector)) {
-        button.setAttribute("aria-label", texts[key]);
-        if (button.title) button.title = texts[key];
-      }
-    // Gradio names these for screen readers, in other words than those that are to be seen.
-    for (const button of root.querySelectorAll("button[aria-dropeffect][aria-label]"))
-      if (button.textContent.trim()) button.removeAttribute("aria-label");
-    for (const image of root.querySelectorAll("#picture img:not([alt]), #picture img[alt='']"))
-      image.alt = texts.picture;
-    const labels = root.querySelector("[data-examples]")?.dataset.examples.split("\\n") || [];
-    root.querySelectorAll("#examples .gallery-item").forEach((button, index) => {
-      button.setAttribute("aria-label", `${texts.example}: ${labels[index] || index + 1}`);
-    });
-    if (root.querySelector("#picture .image-frame img")) unveil();
-  };
-  let asked = 0;
-  new MutationObserver(() => {
-    cancelAnimationFrame(asked);
-    asked = requestAnimationFrame(tend);
-  }).observe(root, { childList: true, subtree: true });
-
-  // What the page says of itself, where the answer will be, until there is one.
-  const live = document.getElementById("answer");
-  let own_words;
-  const quiet = () => {
-    own_words?.remove();
-    own_words = undefined;
-  };
-  const tell = (kind, heading, more) => {
-    quiet();
-    own_words = document.createElement("div");
-    own_words.className = `own ${kind}`;
-    own_words.append(Object.assign(document.createElement("h2"), { textContent: heading }));
-    if (more) own_words.append(Object.assign(document.createElement("p"), { textContent: more }));
-    live?.append(own_words);
-  };
-  let waiting = false;
-  for (const part of root.querySelectorAll("#answer .html-container, #bars .html-container"))
-    new MutationObserver(() => {
-      waiting = false;
-      quiet();
-    }).observe(part, { childList: true, characterData: true, subtree: true });
-  root.addEventListener("click", (event) => {
-    if (event.target.closest?.("#examples .gallery-item, #picture .button-wrap")) waiting = true;
-  }, true);
-  // Gradio tells in a corner, and soon no more, that there will be no answer; above it, that to another picture stays.
-  const toast = "[data-testid=toast-body]";
-  new MutationObserver((changes) => {
-    const added = changes.flatMap((change) => [...change.addedNodes]);
-    if (!waiting || !added.some((node) => node.querySelector?.(toast) || node.closest?.(toast))) return;
-    waiting = false;
-    unveil();
-    tell("unsure", texts.no_answer, texts.try_again);
-  }).observe(document.body, { childList: true, subtree: true });
-
-  // A picture is shown while it travels.
-  let shown = "", patience;
-  const unveil = () => {
-    document.getElementById("picture")?.classList.remove("previewing");
-    if (!shown) return;
-    URL.revokeObjectURL(shown);
-    shown = "";
-    // The same answer again changes nothing, and no answer neither.
-    clearTimeout(patience);
-    patience = setTimeout(() => { if (waiting) quiet(); }, 4000);
-  };
-  const preview = (file) => {
-    const frame = document.getElementById("picture");
-    if (!frame) return;
-    unveil();
-    shown = URL.createObjectURL(file);
-    frame.style.setProperty("--preview", `url("${shown}")`);
-    frame.classList.add("previewing");
-    tell("hint", texts.looking);
-    waiting = true;
-    clearTimeout(patience);
-    setTimeout(unveil, 20000);
-  };
-  // Not every browser can show what was given.
-  for (const [kind, look] of [["error", "hidden"], ["load", ""]])
-    root.addEventListener(kind, (event) => {
-      if (event.target.matches?.("#picture img")) event.target.style.visibility = look;
-    }, true);
-  // Gradio would refuse it too, in English and in a corner.
-  const take = (event, file) => {
-    if (!file) return;
-    const problem = !file.type.startsWith("image/") ? "not-a-picture" : file.size > MOST ? "file_too_large" : "";
-    if (!problem) return preview(file);
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    unveil();
-    tell("unsure", texts.unreadable, texts[problem]);
-  };
-  root.addEventListener("drop", (event) => {
-    if (event.target.closest?.("#picture")) take(event, event.dataTransfer?.files[0]);
-  }, true);
-  document.addEventListener("change", (event) => {
-    if (event.target.matches?.("#picture input[type=file]")) take(event, event.target.files[0]);
-  }, true);
-
-  // Paste works anywhere on the page, not only by the button.
-  if (own) document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files || [])].find((one) => one.type.startsWith("image/"));
-    const target = root.querySelector("#picture .upload-container");
-    if (!file || !target || target.offsetParent === null) return;
-    event.preventDefault();
-    const dropped = new DataTransfer();
-    dropped.items.add(file);
-    target.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
-  });
-
-  if (document.documentElement.classList.contains("embed") && window.parent !== window) {
-    const report = () => {
-      const box = document.querySelector(".gradio-container .main");
-      if (box) window.parent.postMessage({ spotterHeight: Math.ceil(box.getBoundingClientRect().height) }, "*");
-    };
-    new ResizeObserver(report).observe(root);
-    report();
-  }
-  tend();
-}"""
+def _read(name: str) -> str:
+    return package_file("serve", f"static/{name}").read_text(encoding="utf-8")

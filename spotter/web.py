@@ -18,7 +18,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from gradio.route_utils import FnIndexInferError
 from gradio.routes import App
 from starlette.middleware.cors import CORSMiddleware
@@ -28,11 +28,12 @@ from spotter.api import add_routes
 from spotter.config import ServeConfig
 from spotter.connection import Connection, listen
 from spotter.desk import add_desk
+from spotter.files import package_file
 from spotter.gate import Closed, Gate, Shared
-from spotter.look import CSS, ICON, make_theme
+from spotter.look import make_theme
 from spotter.metrics import Metrics
 from spotter.page import classifier_page, embed_script, problem_page
-from spotter.script import EMBED_HEAD, page_script
+from spotter.script import embed_head, page_script
 from spotter.service import ModelInfo, Predict, Service
 from spotter.staff import PREFIX, staff_routes
 from spotter.staff_report import no_report
@@ -89,7 +90,8 @@ def create_app(
     report = info.extras.report
     staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
-    return mount_page(app, page, config, css=CSS, js=page_script(config.max_upload_bytes), head=EMBED_HEAD)
+    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
+    return mount_page(app, page, config, css=style, js=page_script(config.max_upload_bytes), head=embed_head())
 
 
 def mount_page(
@@ -256,4 +258,5 @@ def _waiting(page: gr.Blocks) -> list[str]:
 
 
 async def _favicon() -> Response:
-    return Response(ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+    icon = package_file("serve", "static/icon.svg")
+    return FileResponse(icon, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})

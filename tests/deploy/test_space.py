@@ -117,15 +117,14 @@ def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     modules = {name for name in plan.files if name.endswith(".py")}
     assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
     assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
-    filled_in = ("chart.css", "chart.html", "frame.html", "monitor.html", "page.css", "review.html")
-    templates = {f"spotter/templates/{name}" for name in filled_in}
     others = plan.files.keys() - modules
-    ours = {name for name in others if name.startswith("spotter/serve/")}
+    ours = {name for name in others if name.startswith(("spotter/serve/", "spotter/utils/"))}
     assert {f"spotter/serve/locales/{language}.json" for language in LANGUAGES} <= ours
-    folder = ROOT / "spotter" / "serve"
-    found = {path.relative_to(ROOT).as_posix() for path in folder.rglob("*.*") if not path.suffix.startswith(".py")}
-    assert ours == found
-    assert others - ours == {"requirements.txt", "README.md", *templates}
+    assert {f"spotter/serve/static/page.{kind}" for kind in ("css", "js")} <= ours
+    folders = [ROOT / "spotter" / name for name in ("serve", "utils")]
+    found = [path for folder in folders for path in folder.rglob("*.*") if not path.suffix.startswith(".py")]
+    assert ours == {path.relative_to(ROOT).as_posix() for path in found}
+    assert others - ours == {"requirements.txt", "README.md", "spotter/templates/monitor.html"}
 
 
 def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_links_lead_to_pages_only() -> None:
 @pytest.mark.parametrize(
     ("thumbnail", "credit"),
     [
-        (Thumbnail(b"1", "a"), "the owner&#x27;s own"),
+        (Thumbnail(b"1", "a"), "the owner&#39;s own"),
         (Thumbnail(b"1", "a", license_id="CC0-1.0"), "CC0-1.0"),
         (Thumbnail(b"1", "a", creator="Ann", license_id="CC-BY-4.0"), "Ann, CC-BY-4.0"),
     ],
