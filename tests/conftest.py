@@ -1,9 +1,10 @@
-"""Shared fixtures: drawn pictures, and one model trained and published from them."""
+"""Shared fixtures: drawn pictures, a small model that is there already, and one trained and published here."""
 
+import contextlib
+import io
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from playwright.sync_api import Browser, expect
 from spotter.utils.console import log_to_stderr
 from spotter.utils.locks import LockedFile
 from tests.helpers.browser import CHROMIUM, running_browser
-from tests.helpers.drawing import write_folder
+from tests.helpers.drawing import KINDS, write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+ASSETS = ROOT / "tests" / "assets"
 
 # A test must never leave this machine: what would download weights has to fail at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -32,18 +34,24 @@ def _logged() -> None:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A model trained on drawn discs, crosses and stripes."""
+class Revision:
+    """A model that learnt drawn discs, crosses and stripes: its pictures, and the store that it was published to."""
 
     pictures: Path
-    data: Path
     store: Path
     revision: str
-    output: str
 
     @property
     def folder(self) -> Path:
         return self.store / "revisions" / self.revision
+
+
+@dataclass(frozen=True)
+class Published(Revision):
+    """One that was trained here, with the folder of its run and what was printed."""
+
+    data: Path
+    output: str
 
 
 @pytest.fixture(scope="session")
@@ -52,21 +60,42 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def published(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    import contextlib
-    import io
+def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Revision:
+    """A small revision that lies in tests/assets, for what is only served, pulled, logged or read.
 
+    Nothing may write to its store: who does copies it first.
+    """
+    pictures = write_folder(tmp_path_factory.mktemp("small"), count=12, shrink=3)
+    return Revision(pictures, ASSETS / "shapes", (ASSETS / "shapes" / "main").read_text().strip())
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A revision of a tiny network, trained and published here: for what is about the run and its folders."""
+    from tests.helpers import tiny
+
+    tiny.register()
+    return train_and_publish(drawn, tmp_path_factory.mktemp("trained"), *tiny.OPTIONS)
+
+
+@pytest.fixture(scope="session")
+def published(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """One of the network that is the default, for what is about that: it takes three times as long."""
+    return train_and_publish(drawn, tmp_path_factory.mktemp("published"))
+
+
+def train_and_publish(pictures: Path, base: Path, *options: str) -> Published:
     import train
 
-    base = tmp_path_factory.mktemp("published")
     store, data = base / "shapes", base / "data"
     output = io.StringIO()
-    classes = [word for kind in ("disc", "cross", "stripes") for word in ("--class", kind)]
+    classes = [word for kind in KINDS for word in ("--class", kind)]
+    where = ["--search", f"folder:{pictures}", "--to", str(store), "--data", str(data)]
     with contextlib.redirect_stdout(output):
-        status = train.main([*classes, "--search", f"folder:{drawn}", "--to", str(store), "--data", str(data)])
+        status = train.main([*classes, *where, *options])
     assert status == 0, output.getvalue()
     revision = output.getvalue().splitlines()[-1].removeprefix("revision ")
-    return Published(drawn, data, store, revision, output.getvalue())
+    return Published(pictures, store, revision, data, output.getvalue())
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +182,7 @@ def node_folder(request: pytest.FixtureRequest) -> Path:
         return make_node_folder(folder)
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_at_a_time(request: pytest.FixtureRequest, name: str) -> Iterator[Path]:
     """A folder that is kept between runs, for one process at a time: tests run in several."""
     assert request.config.cache

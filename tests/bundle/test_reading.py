@@ -12,7 +12,7 @@ from spotter.images import load_picture
 from spotter.learner import predict_with_pickle
 from spotter.predictor import Predictor
 from spotter.publish.parity import check_parity, parity_pictures
-from tests.conftest import Published
+from tests.conftest import Revision
 
 
 def constant(*row: float):
@@ -23,8 +23,8 @@ def constant(*row: float):
 
 
 @pytest.fixture(scope="module")
-def pictures(published: Published) -> list[bytes]:
-    return parity_pictures(sorted(published.pictures.glob("*/*")))
+def pictures(prebuilt: Revision) -> list[bytes]:
+    return parity_pictures(sorted(prebuilt.pictures.glob("*/*")))
 
 
 def test_parity_pictures_vary(pictures: list[bytes]) -> None:
@@ -36,10 +36,10 @@ def test_parity_pictures_vary(pictures: list[bytes]) -> None:
     assert all(load_picture(content).mode == "RGB" for content in pictures)
 
 
-def test_the_published_files_answer_like_fastai(published: Published, pictures: list[bytes]) -> None:
+def test_the_published_files_answer_like_fastai(prebuilt: Revision, pictures: list[bytes]) -> None:
     report = check_parity(
-        lambda decoded: predict_with_pickle(published.folder / "export.pkl", decoded),
-        Predictor(read_bundle(published.folder)).probabilities,
+        lambda decoded: predict_with_pickle(prebuilt.folder / "export.pkl", decoded),
+        Predictor(read_bundle(prebuilt.folder)).probabilities,
         pictures,
     )
     assert report.pictures >= 64
@@ -61,7 +61,7 @@ def test_the_gate_refuses_differences(pictures: list[bytes]) -> None:
         check_parity(good, good, pictures[:10])
 
 
-def test_serving_needs_no_pickle(published: Published, tmp_path) -> None:
+def test_serving_needs_no_pickle(prebuilt: Revision, tmp_path) -> None:
     for name in SERVING_FILES:
-        (tmp_path / name).write_bytes((published.folder / name).read_bytes())
+        (tmp_path / name).write_bytes((prebuilt.folder / name).read_bytes())
     assert Predictor(read_bundle(tmp_path)).labels == ("disc", "cross", "stripes")

@@ -37,7 +37,7 @@ from spotter.stores.hub import HubStore
 from spotter.stores.space import POLL_S, SpaceRepo
 from spotter.translations import LANGUAGES
 from spotter.web import ModelInfo, create_app
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.bare import bare_environment
 from tests.helpers.hub import (
     LOST,
@@ -63,8 +63,8 @@ OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "s
 
 
 @pytest.fixture(scope="module")
-def predictor(published: Published) -> Predictor:
-    return Predictor.load(published.store)
+def predictor(prebuilt: Revision) -> Predictor:
+    return Predictor.load(prebuilt.store)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,9 @@ def plan(predictor: Predictor) -> Plan:
 
 
 @pytest.fixture(scope="module")
-def with_int8(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def with_int8(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of a revision with an int8 network, which for this purpose may be as exact as the other."""
-    files = Path(shutil.copytree(published.folder, tmp_path_factory.mktemp("int8") / "files"))
+    files = Path(shutil.copytree(prebuilt.folder, tmp_path_factory.mktemp("int8") / "files"))
     shutil.copy(files / "model.onnx", files / INT8_ONNX)
     figures = Int8(0.0, 30, 1, 1, 0.97, 0.97, ParityReport(72, 0.0, 0.0, 0), 1.8, "Some CPU")
     write_model_json(files, replace(read_bundle(files).card, int8=figures))
@@ -83,8 +83,8 @@ def with_int8(published: Published, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def app(published: Published) -> Iterator[str]:
-    process = start("--model", published.store, "--port", 0)
+def app(prebuilt: Revision) -> Iterator[str]:
+    process = start("--model", prebuilt.store, "--port", 0)
     yield address_of(process)
     stop(process)
 
@@ -177,8 +177,8 @@ def test_an_int8_network_is_asked_for_by_a_variable_and_loaded_with_the_build(
     assert "MODEL_INT8" not in plan_space(ROOT, STORE, quick).variables
 
 
-def test_hostile_titles_and_many_labels_break_no_card(published: Published) -> None:
-    predictor = Predictor.load(published.store)
+def test_hostile_titles_and_many_labels_break_no_card(prebuilt: Revision) -> None:
+    predictor = Predictor.load(prebuilt.store)
     labels = tuple(f"a very long label {number}" for number in range(12))
     predictor.card = replace(predictor.card, title='---\nsdk: docker # "x" [y](z)', labels=labels)
     card = SpaceCard(plan_space(ROOT, STORE, predictor).files["README.md"].decode())
@@ -189,13 +189,13 @@ def test_hostile_titles_and_many_labels_break_no_card(published: Published) -> N
 
 
 def test_the_files_serve_where_only_the_requirements_are(
-    plan: Plan, bare_python: Path, published: Published, tmp_path: Path
+    plan: Plan, bare_python: Path, prebuilt: Revision, tmp_path: Path
 ) -> None:
     folder = tmp_path / "space"
     for name, content in plan.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    settings = bare_environment(tmp_path, **plan.variables | {"MODEL_STORE": str(published.store)})
+    settings = bare_environment(tmp_path, **plan.variables | {"MODEL_STORE": str(prebuilt.store)})
     for heavy in ("torch", "fastai"):
         tried = subprocess.run([bare_python, "-c", f"import {heavy}"], env=settings, capture_output=True, check=False)
         assert b"ModuleNotFoundError" in tried.stderr
@@ -206,8 +206,8 @@ def test_the_files_serve_where_only_the_requirements_are(
     try:
         address = address_of(process)
         with urllib.request.urlopen(f"{address}/healthz") as answer:
-            assert json.load(answer)["revision"] == published.revision
-        picture = handle_file(str(published.folder / "example-2.jpg"))
+            assert json.load(answer)["revision"] == prebuilt.revision
+        picture = handle_file(str(prebuilt.folder / "example-2.jpg"))
         assert Client(address, verbose=False).predict(picture, api_name="/predict")["label"] == "cross"
     finally:
         stop(process)
@@ -306,9 +306,9 @@ def test_what_does_not_run_is_told_and_taken_back(
 
 
 def test_what_serves_another_revision_is_taken_back(
-    space: SpaceRepo, old: Repo, plan: Plan, published: Published
+    space: SpaceRepo, old: Repo, plan: Plan, prebuilt: Revision
 ) -> None:
-    other = Predictor.load(published.store)
+    other = Predictor.load(prebuilt.store)
     other.revision = "f" * 40
     sentence = refusal(SpaceFailed, lambda: run(space, plan, other, patience=0.2))
     assert "serves the revision" in sentence
@@ -467,9 +467,9 @@ def at_numbers(numbers: range, answer: Answer, at: str = "", *, answered: bool =
 
 
 def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
-    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, published: Published, without_rest: None
+    hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, prebuilt: Revision, without_rest: None
 ) -> None:
-    quick = Predictor.load(published.store)
+    quick = Predictor.load(prebuilt.store)
     quick.examples = dict([*quick.examples.items()][:1])
     old.variables["MODEL_INT8"] = "1"
     there = (old.head.files, dict(old.variables))
@@ -577,8 +577,8 @@ def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_the_command_shows_and_then_deploys(hub: Hub, published: Published, tmp_path: Path) -> None:
-    revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+def test_the_command_shows_and_then_deploys(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
+    revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     for word in ("spotter/web.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
@@ -598,10 +598,10 @@ def test_the_command_shows_and_then_deploys(hub: Hub, published: Published, tmp_
 
 
 def test_the_command_deploys_int8_where_there_is_one(
-    hub: Hub, published: Published, with_int8: Path, tmp_path: Path
+    hub: Hub, prebuilt: Revision, with_int8: Path, tmp_path: Path
 ) -> None:
     store = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache")
-    store.push(published.folder)
+    store.push(prebuilt.folder)
     refused = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8")
     assert refused.returncode == 1
     assert "has no int8 network" in refused.stderr
@@ -614,9 +614,9 @@ def test_the_command_deploys_int8_where_there_is_one(
 
 @pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
 def test_the_command_refuses_a_model_that_a_space_may_not_read(
-    how: str, more: list[str], hub: Hub, published: Published, tmp_path: Path
+    how: str, more: list[str], hub: Hub, prebuilt: Revision, tmp_path: Path
 ) -> None:
-    HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     setattr(hub.repos["anna/shapes"], how, True)
     finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
     assert finished.returncode == 1

@@ -19,7 +19,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from spotter.stores.hub import HubStore
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
 from tests.helpers.hub import LOST, OWNER, WRITER, Hub
 from tests.helpers.pictures import free_port
@@ -27,8 +27,8 @@ from tests.helpers.processes import address_of, start, stop
 
 
 @pytest.fixture(scope="module")
-def address(published: Published) -> Iterator[str]:
-    process = start("--model", published.store, "--port", 0)
+def address(prebuilt: Revision) -> Iterator[str]:
+    process = start("--model", prebuilt.store, "--port", 0)
     yield address_of(process)
     assert stop(process) == 0
 
@@ -38,27 +38,27 @@ def post(url: str, body: bytes) -> dict:
         return json.load(answer)
 
 
-def test_health_names_the_revision(address: str, published: Published) -> None:
+def test_health_names_the_revision(address: str, prebuilt: Revision) -> None:
     with urllib.request.urlopen(f"{address}/healthz") as answer:
-        assert json.load(answer) == {"status": "ok", "revision": published.revision}
+        assert json.load(answer) == {"status": "ok", "revision": prebuilt.revision}
 
 
-def test_no_answer_says_where_the_model_is(address: str, published: Published) -> None:
+def test_no_answer_says_where_the_model_is(address: str, prebuilt: Revision) -> None:
     told = ""
     for path in ("/", "/config", "/gradio_api/info", "/api", "/openapi.json", "/healthz", "/readyz"):
         with urllib.request.urlopen(address + path) as answer:
             told += answer.read().decode()
     assert '"path":' in told
-    assert str(published.store) not in told
+    assert str(prebuilt.store) not in told
     assert str(ROOT) not in told
     (example, *_) = re.findall(r'"path":"(/[^"]*example-1.jpg)"', told)
     with urllib.request.urlopen(f"{address}/gradio_api/file={example}") as answer:
-        assert answer.read() == (published.folder / "example-1.jpg").read_bytes()
+        assert answer.read() == (prebuilt.folder / "example-1.jpg").read_bytes()
 
 
-def test_predict_through_the_gradio_client(address: str, published: Published) -> None:
+def test_predict_through_the_gradio_client(address: str, prebuilt: Revision) -> None:
     client = Client(address, verbose=False)
-    answer = client.predict(handle_file(str(published.folder / "example-2.jpg")), api_name="/predict")
+    answer = client.predict(handle_file(str(prebuilt.folder / "example-2.jpg")), api_name="/predict")
     assert answer["label"] == "cross"
     assert {row["label"] for row in answer["confidences"]} == {"disc", "cross", "stripes"}
     assert sum(row["confidence"] for row in answer["confidences"]) == pytest.approx(1, abs=1e-4)
@@ -75,8 +75,8 @@ def test_a_stranger_is_not_sure_and_keeps_its_probabilities(address: str, tmp_pa
     assert full["familiarity"] < full["threshold"]
 
 
-def test_classify_says_everything_by_both_ways(address: str, published: Published) -> None:
-    path = published.folder / "example-1.jpg"
+def test_classify_says_everything_by_both_ways(address: str, prebuilt: Revision) -> None:
+    path = prebuilt.folder / "example-1.jpg"
     plain = post(f"{address}/api/classify", path.read_bytes())
     through = Client(address, verbose=False).predict(handle_file(str(path)), api_name="/classify")
     for answer in (plain, through):
@@ -84,7 +84,7 @@ def test_classify_says_everything_by_both_ways(address: str, published: Publishe
             "label", "probabilities", "familiar", "familiarity", "threshold", "revision", "timings_ms",
         }  # fmt: skip
         assert answer["label"] == "disc"
-        assert answer["revision"] == published.revision
+        assert answer["revision"] == prebuilt.revision
     assert plain["probabilities"] == pytest.approx(through["probabilities"])
 
 
@@ -105,8 +105,8 @@ def fails(*arguments: object) -> str:
     return errors
 
 
-def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_path: Path) -> None:
-    process = start("--port", 0, "--model", published.store, GRADIO_TEMP_DIR=str(tmp_path / "a" / "b"))
+def test_the_folder_for_uploads_need_not_exist_yet(prebuilt: Revision, tmp_path: Path) -> None:
+    process = start("--port", 0, "--model", prebuilt.store, GRADIO_TEMP_DIR=str(tmp_path / "a" / "b"))
     try:
         assert address_of(process)
     finally:
@@ -115,10 +115,10 @@ def test_the_folder_for_uploads_need_not_exist_yet(published: Published, tmp_pat
     assert list((tmp_path / "a" / "b").glob("spotter-app-*")) == []
 
 
-def test_what_cannot_be_served_is_one_sentence_and_exit_1(published: Published) -> None:
-    assert "Cannot listen" in fails("--model", published.store, "--host", "192.0.2.1")
+def test_what_cannot_be_served_is_one_sentence_and_exit_1(prebuilt: Revision) -> None:
+    assert "Cannot listen" in fails("--model", prebuilt.store, "--host", "192.0.2.1")
     assert "cannot be opened" in fails("--model", "s3://bucket/bears")
-    assert "no int8 network" in fails("--model", published.store, "--int8")
+    assert "no int8 network" in fails("--model", prebuilt.store, "--int8")
 
 
 @contextmanager
@@ -145,13 +145,13 @@ def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[s
         assert stop(process) == 0
 
 
-def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(published: Published, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revision, tmp_path: Path) -> None:
     with serves_a_problem("--model", tmp_path / "none") as (public, own):
         assert public.startswith("There is no such model in its store.")
         assert str(tmp_path) not in public
         assert f"There is no store at {str(tmp_path / 'none')!r}" in own
-    with serves_a_problem("--model", published.store, "--revision", "abcdef0") as (public, own):
-        assert str(published.store) not in public
+    with serves_a_problem("--model", prebuilt.store, "--revision", "abcdef0") as (public, own):
+        assert str(prebuilt.store) not in public
         assert "has no revision 'abcdef0'" in own
     changes = {
         "model.onnx": lambda path: path.write_bytes(path.read_bytes()[:-100]),
@@ -159,8 +159,8 @@ def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(published: Publ
         "reference.safetensors": Path.unlink,
     }
     for name, change in changes.items():
-        broken = Path(shutil.copytree(published.store, tmp_path / name))
-        change(broken / "revisions" / published.revision / name)
+        broken = Path(shutil.copytree(prebuilt.store, tmp_path / name))
+        change(broken / "revisions" / prebuilt.revision / name)
         with serves_a_problem("--model", broken, SPACE_ID="owner/bears", HF_TOKEN=WRITER) as (public, own):
             assert name in public or "changed after it was published" in public
             assert str(tmp_path) not in public
@@ -170,9 +170,9 @@ def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(published: Publ
 AGAIN = "import sys, app; sys.exit(app.main(sys.argv[1:], retry_s=0.5))"
 
 
-def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, published: Published, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
     address, port = f"hf://{OWNER}/shapes", free_port()
-    revision = HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(published.folder)
+    revision = HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     hub.fault = lambda request, usual: LOST
     settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     command = [sys.executable, "-c", AGAIN, "--model", address, "--port", str(port)]
@@ -209,22 +209,22 @@ def test_no_model_is_wrong_usage() -> None:
     assert "--model" in errors
 
 
-def test_on_a_space_the_environment_says_what_to_serve(published: Published) -> None:
+def test_on_a_space_the_environment_says_what_to_serve(prebuilt: Revision) -> None:
     process = start(
-        "--port", 0, "--host", "127.0.0.1", MODEL_STORE=str(published.store), MODEL_REVISION=published.revision
+        "--port", 0, "--host", "127.0.0.1", MODEL_STORE=str(prebuilt.store), MODEL_REVISION=prebuilt.revision
     )
     try:
         with urllib.request.urlopen(f"{address_of(process)}/healthz") as answer:
-            assert json.load(answer)["revision"] == published.revision
+            assert json.load(answer)["revision"] == prebuilt.revision
     finally:
         stop(process)
 
 
-def test_the_pickle_is_never_opened(published: Published, tmp_path: Path) -> None:
-    store = Path(shutil.copytree(published.store, tmp_path / "store"))
+def test_the_pickle_is_never_opened(prebuilt: Revision, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(prebuilt.store, tmp_path / "store"))
     canary = tmp_path / "canary"
     pickle = f"cos\nsystem\n(S'touch {canary}'\ntR.".encode()
-    (store / "revisions" / published.revision / "export.pkl").write_bytes(pickle)
+    (store / "revisions" / prebuilt.revision / "export.pkl").write_bytes(pickle)
     process = start("--model", store, "--port", 0)
     try:
         post(f"{address_of(process)}/api/classify", encode(draw("disc", 3)))

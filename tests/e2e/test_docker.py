@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spotter.serving import serving_files
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.bare import bare_environment
 from tests.helpers.processes import stop
 
@@ -80,7 +80,7 @@ def replay(folder: Path, python: Path) -> Stage:
 
 
 def test_an_image_holds_the_serving_set_and_serves_as_nobody_special(
-    bare_python: Path, published: Published, tmp_path: Path
+    bare_python: Path, prebuilt: Revision, tmp_path: Path
 ) -> None:
     image = replay(tmp_path, bare_python)
     assert image.user == "spotter"
@@ -89,7 +89,7 @@ def test_an_image_holds_the_serving_set_and_serves_as_nobody_special(
 
     assert (image.command[0], image.health[0]) == ("python", "python")
     assert image.command[1:] == ["app.py", "--host", "0.0.0.0"]
-    settings = bare_environment(tmp_path, MODEL_STORE=str(published.store), **image.environment)
+    settings = bare_environment(tmp_path, MODEL_STORE=str(prebuilt.store), **image.environment)
     # The last --host and --port count: a free port of this machine alone, in place of the container's.
     command = [bare_python, *image.command[1:], "--host", "127.0.0.1", "--port", "0"]
     process = subprocess.Popen(
@@ -104,7 +104,7 @@ def test_an_image_holds_the_serving_set_and_serves_as_nobody_special(
         assert check != image.health[1:]
         assert subprocess.run([bare_python, *check], env=settings, check=False).returncode == 0
         with urllib.request.urlopen(f"{address}/healthz") as answer:
-            assert json.load(answer)["revision"] == published.revision
+            assert json.load(answer)["revision"] == prebuilt.revision
     finally:
         stop(process)
     assert subprocess.run([bare_python, *check], env=settings, capture_output=True, check=False).returncode != 0

@@ -19,7 +19,7 @@ from spotter.config import QueueConfig
 from spotter.monitor import add_answers
 from spotter.rollout import PLAN, Rollout
 from spotter.translations import LANGUAGES, translate
-from tests.conftest import Published
+from tests.conftest import Revision
 from tests.helpers.answers import joined, make_answers
 from tests.helpers.drawing import draw
 from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, encode, plain
@@ -215,13 +215,13 @@ def marked(color: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def test_nothing_of_a_visitor_is_written_without_consent(published: Published, tmp_path: Path) -> None:
+def test_nothing_of_a_visitor_is_written_without_consent(prebuilt: Revision, tmp_path: Path) -> None:
     log, feedback, home = tmp_path / "log", tmp_path / "feedback", tmp_path / "home"
     home.mkdir()
     # As on a Space, where a proxy tells the visitor's address.
     environment = {"SPACE_ID": "owner/bears", "STAFF_PASSWORD": PASSWORD, "HOME": str(home), "TMPDIR": str(home)}
     process = start(
-        "--model", published.store, "--log", log, "--feedback", feedback, "--rollout", "shadow", "--port", 0,
+        "--model", prebuilt.store, "--log", log, "--feedback", feedback, "--rollout", "shadow", "--port", 0,
         "--host", "127.0.0.1", **environment,
     )  # fmt: skip
     try:
@@ -231,7 +231,7 @@ def test_nothing_of_a_visitor_is_written_without_consent(published: Published, t
         photo = tmp_path / f"{MARK}.jpg"
         photo.write_bytes(marked(RED))
         assert ask(f"{url}/api/classify?said=disc", marked(RED), "POST", **headers)[0] == 200
-        rollout = Rollout(log, published.revision)
+        rollout = Rollout(log, prebuilt.revision)
         for stage, wanted in (("supervised", 403), ("gradual", None), ("full", 200)):
             assert rollout.move(rollout.last, "promoted", stage, "", {})
             status, _ = ask(f"{url}/api/classify", marked(BLUE), "POST", **headers)
@@ -263,25 +263,25 @@ def written(*folders: Path) -> list[Path]:
     return [path for path in everything(*folders) if any(word in path.read_bytes() + bytes(path) for word in words)]
 
 
-def test_an_alert_demotes_a_running_app(published: Published, tmp_path: Path) -> None:
+def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> None:
     tmp_path.joinpath(PLAN).write_text("check_s = 1.0")
-    quiet = make_answers(400, 1, revision=published.revision[:16])
+    quiet = make_answers(400, 1, revision=prebuilt.revision[:16])
     process = start(
-        "--model", published.store, "--log", tmp_path, "--rollout", "full", "--port", 0, STAFF_PASSWORD=PASSWORD
+        "--model", prebuilt.store, "--log", tmp_path, "--rollout", "full", "--port", 0, STAFF_PASSWORD=PASSWORD
     )
     try:
         url = address_of(process)
         assert ask(f"{url}/healthz")[1]["stage"] == "full"
-        picture = (published.folder / "example-1.jpg").read_bytes()
+        picture = (prebuilt.folder / "example-1.jpg").read_bytes()
         assert ask(f"{url}/api/classify", picture, "POST")[0] == 200
-        night = make_answers(80, 2, revision=published.revision[:16], brightness=0.05)
+        night = make_answers(80, 2, revision=prebuilt.revision[:16], brightness=0.05)
         add_answers(tmp_path, joined(quiet, night))
         deadline = time.monotonic() + 40
         while ask(f"{url}/healthz")[1]["stage"] == "full":
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert ask(f"{url}/healthz")[1]["stage"] == "gradual"
-        last = Rollout(tmp_path, published.revision).last
+        last = Rollout(tmp_path, prebuilt.revision).last
         assert (last.action, last.to) == ("demoted", "gradual")
         assert last.why.startswith("alert: Pictures became darker")
         # Whoever is not among those answered at once now has to wait.
@@ -296,9 +296,9 @@ def test_an_alert_demotes_a_running_app(published: Published, tmp_path: Path) ->
 
 
 def test_a_rollout_needs_a_log_and_a_stage(
-    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = ["--model", str(published.store)]
+    model = ["--model", str(prebuilt.store)]
     for arguments, stage, told in (
         (["--rollout", "shadow"], "", "need --log FOLDER"),
         (["--challenger", "v1"], "", "need --log FOLDER"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 import train
 from spotter import Predictor
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Published, Revision
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 from tests.helpers.pictures import free_port
 
@@ -326,6 +326,6 @@ def test_the_real_bears_are_learnt(bear_photos: Path, stranger_photos: Path, tmp
     assert sum(prediction.familiar for prediction in strangers) <= 0.03 * len(strangers)
 
 
-def test_a_picture_unlike_all_is_not_familiar(published: Published) -> None:
-    predictor = Predictor.load(published.store)
+def test_a_picture_unlike_all_is_not_familiar(prebuilt: Revision) -> None:
+    predictor = Predictor.load(prebuilt.store)
     assert not predictor.predict(encode(draw("disc", 1).convert("1").resize((900, 60)), "PNG")).familiar

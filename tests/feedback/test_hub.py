@@ -22,7 +22,7 @@ from spotter.feedback import DELETED, FACTS, PICTURE, FeedbackFolder
 from spotter.feedback_sync import Sender, folder_of, open_dataset, receive, send
 from spotter.predictor import Prediction
 from spotter.stores.dataset import FeedbackDataset
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import free_port
@@ -316,15 +316,15 @@ def test_where_entries_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert folder_of(ADDRESS) == Path("feedback/anna-words")
 
 
-def test_the_app_answers_while_the_hub_is_down(published: Published) -> None:
+def test_the_app_answers_while_the_hub_is_down(prebuilt: Revision) -> None:
     process = start(
-        *("--model", published.store, "--port", 0, "--feedback", ADDRESS),
+        *("--model", prebuilt.store, "--port", 0, "--feedback", ADDRESS),
         HF_ENDPOINT=f"http://127.0.0.1:{free_port()}",
         HF_HUB_OFFLINE="0",
         HF_TOKEN=WRITER,
     )
     address = address_of(process)
-    picture = next(published.pictures.glob("disc/*")).read_bytes()
+    picture = next(prebuilt.pictures.glob("disc/*")).read_bytes()
     assert httpx.post(f"{address}/api/classify", content=picture).json()["label"] == "disc"
     process.send_signal(signal.SIGTERM)
     out, told = process.communicate(timeout=60)

@@ -27,7 +27,7 @@ from spotter.predictor import Prediction
 from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
 from spotter.suspects import VISITORS, View, rank, reason
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import write_folder
 
 RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="shapes")
@@ -310,7 +310,7 @@ def test_what_was_decided_becomes_a_review_of_the_answer(tmp_path: Path, entries
     assert (found.wrong.count, found.wrong.total) == (0, 2)
 
 
-def test_reviews_are_noted_by_a_command(tmp_path: Path, published: Published) -> None:
+def test_reviews_are_noted_by_a_command(tmp_path: Path, prebuilt: Revision) -> None:
     log, entries = tmp_path / "log", FeedbackFolder(tmp_path / "feedback")
     with AnswerLog(log, "r") as opened:
         answer = opened.record(prediction("disc"), drawing(1), "page")
@@ -320,7 +320,7 @@ def test_reviews_are_noted_by_a_command(tmp_path: Path, published: Published) ->
     def run(target: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, target], cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True)
 
-    done = run(published.store)
+    done = run(prebuilt.store)
     assert done.returncode == 0, done.stderr
     assert "reviews noted: 0; noted before: 0; of answers not in the log: 0" in done.stdout
     assert "There is no training run in" in run(tmp_path).stderr

@@ -40,13 +40,14 @@ def encode(picture: Image.Image, format_: str = "JPEG", **options: object) -> by
     return buffer.getvalue()
 
 
-def write_folder(root: Path, kinds: tuple[str, ...] = KINDS, count: int = 16) -> Path:
-    """Write `count` pictures of each kind into `root/<kind>/`."""
+def write_folder(root: Path, kinds: tuple[str, ...] = KINDS, count: int = 16, shrink: int = 1) -> Path:
+    """Write `count` pictures of each kind into `root/<kind>/`, a `shrink`th as wide and high as they are drawn."""
     for kind in kinds:
         (root / kind).mkdir(parents=True)
         for seed in range(count):
             size = [(180, 140), (140, 180), (160, 160)][seed % 3]
-            (root / kind / f"{seed:03}.jpg").write_bytes(encode(draw(kind, seed, size), quality=92))
+            picture = draw(kind, seed, size).reduce(shrink)
+            (root / kind / f"{seed:03}.jpg").write_bytes(encode(picture, quality=92))
     return root
 
 

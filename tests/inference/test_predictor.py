@@ -16,17 +16,17 @@ from spotter.bundle import read_bundle
 from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
 from spotter.images import load_picture, to_square
 from spotter.reference import familiarity
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode, turned
 
 
 @pytest.fixture(scope="module")
-def predictor(published: Published) -> Predictor:
-    return Predictor.load(published.store)
+def predictor(prebuilt: Revision) -> Predictor:
+    return Predictor.load(prebuilt.store)
 
 
-def test_it_answers_for_paths_bytes_and_pictures(predictor: Predictor, published: Published) -> None:
-    path = sorted((published.pictures / "cross").iterdir())[0]
+def test_it_answers_for_paths_bytes_and_pictures(predictor: Predictor, prebuilt: Revision) -> None:
+    path = sorted((prebuilt.pictures / "cross").iterdir())[0]
     answers = [predictor.predict(source) for source in (path, str(path), path.read_bytes(), Image.open(path))]
     assert all(answer == answers[0] for answer in answers)
     assert answers[0].label == "cross"
@@ -36,8 +36,8 @@ def test_it_answers_for_paths_bytes_and_pictures(predictor: Predictor, published
     assert sum(answers[0].probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_many_are_answered_like_one_by_one(predictor: Predictor, published: Published) -> None:
-    paths = sorted(published.pictures.glob("*/*"))[::2]
+def test_many_are_answered_like_one_by_one(predictor: Predictor, prebuilt: Revision) -> None:
+    paths = sorted(prebuilt.pictures.glob("*/*"))[::2]
     many = predictor.predict_many(paths)
     # To the last bit, though one picture alone gets all cores.
     assert many == [predictor.predict(path) for path in paths]
@@ -59,8 +59,10 @@ def test_many_are_read_only_a_few_ahead(predictor: Predictor) -> None:
     assert len(read) < 40
 
 
-def test_the_evidence_of_the_places_adds_up_to_the_answer(predictor: Predictor, published: Published) -> None:
-    squares = np.stack([to_square(load_picture(p), 224) for p in sorted(published.pictures.glob("*/*"))[::6]])
+def test_the_evidence_of_the_places_adds_up_to_the_answer(predictor: Predictor, prebuilt: Revision) -> None:
+    squares = np.stack(
+        [to_square(load_picture(p), predictor.card.size) for p in sorted(prebuilt.pictures.glob("*/*"))[::6]]
+    )
     probabilities, places = predictor._session.run(["probabilities", "activation"], {"pixels": squares})
     # The mean over the places and the bias, the same for every picture, are the logits.
     centred = np.log(probabilities) - np.log(probabilities).mean(axis=1, keepdims=True)
@@ -80,8 +82,8 @@ def test_it_shows_why_at_the_pictures_own_shape(predictor: Predictor) -> None:
         predictor.explain(wide, "square")
 
 
-def test_a_picture_at_the_threshold_is_familiar(published: Published) -> None:
-    predictor, content = Predictor.load(published.store), encode(draw("disc", 70))
+def test_a_picture_at_the_threshold_is_familiar(prebuilt: Revision) -> None:
+    predictor, content = Predictor.load(prebuilt.store), encode(draw("disc", 70))
     score = predictor.predict(content).familiarity
     for threshold, familiar in ((score, True), (np.nextafter(np.float32(score), np.float32(1)), False)):
         predictor.card = replace(predictor.card, threshold=float(threshold))
@@ -105,11 +107,11 @@ def test_what_is_no_picture_is_refused(predictor: Predictor) -> None:
         predictor.predict(b"%PDF-1.4 hello")
 
 
-def test_revisions(published: Published) -> None:
-    assert Predictor.load(published.store, revision=published.revision).revision == published.revision
-    assert Predictor.load(str(published.store), revision=published.revision[:8]).revision == published.revision
+def test_revisions(prebuilt: Revision) -> None:
+    assert Predictor.load(prebuilt.store, revision=prebuilt.revision).revision == prebuilt.revision
+    assert Predictor.load(str(prebuilt.store), revision=prebuilt.revision[:8]).revision == prebuilt.revision
     with pytest.raises(RevisionMissing, match="no revision"):
-        Predictor.load(published.store, revision="0" * 40)
+        Predictor.load(prebuilt.store, revision="0" * 40)
 
 
 def test_familiarity_is_the_mean_cosine_to_the_nearest() -> None:
@@ -128,8 +130,8 @@ def rewrite(folder: Path, **changes: object) -> None:
 
 @pytest.mark.parametrize("name", ["model.onnx", "reference.safetensors", "model.json"])
 @pytest.mark.parametrize("damage", ["truncated", "missing", "altered", "empty"])
-def test_damaged_files_are_told(name: str, damage: str, published: Published, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+def test_damaged_files_are_told(name: str, damage: str, prebuilt: Revision, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(prebuilt.folder, tmp_path / "bundle"))
     content = (folder / name).read_bytes()
     if damage == "missing":
         (folder / name).unlink()
@@ -160,18 +162,18 @@ def test_damaged_files_are_told(name: str, damage: str, published: Published, tm
     ],
 )
 def test_a_model_json_that_does_not_fit_is_told(
-    changes: dict, expected: str, published: Published, tmp_path: Path
+    changes: dict, expected: str, prebuilt: Revision, tmp_path: Path
 ) -> None:
-    folder = Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+    folder = Path(shutil.copytree(prebuilt.folder, tmp_path / "bundle"))
     rewrite(folder, **changes)
     with pytest.raises(BrokenModel, match=expected):
         Predictor(read_bundle(folder))
 
 
-def test_serving_loads_neither_torch_nor_fastai(published: Published) -> None:
+def test_serving_loads_neither_torch_nor_fastai(prebuilt: Revision) -> None:
     code = (
         "import sys, app; from spotter import Predictor; "
-        f"Predictor.load({str(published.store)!r}).predict({str(published.folder / 'example-1.jpg')!r}); "
+        f"Predictor.load({str(prebuilt.store)!r}).predict({str(prebuilt.folder / 'example-1.jpg')!r}); "
         "heavy = {'torch', 'fastai', 'timm', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules); "
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )

@@ -32,7 +32,7 @@ from spotter.monitor import (
     read_answers,
 )
 from spotter.predictor import Prediction
-from tests.conftest import ROOT, Published, mount
+from tests.conftest import ROOT, Revision, mount
 from tests.helpers.answers import count_answers, make_answers
 from tests.helpers.drawing import draw, encode
 from tests.helpers.patience import wait_until
@@ -330,13 +330,13 @@ def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
 SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")
 
 
-def test_the_app_logs_every_answer_and_nothing_about_who_asked(published: Published, tmp_path: Path) -> None:
+def test_the_app_logs_every_answer_and_nothing_about_who_asked(prebuilt: Revision, tmp_path: Path) -> None:
     folder, picture = tmp_path / "log", draw("disc", 3, (300, 200))
     exif = Image.Exif()
     exif[0x010F], exif[0x013B] = "Nikon D90 of mine", "Rosa Parks"
     content = encode(picture, "JPEG", exif=exif, quality=90)
     headers = {"X-Forwarded-For": "203.0.113.77", "Cookie": "sessionid=4711", "User-Agent": "Rosa Parks"}
-    process = start("--model", published.store, "--port", 0, "--log", folder)
+    process = start("--model", prebuilt.store, "--port", 0, "--log", folder)
     try:
         address = address_of(process)
         told = [
@@ -348,12 +348,12 @@ def test_the_app_logs_every_answer_and_nothing_about_who_asked(published: Publis
         (path := tmp_path / "hidden-file-name.jpg").write_bytes(content)
         Client(address, verbose=False).predict(handle_file(str(path)), api_name="/predict")
         assert httpx.post(f"{address}/api/classify", content=b"no picture").status_code == 415
-        assert httpx.get(f"{address}/healthz").json() == {"status": "ok", "revision": published.revision}
+        assert httpx.get(f"{address}/healthz").json() == {"status": "ok", "revision": prebuilt.revision}
     finally:
         assert stop(process) == 0
     answers = read_answers(folder)
     assert answers.route.tolist() == ["api", "api batch", "client"]
-    assert answers.revision.tolist() == [published.revision] * 3
+    assert answers.revision.tolist() == [prebuilt.revision] * 3
     assert answers.label.tolist() == [told[0]["label"]] * 3
     assert answers.probability[0] == pytest.approx(told[0]["probabilities"][told[0]["label"]])
     assert answers.familiarity.tolist() == pytest.approx([told[0]["familiarity"]] * 3)
@@ -368,9 +368,9 @@ def test_the_app_logs_every_answer_and_nothing_about_who_asked(published: Publis
     assert len(written) < 60_000
 
 
-def test_the_app_answers_without_its_log_and_says_so(published: Published, tmp_path: Path) -> None:
+def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    process = start("--model", published.store, "--port", 0, ANSWER_LOG=str(tmp_path / "file"))
+    process = start("--model", prebuilt.store, "--port", 0, ANSWER_LOG=str(tmp_path / "file"))
     try:
         address = address_of(process)
         content = encode(draw("cross", 3))

@@ -21,7 +21,7 @@ from spotter.monitor_report import REPORT, advise, gather, render
 from spotter.predictor import Predictor
 from spotter.published import read_published
 from spotter.trained import measure_training
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Published, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.markup import Page
 from tests.helpers.monitor_report import HOSTILE, log_of, make_report, two_months
@@ -106,17 +106,17 @@ def test_a_clock_that_was_set_back_does_not_matter(tmp_path: Path) -> None:
     assert "600 answers from" in render(log_of(tmp_path, answers))
 
 
-def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> None:
-    predictor = Predictor.load(published.store)
-    paths = sorted(published.pictures.glob("*/*"))
-    with AnswerLog(tmp_path, published.revision, predictor.reference, LogConfig(batch_s=0.02)) as log:
+def test_it_is_compared_with_training(trained: Published, tmp_path: Path) -> None:
+    predictor = Predictor.load(trained.store)
+    paths = sorted(trained.pictures.glob("*/*"))
+    with AnswerLog(tmp_path, trained.revision, predictor.reference, LogConfig(batch_s=0.02)) as log:
         for path in paths:
             picture = load_picture(path)
             log.record(predictor.predict(picture), picture, "page")
-    findings = gather(tmp_path, str(published.store), read=measure_training)
+    findings = gather(tmp_path, str(trained.store), read=measure_training)
     training = findings.training
     assert training
-    metrics = json.loads((published.folder / "metrics.json").read_text())
+    metrics = json.loads((trained.folder / "metrics.json").read_text())
     assert training.published.pictures == metrics["pictures"]
     assert training.published.wrong.count == metrics["wrong"]
     assert training.published.refused == round(metrics["pictures"] * (1 - metrics["familiarity"]["accepted"]))
@@ -132,12 +132,12 @@ def test_it_is_compared_with_training(published: Published, tmp_path: Path) -> N
     )
     assert findings.from_training
     assert findings.from_training.area < 0.6
-    text = " ".join(render(tmp_path, str(published.store)).split())
+    text = " ".join(render(tmp_path, str(trained.store)).split())
     assert "Nothing is compared with training" not in text
 
 
-def test_training_is_known_as_far_as_it_is_there(published: Published, tmp_path: Path) -> None:
-    store = Path(shutil.copytree(published.store, tmp_path / "store"))
+def test_training_is_known_as_far_as_it_is_there(prebuilt: Revision, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(prebuilt.store, tmp_path / "store"))
     (store / "pictures").unlink()
     known = read_published(str(store))
     training = measure_training(str(store), known)
@@ -146,7 +146,7 @@ def test_training_is_known_as_far_as_it_is_there(published: Published, tmp_path:
     assert np.array_equal(training.places, Projection.fit(reference, 16)(reference).astype(np.float32))
     with pytest.raises(RevisionMissing):
         read_published(str(store), "abcdef0")
-    (store / "revisions" / published.revision / "metrics.json").write_text('{"pictures": "many"}')
+    (store / "revisions" / prebuilt.revision / "metrics.json").write_text('{"pictures": "many"}')
     with pytest.raises(BrokenModel, match="has no figures that can be read"):
         read_published(str(store))
 
@@ -156,10 +156,10 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
 
 
-def test_the_command_writes_it_and_says_what_to_do(tmp_path: Path, published: Published) -> None:
+def test_the_command_writes_it_and_says_what_to_do(tmp_path: Path, prebuilt: Revision) -> None:
     log_of(tmp_path, two_months())
     with listening() as webhook:
-        done = run(tmp_path, "--webhook", webhook.url, "--model", published.store)
+        done = run(tmp_path, "--webhook", webhook.url, "--model", prebuilt.store)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1].startswith("Wrong answers ")
         assert "the revision r1 is not in" in done.stdout

@@ -18,7 +18,7 @@ from spotter.dataset import Dataset, Record
 from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
 from spotter.premortem import QUESTIONS
 from spotter.utils.text import escape_markdown
-from tests.conftest import Published
+from tests.conftest import Revision
 
 LABELS = ("disc", "cross")
 HOSTILE = [
@@ -114,14 +114,14 @@ def test_strangers_are_told_where_they_were_measured(tmp_path: Path) -> None:
     assert "Of 40 pictures of none of the classes, it refused 30 (95 % interval 59.8% to 85.8%)." in text
 
 
-def test_the_code_in_it_runs(published: Published, tmp_path: Path, monkeypatch, capsys) -> None:
-    text = (published.folder / "README.md").read_text()
+def test_the_code_in_it_runs(prebuilt: Revision, tmp_path: Path, monkeypatch, capsys) -> None:
+    text = (prebuilt.folder / "README.md").read_text()
     alone, with_fastai, client = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    shutil.copy(published.folder / "example-2.jpg", tmp_path / "picture.jpg")
-    shutil.copy(published.folder / "export.pkl", tmp_path)
+    shutil.copy(prebuilt.folder / "example-2.jpg", tmp_path / "picture.jpg")
+    shutil.copy(prebuilt.folder / "export.pkl", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert '"hf://owner/name"' in alone
-    for code in (alone.replace("hf://owner/name", str(published.store)), with_fastai):
+    for code in (alone.replace("hf://owner/name", str(prebuilt.store)), with_fastai):
         exec(code, {})  # noqa: S102
         assert re.search(r"^\(?'?cross\b", capsys.readouterr().out.replace("\r", "\n"), re.MULTILINE)
     assert 'api_name="/predict"' in client
@@ -190,8 +190,8 @@ def test_words_stay_readable() -> None:
     assert escape_markdown("Grizzly, black-bear or (toy) teddy's?") == "Grizzly, black-bear or (toy) teddy's?"
 
 
-def test_a_published_card_is_whole(published: Published) -> None:
-    folder = published.folder
+def test_a_published_card_is_whole(prebuilt: Revision) -> None:
+    folder = prebuilt.folder
     card = HubCard.load(folder / "README.md")
     metrics = json.loads((folder / "metrics.json").read_text())
     assert card.data.eval_results

@@ -14,7 +14,7 @@ from spotter.errors import BrokenModel
 from spotter.predictor import Predictor
 from spotter.publish.thumbnails import MOST, SIDE, choose_thumbnails, encode_thumbnails, write_thumbnails
 from spotter.thumbnails import Thumbnail, decode_thumbnails
-from tests.conftest import Published
+from tests.conftest import Revision
 from tests.helpers.drawing import draw, encode
 
 OPEN = Record("disc", "openverse", "1", "disc", 0, "kept", license_id="CC-BY-4.0", creator="Ann <b>", file="a.jpg")
@@ -74,9 +74,9 @@ def test_a_broken_file_is_told(broken: bytes) -> None:
         decode_thumbnails(broken)
 
 
-def test_a_published_model_knows_the_pictures_it_learnt_from(published: Published) -> None:
-    predictor = Predictor.load(published.store)
-    picture = published.pictures / "cross" / "003.jpg"
+def test_a_published_model_knows_the_pictures_it_learnt_from(prebuilt: Revision) -> None:
+    predictor = Predictor.load(prebuilt.store)
+    picture = prebuilt.pictures / "cross" / "003.jpg"
     near = predictor.nearest(picture, 5)
     assert len(near) == 5
     assert near[0].cosine == pytest.approx(1, abs=0.01)
@@ -84,20 +84,20 @@ def test_a_published_model_knows_the_pictures_it_learnt_from(published: Publishe
     best = near[0].thumbnail
     assert best
     assert (best.label, best.creator, best.license_id) == ("cross", "", "")
-    assert len(predictor.nearest(picture, 10_000)) == len(read_bundle(published.folder).reference)
+    assert len(predictor.nearest(picture, 10_000)) == len(read_bundle(prebuilt.folder).reference)
 
 
-def test_a_revision_from_before_there_were_any_still_answers(published: Published, tmp_path: Path) -> None:
-    for file in published.folder.iterdir():
+def test_a_revision_from_before_there_were_any_still_answers(prebuilt: Revision, tmp_path: Path) -> None:
+    for file in prebuilt.folder.iterdir():
         if file.name not in {THUMBNAILS, "metrics.json"}:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     old = Predictor(read_bundle(tmp_path))
     assert (old.thumbnails, old.metrics) == ({}, {})
-    assert old.nearest(published.pictures / "disc" / "001.jpg", 1)[0].thumbnail is None
+    assert old.nearest(prebuilt.pictures / "disc" / "001.jpg", 1)[0].thumbnail is None
 
 
-def test_an_altered_file_is_refused(published: Published, tmp_path: Path) -> None:
-    for file in published.folder.iterdir():
+def test_an_altered_file_is_refused(prebuilt: Revision, tmp_path: Path) -> None:
+    for file in prebuilt.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     data = bytearray((tmp_path / THUMBNAILS).read_bytes())
     data[-1] ^= 1

@@ -17,7 +17,7 @@ from spotter.monitor import AnswerLog, add_answers, read_answers
 from spotter.monitor_report import fill_in, gather
 from spotter.periods import duels
 from spotter.predictor import Prediction
-from tests.conftest import Published
+from tests.conftest import Revision
 from tests.helpers.answers import count_answers, make_answers, reviewed
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, RED, plain, predict_by_color
@@ -158,10 +158,10 @@ def test_right_and_wrong_are_compared_in_pairs(tmp_path: Path) -> None:
     assert "Challengers" not in fill_in(replace(gather(tmp_path), duels=()))
 
 
-def test_two_revisions_in_a_running_app(published: Published, tmp_path: Path) -> None:
-    picture = (published.folder / "example-1.jpg").read_bytes()
+def test_two_revisions_in_a_running_app(prebuilt: Revision, tmp_path: Path) -> None:
+    picture = (prebuilt.folder / "example-1.jpg").read_bytes()
     process = start(
-        "--model", published.store, "--log", tmp_path, "--challenger", published.revision, "--port", 0,
+        "--model", prebuilt.store, "--log", tmp_path, "--challenger", prebuilt.revision, "--port", 0,
         STAFF_PASSWORD=PASSWORD,
     )  # fmt: skip
     try:
@@ -174,13 +174,13 @@ def test_two_revisions_in_a_running_app(published: Published, tmp_path: Path) ->
     finally:
         assert stop(process) == 0
     answers = read_answers(tmp_path)
-    assert answers.challenger.tolist() == [published.revision]
+    assert answers.challenger.tolist() == [prebuilt.revision]
     assert answers.challenger_label.tolist() == answers.label.tolist()
     assert answers.challenger_probability == pytest.approx(answers.probability, abs=1e-6)
 
 
-def test_a_challenger_that_is_not_there_stops_nothing(published: Published, tmp_path: Path) -> None:
-    process = start("--model", published.store, "--log", tmp_path, "--challenger", "abcdef0", "--port", 0)
+def test_a_challenger_that_is_not_there_stops_nothing(prebuilt: Revision, tmp_path: Path) -> None:
+    process = start("--model", prebuilt.store, "--log", tmp_path, "--challenger", "abcdef0", "--port", 0)
     try:
         address_of(process)
     finally:

@@ -36,7 +36,7 @@ from spotter.scale.classify import Done, Job, Model, classify_all, run_here
 from spotter.scale.listing import Entry, Part, list_pictures
 from spotter.scale.options import with_cluster
 from spotter.search import get_backends
-from tests.conftest import Published
+from tests.conftest import Published, Revision
 from tests.helpers.loopback import JsonServer
 from tests.helpers.pictures import free_port
 
@@ -57,15 +57,15 @@ def two() -> Iterator["Cluster"]:
 
 
 @pytest.fixture(scope="module")
-def predictor(published: Published) -> Predictor:
-    return Predictor.load(published.store)
+def predictor(prebuilt: Revision) -> Predictor:
+    return Predictor.load(prebuilt.store)
 
 
 @pytest.fixture
-def mixed(published: Published, tmp_path: Path) -> Path:
+def mixed(prebuilt: Revision, tmp_path: Path) -> Path:
     """A folder with seven pictures and three files that are none."""
     folder = tmp_path / "mixed"
-    for number, path in enumerate(sorted(published.pictures.glob("*/*"))[::6][:7]):
+    for number, path in enumerate(sorted(prebuilt.pictures.glob("*/*"))[::6][:7]):
         (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / path.parent.name / f"{number}{path.suffix}")
     (folder / "cut.png").write_bytes(path.read_bytes()[:-500])
@@ -76,9 +76,9 @@ def mixed(published: Published, tmp_path: Path) -> Path:
     return folder
 
 
-def job(published: Published, to: Path, predictor: Predictor, **changes: Any) -> Job:
-    _, model = Model(str(published.store)).pinned()
-    return replace(Job(model, AnswerFile(to, predictor.labels, published.revision), CONFIG), **changes)
+def job(prebuilt: Revision, to: Path, predictor: Predictor, **changes: Any) -> Job:
+    _, model = Model(str(prebuilt.store)).pinned()
+    return replace(Job(model, AnswerFile(to, predictor.labels, prebuilt.revision), CONFIG), **changes)
 
 
 def cells(path: Path) -> Cells:
@@ -136,15 +136,15 @@ def test_what_cannot_be_listed_is_told(tmp_path: Path) -> None:
 
 
 def test_the_answers_are_those_of_predict(
-    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
     to = tmp_path / "answers.csv"
-    errors = classify_all(job(published, to, predictor), list_pictures(mixed, CONFIG))
+    errors = classify_all(job(prebuilt, to, predictor), list_pictures(mixed, CONFIG))
     assert errors == {"empty": 1, "not-a-picture": 1, "corrupt": 1}
     rows = cells(to)
     assert [row[0] for row in rows] == [str(number) for number in range(10)]
     for _, name, *row, revision, error in rows:
-        assert revision == published.revision
+        assert revision == prebuilt.revision
         (told,) = predictor.predict_each([(mixed / name).read_bytes()])
         if isinstance(told, BadPicture):
             assert (error, set(row)) == (told.reason, {""})
@@ -153,22 +153,22 @@ def test_the_answers_are_those_of_predict(
             assert [*row, error] == [told.label, str(told.familiar), str(told.familiarity), *shares, ""]
     assert not to.with_name("answers.csv.parts").exists()
     with pytest.raises(AnswersUnwritable, match="is there already"):
-        classify_all(job(published, to, predictor), list_pictures(mixed, CONFIG))
+        classify_all(job(prebuilt, to, predictor), list_pictures(mixed, CONFIG))
 
 
 def test_what_was_stopped_goes_on_and_does_nothing_twice(
-    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
     whole, to = tmp_path / "whole.csv", tmp_path / "answers.csv"
     listing = list_pictures(mixed, CONFIG)
-    classify_all(job(published, whole, predictor), listing)
+    classify_all(job(prebuilt, whole, predictor), listing)
 
     def stop(done: Done) -> None:
         if done.number == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        classify_all(job(published, to, predictor), listing, told=stop)
+        classify_all(job(prebuilt, to, predictor), listing, told=stop)
     asked: list[int] = []
 
     def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
@@ -176,7 +176,7 @@ def test_what_was_stopped_goes_on_and_does_nothing_twice(
         yield from run_here(job, lanes)
 
     told: list[Done] = []
-    errors = classify_all(job(published, to, predictor), listing, run, told.append)
+    errors = classify_all(job(prebuilt, to, predictor), listing, run, told.append)
     assert asked == [2]
     assert sum(done.pictures for done in told) == 10
     assert sum(errors.values()) == 3
@@ -184,35 +184,35 @@ def test_what_was_stopped_goes_on_and_does_nothing_twice(
 
 
 def test_parts_of_another_run_are_not_mixed_in(
-    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
-    work = job(published, tmp_path / "answers.csv", predictor)
+    work = job(prebuilt, tmp_path / "answers.csv", predictor)
     work.answers.begin(list_pictures(mixed, CONFIG).digest)
     with pytest.raises(AnswersUnwritable, match="other pictures or of another model"):
-        work.answers.begin(list_pictures(published.pictures, CONFIG).digest)
+        work.answers.begin(list_pictures(prebuilt.pictures, CONFIG).digest)
     with pytest.raises(AnswersUnwritable, match="must end in"):
         AnswerFile(tmp_path / "answers.json", predictor.labels, "")
 
 
 def test_the_command_tells_what_it_did(
-    mixed: Path, published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mixed: Path, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "answers.csv"
-    assert classify_script.main([str(mixed), "--model", str(published.store), "--to", str(to)]) == 0
+    assert classify_script.main([str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 0
     told = capsys.readouterr().out
     assert told.splitlines()[-1] == str(to)
     assert "3 of 10 have no answer: " in told
-    assert classify_script.main([str(mixed), "--model", str(published.store), "--to", str(to)]) == 1
+    assert classify_script.main([str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
     assert "is there already; remove it, or name another file." in capsys.readouterr().err
 
 
 def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
-    mixed: Path, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    mixed: Path, prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     for name in ("ray", "pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "spotter.scale.cluster", raising=False)
-    words = [str(mixed), "--model", str(published.store), "--to"]
+    words = [str(mixed), "--model", str(prebuilt.store), "--to"]
     assert classify_script.main([*words, str(tmp_path / "answers.csv")]) == 0
     assert classify_script.main([*words, str(tmp_path / "other.csv"), "--ray", "local"]) == 1
     assert "pip install -r requirements-ray.txt" in capsys.readouterr().err
@@ -224,7 +224,7 @@ def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
 
 
 def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
-    mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -237,7 +237,7 @@ def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
     tables = {}
     for source in (mixed, tmp_path / "b.parquet", tmp_path / "p.parquet"):
         to = tmp_path / f"{source.stem}-answers.parquet"
-        classify_all(job(published, to, predictor), list_pictures(source, CONFIG))
+        classify_all(job(prebuilt, to, predictor), list_pictures(source, CONFIG))
         tables[source.stem] = parquet.read_table(to).to_pydict()
     assert tables["b"] == tables["mixed"]
     assert tables["p"] == {**tables["mixed"], "file": [f"mixed/{name}" for name in names]}
@@ -249,20 +249,20 @@ def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
 
 
 def test_two_processes_give_the_same_file(
-    two: "Cluster", mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    two: "Cluster", mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
     listing = list_pictures(mixed, CONFIG)
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
-    classify_all(job(published, here, predictor), listing)
-    errors = classify_all(job(published, there, predictor), listing, two.run)
+    classify_all(job(prebuilt, here, predictor), listing)
+    errors = classify_all(job(prebuilt, there, predictor), listing, two.run)
     assert sum(errors.values()) == 3
     assert there.read_bytes() == here.read_bytes()
 
 
 def test_a_process_that_is_killed_loses_nothing(
-    two: "Cluster", published: Published, predictor: Predictor, tmp_path: Path
+    two: "Cluster", prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
-    pictures = [str(path) for path in sorted(published.pictures.glob("*/*"))[:24]]
+    pictures = [str(path) for path in sorted(prebuilt.pictures.glob("*/*"))[:24]]
     addresses = [f"http://host.test/{number}" for number in range(6)]
     (tmp_path / "list.txt").write_text("\n".join([*pictures, *addresses]))
     listing = list_pictures(tmp_path / "list.txt", CONFIG)
@@ -286,21 +286,21 @@ def test_a_process_that_is_killed_loses_nothing(
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     there = tmp_path / "there.csv"
-    errors = classify_all(job(published, there, predictor, fetch=fetch), listing, two.run)
+    errors = classify_all(job(prebuilt, there, predictor, fetch=fetch), listing, two.run)
     killer.join(60)
     assert not killer.is_alive()
     assert not errors
     here = tmp_path / "here.csv"
     # The pid file is there now, so nobody waits.
-    classify_all(job(published, here, predictor, fetch=fetch), listing)
+    classify_all(job(prebuilt, here, predictor, fetch=fetch), listing)
     assert there.read_bytes() == here.read_bytes()
     assert len(cells(there)) == 30
 
 
 def test_addresses_are_downloaded_where_they_are_classified(
-    two: "Cluster", published: Published, predictor: Predictor, tmp_path: Path
+    two: "Cluster", prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
-    content = sorted((published.pictures / "cross").iterdir())[0].read_bytes()
+    content = sorted((prebuilt.pictures / "cross").iterdir())[0].read_bytes()
 
     def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         return (404, {}, b"") if path in {"/robots.txt", "/gone.png"} else (200, {}, content)
@@ -310,9 +310,9 @@ def test_addresses_are_downloaded_where_they_are_classified(
         (tmp_path / "list.txt").write_text("\n".join(f"{server.url}/{name}" for name in names))
         listing = list_pictures(tmp_path / "list.txt", CONFIG)
         to = tmp_path / "answers.csv"
-        errors = classify_all(job(published, to, predictor, fetch=nearby), listing, two.run)
+        errors = classify_all(job(prebuilt, to, predictor, fetch=nearby), listing, two.run)
         refused = tmp_path / "refused.csv"
-        classify_all(job(published, refused, predictor), listing, two.run)
+        classify_all(job(prebuilt, refused, predictor), listing, two.run)
     assert errors == {"http-404": 1}
     assert [row[2] for row in cells(to)] == ["cross", "", "cross", "cross", "cross"]
     # As everywhere, an address of this machine is none that pictures come from.
@@ -320,9 +320,9 @@ def test_addresses_are_downloaded_where_they_are_classified(
 
 
 def test_what_a_process_cannot_do_is_told_in_the_same_words(
-    two: "Cluster", mixed: Path, published: Published, predictor: Predictor, tmp_path: Path
+    two: "Cluster", mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
-    work = job(published, tmp_path / "answers.csv", predictor)
+    work = job(prebuilt, tmp_path / "answers.csv", predictor)
 
     def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
         shutil.rmtree(job.answers.folder)
@@ -355,8 +355,8 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
     assert features_script.main([str(tmp_path)]) == 1
 
 
-def test_collecting_downloads_on_the_cluster(two: "Cluster", published: Published, tmp_path: Path) -> None:
-    contents = {f"/{path.parent.name}/{path.name}": path.read_bytes() for path in published.pictures.glob("*/*")}
+def test_collecting_downloads_on_the_cluster(two: "Cluster", prebuilt: Revision, tmp_path: Path) -> None:
+    contents = {f"/{path.parent.name}/{path.name}": path.read_bytes() for path in prebuilt.pictures.glob("*/*")}
 
     def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         return (200, {}, contents[path]) if path in contents else (404, {}, b"")
@@ -378,14 +378,14 @@ def test_collecting_downloads_on_the_cluster(two: "Cluster", published: Publishe
     assert found[1][-1].reason == "http-404"
 
 
-def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", published: Published, predictor: Predictor) -> None:
+def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", prebuilt: Revision, predictor: Predictor) -> None:
     from ray import serve
 
     from spotter.scale.endpoint import NAME, endpoint
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    _, model = Model(str(published.store)).pinned()
-    paths = sorted(published.pictures.glob("*/*"))[::3]
+    _, model = Model(str(prebuilt.store)).pinned()
+    paths = sorted(prebuilt.pictures.glob("*/*"))[::3]
     with endpoint(model, EndpointConfig(port=free_port())) as address:
         (deployment,) = serve.status().applications[NAME].deployments.values()
         assert deployment.replica_states == {"RUNNING": 2}
@@ -402,7 +402,7 @@ def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", published: Pu
         assert refused.value.code == 415
         assert "not a picture" in json.load(refused.value)["error"]
         with urllib.request.urlopen(f"{address}/healthz", timeout=30) as health:
-            assert json.load(health) == {"status": "ok", "revision": published.revision}
+            assert json.load(health) == {"status": "ok", "revision": prebuilt.revision}
     for path, answer in zip(paths, answers, strict=True):
         told = predictor.predict(path)
         assert set(answer.pop("timings_ms")) == {"decode", "predict", "total"}
@@ -412,7 +412,7 @@ def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", published: Pu
             "familiar": told.familiar,
             "familiarity": told.familiarity,
             "threshold": predictor.threshold,
-            "revision": published.revision,
+            "revision": prebuilt.revision,
         }
 
 

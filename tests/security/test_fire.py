@@ -35,7 +35,7 @@ from spotter.service import AT_ONCE, Predict
 from spotter.traffic import Buckets, client_name
 from spotter.upkeep import remove_old_files
 from spotter.web import ModelInfo, create_app
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, turned
 from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_bomb, png_damaged_at, tell_tale, zipped
 from tests.helpers.patience import wait_until
@@ -577,14 +577,14 @@ def strangers() -> dict[str, Image.Image]:
     }
 
 
-def test_row_33_what_it_did_not_learn_is_not_sure(published: Published, tmp_path: Path) -> None:
-    predictor = Predictor.load(published.store)
+def test_row_33_what_it_did_not_learn_is_not_sure(prebuilt: Revision, tmp_path: Path) -> None:
+    predictor = Predictor.load(prebuilt.store)
     with running(tmp_path / "uploads", predict=predictor.predict) as app:
         for name, picture in strangers().items():
             answer = httpx.post(f"{app.url}/api/classify", content=encode(picture)).json()
             assert answer["familiar"] is False, name
             assert app.ask("/predict", encode(picture), tmp_path) == (True, "not sure"), name
-        known = (published.folder / "example-1.jpg").read_bytes()
+        known = (prebuilt.folder / "example-1.jpg").read_bytes()
         assert app.ask("/predict", known, tmp_path) == (True, "disc")
 
 
@@ -785,11 +785,11 @@ def test_a_long_answer_is_not_taken_for_an_idle_connection() -> None:
             assert httpx.get(f"{url}/healthz").status_code == 200
 
 
-def test_memory_and_disk_stay_where_they_are(published: Published, tmp_path: Path) -> None:
+def test_memory_and_disk_stay_where_they_are(prebuilt: Revision, tmp_path: Path) -> None:
     port, disk = free_port(), tmp_path / "tmp"
     disk.mkdir()
-    command = [sys.executable, "app.py", "--model", published.store, "--port", port]
-    pictures = [path.read_bytes() for path in sorted(published.pictures.rglob("*.jpg"))]
+    command = [sys.executable, "app.py", "--model", prebuilt.store, "--port", port]
+    pictures = [path.read_bytes() for path in sorted(prebuilt.pictures.rglob("*.jpg"))]
     with bench_serving.app_running(command, f"http://127.0.0.1:{port}", TMPDIR=str(disk)) as process:
         first, second = (
             bench_serving.soak(f"http://127.0.0.1:{port}", process.pid, disk, pictures, 300) for _ in range(2)

@@ -29,14 +29,14 @@ from spotter.predictor import Predictor
 from spotter.stores import FolderStore
 from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
 from tests.helpers.hub import WRITER, Hub
 
 
 @pytest.fixture
-def bundle(published: Published, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(published.folder, tmp_path / "bundle"))
+def bundle(prebuilt: Revision, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prebuilt.folder, tmp_path / "bundle"))
 
 
 def sign(folder: Path, **changes: object) -> Path:
@@ -262,7 +262,7 @@ def test_row_26_model_json(changes: dict, sentence: str, bundle: Path) -> None:
     assert told.isprintable()
 
 
-def test_row_26_a_model_json_that_says_something_twice(bundle: Path, published: Published) -> None:
+def test_row_26_a_model_json_that_says_something_twice(bundle: Path, prebuilt: Revision) -> None:
     text = (bundle / "model.json").read_text().rstrip()
     (bundle / "model.json").write_text(text[:-1] + ', "threshold": 0.0}')
     assert "cannot be read" in refused(bundle)
@@ -485,21 +485,21 @@ def test_row_26_a_network_without_end_is_stopped(bundle: Path, monkeypatch: pyte
     assert "has no answer after 0.5 s" in refused(edit(bundle, slow))
 
 
-def test_row_26_the_other_format_of_onnx_runtime_is_not_read(published: Published, tmp_path: Path) -> None:
+def test_row_26_the_other_format_of_onnx_runtime_is_not_read(prebuilt: Revision, tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.optimized_model_filepath = str(tmp_path / "model.ort")
     options.add_session_config_entry("session.save_model_format", "ORT")
-    onnxruntime.InferenceSession(published.folder / "model.onnx", options)
+    onnxruntime.InferenceSession(prebuilt.folder / "model.onnx", options)
     other = (tmp_path / "model.ort").read_bytes()
     assert onnxruntime.InferenceSession(other)
     with pytest.raises(BrokenModel, match="cannot be opened as a network"):
         predictor.open_session(other, "model.onnx")
 
 
-def test_row_26_masks_may_hold_minus_infinity(published: Published) -> None:
-    model = onnx.load(published.folder / "model.onnx")
+def test_row_26_masks_may_hold_minus_infinity(prebuilt: Revision) -> None:
+    model = onnx.load(prebuilt.folder / "model.onnx")
     mask = np.triu(np.full((4, 4), -np.inf, np.float32), 1)
     model.graph.initializer.append(onnx.numpy_helper.from_array(mask, "mask"))
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(np.inf, np.float32), "end"))
@@ -511,8 +511,8 @@ def test_row_26_networks_of_countless_parts_are_refused_at_once() -> None:
         check_network(b"\x08\x01" * 20_000_000)
 
 
-def test_row_26_networks_that_are_cut_or_noise(published: Published) -> None:
-    content = (published.folder / "model.onnx").read_bytes()
+def test_row_26_networks_that_are_cut_or_noise(prebuilt: Revision) -> None:
+    content = (prebuilt.folder / "model.onnx").read_bytes()
     check_network(content)
     noise = np.random.default_rng(3)
     for hostile in (b"", b"\x08\x08", content[:-1], content[:100], *(noise.bytes(2000) for _ in range(20))):

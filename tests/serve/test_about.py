@@ -9,26 +9,26 @@ from spotter.about import About, ClassRow, about_html, read_about
 from spotter.bundle import read_bundle
 from spotter.errors import BrokenModel
 from spotter.evaluate import wilson_interval
-from tests.conftest import Published
+from tests.conftest import Revision
 
 
-def test_the_figures_are_those_of_the_revision(published: Published) -> None:
-    bundle = read_bundle(published.folder)
-    metrics = json.loads((published.folder / "metrics.json").read_text())
-    about = read_about(bundle.card, bundle.metrics, published.revision)
-    assert (about.error, about.pictures) == (metrics["error"], 48)
-    assert about.classes[0] == ClassRow("disc", 16, metrics["confusion"][0][0])
-    assert about.origins == (("folder", "unknown", 48),)
-    assert about.revision == published.revision
+def test_the_figures_are_those_of_the_revision(prebuilt: Revision) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    metrics = json.loads((prebuilt.folder / "metrics.json").read_text())
+    about = read_about(bundle.card, bundle.metrics, prebuilt.revision)
+    assert (about.error, about.pictures) == (metrics["error"], 36)
+    assert about.classes[0] == ClassRow("disc", 12, metrics["confusion"][0][0])
+    assert about.origins == (("folder", "unknown", 36),)
+    assert about.revision == prebuilt.revision
     text = about_html(about, "en")
-    low, high = wilson_interval(about.classes[0].right, 16)
+    low, high = wilson_interval(about.classes[0].right, 12)
     assert f"{100 * low:.1f} % – {100 * high:.1f} %" in text
     assert f"{100 * metrics['error']:.1f} %" in text
-    assert published.revision in text
+    assert prebuilt.revision in text
 
 
-def test_a_revision_without_figures_has_limits_all_the_same(published: Published) -> None:
-    card = read_bundle(published.folder).card
+def test_a_revision_without_figures_has_limits_all_the_same(prebuilt: Revision) -> None:
+    card = read_bundle(prebuilt.folder).card
     about = read_about(replace(card, made={"pictures": 7}), {}, None)
     assert (about.error, about.classes, about.origins) == (None, (), ())
     text = about_html(about, "en")
@@ -37,8 +37,8 @@ def test_a_revision_without_figures_has_limits_all_the_same(published: Published
 
 
 @pytest.mark.parametrize("damage", [{"error": "x"}, {"error_interval": [1]}, {"confusion": []}, {"familiarity": None}])
-def test_garbled_figures_are_told(published: Published, damage: dict) -> None:
-    bundle = read_bundle(published.folder)
+def test_garbled_figures_are_told(prebuilt: Revision, damage: dict) -> None:
+    bundle = read_bundle(prebuilt.folder)
     with pytest.raises(BrokenModel, match="figure"):
         read_about(bundle.card, {**bundle.metrics, **damage}, "r")
 

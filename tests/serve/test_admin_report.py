@@ -18,7 +18,7 @@ from spotter.monitor_report import advise, gather
 from spotter.service import ModelInfo
 from spotter.staff_report import CHILD, FRESH_S, ReportPage
 from spotter.web import create_app
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.bare import bare_environment
 from tests.helpers.pictures import LABELS, encode, plain, predict_by_color, serving
@@ -104,11 +104,11 @@ def test_without_a_log_it_is_told_how_to_have_one() -> None:
         assert (response.status_code, response.text.split(":")[1]) == (404, " start the app with --log FOLDER.")
 
 
-def test_a_space_has_all_that_it_takes(bare_python: Path, published: Published, tmp_path: Path) -> None:
+def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-I", "spotter/serving.py", ".", tmp_path / "space"], cwd=ROOT, check=True)
-    add_answers(tmp_path / "log", replace(make_answers(300), revision=np.full(300, published.revision)))
+    add_answers(tmp_path / "log", replace(make_answers(300), revision=np.full(300, prebuilt.revision)))
     environment = bare_environment(tmp_path, PYTHONPATH=str(tmp_path / "space"))
-    words = ["-P", "-c", CHILD, tmp_path / "log", published.store]
+    words = ["-P", "-c", CHILD, tmp_path / "log", prebuilt.store]
     done = subprocess.run([bare_python, *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "What the training pictures look like is compared by scripts/report alone" in done.stdout

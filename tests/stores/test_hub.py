@@ -36,7 +36,7 @@ from spotter.errors import (
 from spotter.stores.base import content_name
 from spotter.stores.client import SILENCE_S
 from spotter.stores.hub import HubStore
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Published, Revision
 from tests.helpers.bundles import make_bundle, same_files
 from tests.helpers.hub import (
     FINE,
@@ -835,9 +835,9 @@ def served(process: subprocess.Popen[str]) -> str:
         stop(process)
 
 
-def test_the_predictor_opens_the_hub(hub: Hub, published: Published, tmp_path: Path) -> None:
+def test_the_predictor_opens_the_hub(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
     store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "cache")
-    store.push(published.folder)
+    store.push(prebuilt.folder)
     code = (
         "import sys; from spotter import Predictor; "
         "p = Predictor.load('hf://anna/store', revision='v1'); "

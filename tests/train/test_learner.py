@@ -13,7 +13,7 @@ from spotter.head import class_weights, fit_head, is_uneven
 from spotter.images import load_picture, to_square
 from spotter.learner import build_learner, find_learning_rate, labelled_view, tune
 from spotter.predictor import Predictor
-from tests.conftest import Published
+from tests.conftest import Published, Revision
 
 OUTSIDER = """
 import sys
@@ -26,13 +26,13 @@ learn.dls.test_dl([sys.argv[2]])
 """
 
 
-def test_the_pickle_is_an_ordinary_fastai_learner(published: Published, tmp_path: Path) -> None:
-    picture = published.folder / "example-2.jpg"
-    command = [sys.executable, "-W", "ignore", "-c", OUTSIDER, str(published.folder / "export.pkl"), str(picture)]
+def test_the_pickle_is_an_ordinary_fastai_learner(prebuilt: Revision, tmp_path: Path) -> None:
+    picture = prebuilt.folder / "example-2.jpg"
+    command = [sys.executable, "-W", "ignore", "-c", OUTSIDER, str(prebuilt.folder / "export.pkl"), str(picture)]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     label, *rest = finished.stdout.split()[-7:]
-    prediction = Predictor.load(published.store).predict(picture)
+    prediction = Predictor.load(prebuilt.store).predict(picture)
     assert label == prediction.label == "cross"
     assert rest[:3] == ["disc", "cross", "stripes"]
     assert [float(value) for value in rest[3:]] == pytest.approx(list(prediction.probabilities.values()), abs=1e-3)
