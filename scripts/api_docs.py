@@ -19,10 +19,10 @@ from typing import Any
 import spotter
 import spotter.search
 import spotter.stores
-from app import no_answer
 from spotter import errors, predictor, thumbnails
+from spotter.cli.parser import Parser
 from spotter.config import ServeConfig
-from spotter.parser import Parser
+from spotter.operate import no_answer
 from spotter.stores import hub
 from spotter.web import ModelInfo, create_app
 

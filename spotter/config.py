@@ -14,6 +14,8 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # How the address of a store, and of a data set, on the Hugging Face Hub begins.
 HUB = "hf://"
 DATASETS = "hf://datasets/"
+# Of a rollout.
+STAGES = ("shadow", "supervised", "gradual", "full")
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,14 @@ class GateConfig:
     accuracy: float
     unfamiliar: float
     quiet: int
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The report over the log of answers: `days` are a period, `file` is its name in the folder of the log."""
+
+    days: float = 7.0
+    file: str = "monitor.html"
 
 
 @dataclass(frozen=True)

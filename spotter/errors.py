@@ -202,6 +202,10 @@ class ExtraMissing(SpotterError):
     """What was asked for needs packages that are optional and not installed."""
 
 
+class CheckoutMissing(SpotterError):
+    """The command needs the files of a checkout, and there is none."""
+
+
 class ListUnreadable(SpotterError):
     """The pictures to classify cannot be listed, or there are none."""
 

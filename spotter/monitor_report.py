@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spotter.alerts import URGENCY, advice, sentence
-from spotter.config import WatchConfig
+from spotter.config import ReportConfig, WatchConfig
 from spotter.drift import Change, Published, Share, find_changes
 from spotter.errors import LogUnreadable, LogUnwritable, RevisionMissing
 from spotter.files import write_atomically
@@ -48,8 +48,7 @@ from spotter.utils.charts import (
 from spotter.utils.templates import render_template
 from spotter.utils.text import plural, short_percent
 
-REPORT = "monitor.html"
-DAYS = 7.0
+DAYS = ReportConfig.days
 # Alerts that came within so many answers of one another are told together.
 TOGETHER = 300
 SHOWN_ALERTS = 40

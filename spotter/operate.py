@@ -1,6 +1,6 @@
-"""A model as its operator wants it: what it can do besides answering, as far as that was asked for, made ready and run.
+"""How the app starts: pull the model, build the page, serve, with what the operator asked for besides answers.
 
-The log of answers, the rollout and the challenger, what visitors say, and the way of that to the Hub.
+That is the log of answers, the rollout and the challenger, what visitors say, and the way of that to the Hub.
 """
 
 import argparse
@@ -9,31 +9,157 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from fastapi import FastAPI
+from PIL import Image
+
 from spotter.about import read_about
 from spotter.challenger import SecondOpinion
-from spotter.config import DATASETS
-from spotter.errors import SpotterError
+from spotter.config import DATASETS, ServeConfig
+from spotter.errors import (
+    AccessRefused,
+    CacheUnwritable,
+    NoInt8,
+    RevisionMissing,
+    SpotterError,
+    StoreUnreachable,
+    UnknownStore,
+)
 from spotter.extras import Extras
 from spotter.feedback import FeedbackFolder
 from spotter.feedback_sync import STORAGE, Sender, folder_of, open_dataset
+from spotter.imports import lasting_imports
 from spotter.monitor import AnswerLog
-from spotter.predictor import Predictor
+from spotter.predictor import Prediction, Predictor
 from spotter.rollout import Rollout
+from spotter.serve.auth import read_password
 from spotter.service import ModelInfo
 from spotter.staff_report import ReportPage
+from spotter.utils.console import log_to_stderr
 from spotter.waiting import WaitingFolder
 from spotter.watch import Watcher
 
 _log = logging.getLogger(__name__)
 
+RETRY_S = 60.0
+UNASKED = "nobody has said what could go wrong with this model: scripts/premortem asks."
+NOBODY = "nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
 UNSENT = (
     "a Space without persistent storage forgets %s when it restarts, and with it what visitors sent in the last five "
     "minutes."
 )
+# What visitors are told where the sentence itself names a place.
+PUBLIC = {
+    RevisionMissing: "There is no such model in its store.",
+    AccessRefused: "The store of the model refuses access.",
+    StoreUnreachable: "The store of the model cannot be reached; this is tried again every minute.",
+    CacheUnwritable: "The model cannot be kept on the disk.",
+}
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """The model; or, without one, why there is none."""
+
+    predictor: Predictor | None
+    why: SpotterError | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """An app that can be served: for so many seconds, or until it is stopped. `notice` is for who runs it."""
+
+    app: FastAPI
+    config: ServeConfig
+    for_s: float | None = None
+    notice: str = ""
+
+
+def pull_model(options: argparse.Namespace) -> Pulled:
+    """Load the model from its store.
+
+    Raises:
+        UnknownStore, NoInt8: what was asked for cannot be.
+        PasswordWeak: that of the staff pages is too easy to guess.
+    """
+    log_to_stderr(options.program)
+    password = read_password()
+    try:
+        predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
+    except (UnknownStore, NoInt8):
+        raise
+    except SpotterError as error:
+        _log.error("%s", error)
+        return Pulled(None, error, password)
+    return Pulled(predictor, None, password)
+
+
+@contextmanager
+def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iterator[Built]:
+    """Build the page and the API of a model, or a page that says why there is none; run what goes with it meanwhile.
+
+    Args:
+        folder: what the page shows is copied into it.
+
+    Raises:
+        As `operated`.
+    """
+    _load_gradio()
+    from spotter.web import create_app
+
+    # On a Space, its own server stands before the app.
+    proxy = "SPACE_ID" in os.environ
+    config = ServeConfig(host=options.host, port=options.port, behind_proxy=proxy, metrics=options.metrics)
+    predictor, why, password = pulled.predictor, pulled.why, pulled.password
+    if predictor is None:
+        told = public_sentence(str(why), type(why))
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
+        yield Built(app, config, RETRY_S if isinstance(why, StoreUnreachable) else None)
+        return
+    with operated(predictor, options, folder) as info:
+        if info.extras.rollout and not password:
+            _log.warning(NOBODY)
+        app = create_app(predictor.predict, info, config, password=password)
+        notice = "" if predictor.card.made.get("premortem") else UNASKED
+        yield Built(app, config, notice=notice)
+
+
+def serve_app(built: Built) -> bool:
+    """Serve until stopped; return whether to pull the model again, because its store could not be reached before.
+
+    Raises:
+        PortUnavailable: it cannot be served here.
+    """
+    from spotter.web import serve
+
+    return serve(built.app, built.config, built.for_s, built.notice)
+
+
+def _load_gradio() -> None:
+    """Import Gradio and the page, for good."""
+    # Off before Gradio is imported: it would ask the internet for a newer version of itself.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    # So many questions: after each it would make a table of the last 10,000, with pandas, for a page that is not there.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    with lasting_imports():
+        import spotter.web  # noqa: F401
+
+
+def no_answer(picture: Image.Image) -> Prediction:
+    """Stand in for a model that is not there; never called."""
+    raise NotImplementedError
+
+
+def public_sentence(sentence: str, kind: type) -> str:
+    """What went wrong, without paths and addresses."""
+    if "/" in sentence or "\\" in sentence:
+        found = (told for error, told in PUBLIC.items() if issubclass(kind, error))
+        sentence = next(found, "The model cannot be loaded.")
+    return f"{sentence} Whoever runs this app finds more in its log."
 
 
 @contextmanager

@@ -1,173 +1,261 @@
-"""The stages that train.py and the cleaning page share; as a command, what the page runs to publish a cleaned set.
+"""The stages of a training, each one function: what train.py, `spotter train` and the cleaning page call.
 
-    python -m spotter.pipeline data/bears/openverse
-
-The last line on stdout is `revision REV`; exit status as of train.py.
+As a command, what the cleaning page runs to publish a cleaned set: `python -m spotter.pipeline data/bears/openverse`.
+The last line on stdout is then `revision REV`; exit status as of train.py.
 """
 
+import functools
+import hashlib
+import os
+import shlex
 import sys
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spotter import evaluate, learner
-from spotter.backbone import (
-    Backbone,
-    compute_features,
-    compute_spreads,
-    feature_cache,
-    imagenet_logits,
-    load_backbone,
-)
-from spotter.bundle import ONNX, PICKLE, REFERENCE, ModelSpec, read_bundle
-from spotter.card import write_card
-from spotter.changes import Changes, find_changes
-from spotter.command import run_command, say, stage
-from spotter.config import FamiliarityConfig, Recipe, TrainConfig
+from spotter import config as recipes
+from spotter.collect import collect, read_more
+from spotter.config import CollectConfig, FamiliarityConfig, Recipe, TrainConfig, recipe_from_options, slug
 from spotter.dataset import Dataset, read_dataset, with_disputed
+from spotter.download import download_all
 from spotter.edits import EditLog, apply_edits, deal_folds, positions
-from spotter.evaluate import Evaluation, Strangers
-from spotter.learner import Trained
-from spotter.parser import Parser
-from spotter.predictor import Predictor
+from spotter.feedback_sync import fetched
+from spotter.imports import lasting_imports
+from spotter.ingest import Fetch
 from spotter.premortem import read_answers
-from spotter.publish.parity import check_parity, parity_pictures
-from spotter.publish.writing import (
-    count_origins,
-    make_spec,
-    write_examples,
-    write_manifest,
-    write_model_json,
-    write_nearest,
-    write_reference,
-)
-from spotter.report import REPORT, write_report
-from spotter.review import review
 from spotter.run import Run, find_before, read_run, write_run
+from spotter.search import SearchBackend, get_backends
+from spotter.search.feedback import VisitorFeedback
 from spotter.stores import FolderStore, Store, open_store
 from spotter.stores.base import content_name
 from spotter.takedown import Takedown
 from spotter.temporary import temporary_folder
-from spotter.trained import measure_looks
+from spotter.utils.console import run_command, say, stage
+
+# fastai, torch and what needs them are imported by the stages that do: a mistake in the recipe is told at once, not
+# after seconds of imports.
+if TYPE_CHECKING:
+    from spotter.backbone import Backbone
+    from spotter.bundle import ModelSpec
+    from spotter.changes import Changes
+    from spotter.evaluate import Evaluation, Strangers
+    from spotter.learner import Trained
+
+# Whether there are app.py and scripts.
+CHECKOUT = (Path(__file__).resolve().parent.parent / "app.py").is_file()
 
 
-def look(dataset: Dataset, features: np.ndarray, backbone: Backbone) -> Dataset:
-    """Take the second look at a set, and say what there is to say about it."""
-    edits = EditLog(dataset.folder).read()
-    logits, spreads = imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
-    dataset, sayings = review(dataset, features, logits, spreads, edits)
-    for saying in sayings:
-        say(saying)
-    return dataset
+@dataclass(frozen=True)
+class Task:
+    """What to train, and where to publish it.
+
+    `more` are further queries by label. `strangers` is a folder of pictures of none of the classes. With
+    `is_first`, what can be done with the model is told at the end.
+    """
+
+    recipe: Recipe
+    config: TrainConfig
+    store: Store
+    command: str
+    sources: Sequence[SearchBackend] = ()
+    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    strangers: Path | None = None
+    show_batch: bool = False
+    is_first: bool = False
 
 
-def clean(dataset: Dataset, features: np.ndarray, config: TrainConfig) -> tuple[Dataset, np.ndarray, np.ndarray]:
-    """Apply what people decided (see scripts/clean), and say what that changes.
+@dataclass(frozen=True)
+class Features:
+    """A picture set with its features, float32 (n, width), by a backbone."""
 
-    Returns:
-        The set after it, with its features, float32 (n, width), and folds, int64 (n,).
+    dataset: Dataset
+    backbone: "Backbone"
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cleaned(Features):
+    """Features of a set as people left it, with its folds, int64 (n,)."""
+
+    folds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A judged model that is not published yet, with all that it was made from.
+
+    `strangers` tell how well it refuses them, if there were any. `changes` tell what is new since an earlier run over
+    the set, if there was another.
+    """
+
+    task: Task
+    cleaned: Cleaned
+    trained: "Trained"
+    evaluation: "Evaluation"
+    strangers: "Strangers | None" = None
+    changes: "Changes | None" = None
+
+
+def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace], str]:
+    """Train in the first of several processes that a launcher such as `torchrun` started; the others help it."""
+
+    @functools.wraps(train)
+    def start(options: Namespace) -> str:
+        if os.environ.get("RANK", "0") == "0":
+            return train(options)
+        if options.config.fine_tune:
+            from spotter.processes import help_first
+
+            help_first()
+        return ""
+
+    return start
+
+
+@stage("Read the recipe")
+def read_recipe(options: Namespace) -> Task:
+    """Read what to train from the options of `spotter train`, and see that it can be collected and published.
+
+    Raises:
+        RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: what was asked for is none.
+        AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
+    """
+    recipe = recipe_of(options)
+    more = read_more(options.more, recipe)
+    store = open_store(options.to or Path("models") / recipe.name, private=options.private)
+    store.check()
+    sources = sources_of(options)
+    say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
+    return Task(
+        recipe=recipe,
+        config=options.config,
+        store=store,
+        command=_command(options, sources),
+        sources=sources,
+        more=more,
+        strangers=options.unfamiliar,
+        show_batch=options.show_batch,
+        is_first=True,
+    )
+
+
+@stage("Collect the pictures")
+def collect_pictures(options: Namespace, task: Task) -> Dataset:
+    """Collect the pictures of a task into the set that the options name, and say what was kept and why not.
+
+    Raises:
+        As `fill_set`.
+    """
+    return fill_set(options, task.recipe, task.sources, task.more)
+
+
+@stage("Load fastai and torch")
+def load_libraries() -> None:
+    """Import what takes seconds."""
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
+    with lasting_imports():
+        from spotter import backbone, card, evaluate, learner, report, review  # noqa: F401
+
+
+@stage("Compute the features")
+def compute_features(task: Task, dataset: Dataset) -> Features:
+    """Compute the features of a set, as far as they are not cached.
+
+    Raises:
+        UnknownArchitecture, WeightsUnavailable: there is no such backbone. DatasetUnwritable: the cache cannot be kept.
+        TrainingFailed: the features are not finite numbers.
+    """
+    from spotter import backbone
+
+    body = backbone.load_backbone(task.config)
+    return Features(dataset, body, backbone.compute_features(body, dataset))
+
+
+@stage("Look at what was collected")
+def look_and_clean(task: Task, features: Features) -> Cleaned:
+    """Take a second look at a set, apply what people decided (see scripts/clean), and say what both change.
 
     Raises:
         EditsDamaged: the log cannot be read. TooFewPictures: the edits leave a class with too few.
     """
-    edited = apply_edits(dataset, EditLog(dataset.folder).read())
+    from spotter.backbone import compute_spreads, imagenet_logits
+    from spotter.review import review
+
+    body, values = features.backbone, features.values
+    edits = EditLog(features.dataset.folder).read()
+    logits, spreads = imagenet_logits(body, values), compute_spreads(body, features.dataset)
+    seen, sayings = review(features.dataset, values, logits, spreads, edits)
+    for saying in sayings:
+        say(saying)
+    edited = apply_edits(seen, EditLog(seen.folder).read())
     if edited.sentence():
         say(edited.sentence())
-    rows = positions(dataset, edited.dataset)
-    return edited.dataset, features[rows], deal_folds(dataset, edited.dataset, config)
+    rows = positions(seen, edited.dataset)
+    return Cleaned(edited.dataset, body, values[rows], deal_folds(seen, edited.dataset, task.config))
 
 
-def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> None:
-    """Save contact sheets of what fine-tuning learns from, and say where."""
-    say(f"contact sheets of what it learns from: {learner.show_batch(dataset, backbone, config)}")
-
-
-def learn(
-    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
-) -> Trained:
+@stage("Learn")
+def learn(task: Task, cleaned: Cleaned) -> "Trained":
     """Train a Learner, and say what was tried."""
-    train = learner.train_whole if config.fine_tune else learner.train_head
-    trained = train(dataset, folds, backbone, features, config)
+    from spotter import learner
+
+    dataset, body = cleaned.dataset, cleaned.backbone
+    if task.show_batch:
+        say(f"contact sheets of what it learns from: {learner.show_batch(dataset, body, task.config)}")
+    train = learner.train_whole if task.config.fine_tune else learner.train_head
+    trained = train(dataset, cleaned.folds, body, cleaned.values, task.config)
     for line in trained.tried:
         say(line)
     return trained
 
 
-@dataclass(frozen=True)
-class Judged:
-    """How good a trained learner is, and how well it tells strangers, if there were any."""
-
-    evaluation: Evaluation
-    strangers: Strangers | None
-
-
-def judge(trained: Trained, dataset: Dataset, folds: np.ndarray, strangers: np.ndarray | None = None) -> Judged:
-    """Judge a trained learner, say how good it is, and write the report with the pictures.
-
-    Args:
-        strangers: float32 (k, d), embeddings of length 1 of pictures of none of the classes.
-    """
-    evaluation = evaluate.judge(trained, dataset, folds, FamiliarityConfig())
-    judged: Strangers | None = None
-    if strangers is not None:
-        judged = evaluate.judge_strangers(evaluation, trained, folds, strangers, FamiliarityConfig())
-    for line in evaluate.sentences(evaluation, judged):
-        say(line)
-    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=judged)
-    say(f"all of this with the pictures: {dataset.folder / REPORT}")
-    return Judged(evaluation, judged)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A judged model that is not published yet, with all that it was made from. `folds` are int64 (n,). `changes` tell
-    what is new since an earlier run over the set, if there was another."""
-
-    recipe: Recipe
-    config: TrainConfig
-    dataset: Dataset
-    folds: np.ndarray
-    backbone: Backbone
-    trained: Trained
-    judged: Judged
-    command: str
-    changes: Changes | None = None
-
-
-def with_changes(candidate: Candidate) -> Candidate:
-    """Find out what is new since the last run over the set that was another, and say it.
+@stage("Judge it on pictures it did not see")
+def judge(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
+    """Judge a trained learner, say how good it is and what is new, and write the report with the pictures.
 
     Raises:
         DatasetUnwritable: what pictures look like, which takes a while to measure, cannot be kept.
     """
-    dataset, now = candidate.dataset, _run_of(candidate)
-    before = find_before(now)
-    if before is None:
-        return candidate
-    found = find_changes(before, now, dataset, measure_looks(dataset.folder, now.keys, dataset.paths))
-    say(found.sentence())
-    return replace(candidate, changes=found)
+    from spotter import evaluate
+    from spotter.report import REPORT, write_report
+
+    dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
+    embedded = _embed_strangers(task, cleaned, trained)
+    evaluation = evaluate.judge(trained, dataset, folds, familiarity)
+    strangers: Strangers | None = None
+    if embedded is not None:
+        strangers = evaluate.judge_strangers(evaluation, trained, folds, embedded, familiarity)
+    for line in evaluate.sentences(evaluation, strangers):
+        say(line)
+    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=strangers)
+    say(f"all of this with the pictures: {dataset.folder / REPORT}")
+    return _with_changes(Candidate(task, cleaned, trained, evaluation, strangers))
 
 
-def write_files(files: Path, candidate: Candidate) -> ModelSpec:
+@stage("Write the files")
+def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
-    dataset, trained, evaluation = candidate.dataset, candidate.trained, candidate.judged.evaluation
-    reference = evaluate.make_reference(trained, candidate.folds, FamiliarityConfig())
-    write_reference(files / REFERENCE, reference)
-    write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
+    from spotter import evaluate, learner
+    from spotter.bundle import ONNX, PICKLE, REFERENCE
+    from spotter.publish import writing
+
+    task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
+    dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
+    reference = evaluate.make_reference(trained, candidate.cleaned.folds, FamiliarityConfig())
+    writing.write_reference(files / REFERENCE, reference)
+    writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
     learner.export_pickle(trained.learner, files / PICKLE)
-    learner.export_onnx(trained.learner, files / ONNX, candidate.config.size)
+    learner.export_onnx(trained.learner, files / ONNX, task.config.size)
     evaluate.write_evaluation(evaluation, dataset, files)
-    write_manifest(files, dataset)
-    examples = write_examples(files, dataset, trained)
-    stats = candidate.backbone.mean, candidate.backbone.std
-    origins = count_origins(dataset)
-    card = make_spec(
-        candidate.recipe, candidate.config, trained, evaluation, examples, candidate.command, stats, origins
-    )
+    writing.write_manifest(files, dataset)
+    examples = writing.write_examples(files, dataset, trained)
+    stats, origins = (body.mean, body.std), writing.count_origins(dataset)
+    card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
     chosen = sum(record.is_self_selected for record in dataset.records)
     share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
     card = replace(card, made={**card.made, "self_selected_share": share, "premortem": answers})
@@ -175,80 +263,70 @@ def write_files(files: Path, candidate: Candidate) -> ModelSpec:
     return card
 
 
-def _write_cards(files: Path, card: ModelSpec, candidate: Candidate) -> None:
-    """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
-    judged, license_id = candidate.judged, candidate.recipe.license
-    write_card(
-        files,
-        card,
-        judged.evaluation,
-        candidate.dataset,
-        license_id=license_id,
-        strangers=judged.strangers,
-        changes=candidate.changes,
-    )
-    write_model_json(files, card)
-
-
-def compare(files: Path, dataset: Dataset) -> None:
+@stage("Compare them with the trained model")
+def compare(files: Path, candidate: Candidate) -> None:
     """The gate before publishing: the files must answer like the trained model.
 
     Raises:
         ParityError: they do not.
     """
+    from spotter import learner
+    from spotter.bundle import PICKLE, read_bundle
+    from spotter.predictor import Predictor
+    from spotter.publish.parity import check_parity, parity_pictures
+
     parity = check_parity(
         lambda pictures: learner.predict_with_pickle(files / PICKLE, pictures),
         Predictor(read_bundle(files)).probabilities,
-        parity_pictures(dataset.paths),
+        parity_pictures(candidate.cleaned.dataset.paths),
     )
     say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
 
 
-def add_int8(files: Path, card: ModelSpec, candidate: Candidate) -> None:
+@stage("Make it faster with int8")
+def add_int8(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
-    # Here rather than at the top: onnxruntime's tools for it take a second to load.
     from spotter.int8 import add_int8 as add
 
-    figures, sentence = add(files, candidate.dataset, candidate.folds, candidate.trained)
+    figures, sentence = add(files, candidate.cleaned.dataset, candidate.cleaned.folds, candidate.trained)
     say(sentence)
     _write_cards(files, replace(card, int8=figures), candidate)
 
 
-def remember(revision: str, contents: str, store: Store, candidate: Candidate) -> None:
-    """Write down beside the pictures what scripts/clean and the next run need to know of this one.
+@stage("Publish")
+def publish(files: Path, candidate: Candidate) -> str:
+    """Publish the files, and write down beside the pictures what the cleaning page and the next run need to know.
 
-    Args:
-        contents: the name of the revision's files.
+    Returns:
+        The revision.
+
+    Raises:
+        AccessRefused, StoreUnreachable, StoreUnwritable, LostRace: the store does not take it.
+        DatasetUnwritable: nothing can be kept beside the pictures.
     """
+    store, folder = candidate.task.store, str(candidate.cleaned.dataset.folder)
+    revision, contents = store.push(files), content_name(files)
     place = str(store.root.absolute()) if isinstance(store, FolderStore) else store.address
     write_run(replace(_run_of(candidate), store=place, revision=revision, contents=contents))
+    if candidate.task.is_first:
+        say(f"{serve_command()} {shlex.quote(store.address)}")
+        say(f"{'scripts/clean' if CHECKOUT else 'spotter clean'} {shlex.quote(folder)}")
+    return revision
 
 
-def _run_of(candidate: Candidate) -> Run:
-    """The run that made a candidate, which has no revision yet."""
-    dataset, trained = candidate.dataset, candidate.trained
-    count = len(dataset.records)
-    cache = feature_cache(candidate.backbone, dataset.folder)
-    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
-    probabilities[trained.judged] = trained.probabilities
-    familiarity = np.full(count, np.nan, dtype=np.float32)
-    familiarity[trained.judged] = evaluate.score_known(trained, candidate.folds, FamiliarityConfig())
-    return Run(
-        folder=dataset.folder,
-        recipe=candidate.recipe,
-        config=candidate.config,
-        command=candidate.command,
-        store="",
-        revision="",
-        threshold=candidate.judged.evaluation.familiarity.threshold,
-        features=cache.name,
-        width=cache.width,
-        keys=tuple(str(record.sha256) for record in dataset.records),
-        given=tuple(record.label for record in dataset.records),
-        probabilities=probabilities,
-        familiarity=familiarity,
-        folds=candidate.folds,
-    )
+@stage("Read the picture set")
+def read_again(folder: Path) -> tuple[Task, Dataset]:
+    """Read a set that was trained on, and from its last run what to train and where to publish.
+
+    Raises:
+        NoTrainingRun: there is no run to repeat.
+    """
+    last = read_run(folder)
+    dataset = with_disputed(read_dataset(folder, last.recipe.labels))
+    # Beside the recipes' folders, where train.py reads it.
+    takedown = Takedown(folder.absolute().parent.parent / "takedown.txt")
+    dataset = replace(dataset, records=tuple(r for r in dataset.records if not takedown.covers(r)))
+    return Task(last.recipe, last.config, open_store(last.store), last.command), dataset
 
 
 def publish_again(folder: Path) -> str:
@@ -257,44 +335,161 @@ def publish_again(folder: Path) -> str:
     Raises:
         NoTrainingRun: there is no run to repeat. ParityError: the gate stays shut.
     """
-    with stage("Read the picture set"):
-        last = read_run(folder)
-        recipe, config, store = last.recipe, last.config, open_store(last.store)
-        collected = read_dataset(folder, recipe.labels)
-        # Beside the recipes' folders, where train.py reads it.
-        takedown = Takedown(folder.absolute().parent.parent / "takedown.txt")
-        dataset = with_disputed(collected)
-        dataset = replace(dataset, records=tuple(r for r in dataset.records if not takedown.covers(r)))
-    with stage("Compute the features"):
-        backbone = load_backbone(config)
-        features = compute_features(backbone, dataset)
-    with stage("Look at what was collected"):
-        dataset = look(dataset, features, backbone)
-        dataset, features, folds = clean(dataset, features, config)
-    with stage("Learn"):
-        trained = learn(dataset, folds, backbone, features, config)
-    with stage("Judge it on pictures it did not see"):
-        judged = judge(trained, dataset, folds)
-        candidate = Candidate(recipe, config, dataset, folds, backbone, trained, judged, last.command)
-        candidate = with_changes(candidate)
+    task, dataset = read_again(folder)
+    load_libraries()
+    features = compute_features(task, dataset)
+    cleaned = look_and_clean(task, features)
+    trained = learn(task, cleaned)
+    candidate = judge(task, cleaned, trained)
     with temporary_folder() as files:
-        with stage("Write the files"):
-            write_files(files, candidate)
-        with stage("Compare them with the trained model"):
-            compare(files, dataset)
-        with stage("Publish"):
-            revision = store.push(files)
-            remember(revision, content_name(files), store, candidate)
-    return revision
+        write_files(files, candidate)
+        compare(files, candidate)
+        return publish(files, candidate)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Publish a cleaned set and return the exit status."""
-    parser = Parser(prog="python -m spotter.pipeline", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="the folder of a picture set that train.py has trained on")
-    options = parser.parse_args(argv)
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-    return run_command("publish", lambda: f"revision {publish_again(options.folder)}", argv)
+def recipe_of(options: Namespace) -> Recipe:
+    """The recipe that the options name or spell out.
+
+    Raises:
+        RecipeError: it does not describe a classifier.
+    """
+    return recipes.read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
+
+
+def sources_of(options: Namespace) -> list[SearchBackend]:
+    """The sources that the options name.
+
+    Raises:
+        UnknownSource, FolderMissing, FeedbackMissing: one of them is none.
+        UnknownStore, AccessRefused, StoreUnreachable, CacheUnwritable: the feedback cannot be had from the Hub.
+    """
+    sources = get_backends(options.search)
+    return [*sources, VisitorFeedback(str(fetched(options.feedback)))] if options.feedback else [*sources]
+
+
+def fill_set(
+    options: Namespace,
+    recipe: Recipe,
+    sources: Sequence[SearchBackend],
+    more: Mapping[str, Sequence[str]],
+    fetch: Fetch = download_all,
+) -> Dataset:
+    """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
+
+    What stands in two classes is among its records too, for the second look. `fetch` says where downloads run.
+
+    Raises:
+        As `collect`.
+    """
+    folder = picture_folder(options.data, recipe, options.search)
+    takedown = Takedown(options.data / "takedown.txt")
+    config = CollectConfig(license=options.license)
+    dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
+    for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
+        say(line)
+    return with_disputed(dataset)
+
+
+def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
+    """The folder for this recipe's pictures from these sources; each folder or file on disk has one of its own."""
+    names = "-".join(slug(part.partition(":")[0]) for part in search.split(","))
+    place = f"-{hashlib.sha256(str(Path(search).resolve()).encode()).hexdigest()[:8]}" if ":" in search else ""
+    return data / recipe.name / f"{names[:60]}{place}"
+
+
+def _command(options: Namespace, sources: Sequence[SearchBackend]) -> str:
+    """The command that makes such a model, for its card; without folders of this machine."""
+    words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
+    for name, values in (("--class", options.classes), ("--more", options.more)):
+        words += [word for value in values for word in (name, value)]
+    names = ",".join(source.name for source in sources)
+    words += ["--search", names, "--license", options.license, "--arch", options.arch]
+    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
+        if getattr(options, name) != getattr(TrainConfig, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
+    return shlex.join(words)
+
+
+def serve_command() -> str:
+    """What serves a model here: an installed package has no app.py."""
+    return "python app.py --model" if CHECKOUT else "spotter serve --model"
+
+
+def _embed_strangers(task: Task, cleaned: Cleaned, trained: "Trained") -> np.ndarray | None:
+    """Float32 (k, d), embeddings of length 1 of pictures of none of the classes."""
+    if not task.strangers:
+        return None
+    from spotter.backbone import embed_folder
+
+    return embed_folder(task.strangers, replace(cleaned.backbone, body=trained.learner.model[0]))
+
+
+def _with_changes(candidate: Candidate) -> Candidate:
+    """Find out what is new since the last run over the set that was another, and say it."""
+    from spotter.changes import find_changes
+    from spotter.trained import measure_looks
+
+    dataset, now = candidate.cleaned.dataset, _run_of(candidate)
+    before = find_before(now)
+    if before is None:
+        return candidate
+    found = find_changes(before, now, dataset, measure_looks(dataset.folder, now.keys, dataset.paths))
+    say(found.sentence())
+    return replace(candidate, changes=found)
+
+
+def _write_cards(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
+    """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
+    from spotter.card import write_card
+    from spotter.publish.writing import write_model_json
+
+    write_card(
+        files,
+        card,
+        candidate.evaluation,
+        candidate.cleaned.dataset,
+        license_id=candidate.task.recipe.license,
+        strangers=candidate.strangers,
+        changes=candidate.changes,
+    )
+    write_model_json(files, card)
+
+
+def _run_of(candidate: Candidate) -> Run:
+    """The run that made a candidate, which has no revision yet."""
+    from spotter.backbone import feature_cache
+    from spotter.evaluate import score_known
+
+    task, cleaned, trained = candidate.task, candidate.cleaned, candidate.trained
+    dataset, count = cleaned.dataset, len(cleaned.dataset.records)
+    cache = feature_cache(cleaned.backbone, dataset.folder)
+    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
+    probabilities[trained.judged] = trained.probabilities
+    familiarity = np.full(count, np.nan, dtype=np.float32)
+    familiarity[trained.judged] = score_known(trained, cleaned.folds, FamiliarityConfig())
+    return Run(
+        folder=dataset.folder,
+        recipe=task.recipe,
+        config=task.config,
+        command=task.command,
+        store="",
+        revision="",
+        threshold=candidate.evaluation.familiarity.threshold,
+        features=cache.name,
+        width=cache.width,
+        keys=tuple(str(record.sha256) for record in dataset.records),
+        given=tuple(record.label for record in dataset.records),
+        probabilities=probabilities,
+        familiarity=familiarity,
+        folds=cleaned.folds,
+    )
+
+
+def main() -> int:
+    """Publish the cleaned set in the folder that is the one argument, and return the exit status."""
+    (folder,) = sys.argv[1:]
+    return run_command("publish", lambda: f"revision {publish_again(Path(folder))}", None)
 
 
 if __name__ == "__main__":

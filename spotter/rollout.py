@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spotter.config import GateConfig, RolloutConfig
+from spotter.config import STAGES, GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor import last_numbers
 from spotter.utils.journal import Journal, Writer
@@ -26,7 +26,7 @@ from spotter.utils.journal import Journal, Writer
 _log = logging.getLogger(__name__)
 
 # From the most careful on. "gradual" for some clients is "supervised" for the others.
-STAGES = SHADOW, SUPERVISED, GRADUAL, FULL = ("shadow", "supervised", "gradual", "full")
+SHADOW, SUPERVISED, GRADUAL, FULL = STAGES
 # What a reviewer says who finds none of the labels right; no label can be called so.
 NONE_OF_THESE = "none of these"
 STATE, KEY, PLAN = "rollout.jsonl", "rollout.key", "rollout.toml"

@@ -9,7 +9,7 @@ from spotter.images import load_picture
 from tests.conftest import ROOT
 from tests.helpers.drawing import KINDS, write_folder
 
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench_scale
 
 

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.helpers.answers import LABELS, make_answers
 from tests.helpers.drawing import draw, write_folder
 
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import simulate
 
 

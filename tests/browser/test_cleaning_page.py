@@ -520,7 +520,7 @@ def test_a_set_that_went_away_is_told(client: httpx.Client, folder: Path) -> Non
 
 
 def run_clean(*words: object, **variables: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "spotter.cleaner", *map(str, words)]
+    command = [sys.executable, "-m", "spotter", "clean", *map(str, words)]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60
     )
@@ -555,7 +555,7 @@ def test_files_that_make_no_sense_are_refused_in_one_sentence(folder: Path, tmp_
 
 def test_a_page_that_is_killed_has_lost_nothing(folder: Path) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "spotter.cleaner", str(folder), "--as", "anna", "--port", str(port)]
+    command = [sys.executable, "-m", "spotter", "clean", str(folder), "--as", "anna", "--port", str(port)]
     keys = [record.sha256[:16] for record in read_manifest(folder) if record.kept][:30]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert server.stdout

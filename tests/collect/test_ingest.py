@@ -208,7 +208,7 @@ def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, tmp_
     code = """
 import sys
 from pathlib import Path
-from spotter.command import run_command
+from spotter.utils.console import run_command
 from tests.collect.test_ingest import gather
 addresses, folder = map(Path, sys.argv[1:])
 print(run_command("scripts/collect", lambda: gather(addresses, folder), ["a b", "--more"]))

@@ -572,7 +572,7 @@ def test_other_peoples_spaces_and_races_are_left_alone(
 
 def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "scripts/deploy_space.py", *arguments],
+        [sys.executable, "-m", "spotter", "deploy", *arguments],
         cwd=ROOT, env=environment(hub, home, PYTHONPATH="."), capture_output=True, text=True, check=False,
     )  # fmt: skip
 

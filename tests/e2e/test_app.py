@@ -167,7 +167,7 @@ def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revis
             assert WRITER not in public + own
 
 
-AGAIN = "import sys, app; sys.exit(app.main(sys.argv[1:], retry_s=0.5))"
+AGAIN = "import sys, app; from spotter import operate; operate.RETRY_S = 0.5; sys.exit(app.main())"
 
 
 def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:

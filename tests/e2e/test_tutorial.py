@@ -80,7 +80,7 @@ class Reader:
         elif words[:2] == ["python", "app.py"]:
             self.serve([str(ROOT / "app.py"), *words[2:], "--port", "0"])
         elif words[0] == "scripts/clean" and words[1] not in {"apply", "export", "replay"}:
-            self.serve(["-m", "spotter.cleaner", *words[1:], "--port", "0"])
+            self.serve(["-m", "spotter", "clean", *words[1:], "--port", "0"])
         else:
             # In this process: what takes seconds to import is imported once.
             main = program(words)

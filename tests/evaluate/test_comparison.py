@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 import train
-from scripts import collect
 from spotter.changes import Errors, SourceChange, find_changes
+from spotter.cli import main
 from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import Dataset, Record, read_manifest
 from spotter.edits import Edit, EditLog
@@ -125,7 +125,7 @@ def where(published: Published, tmp_path: Path) -> list[str]:
 def test_retraining_from_reviewed_feedback_says_what_it_changed(
     published: Published, where: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert collect.main(where) == 0
+    assert main(["collect", *where]) == 0
     folder = Path(capsys.readouterr().out.splitlines()[-1])
     own = {record.backend: record for record in read_manifest(folder) if record.kept}
     visitors = [record for record in read_manifest(folder) if record.backend == "feedback" and record.kept]

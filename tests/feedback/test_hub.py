@@ -13,13 +13,13 @@ import pytest
 from huggingface_hub.utils import enable_progress_bars
 from PIL import Image
 
-import train
-from scripts import feedback as command
-from spotter.command import sources_of
+from spotter.cli import main, make_parser
+from spotter.cli import train as train_command
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
 from spotter.feedback import DELETED, FACTS, PICTURE, FeedbackFolder
 from spotter.feedback_sync import Sender, folder_of, open_dataset, receive, send
+from spotter.pipeline import sources_of
 from spotter.predictor import Prediction
 from spotter.stores.dataset import FeedbackDataset
 from tests.conftest import ROOT, Revision
@@ -345,14 +345,13 @@ def test_training_and_the_command_fetch_them_first(
     first, second = add(entries, 2)
     send(entries, open_())
     monkeypatch.setattr("spotter.feedback_sync.open_dataset", lambda address: open_())
-    monkeypatch.setattr("scripts.feedback.open_dataset", lambda address: open_())
     monkeypatch.chdir(tmp_path)
     words = ["--class", "disc", "--class", "cross", "--search", "sample", "--feedback", ADDRESS]
-    source = sources_of(train.read_options(words))[-1]
+    source = sources_of(make_parser(train_command, "train.py").parse_args(words))[-1]
     assert {hit.backend_id for hit in source.search("cross", 9)} == {first, second}
-    assert command.main([ADDRESS, "--delete", first]) == 0
+    assert main(["feedback", ADDRESS, "--delete", first]) == 0
     told = capsys.readouterr().out
     assert second in told
     assert told.endswith("entries: 1; 0 say that the model was right\n")
     assert there(hub) == {second}
-    assert command.main([ADDRESS, "--delete", first]) == 1
+    assert main(["feedback", ADDRESS, "--delete", first]) == 1

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spotter.cli.feedback import Noted, note_reviews
 from spotter.collect import collect
 from spotter.config import TrainConfig, make_recipe
 from spotter.dataset import SELF_SELECTED, UNREVIEWED, Dataset
 from spotter.edits import Edit, EditLog, apply_edits, deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
 from spotter.feedback import FACTS, PICTURE, FeedbackFolder
-from spotter.feedback_review import Noted, note_reviews
 from spotter.monitor import AnswerLog, read_answers
 from spotter.periods import judge_reviews
 from spotter.predictor import Prediction
@@ -118,7 +118,7 @@ def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) ->
     id_ = entries.add(drawing(1), prediction(), "disc", None)
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "scripts/feedback.py", str(entries.folder), *words]
+        command = [sys.executable, "-m", "spotter", "feedback", str(entries.folder), *words]
         return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=False)
 
     listed = run()
@@ -315,7 +315,7 @@ def test_reviews_are_noted_by_a_command(tmp_path: Path, prebuilt: Revision) -> N
     with AnswerLog(log, "r") as opened:
         answer = opened.record(prediction("disc"), drawing(1), "page")
     entries.add(drawing(1), prediction("disc"), "cross", "r", answer)
-    command = [sys.executable, "scripts/feedback.py", entries.folder, "--log", log, "--reviewed"]
+    command = [sys.executable, "-m", "spotter", "feedback", entries.folder, "--log", log, "--reviewed"]
 
     def run(target: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, target], cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True)

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.report import main
+from spotter.cli import main
+from spotter.cli.report import measure_training
 from spotter.config import LogConfig
 from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Projection, measure_look
-from spotter.monitor_report import REPORT, advise, gather, render
+from spotter.monitor_report import advise, gather, render
 from spotter.predictor import Predictor
 from spotter.published import read_published
-from spotter.trained import measure_training
 from tests.conftest import ROOT, Published, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.markup import Page
@@ -152,7 +152,7 @@ def test_training_is_known_as_far_as_it_is_there(prebuilt: Revision, tmp_path: P
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/report.py", *map(str, arguments)]
+    command = [sys.executable, "-m", "spotter", "report", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
 
 
@@ -166,17 +166,17 @@ def test_the_command_writes_it_and_says_what_to_do(tmp_path: Path, prebuilt: Rev
         assert re.search(r"  (\d) alerts sent", done.stdout)
         assert len(webhook.got) >= 2
         assert {each["what"] for each in webhook.got} >= {"brightness", "errors"}
-    assert "became darker" in (tmp_path / REPORT).read_text()
+    assert "became darker" in (tmp_path / "monitor.html").read_text()
 
 
 def test_failures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "none")]) == 1
+    assert main(["report", str(tmp_path / "none")]) == 1
     assert "There is no answer log" in capsys.readouterr().err
     log_of(tmp_path, make_answers(20))
-    assert main([str(tmp_path), "--webhook", "file:///etc/passwd"]) == 1
+    assert main(["report", str(tmp_path), "--webhook", "file:///etc/passwd"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
     (tmp_path / "file").write_text("")
-    assert main([str(tmp_path), "--to", str(tmp_path / "file" / "report.html")]) == 1
+    assert main(["report", str(tmp_path), "--to", str(tmp_path / "file" / "report.html")]) == 1
     assert "The report cannot be written" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([str(tmp_path), "--days", "0"])
+        main(["report", str(tmp_path), "--days", "0"])

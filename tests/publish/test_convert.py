@@ -33,8 +33,8 @@ from fasttransform import Transform
 from PIL import Image
 from torchvision.models import resnet18, squeezenet1_1
 
-from scripts import convert as script
 from spotter.bundle import SERVING_FILES
+from spotter.cli import main
 from spotter.config import ConvertConfig
 from spotter.convert import Export, export_network, recipe_of
 from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
@@ -152,8 +152,8 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
     with in_main(is_round=is_round):
         write(learner(pictures, get_y=is_round), path, pickle)
         expected = predict_with_pickle(path, [load_picture(each) for each in known])
-    given = flag(path, "--trust", "--functions", functions, "--pictures", pictures, "--to", store)
-    assert script.main(given) == 0
+    given = flag("convert", path, "--trust", "--functions", functions, "--pictures", pictures, "--to", store)
+    assert main(given) == 0
     revision = capsys.readouterr().out.splitlines()[-1].removeprefix("revision ")
     folder = store / "revisions" / revision
     assert {file.name for file in folder.iterdir()} >= FILES
@@ -183,7 +183,7 @@ def test_without_trust_nothing_is_opened(
     bomb.write_bytes(pickle.dumps(Calls(os.mkdir, str(tmp_path / "canary"))))
     for path in (bomb, plain):
         with pytest.raises(SystemExit) as ended:
-            script.main(flag(path, "--pictures", pictures, "--to", tmp_path / "store"))
+            main(flag("convert", path, "--pictures", pictures, "--to", tmp_path / "store"))
         assert ended.value.code == 2
         assert "runs code of whoever made it" in capsys.readouterr().err
     assert not (tmp_path / "canary").exists()
@@ -221,9 +221,9 @@ def test_a_process_that_dies_is_told(calls: Calls, sentence: str, tmp_path: Path
 def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "export.pkl"
     torch.save(Calls(int, "x"), path)
-    assert script.main(flag(path, "--trust", "--pictures", pictures, "--to", tmp_path / "store")) == 1
+    assert main(flag("convert", path, "--trust", "--pictures", pictures, "--to", tmp_path / "store")) == 1
     told = capsys.readouterr().err
-    assert re.search(r"scripts/convert: .*status 1: ValueError: invalid literal", told)
+    assert re.search(r"spotter convert: .*status 1: ValueError: invalid literal", told)
     assert "Traceback" not in told
     assert not list((tmp_path / "store").glob("revisions/*"))
 

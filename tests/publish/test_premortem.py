@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 
 def ask(data: Path, lines: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/premortem.py", "recipes/bears.toml", "--data", str(data)]
+    command = [sys.executable, "-m", "spotter", "premortem", "recipes/bears.toml", "--data", str(data)]
     return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, input=lines, capture_output=True, text=True)
 
 

@@ -19,6 +19,7 @@ import train
 from spotter import Predictor
 from spotter.backbone import compute_features, load_backbone
 from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle
+from spotter.cli import make_parser, serve
 from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainConfig
 from spotter.dataset import Dataset, Record, assign_folds
 from spotter.errors import BrokenModel, NoInt8, TemporaryUnwritable
@@ -210,8 +211,9 @@ def test_a_space_asks_by_its_environment(value: str | None, expected: bool, monk
     monkeypatch.delenv("MODEL_INT8", raising=False)
     if value is not None:
         monkeypatch.setenv("MODEL_INT8", value)
-    assert app.parse(["--model", "models/bears"]).int8 is expected
-    assert app.parse(["--model", "models/bears", "--int8"]).int8 is True
+    parser = make_parser(serve, "app.py")
+    assert parser.parse_args(["--model", "models/bears"]).int8 is expected
+    assert parser.parse_args(["--model", "models/bears", "--int8"]).int8 is True
 
 
 def test_what_is_worth_it_is_kept() -> None:

@@ -1,23 +1,19 @@
 """From stage to stage: gates with their figures, alerts that take a stage back, the command, and a running app."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spotter.cli import main
 from spotter.config import RolloutConfig
 from spotter.drift import find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
 from spotter.monitor import FILE, Answers, add_answers
 from spotter.promotion import check_gate, demote_on_alert, find_news, promote, step_back
 from spotter.rollout import PLAN, Rollout, read_history
-from tests.conftest import ROOT
 from tests.helpers.answers import joined, make_answers, reviewed
-
-sys.path.insert(0, str(ROOT / "scripts"))
-import promote as command
 
 
 def good(count: int, wrong: int = 0, seed: int = 0) -> Answers:
@@ -228,33 +224,33 @@ def test_the_last_stage_is_the_last(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = str(tmp_path)
-    assert command.main([log]) == 1
+    assert main(["promote", log]) == 1
     assert "There is no answer log" in capsys.readouterr().err
-    assert command.main([log, "--list"]) == 1
+    assert main(["promote", log, "--list"]) == 1
     assert "There is no rollout" in capsys.readouterr().err
     add_answers(tmp_path, make_answers(3))
-    assert command.main([log]) == 1
+    assert main(["promote", log]) == 1
     assert "There is no rollout of r1" in capsys.readouterr().err
     begun(tmp_path, "shadow")
-    assert command.main([log]) == 1
+    assert main(["promote", log]) == 1
     assert "reviewed answers 0 (at least 100 needed)" in capsys.readouterr().err
     more = good(400, 2, seed=9)
     add_answers(tmp_path, replace(more, id=np.char.add("more", more.id)))
-    assert command.main([log]) == 0
+    assert main(["promote", log]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "stage supervised"
-    assert command.main([log, "--back", "no good"]) == 0
+    assert main(["promote", log, "--back", "no good"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "stage shadow"
-    assert command.main([log, "--list"]) == 0
+    assert main(["promote", log, "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in lines[:-1]] == ["started", "promoted", "demoted"]
     assert "by hand: no good" in lines[2]
     begun(tmp_path, "full", "r2")
-    assert command.main([log, "--list"]) == 0
+    assert main(["promote", log, "--list"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "stage full"
-    assert command.main([log, "--list", "--revision", "r1"]) == 0
+    assert main(["promote", log, "--list", "--revision", "r1"]) == 0
     assert capsys.readouterr().out.splitlines() == [*lines[:-1], "stage shadow"]
     with pytest.raises(SystemExit):
-        command.main([log, "--list", "--back", "x"])
+        main(["promote", log, "--list", "--back", "x"])
 
 
 def test_gates_are_those_of_the_file(tmp_path: Path) -> None:

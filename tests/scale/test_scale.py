@@ -21,11 +21,11 @@ from urllib.error import HTTPError
 
 import numpy as np
 import pytest
+from spotter.scale.options import with_cluster
 
-from scripts import classify as classify_script
-from scripts import features as features_script
 from spotter import Predictor
 from spotter.cache import FeatureCache
+from spotter.cli import main
 from spotter.collect import collect
 from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig, recipe_from_options
 from spotter.dataset import read_manifest
@@ -34,7 +34,6 @@ from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, Ex
 from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import Done, Job, Model, classify_all, run_here
 from spotter.scale.listing import Entry, Part, list_pictures
-from spotter.scale.options import with_cluster
 from spotter.search import get_backends
 from tests.conftest import Published, Revision
 from tests.helpers.loopback import JsonServer
@@ -198,11 +197,11 @@ def test_the_command_tells_what_it_did(
     mixed: Path, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "answers.csv"
-    assert classify_script.main([str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 0
+    assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 0
     told = capsys.readouterr().out
     assert told.splitlines()[-1] == str(to)
     assert "3 of 10 have no answer: " in told
-    assert classify_script.main([str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
+    assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
     assert "is there already; remove it, or name another file." in capsys.readouterr().err
 
 
@@ -213,10 +212,10 @@ def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "spotter.scale.cluster", raising=False)
     words = [str(mixed), "--model", str(prebuilt.store), "--to"]
-    assert classify_script.main([*words, str(tmp_path / "answers.csv")]) == 0
-    assert classify_script.main([*words, str(tmp_path / "other.csv"), "--ray", "local"]) == 1
+    assert main(["classify", *words, str(tmp_path / "answers.csv")]) == 0
+    assert main(["classify", *words, str(tmp_path / "other.csv"), "--ray", "local"]) == 1
     assert "pip install -r requirements-ray.txt" in capsys.readouterr().err
-    assert classify_script.main([*words, str(tmp_path / "other.parquet")]) == 1
+    assert main(["classify", *words, str(tmp_path / "other.parquet")]) == 1
     assert "Parquet needs pyarrow" in capsys.readouterr().err
     (tmp_path / "list.parquet").write_bytes(b"")
     with pytest.raises(ExtraMissing):
@@ -338,8 +337,8 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
     (original,) = (path.parent for path in published.data.rglob("manifest.jsonl"))
     copy = shutil.copytree(original, tmp_path / "set")
     shutil.rmtree(copy / "features")
-    monkeypatch.setattr(features_script, "with_cluster", lambda address: contextlib.nullcontext(two))
-    assert features_script.main([str(copy), "--ray", "local"]) == 0
+    monkeypatch.setattr("spotter.cli.features.with_cluster", lambda address: contextlib.nullcontext(two))
+    assert main(["features", str(copy), "--ray", "local"]) == 0
     keys = [str(record.sha256) for record in read_manifest(copy) if record.kept]
     names = {path.name.split(".")[0] for path in (original / "features").glob("*.safetensors")}
     assert len(names) == 5
@@ -352,7 +351,7 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
         assert all_here.all()
         assert all_there.all()
         assert np.array_equal(here, there), name
-    assert features_script.main([str(tmp_path)]) == 1
+    assert main(["features", str(tmp_path)]) == 1
 
 
 def test_collecting_downloads_on_the_cluster(two: "Cluster", prebuilt: Revision, tmp_path: Path) -> None:

@@ -35,11 +35,9 @@ import pytest
 import trustme
 from PIL import Image, ImageFile
 
-import train
-from scripts import collect as collect_script
 from spotter import images, ingest, predictor, service
+from spotter.cli import main
 from spotter.collect import collect
-from spotter.command import say
 from spotter.config import CollectConfig, DownloadConfig, PictureConfig, make_recipe, read_recipe, recipe_from_options
 from spotter.coverage import measure_coverage, write_coverage
 from spotter.dataset import (
@@ -62,6 +60,7 @@ from spotter.search.manifest import Manifest
 from spotter.search.openverse import Openverse
 from spotter.search.urls import Urls
 from spotter.search.wikimedia import Wikimedia
+from spotter.utils.console import say
 from tests.helpers.drawing import draw, encode, turned
 from tests.helpers.hostile import (
     MB,
@@ -803,8 +802,8 @@ def test_row_18_a_sentence_of_failure_obeys_nobody(tmp_path: Path, capsys: pytes
     records = [Record(kind, "stand", kind, kind, 0, "kept", **facts) for kind in ("disc", "cross")]
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(asdict(record)) + "\n" for record in records))
     options = ["--class", "disc", "--class", "cross", "--data", str(tmp_path / "data"), "--license", "open"]
-    assert collect_script.main([*options, "--search", f"manifest:{tmp_path}"]) == 1
-    sentence = capsys.readouterr().err.partition("scripts/collect: ")[2]
+    assert main(["collect", *options, "--search", f"manifest:{tmp_path}"]) == 1
+    sentence = capsys.readouterr().err.partition("spotter collect: ")[2]
     assert "'disc' has 0 usable pictures" in sentence
     assert sentence.rstrip("\n").isprintable()
 
@@ -918,13 +917,13 @@ def test_row_20_below_the_minimum_the_failed_source_is_named(site: Site, tmp_pat
         fill(tmp_path, [Offers(few), openverse(server)])
 
 
-@pytest.mark.parametrize("program", [train.main, collect_script.main], ids=["train.py", "scripts/collect"])
+@pytest.mark.parametrize("program", ["train", "collect"])
 def test_row_20_below_the_minimum_the_commands_fail(
-    program: Callable[[list[str]], int], site: Site, tmp_path: Path, capsys: pytest.CaptureFixture
+    program: str, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (tmp_path / "list.txt").write_text("".join(f"{path.split('/')[2]} {site.url(path, HERE)}\n" for path in GOOD))
     options = ["--class", "disc", "--class", "cross", "--data", str(tmp_path / "data")]
-    assert program([*options, "--search", f"urls:{tmp_path / 'list.txt'}"]) == 1
+    assert main([program, *options, "--search", f"urls:{tmp_path / 'list.txt'}"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert "The class 'disc' has 0 usable pictures and needs at least 5 (dropped: 3 private-address)." in last
     assert site.requests == []

@@ -858,7 +858,7 @@ def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, 
 
     def run(*arguments: str) -> list[str]:
         finished = subprocess.run(
-            [sys.executable, "scripts/rollback.py", f"hf://{NAME}", *arguments],
+            [sys.executable, "-m", "spotter", "rollback", f"hf://{NAME}", *arguments],
             cwd=ROOT, env=environment(hub, tmp_path / "home", PYTHONPATH="."),
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import rollback as command
+from spotter.cli import main
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
 from spotter.stores import FolderStore, Store, open_store
 from spotter.stores.base import content_name
@@ -249,5 +249,5 @@ def test_a_rollback_that_fails_is_not_in_the_history(tmp_path: Path, monkeypatch
 
 
 def test_the_command_says_that_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main([str(tmp_path / "baers")]) == 1
+    assert main(["rollback", str(tmp_path / "baers")]) == 1
     assert "Nothing was published to " in capsys.readouterr().err

@@ -27,7 +27,7 @@ def print_cleaning(source: Path, size: int) -> None:
         make_set(source, work / "pictures", size)
         train(work)
         with (work / "cleaner.txt").open("wb") as told:
-            command = [sys.executable, "-m", "spotter.cleaner", str(work / "store"), "--port", "0"]
+            command = [sys.executable, "-m", "spotter", "clean", str(work / "store"), "--port", "0"]
             started = time.perf_counter()
             server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True)
             try:

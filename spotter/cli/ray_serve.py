@@ -1,25 +1,19 @@
-"""Serve the HTTP API of a model by several replicas, through Ray Serve; without the page.
+"""Serve the HTTP API of a model by several replicas, through Ray Serve.
 
-scripts/serve --model models/bears --ray local --replicas 2
+spotter ray-serve --model models/bears --ray local --replicas 2
 curl --data-binary @picture.jpg http://127.0.0.1:7862/api/classify
 """
 
-import argparse
 import logging
-import sys
-from collections.abc import Sequence
 
-from spotter.command import run_command
+from spotter.cli.common import add_cluster_option, with_cluster
+from spotter.cli.parser import Options, Parser
 from spotter.config import EndpointConfig
-from spotter.parser import Parser
-from spotter.scale.classify import Model
-from spotter.scale.options import add_cluster_option, with_cluster
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until stopped, and return the exit status."""
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
     default = EndpointConfig()
-    parser = Parser(prog="scripts/serve", description=__doc__.splitlines()[0])
     parser.add_argument("--model", metavar="STORE", required=True, help="the store to pull from")
     parser.add_argument("--revision", metavar="REV", help="default: the newest")
     parser.add_argument("--int8", action="store_true", help="answer by the int8 network, where one was published")
@@ -28,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=default.port, help="default: %(default)s")
     add_cluster_option(parser)
     parser.set_defaults(ray="local")
-    options = parser.parse_args(argv)
-    return run_command("scripts/serve", lambda: run(options), argv)
 
 
-def run(options: argparse.Namespace) -> str:
+def run(options: Options) -> str:
     """Start the replicas, tell their address, and wait for the end."""
+    from spotter.scale.classify import Model
+
     _, model = Model(options.model, options.revision, int8=options.int8).pinned()
     with with_cluster(options.ray):
         # Here: without Ray there is nothing to import it for.
@@ -45,7 +39,3 @@ def run(options: argparse.Namespace) -> str:
             print(address, flush=True)
             wait_for_end()
     return "stopped"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,43 +1,38 @@
-"""Compute the features of a picture set, so that train.py finds them there: here, or on a Ray cluster.
+"""Compute the features of a picture set before training, here or on a Ray cluster.
 
-    scripts/features data/bears/openverse --ray local
+    spotter features data/bears/openverse --ray local
 
 The set is what `scripts/collect` tells on its last line; so does this. Run again, it goes on from what it has.
 """
 
-import argparse
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
-from spotter.command import run_command, say, stage
+from spotter.cli.common import add_cluster_option, with_cluster
+from spotter.cli.parser import Options, Parser
 from spotter.config import RESIZES, TrainConfig
-from spotter.dataset import read_dataset, read_manifest, with_disputed
 from spotter.errors import FolderMissing
-from spotter.parser import Parser
-from spotter.scale.options import add_cluster_option, with_cluster
+from spotter.utils.console import say, stage
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Compute, and return the exit status."""
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
     default = TrainConfig()
-    parser = Parser(prog="scripts/features", description=__doc__.splitlines()[0])
     parser.add_argument("set", type=Path, help="the folder of a picture set")
     parser.add_argument("--arch", default=default.arch, help="as for train.py (default: %(default)s)")
     parser.add_argument("--size", type=int, default=default.size, metavar="PIXELS", help="as for train.py")
     parser.add_argument("--resize", choices=RESIZES, default=default.resize, help="as for train.py")
     add_cluster_option(parser)
-    options = parser.parse_args(argv)
-    return run_command("scripts/features", lambda: run(options), argv)
 
 
-def run(options: argparse.Namespace) -> str:
+def run(options: Options) -> str:
     """Read the set, compute what is not there yet; return the folder of the set.
 
     Raises:
         FolderMissing: there is no set in the folder.
     """
+    from spotter.dataset import read_dataset, read_manifest, with_disputed
+
     labels = sorted({record.label for record in read_manifest(options.set)})
     if not labels:
         raise FolderMissing(f"There is no picture set in {str(options.set)!r}; scripts/collect makes one.")
@@ -59,7 +54,3 @@ def run(options: argparse.Namespace) -> str:
             compute_views(backbone, dataset)
         say(f"{len(features)} pictures, {features.shape[1]} features each")
     return str(options.set)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

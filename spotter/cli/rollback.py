@@ -1,37 +1,35 @@
 """See what was published to a store, and take it back.
 
-    scripts/rollback models/bears --list
-    scripts/rollback hf://owner/bears        # to the files before the newest
-    scripts/rollback hf://owner/bears v2
+    spotter rollback models/bears --list
+    spotter rollback hf://owner/bears        # to the files before the newest
+    spotter rollback hf://owner/bears v2
 
-Nothing leaves the history, so a rollback can be rolled back. The last line on stdout is `revision REV`, what the store
-now gives to whoever asks for no revision.
+Nothing leaves the history, so a rollback can be rolled back. The last line on stdout is `revision REV`, what the
+store now gives to whoever asks for no revision.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
-
-from spotter.command import run_command, say
+from spotter.cli.parser import Options, Parser
 from spotter.errors import RevisionMissing
-from spotter.parser import Parser
-from spotter.stores import open_store
+from spotter.utils.console import say
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Roll back or list, and return the exit status."""
-    parser = Parser(prog="scripts/rollback", description=__doc__.splitlines()[0])
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
     parser.add_argument("store", metavar="STORE", help="a folder or hf://owner/name")
     parser.add_argument("revision", metavar="REVISION", nargs="?", help="go back to it (default: the one before)")
     parser.add_argument("--list", action="store_true", help="change nothing, only tell the history")
-    options = parser.parse_args(argv)
-    if options.list and options.revision:
-        parser.error("give a revision or --list, not both")
-    return run_command("scripts/rollback", lambda: f"revision {run(options)}", argv)
+
+    def check(options: Options) -> None:
+        if options.list and options.revision:
+            parser.error("give a revision or --list, not both")
+
+    parser.add_check(check)
 
 
-def run(options: argparse.Namespace) -> str:
-    """Do as the options say; return the newest revision."""
+def run(options: Options) -> str:
+    """Do as the options say; return the last line, which names the newest revision."""
+    from spotter.stores import open_store
+
     store = open_store(options.store)
     if not options.list:
         try:
@@ -48,8 +46,4 @@ def run(options: argparse.Namespace) -> str:
     for event in history:
         contents = f", contents {event.contents}" if event.contents not in {"", event.revision} else ""
         say(f"{event.version:5} {event.at}  {event.action:8}  {event.revision}{contents}")
-    return history[-1].revision
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"revision {history[-1].revision}"

@@ -1,32 +1,27 @@
-"""Ask what could go wrong before people use a model; the answers go into its model card.
+"""Ask what could go wrong before people use a model.
 
-    scripts/premortem recipes/bears.toml
+    spotter premortem recipes/bears.toml
 
-Earlier answers are shown; an empty line keeps one.
+The answers go into its model card. Earlier answers are shown; an empty line keeps one.
 """
 
-import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from spotter.command import run_command
-from spotter.config import read_recipe
-from spotter.parser import Parser
-from spotter.premortem import QUESTIONS, read_answers, write_answers
+from spotter.cli.parser import Options, Parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Ask, write the answers down, and return the exit status."""
-    parser = Parser(prog="scripts/premortem", description=__doc__.splitlines()[0])
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
     parser.add_argument("recipe", type=Path, help="the recipe of the model")
     parser.add_argument("--data", type=Path, default=Path("data"), help="as for train.py (default: data)")
-    options = parser.parse_args(argv)
-    return run_command("scripts/premortem", lambda: run(options), argv)
 
 
-def run(options: argparse.Namespace) -> str:
+def run(options: Options) -> str:
     """Ask each question; say what to do next."""
+    from spotter.config import read_recipe
+    from spotter.premortem import QUESTIONS, read_answers, write_answers
+
     folder = options.data / read_recipe(options.recipe).name
     answers = read_answers(folder)
     for key, question in QUESTIONS.items():
@@ -40,7 +35,3 @@ def run(options: argparse.Namespace) -> str:
         path = write_answers(folder, answers)
     open_ = len(QUESTIONS) - len(answers)
     return f"{path}: {f'{open_} unanswered; ' if open_ else ''}the next training puts them into the model card"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 
 from spotter.backbone import Backbone, compute_features, embed, embed_folder, load_backbone
 from spotter.collect import collect
-from spotter.command import picture_folder
 from spotter.config import FamiliarityConfig, TrainConfig, read_recipe
 from spotter.dataset import Dataset, assign_folds, confirm_duplicates
 from spotter.evaluate import calibrate, judge, judge_strangers
 from spotter.head import fit_head
 from spotter.learner import Trained, train_head
+from spotter.pipeline import picture_folder
 from spotter.search import get_backends
 
 SWAPPED = 20

@@ -24,12 +24,12 @@ from bench_scale import train
 from PIL import Image, ImageDraw
 from scipy.stats import chi2
 
+from spotter.cli.parser import Parser
 from spotter.config import RolloutConfig
 from spotter.drawn.picture import draw_picture
 from spotter.drift import Change, Published, find_changes
 from spotter.images import load_picture
 from spotter.monitor import AnswerLog, Answers, add_answers, read_answers
-from spotter.parser import Parser
 from spotter.predictor import Predictor
 from spotter.published import read_published
 from spotter.rollout import FULL, GRADUAL, SHADOW, STAGES

@@ -1,0 +1,97 @@
+"""One command, `spotter COMMAND`: a module for each, with `add_arguments(parser)` and `run(options)`.
+
+`run` returns the last line to print, or "". Before it, nothing heavy is loaded, and nothing that an app does without.
+"""
+
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import ModuleType
+
+from spotter.cli.parser import Options, Parser
+from spotter.errors import ExtraMissing
+from spotter.utils.console import run_command
+
+# In the order in which they are used.
+COMMANDS = (
+    "train",
+    "serve",
+    "collect",
+    "features",
+    "clean",
+    "premortem",
+    "convert",
+    "classify",
+    "deploy",
+    "article",
+    "rollback",
+    "promote",
+    "report",
+    "feedback",
+    "ray-serve",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `spotter COMMAND ...`; return the exit status.
+
+    0 after success, 1 after an expected failure, told in one sentence, 2 after wrong usage, 130 when stopped by hand.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in COMMANDS:
+        return start(load_command(words[0]), words[1:], f"spotter {words[0]}")
+    _usage().parse_args(words)
+    raise AssertionError("wrong usage ends the process")
+
+
+def start(
+    command: ModuleType, argv: Sequence[str] | None, program: str, work: Callable[[Options], str] | None = None
+) -> int:
+    """Read a command's options and do its work; return the exit status.
+
+    Args:
+        program: how the command calls itself. work: what to do instead of the command's own `run`.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = make_parser(command, program).parse_args(words)
+    options.program = program
+    return run_command(program, lambda: _run(work or command.run, options), words)
+
+
+def load_command(name: str) -> ModuleType:
+    """Import the module of a command."""
+    return import_module(f"spotter.cli.{name.replace('-', '_')}")
+
+
+def make_parser(command: ModuleType, program: str) -> Parser:
+    """Make the parser of a command."""
+    parser = Parser(prog=program, description=str(command.__doc__).splitlines()[0])
+    command.add_arguments(parser)
+    return parser
+
+
+def _run(work: Callable[[Options], str], options: Options) -> str:
+    try:
+        return work(options)
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.split(".")[0] == "spotter":
+            raise
+        raise ExtraMissing(
+            f"This needs the package {error.name!r}, which is not installed: pip install 'spotter[train]', or "
+            "pip install -r requirements-train.txt."
+        ) from error
+
+
+def _usage() -> Parser:
+    """The parser of `spotter` without a command, which tells them all."""
+    lines = [f"  {name:10}  {str(load_command(name).__doc__).splitlines()[0]}" for name in COMMANDS]
+    parser = Parser(
+        prog="spotter",
+        usage="spotter COMMAND [options]",
+        description="From a list of things to tell apart to a live, honest image classifier.",
+        epilog="\n".join(["commands:", *lines, "", "spotter COMMAND --help tells the options of one."]),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help="one of those below")
+    return parser

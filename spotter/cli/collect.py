@@ -1,0 +1,52 @@
+"""Collect a recipe's pictures, without training.
+
+    spotter collect recipes/bears.toml --search openverse,wikimedia --license open
+    spotter collect recipes/bears.toml --search openverse,wikimedia --more "grizzly=grizzly bear at night"
+    spotter collect recipes/bears.toml --search urls:list.csv --ray local
+
+A picture set with its manifest and a report of what it shows. The last line on stdout is the folder of the set. Exit
+status as of train.py: 1 when a class has too few pictures.
+"""
+
+import warnings
+
+from spotter.cli.common import add_cluster_option, add_picture_options, with_cluster
+from spotter.cli.parser import Options, Parser
+from spotter.config import TrainConfig
+from spotter.utils.console import say, stage
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    add_picture_options(parser)
+    add_cluster_option(parser)
+
+
+def run(options: Options) -> str:
+    """Collect the pictures and look at them; return the folder of the set."""
+    from spotter import pipeline
+    from spotter.collect import read_more
+    from spotter.download import download_all
+    from spotter.edits import EditLog
+
+    with stage("Collect the pictures"):
+        recipe = pipeline.recipe_of(options)
+        more = read_more(options.more, recipe)
+        sources = pipeline.sources_of(options)
+        with with_cluster(options.ray) as on:
+            dataset = pipeline.fill_set(options, recipe, sources, more, on.fetch if on else download_all)
+
+    with stage("Look at what was collected"):
+        # Only now: a mistake in the recipe is told at once, not after seconds of imports.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        from spotter.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone
+        from spotter.review import review
+
+        backbone = load_backbone(TrainConfig())
+        features = compute_features(backbone, dataset)
+        edits = EditLog(dataset.folder).read()
+        logits, spreads = imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
+        _, sayings = review(dataset, features, logits, spreads, edits)
+        for saying in sayings:
+            say(saying)
+    return str(dataset.folder)

@@ -1,0 +1,139 @@
+"""The options that several commands share. Reading them loads nothing heavy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spotter.cli.parser import Options, Parser
+from spotter.config import RESIZES, TrainConfig
+from spotter.errors import ExtraMissing
+from spotter.licenses import POLICIES
+
+if TYPE_CHECKING:
+    from spotter.scale.cluster import Cluster
+
+# The names of `spotter.search.BACKENDS`, which need packages that an app does without.
+SOURCES = (
+    "brave", "duckduckgo", "feedback", "folder", "hf", "inaturalist", "manifest", "openverse", "sample", "urls",
+    "wikimedia",
+)  # fmt: skip
+
+
+def add_picture_options(parser: Parser) -> None:
+    """Add the options that say which pictures to collect; a recipe together with classes is a usage error."""
+
+    def check(options: Options) -> None:
+        if options.recipe and options.classes:
+            parser.error("give a recipe or --class, not both")
+
+    parser.add_check(check)
+    parser.add_argument("recipe", nargs="?", type=Path, help="a file of classes, such as recipes/bears.toml")
+    parser.add_argument(
+        "--class",
+        dest="classes",
+        action="append",
+        default=[],
+        metavar="LABEL=QUERY",
+        help="a class, instead of a recipe; repeat it",
+    )
+    parser.add_argument(
+        "--search",
+        default="duckduckgo",
+        metavar="SOURCE",
+        help=f"where pictures come from, one or several with commas: {', '.join(SOURCES)}",
+    )
+    parser.add_argument("--license", choices=POLICIES, default="any", help="which pictures to take (default: any)")
+    parser.add_argument(
+        "--more",
+        action="append",
+        default=[],
+        metavar="LABEL=QUERY",
+        help="collect more pictures of a class with other words; repeat it",
+    )
+    parser.add_argument(
+        "--feedback",
+        metavar="STORE",
+        help="learn too from what visitors sent there, once it is reviewed: a folder or hf://datasets/owner/name",
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
+    )
+
+
+def add_learning_options(parser: Parser) -> None:
+    """Add the options that say how to learn; `config` among the options is what they say together."""
+
+    def check(options: Options) -> None:
+        options.config = learning_config(parser, options)
+
+    parser.add_check(check)
+    default = TrainConfig()
+    parser.add_argument("--arch", default=default.arch, help="a timm architecture (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=default.size, metavar="PIXELS", help="what the network sees (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resize", choices=RESIZES, default=default.resize, metavar="WAY", help="crop (the default), squish or pad"
+    )
+    parser.add_argument(
+        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
+    )
+    group = parser.add_argument_group("with --fine-tune")
+    group.add_argument("--find-rate", action="store_true", help="look for the learning rate first")
+    group.add_argument(
+        "--min-scale", type=float, default=1.0, metavar="SHARE", help="learn from random crops of this area or more"
+    )
+    group.add_argument(
+        "--presize", type=int, default=0, metavar="PIXELS", help="scale to this first, then augment and crop in one go"
+    )
+    group.add_argument("--mult", type=float, default=1.0, help="rotate, warp and light so much more (default: 1)")
+    group.add_argument("--show-batch", action="store_true", help="save contact sheets of what it learns from")
+
+
+def learning_config(parser: Parser, options: Options) -> TrainConfig:
+    """Read how to learn from the options; end with a usage error where they make no sense."""
+    names = ("arch", "size", "resize", "fine_tune", "find_rate", "min_scale", "presize", "mult")
+    config = TrainConfig(**{name: getattr(options, name) for name in names})
+    if not 32 <= config.size <= 1024:
+        parser.error("--size must be from 32 to 1024 pixels")
+    if config.fine_tune < 0:
+        parser.error("--fine-tune cannot be negative")
+    if not 0 < config.min_scale <= 1:
+        parser.error("--min-scale must be above 0 and at most 1")
+    if config.presize and not config.size <= config.presize <= 2048:
+        parser.error("--presize must be from --size to 2048 pixels")
+    if not 0 <= config.mult <= 10:
+        parser.error("--mult must be from 0 to 10")
+    augments = replace(config, fine_tune=0, find_rate=False) != TrainConfig(config.arch, config.size, config.resize)
+    if not config.fine_tune and (config.find_rate or (augments and not options.show_batch)):
+        parser.error("--find-rate, --min-scale, --presize and --mult change nothing without --fine-tune EPOCHS")
+    return config
+
+
+def add_cluster_option(parser: Parser) -> None:
+    """Add `--ray`."""
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="do it on this Ray cluster; local: on one of this machine, a process a core"
+    )
+
+
+@contextmanager
+def with_cluster(address: str | None) -> Iterator["Cluster | None"]:
+    """The cluster that `--ray` names, joined or started; None without it, and then Ray is not imported.
+
+    Raises:
+        ExtraMissing: Ray is not installed. ClusterUnavailable: there is no such cluster.
+    """
+    if not address:
+        yield None
+        return
+    try:
+        from spotter.scale.cluster import cluster
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            "--ray needs Ray, which is optional: pip install -r requirements-ray.txt; without --ray, all runs here."
+        ) from error
+    with cluster(address) as joined:
+        yield joined

@@ -1,0 +1,98 @@
+"""Publish a fastai export (`learn.export()`), to serve it without torch.
+
+    spotter convert export.pkl --trust --pictures pictures/bears --to models/bears
+    spotter convert export.pkl --trust --functions labels.py --pictures pictures/bears --to hf://owner/bears
+
+An export is a pickle, and opening a pickle runs code of whoever made it; only a process of its own opens it. The last
+line on stdout is `revision REV`. Exit status as of train.py.
+"""
+
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+from spotter.cli.parser import Options, Parser
+from spotter.config import HUB
+from spotter.utils.console import say, stage
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command; without --trust, end with a usage error before anything is opened."""
+    parser.add_argument("export", metavar="EXPORT", type=Path, help="what fastai's learn.export() wrote: export.pkl")
+    parser.add_argument("--trust", action="store_true", help="you trust who made it, whose code it runs")
+    parser.add_argument(
+        "--pictures", type=Path, required=True, metavar="FOLDER", help="known pictures, a sub-folder for each label"
+    )
+    parser.add_argument("--to", required=True, metavar="STORE", help="where to publish: a folder or hf://owner/name")
+    parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
+    parser.add_argument(
+        "--functions", type=Path, metavar="FILE", help="a Python file with functions that the export needs"
+    )
+
+    def check(options: Options) -> None:
+        if not options.trust:
+            parser.error("opening an export runs code of whoever made it; add --trust if you trust them")
+        for name, path in (("EXPORT", options.export), ("--functions", options.functions)):
+            if path and not path.is_file():
+                parser.error(f"{name}: there is no file {str(path)!r}")
+        if not options.pictures.is_dir():
+            parser.error(f"--pictures: there is no folder {str(options.pictures)!r}")
+        if options.private and not options.to.startswith(HUB):
+            parser.error("--private goes with --to hf://owner/name")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Convert and publish as the options say; return the last line."""
+    from spotter.pipeline import serve_command
+    from spotter.stores import open_store
+    from spotter.temporary import temporary_folder
+
+    store = open_store(options.to, private=options.private)
+    store.check()
+
+    with stage("Load fastai and torch"):
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
+        from spotter import bundle, convert
+        from spotter.predictor import Predictor
+        from spotter.publish.parity import check_parity, parity_pictures
+
+    with temporary_folder() as temporary:
+        files, pictures = temporary / "files", temporary / "pictures"
+        files.mkdir()
+        with stage("Open the export, in a process of its own"):
+            shutil.copyfile(options.export, files / bundle.PICKLE)
+            export = convert.Export(files / bundle.PICKLE, options.functions)
+            facts = convert.export_network(export, files / bundle.ONNX)
+            say(f"{facts.arch}, {facts.size} pixels ({facts.resize}): {', '.join(facts.labels)}")
+
+        with stage("Run it on the pictures"):
+            dataset = convert.read_pictures(options.pictures, facts, pictures, Path("data") / "takedown.txt")
+            for line in (dataset.summary(), *dataset.complaints()):
+                say(line)
+            judged = convert.judge(files / bundle.ONNX, facts, dataset)
+
+        with stage("Write the files"):
+            evaluation = convert.write_files(files, facts, dataset, judged, _command(options))
+            say(evaluation.sentence())
+
+        with stage("Compare them with the export"):
+            parity = check_parity(
+                lambda decoded: convert.predict(export, decoded),
+                Predictor(bundle.read_bundle(files)).probabilities,
+                parity_pictures(dataset.paths),
+            )
+            say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+
+        with stage("Publish"):
+            revision = store.push(files)
+            say(f"{serve_command()} {shlex.quote(store.address)}")
+    return f"revision {revision}"
+
+
+def _command(options: Options) -> str:
+    """The command that makes such a model, for its card; without folders of this machine."""
+    words = ["scripts/convert", options.export.name, "--trust", "--pictures", options.pictures.name]
+    return shlex.join([*words, *(["--functions", options.functions.name] if options.functions else [])])

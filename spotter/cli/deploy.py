@@ -1,0 +1,84 @@
+"""Put a published model on a Hugging Face Space, and try it.
+
+    spotter deploy hf://owner/space --model hf://owner/name@REV
+    spotter deploy hf://owner/space --model hf://owner/name --dry-run
+
+When the Space does not start or answers otherwise than the model does here, its files and settings from before come
+back. The last line on stdout is the address of the running Space.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import spotter
+from spotter.cli.parser import Options, Parser
+from spotter.config import HUB
+from spotter.errors import CheckoutMissing
+from spotter.utils.console import say, stage
+
+if TYPE_CHECKING:
+    from spotter.deploy import Plan
+
+ROOT = Path(spotter.__file__).resolve().parent.parent
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("space", metavar="SPACE", help="hf://owner/name of the Space; it is made if need be")
+    parser.add_argument("--model", metavar="STORE@REV", required=True, help="hf://owner/name@REV (default: the newest)")
+    parser.add_argument("--hardware", metavar="NAME", help="such as zero-a10g (default: as it is, or cpu-basic)")
+    parser.add_argument("--int8", action="store_true", help="serve its int8 network, where one was published")
+    parser.add_argument("--dry-run", action="store_true", help="only show the files and settings")
+
+    def check(options: Options) -> None:
+        from spotter.stores.space import HARDWARE
+
+        if options.hardware not in (None, *HARDWARE):
+            names = ", ".join(map(repr, HARDWARE))
+            parser.error(f"argument --hardware: invalid choice: {options.hardware!r} (choose from {names})")
+        for value in (options.space, options.model):
+            if not value.startswith(HUB):
+                parser.error(f"{value!r} must be hf://owner/name")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Do as the options say; return the Space's address.
+
+    Raises:
+        CheckoutMissing: there are no files to send.
+    """
+    from spotter.deploy import VARIABLES, deploy, plan_space
+    from spotter.predictor import Predictor
+    from spotter.stores.hub import HubStore
+    from spotter.stores.space import CPU, SpaceRepo
+
+    if not (ROOT / "app.py").is_file():
+        raise CheckoutMissing(
+            "A Space gets the files of a checkout, and this Spotter was installed without; run the command in one."
+        )
+    store, _, revision = options.model.partition("@")
+    space = SpaceRepo(options.space.removeprefix(HUB))
+    with stage("Read the model"):
+        # A Space has no token of yours, and gets none.
+        HubStore(store.removeprefix(HUB)).check_public()
+        predictor = Predictor.load(store, revision or None, options.int8)
+        say(f"{store} at {predictor.revision}: {', '.join(predictor.labels)}")
+    if options.dry_run:
+        _show(plan_space(ROOT, store, predictor, options.hardware or CPU, options.int8))
+        return f"would be at {space.page}"
+    with stage("Deploy"):
+        before = space.state(VARIABLES)
+        hardware = options.hardware or (space.hardware() if before else None) or CPU
+        return deploy(space, plan_space(ROOT, store, predictor, hardware, options.int8), before, predictor, say)
+
+
+def _show(plan: "Plan") -> None:
+    """Print what would be there."""
+    for name, content in sorted(plan.files.items()):
+        say(f"{len(content):7} bytes  {name}")
+    for name, value in plan.variables.items():
+        say(f"{name}={value}")
+    say(f"hardware {plan.hardware}")
+    print(plan.files["README.md"].decode())

@@ -1,0 +1,111 @@
+"""See what visitors sent, and delete what they want deleted.
+
+    spotter feedback feedback
+    spotter feedback hf://datasets/owner/name
+    spotter feedback feedback --delete 0123456789abcdef0123456789abcdef
+    spotter feedback feedback --reviewed models/bears --log logs/bears
+
+Reviewing is for scripts/clean, after train.py --feedback has taken it into the set. What was decided there about
+logged answers the last one notes in their log, so that scripts/report knows the error.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spotter.cli.parser import Options, Parser
+from spotter.config import DATASETS
+from spotter.errors import FeedbackMissing
+from spotter.utils.console import say
+
+if TYPE_CHECKING:
+    from spotter.feedback import FeedbackFolder
+
+
+@dataclass(frozen=True)
+class Noted:
+    """`new` reviews went into the log, `known` were there; of `unlogged` decided entries the log has no answer."""
+
+    new: int
+    known: int
+    unlogged: int
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("store", help="what app.py --feedback fills: a folder or hf://datasets/owner/name")
+    parser.add_argument("--delete", metavar="ID", help="remove an entry for good")
+    parser.add_argument(
+        "--reviewed", type=Path, metavar="TARGET", help="the store or picture set whose decisions are noted in --log"
+    )
+    parser.add_argument("--log", type=Path, metavar="FOLDER", help="the folder that app.py --log writes to")
+
+    def check(options: Options) -> None:
+        if (options.reviewed is None) != (options.log is None):
+            parser.error("--reviewed TARGET and --log FOLDER go together")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Do as the options say; say how many entries there are."""
+    from spotter.feedback import FeedbackFolder
+    from spotter.feedback_sync import fetched, open_dataset, send
+    from spotter.run import find_pictures
+
+    entries = FeedbackFolder(fetched(options.store))
+    if not options.store.startswith(DATASETS) and not entries.folder.is_dir():
+        raise FeedbackMissing(f"There is no folder {options.store!r}; give the one that app.py --feedback fills.")
+    if options.delete:
+        if not entries.delete(options.delete):
+            raise FeedbackMissing(f"There is no entry {options.delete!r} in {options.store!r}.")
+        if options.store.startswith(DATASETS):
+            send(entries, open_dataset(options.store))
+    if options.reviewed:
+        noted = note_reviews(entries, find_pictures(options.reviewed), options.log)
+        say(f"reviews noted: {noted.new}; noted before: {noted.known}; of answers not in the log: {noted.unlogged}")
+    count = right = 0
+    for entry, _ in entries.read():
+        say(f"{entry.time}  {entry.id}  {entry.sentence()}")
+        count, right = count + 1, right + entry.is_right
+    return f"entries: {count}; {right} say that the model was right"
+
+
+def decided_labels(folder: Path) -> dict[str, str]:
+    """Id of an entry -> the label that counts, for those that were decided in the set in `folder`.
+
+    A deleted picture is in none: that says nothing of what it shows. Nor is one about which people disagree.
+
+    Raises:
+        EditsDamaged: the set's log of decisions cannot be read.
+    """
+    from spotter.dataset import FROM_VISITORS, read_manifest
+    from spotter.edits import EditLog, judge_edits
+
+    records = [record for record in read_manifest(folder) if record.backend == FROM_VISITORS]
+    verdicts, _ = judge_edits(EditLog(folder).read(), records)
+    found = {}
+    for record in records:
+        verdict = verdicts.get(str(record.sha256))
+        if verdict and verdict.edit and verdict.edit.to:
+            found[str(record.backend_id)] = verdict.edit.to
+    return found
+
+
+def note_reviews(entries: "FeedbackFolder", folder: Path, log: Path) -> Noted:
+    """Note in the answer log what was decided in the set in `folder` about the pictures of entries. Twice is as once.
+
+    Raises:
+        EditsDamaged: the decisions cannot be read. LogUnreadable, LogUnwritable: the answer log cannot.
+    """
+    from spotter.monitor import add_reviews, read_answers
+
+    decided = decided_labels(folder)
+    right = {entry.logged: decided[entry.id] for entry, _ in entries.read() if entry.id in decided and entry.logged}
+    answers = read_answers(log)
+    known = dict(zip(answers.id.tolist(), answers.right.tolist(), strict=True))
+    # An answer that is reviewed again with the same words would count as a new review.
+    new = {answer: label for answer, label in right.items() if answer in known and known[answer] != label}
+    add_reviews(log, new)
+    there = sum(answer in known for answer in right)
+    return Noted(len(new), there - len(new), len(decided) - there)

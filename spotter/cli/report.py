@@ -1,0 +1,101 @@
+"""Tell what the answer log says, as one page to open offline.
+
+    spotter report logs/bears --model models/bears
+    spotter report logs/bears --model models/bears --webhook https://hooks.example.org/bears
+
+The last line on stdout is one sentence of advice, the same as at the top of the page. Alerts go to a webhook, each
+once.
+"""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spotter.cli.parser import Options, Parser
+from spotter.config import HUB, ReportConfig
+from spotter.errors import NoTrainingRun
+from spotter.utils.console import say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spotter.drift import Published
+    from spotter.periods import Training
+
+DEFAULT = ReportConfig()
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
+    parser.add_argument("--model", metavar="STORE", help="where its revisions were published, to compare with training")
+    parser.add_argument(
+        "--days", type=float, default=DEFAULT.days, help="the length of a period (default: %(default)g)"
+    )
+    parser.add_argument("--to", metavar="FILE", type=Path, help=f"default: {DEFAULT.file} in the folder of the log")
+    parser.add_argument("--webhook", metavar="URL", help="post alerts there as JSON, each once")
+
+    def check(options: Options) -> None:
+        if not 0 < options.days < 10_000:
+            parser.error("--days must be above 0")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Do as the options say; return the advice."""
+    from spotter.alerts import check_url, send_new
+    from spotter.monitor_report import advise, gather, write_report
+    from spotter.periods import DAY_S
+    from spotter.utils.text import plural
+
+    if options.webhook:
+        check_url(options.webhook)
+    findings = gather(options.log, options.model, options.days, measure_training)
+    for revision in findings.unknown:
+        say(f"the revision {revision} is not in {options.model}: it is not compared with training")
+    path = options.to or options.log / DEFAULT.file
+    write_report(findings, path)
+    say(f"the report is in {path}")
+    if options.webhook:
+        since = int(findings.answers.at[-1] - options.days * DAY_S)
+        sent = send_new(findings.changes, options.webhook, options.log, since)
+        say(f"{plural(sent, 'alert')} sent")
+    return advise(findings)
+
+
+def measure_training(store: str, published: "Published") -> "Training":
+    """Read what a revision says of its training, and measure its pictures where they are at hand.
+
+    Raises:
+        As `read_published`.
+    """
+    from spotter.published import read_training
+
+    training = read_training(store, published)
+    return training if store.startswith(HUB) else replace(training, figures=_figures(Path(store), published.revision))
+
+
+def _figures(store: Path, revision: str) -> dict[str, "np.ndarray"]:
+    """Out-of-fold figures and looks of the training pictures; {} where these are gone or of another run."""
+    import numpy as np
+
+    from spotter.dataset import read_manifest
+    from spotter.monitor import Look
+    from spotter.run import find_pictures, read_run
+    from spotter.trained import measure_looks
+
+    try:
+        run = read_run(find_pictures(store))
+    except NoTrainingRun:
+        return {}
+    if run.revision != revision:
+        return {}
+    files = {str(record.sha256): record.file for record in read_manifest(run.folder) if record.kept}
+    keys = [key for key in run.keys if key in files and (run.folder / str(files[key])).is_file()]
+    looks = measure_looks(run.folder, keys, [run.folder / str(files[key]) for key in keys])
+    is_judged = ~np.isnan(run.familiarity)
+    figures = {"familiarity": run.familiarity[is_judged], "probability": run.probabilities[is_judged].max(axis=1)}
+    if keys:
+        figures |= {each.name: looks[:, column] for column, each in enumerate(fields(Look)) if each.name != "side"}
+    return figures

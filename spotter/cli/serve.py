@@ -1,0 +1,86 @@
+"""Serve a published classifier.
+
+    spotter serve --model models/bears
+    spotter serve --model hf://owner/bears --revision v2
+
+On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff
+pages always does: STAFF_PASSWORD.
+"""
+
+import os
+
+from spotter.cli.parser import Options, Parser
+from spotter.config import STAGES, ServeConfig
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command; the environment gives the defaults."""
+    on_space = "SPACE_ID" in os.environ
+    store = os.environ.get("MODEL_STORE")
+    parser.add_argument(
+        "--model", metavar="STORE", default=store, required=not store, help="the store to pull from ($MODEL_STORE)"
+    )
+    parser.add_argument(
+        "--revision", default=os.environ.get("MODEL_REVISION") or None, help="default: the newest ($MODEL_REVISION)"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_true",
+        default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
+        help="answer by the int8 network, where one was published ($MODEL_INT8=1)",
+    )
+    parser.add_argument(
+        "--metrics",
+        action="store_true",
+        default=os.environ.get("METRICS", "") not in ("", "0"),
+        help="count requests and pictures at /metrics, for Prometheus ($METRICS=1)",
+    )
+    parser.add_argument(
+        "--feedback",
+        metavar="STORE",
+        default=os.environ.get("FEEDBACK") or None,
+        help="ask visitors whether answers are right, and keep what they consent to there: a folder or "
+        "hf://datasets/owner/name ($FEEDBACK)",
+    )
+    parser.add_argument(
+        "--log",
+        metavar="FOLDER",
+        default=os.environ.get("ANSWER_LOG") or None,
+        help="log answers there, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
+    )
+    parser.add_argument(
+        "--rollout",
+        choices=STAGES,
+        default=os.environ.get("ROLLOUT") or None,
+        help="roll the model out with care, beginning at this stage; needs --log ($ROLLOUT)",
+    )
+    parser.add_argument(
+        "--challenger",
+        metavar="REVISION",
+        default=os.environ.get("CHALLENGER") or None,
+        help="ask another revision too, and only record what it says; needs --log ($CHALLENGER)",
+    )
+    parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
+    parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")
+
+    def check(options: Options) -> None:
+        if (options.rollout or options.challenger) and not options.log:
+            parser.error("--rollout and --challenger need --log FOLDER")
+        if options.rollout and options.rollout not in STAGES:
+            parser.error(f"ROLLOUT must be one of {', '.join(STAGES)}")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Do what app.py shows: pull the model, build the page, serve. A test compares the two."""
+    from spotter import operate
+    from spotter.upkeep import own_folder
+
+    with own_folder() as folder:
+        goes_on = True
+        while goes_on:
+            pulled = operate.pull_model(options)
+            with operate.built_app(pulled, options, folder) as built:
+                goes_on = operate.serve_app(built)
+    return ""

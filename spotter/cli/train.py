@@ -1,0 +1,66 @@
+"""Collect pictures, train, and publish a classifier.
+
+    spotter train recipes/bears.toml
+    spotter train recipes/bears.toml --search folder:pictures/bears --to models/bears
+    spotter train --class "tabby=tabby cat" --class "beagle=beagle dog" --to hf://owner/cats
+
+The last line on stdout is `revision REV`.
+"""
+
+from pathlib import Path
+
+from spotter.cli.common import add_learning_options, add_picture_options
+from spotter.cli.parser import Options, Parser
+from spotter.config import HUB
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    # All the options twice would not fit a screen.
+    parser.usage = f"{parser.prog} [RECIPE] [options]"
+    add_picture_options(parser)
+    parser.add_argument(
+        "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"
+    )
+    parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
+    add_learning_options(parser)
+    parser.add_argument(
+        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster here"
+    )
+    parser.add_argument(
+        "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
+    )
+
+    def check(options: Options) -> None:
+        if options.unfamiliar and not options.unfamiliar.is_dir():
+            parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
+        if options.private and not (options.to or "").startswith(HUB):
+            parser.error("--private goes with --to hf://owner/name")
+
+    parser.add_check(check)
+
+
+def run(options: Options) -> str:
+    """Do what train.py shows: its stages, one after the other. A test compares the two."""
+    from spotter import pipeline
+
+    return pipeline.in_first_process(_train)(options)
+
+
+def _train(options: Options) -> str:
+    from spotter import pipeline
+    from spotter.temporary import temporary_folder
+
+    task = pipeline.read_recipe(options)
+    dataset = pipeline.collect_pictures(options, task)
+    pipeline.load_libraries()
+    features = pipeline.compute_features(task, dataset)
+    cleaned = pipeline.look_and_clean(task, features)
+    trained = pipeline.learn(task, cleaned)
+    candidate = pipeline.judge(task, cleaned, trained)
+    with temporary_folder() as files:
+        card = pipeline.write_files(files, candidate)
+        pipeline.compare(files, candidate)
+        if options.int8:
+            pipeline.add_int8(files, card, candidate)
+        return f"revision {pipeline.publish(files, candidate)}"
