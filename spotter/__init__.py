@@ -1,7 +1,29 @@
 """Spotter: from a list of things to tell apart to a live, honest image classifier."""
 
-from spotter.predictor import Prediction, Predictor
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spotter.errors import SpotterError
+    from spotter.predictor import Prediction, Predictor
+    from spotter.search import get_backend
+    from spotter.stores import open_store
+
+__all__ = ["Prediction", "Predictor", "SpotterError", "__version__", "get_backend", "open_store"]
 
 __version__ = "0.1.0"
 
-__all__ = ["Prediction", "Predictor"]
+# Loaded when first asked for: `spotter --help` needs none of them, and an app cannot load the picture sources.
+_HOMES = {
+    "Prediction": "spotter.predictor",
+    "Predictor": "spotter.predictor",
+    "SpotterError": "spotter.errors",
+    "get_backend": "spotter.search",
+    "open_store": "spotter.stores",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,6 +1,5 @@
 """The cleaning page: what a model doubts, looked at by people, every decision in the log of the picture set."""
 
-
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
 
+import spotter
 from spotter.cli.parser import Options, Parser
 from spotter.errors import ExtraMissing
 from spotter.utils.console import run_command
@@ -92,6 +93,9 @@ def _usage() -> Parser:
         description="From a list of things to tell apart to a live, honest image classifier.",
         epilog="\n".join(["commands:", *lines, "", "spotter COMMAND --help tells the options of one."]),
         formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"spotter {spotter.__version__}", help="tell the version"
     )
     parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help="one of those below")
     return parser

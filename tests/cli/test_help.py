@@ -6,6 +6,7 @@ from argparse import SUPPRESS
 
 import pytest
 
+import spotter
 from scripts import cli_docs
 from spotter.cli import COMMANDS, load_command, main, make_parser
 from spotter.cli.common import SOURCES
@@ -92,15 +93,26 @@ def test_the_sources_that_help_names_are_those_there_are() -> None:
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "spotter.pipeline", None)
-    monkeypatch.setitem(sys.modules, "ddgs", None)
-    monkeypatch.delitem(sys.modules, "spotter.pipeline")
-    monkeypatch.delitem(sys.modules, "spotter.search", raising=False)
-    monkeypatch.delitem(sys.modules, "spotter.search.duckduckgo", raising=False)
-    assert main(["collect", "none.toml"]) == 1
+    # As where it is not installed.
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    assert main(["classify", "pictures", "--model", "models/bears", "--to", "answers.csv"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("spotter collect: This needs the package 'ddgs', which is not installed: pip install ")
+    assert said.startswith("spotter classify: This needs the package 'tqdm', which is not installed: pip install ")
     assert len(said.splitlines()) == 1
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"spotter {spotter.__version__}\n"
+
+
+def test_public_names_are_there_when_asked_for() -> None:
+    for name in spotter.__all__:
+        assert getattr(spotter, name)
+    with pytest.raises(AttributeError, match="no attribute 'Spotter'"):
+        spotter.Spotter  # noqa: B018
 
 
 def test_the_page_of_all_commands_is_not_stale() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from spotter import cli
 from spotter.edits import EDITS
 from spotter.feedback import FeedbackFolder
 from spotter.images import load_picture
@@ -118,15 +119,17 @@ def program(words: list[str]) -> Callable[[list[str]], int]:
     """The `main` that a command of the page runs, by what the script in `scripts/` says."""
     if words[0] == "python":
         return importlib.import_module(words[1].removesuffix(".py")).main
-    script = re.search(r"exec \.venv/bin/python (-m )?(\S+) ", (ROOT / words[0]).read_text())
+    script = re.search(r"exec \.venv/bin/python (?:-m spotter (\S+)|(\S+)\.py) ", (ROOT / words[0]).read_text())
     assert script, words[0]
-    return importlib.import_module(script[2].removesuffix(".py").replace("/", ".")).main
+    if script[1]:
+        return lambda given: cli.main([script[1], *given])
+    return importlib.import_module(script[2].replace("/", ".")).main
 
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     # The simulation starts it in a process of its own, from the top of a checkout.
     Path("train.py").symlink_to(ROOT / "train.py")
     reader = Reader()

@@ -41,7 +41,7 @@ from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
 
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench_serving
 
 INFO = ModelInfo("Which bear is this?", LABELS, "r-1", threshold=0.5)
