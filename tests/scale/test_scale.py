@@ -21,11 +21,11 @@ from urllib.error import HTTPError
 
 import numpy as np
 import pytest
-from spotter.scale.options import with_cluster
 
 from spotter import Predictor
 from spotter.cache import FeatureCache
 from spotter.cli import main
+from spotter.cli.common import with_cluster
 from spotter.collect import collect
 from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig, recipe_from_options
 from spotter.dataset import read_manifest
