@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 # What became of a decision; a number in the address, so that nobody can write into the page.
 TOLD = {
-    "1": "Noted. The picture is deleted.",
-    "2": "Somebody else was first, or the visitor took it back.",
-    "3": "That was no answer; nothing was noted.",
-    "4": "It could not be noted: see the app's log.",
+    "1": "Saved. The picture is deleted.",
+    "2": "Somebody else has decided already, or the visitor has withdrawn it.",
+    "3": "That is not one of the answers. Nothing was saved.",
+    "4": "It could not be saved. See the app's log.",
 }
 
 
@@ -90,7 +90,7 @@ def _picture(info: ModelInfo) -> Callable[..., Any]:
     async def picture(ticket: str) -> Response:
         content = await run_in_threadpool(queue.picture, ticket) if queue else None
         if content is None:
-            return Response("It does not wait any more.", 404, media_type="text/plain")
+            return Response("This picture is no longer waiting.", 404, media_type="text/plain")
         return Response(content, media_type="image/jpeg")
 
     return picture

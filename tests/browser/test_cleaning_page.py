@@ -112,7 +112,7 @@ def test_a_session_of_forty_decisions_by_keyboard_survives_reload_and_is_undone(
         page.keyboard.press("u")
         expect(page.locator("#clean-summary")).to_contain_text(f" {left} decided")
     page.keyboard.press("u")
-    says(page, "nothing of yours to take back")
+    says(page, "You have nothing to undo")
     assert len(lines(folder)) == 80
     assert not page.problems
     page.close()
@@ -131,7 +131,7 @@ def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str,
     assert [(line["who"], line["action"]) for line in lines(folder)] == [("anna", "keep"), ("ben", "delete")]
     # Each takes back only what is theirs.
     other.locator("#clean-undo").click()
-    says(other, "Took back")
+    says(other, "Undid")
     expect(one.locator(f"[data-id='{second}']")).not_to_contain_text("deleted by ben", timeout=30_000)
     other.locator(f"[data-id='{first}'] button", has_text="Delete").click()
     expect(one.locator("[data-queue=disputes]")).to_contain_text("1", timeout=30_000)
@@ -197,7 +197,7 @@ def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: B
     assert str(deleted["sha256"])[:16] == page.locator(".card").first.get_attribute("data-id")
     # What is taken back is shown, on whatever page it is.
     page.keyboard.press("u")
-    says(page, "Took back")
+    says(page, "Undid")
     page.keyboard.press("u")
     expect(page.locator(f"[data-id='{last}']")).to_be_focused()
     assert not page.problems
@@ -225,7 +225,7 @@ def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browse
     page.keyboard.press("d")
     key = focused(page)
     assert httpx.post(f"{url}/clean/start/retrain").status_code == 200
-    says(page, "ranked anew")
+    says(page, "The lists have a new order")
     assert page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)") == shown
     assert focused(page) == key
     page.close()

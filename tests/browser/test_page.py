@@ -44,7 +44,7 @@ class Visit:
     def says(self, words: str) -> None:
         expect(self.page.locator("#answer")).to_contain_text(words, timeout=30_000)
 
-    def ready(self, words: str = "Give me a picture") -> None:
+    def ready(self, words: str = "Choose a picture") -> None:
         self.says(words)
         expect(self.page.locator("#answer[role=status]")).to_be_attached()
         expect(self.page.get_by_text("Loading...")).to_have_count(0)
@@ -117,7 +117,7 @@ def test_taking_the_picture_away_takes_the_answer_away(visit: Visit) -> None:
     visit.show("bear.png", encode(plain(RED)))
     visit.says("Grizzly")
     visit.page.get_by_label("Remove the picture").click()
-    visit.says("Give me a picture")
+    visit.says("Choose a picture")
     expect(visit.page.locator("#bars meter")).to_have_count(0)
 
 
@@ -155,8 +155,8 @@ def test_what_gradio_would_refuse_in_a_corner_is_refused_where_the_answer_would_
 def test_no_answer_is_told_where_it_would_be(visit: Visit, broken: str) -> None:
     visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
     visit.show("bear.png", encode(plain(RED)))
-    visit.says("No answer this time")
-    visit.says("give me the picture again in a moment")
+    visit.says("Sorry, there is no answer")
+    visit.says("Please try again in a moment")
     visit.page.unroute(broken)
     visit.page.locator("#examples .gallery-item").nth(1).click()
     visit.says("Black, 97 % sure")
@@ -164,7 +164,7 @@ def test_no_answer_is_told_where_it_would_be(visit: Visit, broken: str) -> None:
     visit.page.route(broken, lambda route: route.fulfill(status=503, json={"detail": "Too many pictures at once."}))
     if "join" in broken:
         visit.page.locator("#examples .gallery-item").nth(2).click()
-        visit.says("No answer this time")
+        visit.says("Sorry, there is no answer")
         expect(visit.page.locator("#bars")).to_be_hidden()
 
 
@@ -227,11 +227,10 @@ def test_why_is_told_when_asked(visit: Visit) -> None:
     expect(visit.page.locator("#why img")).to_have_count(0)
     ask.click()
     why = visit.page.locator("#why")
-    expect(why).to_contain_text("What speaks for “grizzly” is orange")
+    expect(why).to_contain_text("Orange: the parts that made me say “grizzly”")
     expect(why.locator("img")).to_have_count(4)
-    assert (
-        why.locator("img").first.get_attribute("alt") == "The picture, with the places that speak for grizzly in orange"
-    )
+    said = "The picture, with the parts that made me say grizzly in orange"
+    assert why.locator("img").first.get_attribute("alt") == said
     credits = why.locator(".near figcaption")
     assert credits.nth(0).inner_text().split("\n")[-1] == "Ann Bär, CC-BY-4.0"
     assert credits.nth(0).locator("a").first.get_attribute("href") == "https://p.test"
@@ -259,7 +258,7 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
         expect(visit.page.get_by_label(name, exact=True)).to_have_attribute("title", name)
     visit.page.get_by_role("button", name="Classify them all").click()
     state = visit.page.locator("#many-state")
-    expect(state).to_contain_text("4 pictures: 2 with a name, 1 not sure, 1 not read", timeout=30_000)
+    expect(state).to_contain_text("4 pictures: 2 recognised, 1 not sure, 1 not readable", timeout=30_000)
     rows = visit.page.locator("#many-table tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [
         ["a.png", "grizzly", "97 %"],
@@ -352,9 +351,17 @@ def test_all_of_it_works_by_keyboard(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("locale", "language", "start", "tab", "answer", "unsure", "why"),
     [
-        ("es-MX", "es", "Dame una foto", "Varias", "Grizzly, con un 97 % de seguridad", "No estoy seguro", "¿Por qué?"),
-        ("zh-CN", "zh", "给我一张图片", "多张图片", "Grizzly，把握 97%", "不确定", "为什么？"),
-        ("de-DE", "en", "Give me a picture", "Many", "Grizzly, 97 % sure", "Not sure", "Why?"),
+        (
+            "es-MX",
+            "es",
+            "Elige una foto",
+            "Varias",
+            "Grizzly, con un 97 % de seguridad",
+            "No estoy seguro",
+            "¿Por qué?",
+        ),
+        ("zh-CN", "zh", "选择一张图片", "多张图片", "Grizzly，把握 97%", "不确定", "为什么？"),
+        ("de-DE", "en", "Choose a picture", "Many", "Grizzly, 97 % sure", "Not sure", "Why?"),
     ],
 )
 def test_the_page_speaks_the_visitors_language(
@@ -378,7 +385,7 @@ def test_the_page_speaks_the_visitors_language(
         assert "spotter_" not in text
         assert "__i18n__" not in text
         if language != "en":
-            for english in ("Give me", "picture", "sure", "Many", "About"):
+            for english in ("Choose a", "picture", "sure", "Many", "About"):
                 assert english not in text.replace("Which bear is this?", "")
         assert overflow(visit.page) <= 0
 
@@ -426,14 +433,14 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         visit.says("Black, 97 % sure")
         page.locator("#feedback .label-wrap").click()
         send.click()
-        expect(state).to_contain_text("Choose what it is")
+        expect(state).to_contain_text("First choose what it is")
         page.locator("#said").get_by_text("grizzly", exact=True).click()
         send.click()
         expect(state).to_contain_text("without your consent")
         assert list(entries.read()) == []
         page.locator("#consent input").check()
         send.click()
-        expect(state).to_contain_text("deleted by its number")
+        expect(state).to_contain_text("have it deleted later, give this number")
         ((entry, path),) = entries.read()
         assert (entry.answer, entry.said, entry.revision) == ("black", "grizzly", "r-1")
         log.close()
@@ -453,14 +460,14 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         page.locator("#said").get_by_text("none of these", exact=True).click()
         page.locator("#consent input").check()
         send.click()
-        expect(state).to_contain_text("deleted by its number")
+        expect(state).to_contain_text("have it deleted later, give this number")
         assert [entry.said for entry, _ in entries.read()] == [None]
         visit.show("red.png", encode(plain(RED)))
         visit.says("Grizzly, 97 % sure")
         expect(state).to_have_text("")
         expect(page.locator("#forget")).to_have_count(0)
         page.get_by_label("Remove the picture").click()
-        visit.says("Give me a picture")
+        visit.says("Choose a picture")
         expect(page.locator("#feedback")).to_be_hidden()
         # What a program sends all the same is refused.
         page.evaluate("document.querySelector('#send').click()")
@@ -488,7 +495,7 @@ def test_a_blog_embeds_the_app_in_a_frame(browser: Browser, url: str, viewport: 
         assert urlsplit(other.url).port != urlsplit(url).port
         frame = visit.page.frame_locator("iframe")
         answer = frame.locator("#answer")
-        expect(answer).to_contain_text("Give me a picture", timeout=30_000)
+        expect(answer).to_contain_text("Choose a picture", timeout=30_000)
         for hidden in ("#headline", "#foot", "#examples", "#rooms .tab-wrapper"):
             expect(frame.locator(hidden).first).to_be_hidden()
         frame.locator("#picture input[type=file]").set_input_files(
@@ -509,7 +516,7 @@ def test_a_blog_embeds_the_app_in_a_frame(browser: Browser, url: str, viewport: 
 
 def test_the_frame_can_be_dark(browser: Browser, url: str) -> None:
     with visiting(browser, f"{url}/?embed=1&__theme=dark") as visit:
-        visit.says("Give me a picture")
+        visit.says("Choose a picture")
         assert visit.page.evaluate("document.body.classList.contains('dark')")
         assert visit.page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor") == (
             "rgb(22, 23, 20)"
@@ -524,7 +531,7 @@ def test_a_blog_embeds_the_app_as_an_element(browser: Browser, tmp_path: Path) -
         blog(element_snippet(gradio.__version__), url) as other,
         visiting(browser, other.url, viewport=DESKTOP) as visit,
     ):
-        visit.says("Give me a picture")
+        visit.says("Choose a picture")
         expect(visit.page.locator("#headline")).to_be_hidden()
         visit.show("a.png", encode(plain(BLUE)))
         visit.says("Black, 97 % sure")

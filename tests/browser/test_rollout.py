@@ -56,14 +56,14 @@ def test_visitor_and_staff_in_one_browser(browser: Browser, tmp_path: Path, node
 
 def shadow(page: Page, app: Rolling, axe: str) -> None:
     answer = page.locator("#answer")
-    expect(answer).to_contain_text("Give me a picture", timeout=30_000)
+    expect(answer).to_contain_text("Choose a picture", timeout=30_000)
     expect(page.locator("#own-word")).to_be_hidden()
     show(page, encode(plain(RED)))
-    expect(answer).to_contain_text("What do you say it is?", timeout=30_000)
+    expect(answer).to_contain_text("What do you think it is?", timeout=30_000)
     assert "grizzly" not in (answer.inner_text() + page.locator("#bars").inner_text()).lower()
     expect(page.get_by_role("button", name="Why?")).to_be_hidden()
     page.locator("#say-it").click()
-    expect(page.locator("#stage-state")).to_contain_text("Choose what it is first")
+    expect(page.locator("#stage-state")).to_contain_text("First choose what it is")
     assert overflow(page) <= 0
     assert complaints(page, axe) == []
     page.locator("#own-label").get_by_text("black", exact=True).click()
@@ -79,11 +79,11 @@ def shadow(page: Page, app: Rolling, axe: str) -> None:
 
 def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
     answer, state = page.locator("#answer"), page.locator("#stage-state")
-    expect(desk.locator("body")).to_contain_text("Nothing waits for you")
+    expect(desk.locator("body")).to_contain_text("There is nothing to review")
     for color, key, words in ((RED, "Enter", "Grizzly"), (BLUE, "2", "Teddy"), (GREY, "0", "none of the things")):
         page.get_by_label("Remove the picture").click()
         show(page, encode(plain(color, (900, 600))))
-        expect(answer).to_contain_text("A person looks at it first", timeout=30_000)
+        expect(answer).to_contain_text("A person checks it first", timeout=30_000)
         expect(page.locator("#bars meter")).to_have_count(0)
         page.locator("#ask-person").click()
         expect(state).to_contain_text("without your consent")
@@ -99,7 +99,7 @@ def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
         assert complaints(desk, axe) == []
         expect(desk.locator("h2")).to_contain_text("Not sure" if color == GREY else "97 %")
         desk.keyboard.press(key)
-        expect(desk.locator(".told")).to_have_text("Noted. The picture is deleted.")
+        expect(desk.locator(".told")).to_have_text("Saved. The picture is deleted.")
         expect(answer).to_contain_text(words, timeout=30_000)
         assert list(app.folder.rglob("*.jpg")) == []
     assert desk.title() != "1"

@@ -79,7 +79,7 @@ def test_so_are_their_number_and_one_sentence_tells_of_the_rest(tmp_path: Path) 
     archive = make_zip(tmp_path / "x.zip", {f"{n}.png": b"x" for n in range(20)})
     items = read(archive)
     assert len(items) == 7
-    assert problems(items)[-1] == "14 more pictures were left out: 6 at a time are the most."
+    assert problems(items)[-1] == "14 more pictures were left out. At most 6 are taken at a time."
 
 
 def test_a_table_of_contents_without_end_is_not_read(tmp_path: Path) -> None:

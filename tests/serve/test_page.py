@@ -68,7 +68,7 @@ def test_the_number_of_pictures_is_bounded(client: Client, tmp_path: Path) -> No
             archive.writestr(f"{number}.png", encode(plain(BLUE)))
     answers, _ = client.predict([handle_file(str(tmp_path / "more.zip"))], api_name="/classify_batch")
     assert len(answers["results"]) == 5
-    assert answers["results"][-1]["error"] == "5 more pictures were left out: 4 at a time are the most."
+    assert answers["results"][-1]["error"] == "5 more pictures were left out. At most 4 are taken at a time."
 
 
 def test_no_files_are_told(client: Client) -> None:

@@ -289,8 +289,8 @@
   };
   const undo = () => inTurn(async () => {
     const { undone, count: many } = await ask("undo", { who: who() });
-    if (!many) { say("There is nothing of yours to take back."); return; }
-    const told = `Took back ${many === 1 ? "the last decision" : `the last ${many} decisions, made in one go`}.`;
+    if (!many) { say("You have nothing to undo."); return; }
+    const told = `Undid ${many === 1 ? "the last decision" : `the last ${many} decisions, made together`}.`;
     if (!undone.some((id) => cards.has(id))) {
       const place = pages.findIndex((some) => some.flat().some((id) => undone.includes(id)));
       if (place < 0) { say(`${told} ${undone.length ? "See it in another list, or open this one again." : "Its picture is not here any more."}`); return; }
@@ -311,7 +311,7 @@
     const id = ids()[focused];
     if (!id) return;
     const { card } = cards.get(id);
-    if (action === "keep" && card.in_two) { say("This picture stands in two classes: say which, with 1 to 9.", true); return; }
+    if (action === "keep" && card.in_two) { say("This picture is in two classes. Choose one with 1 to 9.", true); return; }
     if (action === "relabel" && to === undefined) return;
     decide([{ id, action, to }]);
     advance();
@@ -367,7 +367,7 @@
   });
   const count = () => {
     const many = chosen.filter(({ wanted }) => wanted).length;
-    get("bulk-count").textContent = many ? `${many} of ${chosen.length} will be decided; one undo takes all of them back.` : "Nothing to decide.";
+    get("bulk-count").textContent = many ? `${many} of ${chosen.length} will be decided; one undo undoes them all.` : "Nothing to decide.";
     get("bulk-go").textContent = many ? `Accept ${many}` : "Accept";
     get("bulk-go").disabled = !many;
   };
@@ -401,7 +401,7 @@
     // Under the hands of somebody who is deciding, no other picture may slip.
     if (!document.activeElement?.closest("#clean-cards")) { await load(); return; }
     await refresh();
-    say("The lists are ranked anew; open one again to see it.");
+    say("The lists have a new order. Open one again to see it.");
   });
   let shownResult = "";
   const showResult = (result) => {
@@ -409,7 +409,7 @@
     if (text === shownResult) return;
     shownResult = text;
     if (!result) { get("result").replaceChildren(); return; }
-    const names = { before: "before, by the labels as they were", relabelled: "the same answers, by the labels of now", after: "after retraining" };
+    const names = { before: "before, with the labels of then", relabelled: "the same answers, with the labels of now", after: "after retraining" };
     const rows = result.figures.map(({ name, wrong, pictures, error, interval }) => make("tr", { "data-figures": name },
       make("td", { class: "figure" }, make("b", {}, exact(error)), make("br"), make("span", { class: "soft" }, `${wrong} of ${pictures}`)),
       make("td", { class: "figure" }, names[name], make("br"), make("span", { class: "soft" }, `95 % interval ${exact(interval[0])} to ${exact(interval[1])}`))));
@@ -419,10 +419,10 @@
           `: called ${change.was}, now ${change.now}`))))] : [];
     const { changes } = result;
     get("result").replaceChildren(make("h2", {}, "Error on pictures not seen"), make("table", {}, ...rows),
-      ...(result.missing ? [make("p", { class: "soft" }, `${result.missing} without cached features join when you publish.`)] : []),
+      ...(result.missing ? [make("p", { class: "soft" }, `${result.missing} have no cached features. They are used when you publish.`)] : []),
       ...(result.fine_tuned ? [make("p", { class: "soft" }, "The published network was fine-tuned; this is a linear head.")] : []),
       ...list("Wrong now", changes.filter(({ right }) => !right), "worse"), ...list("Right now", changes.filter(({ right }) => right), "better"),
-      ...(changes.length ? [] : [make("p", { class: "soft" }, "No picture changed sides.")]));
+      ...(changes.length ? [] : [make("p", { class: "soft" }, "No answer has become right or wrong.")]));
   };
   const start = guarded(async (kind) => {
     await sending;
