@@ -1,25 +1,43 @@
-"""The README tells every command, flag and source, its tree is the real one, and what it quotes is really said."""
+"""README and docs: short enough to be read, every command known, every link alive, every quoted message really said."""
 
 import ast
 import os
 import re
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+from spotter.cli import COMMANDS, load_command, make_parser
 from spotter.search import BACKENDS
-from spotter.translations import texts
 from tests.conftest import ROOT
+from tests.helpers import pages
 
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "docs" / "tutorial.ipynb"]
-TROUBLES = re.search(r"\n## When something goes wrong\n(.*?)\n## ", README, re.DOTALL)
-SAID = re.findall(r"^\| \*(.+?)\* \|", TROUBLES[1], re.MULTILINE) if TROUBLES else []
+TROUBLESHOOTING = (DOCS / "troubleshooting.md").read_text()
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md")), DOCS / "tutorial.ipynb"]
+# Pages that people read from the beginning; the others are written by programs.
+WRITTEN = [page for page in PAGES if page.suffix == ".md" and page.name not in {"api.md", "cli.md"}]
+SAID = sorted(
+    {said for text in (README, TROUBLESHOOTING) for said in re.findall(r"^\| \*(.+?)\* \|", text, re.MULTILINE)}
+)
 SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == "")
+TREE = re.search(r"```\n(train\.py .*?)```", README, re.DOTALL)
+
+
+def test_the_readme_is_short() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 250
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_sentences_are_short(page: Path) -> None:
+    lengths = [len(sentence.split()) for sentence in pages.sentences(page.read_text())]
+    assert not lengths or sum(lengths) / len(lengths) <= 20
 
 
 @cache
@@ -28,58 +46,67 @@ def help_of(*command: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "train.py",
-        "app.py",
-        "scripts/collect",
-        "scripts/classify",
-        "scripts/features",
-        "scripts/serve",
-        "scripts/rollback",
-        "scripts/promote",
-        "scripts/bench",
-        "scripts/convert",
-        "scripts/blog",
-        "scripts/deploy_space",
-        "scripts/feedback",
-        "scripts/premortem",
-        "scripts/clean",
-        "scripts/report",
-        "scripts/simulate",
-    ],
-)
-def test_every_flag_is_in_the_readme(program: str) -> None:
-    text = help_of("bash" if program.startswith("scripts/") else sys.executable, program, "--help")
-    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
+@pytest.mark.parametrize(("script", "page"), [("bench", "figures.md"), ("simulate", "monitoring.md")])
+def test_every_flag_of_what_measures_is_in_its_page(script: str, page: str) -> None:
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", help_of("bash", f"scripts/{script}", "--help"))) - {"--help"}
+    text = (DOCS / page).read_text()
     assert flags
-    assert [flag for flag in flags if f"`{flag}" not in README] == []
-    # More would scroll away on a usual screen.
-    assert len(text.splitlines()) <= 40
+    assert [flag for flag in flags if f"`{flag}" not in text] == []
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_every_source_is_in_the_readme(name: str) -> None:
-    assert re.search(rf"`{name}[:`]", README)
+def test_every_source_is_in_the_docs(name: str) -> None:
+    assert re.search(rf"^\| `{name}[:`]", (DOCS / "collecting.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_docs(name: str) -> None:
+    assert f"spotter {name}" in "".join(page.read_text() for page in WRITTEN)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_script_is_in_the_readme_and_has_help(name: str) -> None:
-    assert f"scripts/{name}" in README
-    assert 0 < len(help_of("bash", f"scripts/{name}", "--help").strip().splitlines()) <= 40
+def test_every_script_is_known_and_has_help(name: str) -> None:
+    text = (ROOT / "scripts" / name).read_text()
+    if "-m spotter " not in text:
+        assert any(f"scripts/{name}" in page.read_text() for page in WRITTEN)
+        assert 0 < len(help_of("bash", f"scripts/{name}", "--help").strip().splitlines()) <= 40
 
 
-def test_the_tree_names_files_that_exist() -> None:
-    tree = re.search(r"```\n(app\.py .*?)```", README, re.DOTALL)
-    assert tree
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_of_a_page_is_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its flags and their values are such as the command takes; it is not run."""
+    for words in pages.commands(page):
+        if words[0] == "spotter" and words[1] in COMMANDS:
+            parser = make_parser(load_command(words[1]), f"spotter {words[1]}")
+            try:
+                parser.parse_args(words[2:])
+            except SystemExit:
+                told = capsys.readouterr().err
+                # What belongs to the reader is not there.
+                assert re.search("there is no (folder|file) '", told), (words, told)
+        else:
+            assert words[0] != "spotter", words
+            assert not words[0].startswith("scripts/") or words[0].removeprefix("scripts/") in SCRIPTS, words
+
+
+@pytest.mark.xfail(not (ROOT / "spotter" / "collect").is_dir(), reason="modules have not moved yet", strict=True)
+def test_the_tree_names_what_is_there() -> None:
+    assert TREE
     indent: list[str] = []
-    for line in tree[1].splitlines():
-        depth, names = (len(line) - len(line.lstrip())) // 2, re.split(r" {2,}", line.strip())[0].split(", ")
-        indent[depth:] = [names[-1]]
-        for name in names:
-            path = ROOT.joinpath(*indent[:depth], name)
-            assert path.exists(), path
+    named: set[str] = set()
+    for line in TREE[1].splitlines():
+        depth, name = (len(line) - len(line.lstrip())) // 2, line.split()[0]
+        indent[depth:] = [name]
+        path = ROOT.joinpath(*indent)
+        assert path.is_dir() if name.endswith("/") else path.is_file(), path
+        named.add("/".join(part.rstrip("/") for part in indent))
+    packages = {f"spotter/{path.parent.name}" for path in (ROOT / "spotter").glob("*/__init__.py")}
+    assert packages - named == set()
+
+
+def test_every_package_says_what_is_in_it() -> None:
+    for path in (ROOT / "spotter").glob("*/__init__.py"):
+        assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
 def test_the_space_front_matter_fits_the_requirements() -> None:
@@ -102,7 +129,9 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+    text = page.read_text()
+    targets = re.findall(r"\]\((?!https?:)([^)]+)\)|^\[\w+\]: (?!https?:)(\S+)$", text, re.MULTILINE)
+    for target in ("".join(found) for found in targets):
         name, _, heading = unquote(target).partition("#")
         there = (page.parent / name).resolve() if name else page
         assert there.exists(), target
@@ -110,36 +139,38 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_pictures_are_small() -> None:
-    pictures = [*(ROOT / "docs").rglob("*.png"), *(ROOT / "docs").rglob("*.jpg")]
+    pictures = [*DOCS.rglob("*.png"), *DOCS.rglob("*.jpg")]
     assert pictures
     assert [(picture.name, picture.stat().st_size) for picture in pictures if picture.stat().st_size > 150_000] == []
 
 
 def test_every_page_is_in_the_index() -> None:
-    index = (ROOT / "docs" / "README.md").read_text()
-    pages = {page.name for page in (ROOT / "docs").iterdir() if page.suffix in {".md", ".ipynb"}} - {"README.md"}
-    assert [name for name in sorted(pages) if f"({name})" not in index] == []
+    index = (DOCS / "README.md").read_text()
+    there = {page.name for page in DOCS.iterdir() if page.suffix in {".md", ".ipynb"}} - {"README.md"}
+    assert [name for name in sorted(there) if f"({name})" not in index] == []
 
 
 @cache
-def sentences() -> tuple[str, ...]:
-    """Every text in the code and of the page; what is put into it at run time is left out."""
-    found = list(texts("en").values())
+def texts() -> tuple[str, ...]:
+    """Every text in the code; what is put into it at run time is left out."""
+    found: list[str] = []
     for path in (ROOT / "app.py", *(ROOT / "spotter").rglob("*.py"), *(ROOT / "scripts").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
                 found.append("".join(str(v.value) if isinstance(v, ast.Constant) else "..." for v in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.append(node.value)
-    return (*found, *(path.read_text() for path in (ROOT / "scripts").iterdir() if path.suffix == ""))
+    files = (*(ROOT / "scripts").iterdir(), *(ROOT / "spotter").rglob("locales/*.json"))
+    return (*found, *(path.read_text() for path in files if path.suffix in {"", ".json"}))
 
 
 @pytest.mark.parametrize("said", SAID)
-def test_what_the_readme_quotes_is_really_said(said: str) -> None:
+def test_what_the_docs_quote_is_really_said(said: str) -> None:
     pattern = ".*".join(re.escape(part) for part in said.split("..."))
     assert len(said.replace("...", "")) > 15, "too short to be found by"
-    assert any(re.search(pattern, sentence, re.DOTALL) for sentence in sentences()), said
+    assert any(re.search(pattern, text, re.DOTALL) for text in texts()), said
 
 
-def test_the_readme_quotes_many_troubles() -> None:
-    assert len(SAID) > 15
+def test_many_troubles_are_quoted() -> None:
+    assert len(SAID) > 20
+    assert README.count("\n| *") == 8

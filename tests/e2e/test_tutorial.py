@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,32 +25,20 @@ from spotter.feedback import FeedbackFolder
 from spotter.images import load_picture
 from spotter.predictor import Predictor
 from spotter.premortem import QUESTIONS
+from spotter.stores import open_store
 from tests.conftest import ROOT
 from tests.helpers.hub import OWNER, Hub
+from tests.helpers.pages import Block, blocks
 
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# What makes the environment in which the tests run already.
+SETUP = (
+    ["python3", "-m", "venv", ".venv"],
+    ["source", ".venv/bin/activate"],
+    ["pip", "install", ".[train]"],
+)
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: what it is, what stands behind that on its first line, and the section it is in."""
-
-    language: str
-    name: str
-    text: str
-    section: str
-
-
-def blocks(page: str) -> list[Block]:
-    found, section = [], ""
-    for heading, language, name, text in re.findall(
-        r"^## ([^\n]+)$|^```(\w+) ?(\S*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
-    ):
-        section = heading or section
-        if language:
-            found.append(Block(language, name, text, section))
-    return found
 
 
 @dataclass
@@ -74,19 +63,14 @@ class Reader:
         if words[0] in {"grep", "curl"}:
             told = ["bash", "-c", line.replace("http://127.0.0.1:7860", self.url).replace("curl ", "curl -fsS ")]
             self.printed[line] = subprocess.run(told, capture_output=True, text=True, check=True).stdout
-        elif words[0] == "alias":
-            assert words[1] == "python=.venv/bin/python"
-        elif words == ["scripts/setup"]:
-            assert (ROOT / words[0]).exists()
-        elif words[:2] == ["python", "app.py"]:
-            self.serve([str(ROOT / "app.py"), *words[2:], "--port", "0"])
-        elif words[0] == "scripts/clean" and words[1] not in {"apply", "export", "replay"}:
-            self.serve(["-m", "spotter", "clean", *words[1:], "--port", "0"])
+        elif words in SETUP:
+            assert words[0] != "pip" or "train" in PROJECT["optional-dependencies"]
+        elif words[:2] == ["spotter", "serve"] or is_cleaning_page(words):
+            self.serve(["-m", *words, "--port", "0"])
         else:
             # In this process: what takes seconds to import is imported once.
             main = program(words)
-            given = words[2:] if words[0] == "python" else words[1:]
-            self.remember(line, lambda: main(given))
+            self.remember(line, lambda: main(words[1:]))
 
     def remember(self, line: str, act: Callable[[], object]) -> None:
         output = io.StringIO()
@@ -115,15 +99,17 @@ class Reader:
             self.server = None
 
 
+def is_cleaning_page(words: list[str]) -> bool:
+    return words[:2] == ["spotter", "clean"] and words[2] not in {"apply", "export", "replay"}
+
+
 def program(words: list[str]) -> Callable[[list[str]], int]:
-    """The `main` that a command of the page runs, by what the script in `scripts/` says."""
-    if words[0] == "python":
-        return importlib.import_module(words[1].removesuffix(".py")).main
-    script = re.search(r"exec \.venv/bin/python (?:-m spotter (\S+)|(\S+)\.py) ", (ROOT / words[0]).read_text())
+    """The `main` that a command of the page runs."""
+    if words[0] == "spotter":
+        return cli.main
+    script = re.search(r"exec \.venv/bin/python (\S+) ", (ROOT / words[0]).read_text())
     assert script, words[0]
-    if script[1]:
-        return lambda given: cli.main([script[1], *given])
-    return importlib.import_module(script[2].replace("/", ".")).main
+    return importlib.import_module(script[1].removesuffix(".py").replace("/", ".")).main
 
 
 @pytest.fixture
@@ -169,14 +155,15 @@ def test_the_whole_page(reader: Reader, hub: Hub, monkeypatch: pytest.MonkeyPatc
                 assert Path("data/small/sample", EDITS).exists()
             reader.stop()
             section = block.section
-        if "scripts/premortem" in block.text:
+        if "spotter premortem" in block.text:
             monkeypatch.setattr("sys.stdin", io.StringIO("I do.\n" * len(QUESTIONS)))
         reader.follow(block)
-        if block.text.startswith("scripts/clean models"):
+        if block.text.startswith("spotter clean models"):
             decide(reader.url)
         if "--feedback visitors" in block.text and reader.server:
             visit()
     check_what_was_said(reader.printed)
+    run_snippets_of_other_pages(reader)
 
 
 def check_what_was_said(printed: dict[str, str]) -> None:
@@ -186,23 +173,41 @@ def check_what_was_said(printed: dict[str, str]) -> None:
         return next(text for line, text in printed.items() if line.startswith(words))
 
     assert of("grep") == "60\n"
-    assert "contact sheets" in of("python train.py small.toml --search sample --size 128 --show-batch")
+    assert "contact sheets" in of("spotter train small.toml --search sample --size 128 --show-batch")
     assert {name.name for name in Path("data/small/sample").iterdir()} > {
         "show_batch.png", "show_batch_unique.png", "report.html", "coverage.html",
     }  # fmt: skip
-    assert "fine-tun" in of("python train.py small.toml --search sample --size 128 --fine-tune")
+    assert "fine-tun" in of("spotter train small.toml --search sample --size 128 --fine-tune")
     assert of("6. Confusion").count("[") == 4
     assert len(Path("decisions.jsonl").read_text().splitlines()) == 1
     learner, predictor, *_ = of("9. Export").split()
     assert learner == predictor == "teddy"
     assert '"label":"teddy"' in of("curl")
-    assert "hardware cpu-basic" in of("scripts/deploy_space")
-    assert "of 6 refused" in of("python train.py small.toml --search sample --unfamiliar")
-    assert "entries: 1; 1 say" in of("scripts/feedback")
-    assert "monitor.html" in of("scripts/report logs/small")
+    assert "hardware cpu-basic" in of("spotter deploy")
+    assert "of 6 refused" in of("spotter train small.toml --search sample --unfamiliar")
+    assert "entries: 1; 1 say" in of("spotter feedback")
+    assert "monitor.html" in of("spotter report logs/small")
     assert Path("logs/rehearsal/monitor.html").exists()
     # Trained, fine-tuned, cleaned.
-    assert of("scripts/rollback models/small").count("push") >= 3
+    assert of("spotter rollback models/small").count("push") >= 3
+
+
+def run_snippets_of_other_pages(reader: Reader) -> None:
+    """The Python of README and docs that reads a published model, with the model of this page."""
+    shutil.copy("bear.jpg", "picture.jpg")
+    _, revision = open_store("models/small").pull()
+    ours = [
+        block
+        for page in ("README.md", "docs/serving.md")
+        for block in blocks((ROOT / page).read_text())
+        if block.language == "python" and "models/bears" in block.text
+    ]
+    assert len(ours) == 3
+    for number, block in enumerate(ours):
+        code = block.text.replace("models/bears", "models/small").replace("/REV/", f"/{revision}/")
+        reader.remember(f"snippet {number}", lambda code=code: exec(code, {}))  # type: ignore[misc]  # noqa: S102
+        assert "teddy" in reader.printed[f"snippet {number}"]
+    assert Path("why.jpg").exists()
 
 
 def test_it_names_every_step_once() -> None:
