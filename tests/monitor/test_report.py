@@ -79,7 +79,7 @@ def test_everything_is_in_it(page: str) -> None:
     assert [words for words in rows if words not in text] == []
     assert "told apart by a classifier" in text
     assert re.search(r"brightness 0\.\d\d.*?changed", text)
-    assert "Nothing is compared with training" in text
+    assert "There is no comparison with training" in text
     assert re.search(r"\d+ of 1\d\d reviewed answers of this period were wrong", text)
     assert re.search(r"dark ?\d.*?worse", text)
     assert "from page" in text
@@ -93,7 +93,9 @@ def test_a_short_log_and_one_without_anything_can_be_shown(tmp_path: Path) -> No
     strange = replace(
         make_answers(300, familiar=False, brightness=0.5, contrast=0.0), projection=np.empty((300, 0), dtype=np.float32)
     )
-    assert "nobody knows how often it is wrong" in " ".join(render(log_of(tmp_path / "strange", strange)).split())
+    assert "it is not known how often the model is wrong" in " ".join(
+        render(log_of(tmp_path / "strange", strange)).split()
+    )
     with pytest.raises(LogUnreadable, match="has no answers yet"):
         render(log_of(tmp_path / "none", make_answers(0)))
     with pytest.raises(LogUnreadable, match="There is no answer log"):
@@ -133,7 +135,7 @@ def test_it_is_compared_with_training(trained: Published, tmp_path: Path) -> Non
     assert findings.from_training
     assert findings.from_training.area < 0.6
     text = " ".join(render(tmp_path, str(trained.store)).split())
-    assert "Nothing is compared with training" not in text
+    assert "There is no comparison with training" not in text
 
 
 def test_training_is_known_as_far_as_it_is_there(prebuilt: Revision, tmp_path: Path) -> None:
