@@ -34,7 +34,8 @@ from spotter.takedown import Takedown
 from spotter.utils.journal import Journal
 from spotter.utils.locks import LockedFile
 
-JOURNAL, INCOMING, LOCK = "journal.jsonl", "incoming", ".lock"
+JOURNAL, INCOMING = "journal.jsonl", "incoming"
+LOCK = ".lock"
 LICENSE = "license "
 
 # What is known of a stored picture whatever the hit that led to it.
