@@ -3,7 +3,7 @@
 FROM python:3.12-slim AS files
 COPY app.py requirements.txt /checkout/
 COPY spotter /checkout/spotter
-RUN python -I /checkout/spotter/serving.py /checkout /app
+RUN python -I /checkout/spotter/deploy/serving_files.py /checkout /app
 
 FROM python:3.12-slim
 RUN useradd --create-home --uid 1000 spotter

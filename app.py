@@ -11,10 +11,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from spotter import operate
 from spotter.cli import serve as command
 from spotter.cli import start
-from spotter.upkeep import own_folder
+from spotter.serve import startup as operate
+from spotter.serve.uploads import own_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from spotter import pipeline
 from spotter.cli import start
 from spotter.cli import train as command
-from spotter.temporary import temporary_folder
+from spotter.utils.files import temporary_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

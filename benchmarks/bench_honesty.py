@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from spotter.backbone import Backbone, compute_features, embed, embed_folder, load_backbone
-from spotter.collect import collect
-from spotter.config import FamiliarityConfig, TrainConfig, read_recipe
-from spotter.dataset import Dataset, assign_folds, confirm_duplicates
-from spotter.evaluate import calibrate, judge, judge_strangers
-from spotter.head import fit_head
-from spotter.learner import Trained, train_head
+from spotter.collect.collector import collect
+from spotter.config import FamiliarityConfig, TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.data.duplicates import confirm_duplicates
+from spotter.data.splits import assign_folds
+from spotter.evaluate.calibration import calibrate
+from spotter.evaluate.held_out import judge
+from spotter.evaluate.ood import judge_strangers
 from spotter.pipeline import picture_folder
+from spotter.recipe import read_recipe
 from spotter.search import get_backends
+from spotter.train.backbone import Backbone, compute_features, embed, embed_folder, load_backbone
+from spotter.train.head import fit_head
+from spotter.train.learner import Trained, train_head
 
 SWAPPED = 20
 

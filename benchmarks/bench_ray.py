@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from spotter import body
-from spotter.backbone import export_body, load_backbone
 from spotter.config import ScaleConfig, TrainConfig
 from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import Job, Model, run_here
 from spotter.scale.cluster import LOCAL, cluster
 from spotter.scale.listing import list_pictures
+from spotter.train import features as body
+from spotter.train.backbone import export_body, load_backbone
 
 CONFIG = ScaleConfig(part=50)
 # Not timed: in them processes start, and load their model.

@@ -25,14 +25,14 @@ from PIL import Image, ImageDraw
 from scipy.stats import chi2
 
 from spotter.cli.parser import Parser
-from spotter.config import RolloutConfig
-from spotter.drawn.picture import draw_picture
-from spotter.drift import Change, Published, find_changes
+from spotter.config import STAGES, RolloutConfig
 from spotter.images import load_picture
-from spotter.monitor import AnswerLog, Answers, add_answers, read_answers
-from spotter.predictor import Predictor
-from spotter.published import read_published
-from spotter.rollout import FULL, GRADUAL, SHADOW, STAGES
+from spotter.inference.predictor import Predictor
+from spotter.monitor.baseline import Published, read_published
+from spotter.monitor.drift import Change, find_changes
+from spotter.monitor.log import AnswerLog, Answers, add_answers, read_answers
+from spotter.rollout.stages import FULL, GRADUAL, SHADOW
+from spotter.search.drawn.picture import draw_picture
 
 DRAWN = 100
 NIGHT, STRANGE, CHANGED = 0.3, 0.2, 0.5

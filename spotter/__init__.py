@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spotter.errors import SpotterError
-    from spotter.predictor import Prediction, Predictor
+    from spotter.inference.predictor import Prediction, Predictor
     from spotter.search import get_backend
     from spotter.stores import open_store
 
@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 
 # Loaded when first asked for: `spotter --help` needs none of them, and an app cannot load the picture sources.
 _HOMES = {
-    "Prediction": "spotter.predictor",
-    "Predictor": "spotter.predictor",
+    "Prediction": "spotter.inference.predictor",
+    "Predictor": "spotter.inference.predictor",
     "SpotterError": "spotter.errors",
     "get_backend": "spotter.search",
     "open_store": "spotter.stores",

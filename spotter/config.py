@@ -2,12 +2,7 @@
 
 import os
 import re
-import tomllib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-
-from spotter.errors import RecipeError, did_you_mean
+from dataclasses import dataclass, field
 
 # The names by which a machine calls itself.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -16,31 +11,6 @@ HUB = "hf://"
 DATASETS = "hf://datasets/"
 # Of a rollout.
 STAGES = ("shadow", "supervised", "gradual", "full")
-
-
-@dataclass(frozen=True)
-class ClassSpec:
-    """One thing to tell apart: the label people read and the words to search with."""
-
-    label: str
-    query: str
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What to tell apart. `per_class` is the number of pictures wanted for each class; `license` is the model's own, as
-    the Hub names it ("apache-2.0"), "" when its owner says nothing.
-    """
-
-    name: str
-    classes: tuple[ClassSpec, ...]
-    per_class: int = 150
-    title: str = ""
-    license: str = ""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(spec.label for spec in self.classes)
 
 
 @dataclass(frozen=True)
@@ -332,84 +302,6 @@ class EndpointConfig:
     max_queued: int = 200
 
 
-MIN_CLASSES = 2
-# A title that names every class of many would fill the page.
-MOST_IN_TITLE = 6
-_RESERVED = {"not sure", "none of these"}
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe (TOML: `name`, maybe `title`, `license` and `per_class`, and a table `[classes]` label = "query").
-
-    Raises:
-        RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
-    """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
-        raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
-    classes = table.get("classes", {})
-    if not isinstance(classes, dict):
-        raise RecipeError(f'In {str(path)!r}, [classes] must be a table of label = "query".')
-    per_class = table.get("per_class", Recipe.per_class)
-    if not isinstance(per_class, int) or per_class < 1:
-        raise RecipeError(f"In {str(path)!r}, per_class must be a positive whole number, not {per_class!r}.")
-    license_id = table.get("license", "")
-    if not isinstance(license_id, str) or not re.fullmatch(r"(?:[a-z0-9][a-z0-9.-]{0,39})?", license_id):
-        raise RecipeError(f"In {str(path)!r}, license must be an id of the Hub's such as 'mit', not {license_id!r}.")
-    recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
-    return replace(recipe, license=license_id)
-
-
-def recipe_from_options(options: Sequence[str]) -> Recipe:
-    """Make a recipe from repeated `--class LABEL=QUERY` options; a bare LABEL is its own query."""
-    classes: dict[str, str] = {}
-    for option in options:
-        label, _, query = option.partition("=")
-        label = label.strip()
-        if label in classes:
-            raise RecipeError(f"The class {label!r} is given twice.")
-        classes[label] = query.strip() or label
-    return make_recipe(classes, name="-".join(slug(label) for label in classes)[:60])
-
-
-def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_class: int = Recipe.per_class) -> Recipe:
-    """Check labels and queries and make a `Recipe`.
-
-    Raises:
-        RecipeError: fewer than two classes, or labels that cannot be told apart or used as folder names.
-    """
-    if len(classes) < MIN_CLASSES:
-        have = f"only {next(iter(classes))!r}" if classes else "none"
-        raise RecipeError(f"A classifier needs at least {MIN_CLASSES} classes to tell apart; there is {have}.")
-    for label, query in classes.items():
-        if not isinstance(query, str) or not query.strip():
-            raise RecipeError(f"The class {label!r} needs a query in words, not {query!r}.")
-        if not _is_label(label):
-            raise RecipeError(f"{label!r} cannot be a label: use up to 60 letters, digits, spaces, - _ ' ( ) & + , .")
-    slugs = [slug(label) for label in classes]
-    if len(set(slugs)) < len(slugs):
-        raise RecipeError(f"Two labels are the same but for case or punctuation: {', '.join(map(repr, classes))}.")
-    if not slug(name):
-        raise RecipeError(f"{name!r} cannot be the name of a recipe: it needs a letter or digit.")
-    specs = tuple(ClassSpec(label, query.strip()) for label, query in classes.items())
-    return Recipe(slug(name), specs, per_class, title or _title_of(classes))
-
-
-def _title_of(classes: Collection[str]) -> str:
-    return f"{' or '.join(classes)}?" if len(classes) <= MOST_IN_TITLE else f"Which of {len(classes)} is it?"
-
-
-def _is_label(text: str) -> bool:
-    # A label is also the name of its folder, on any system.
-    safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
-    reserved = text.casefold() in _RESERVED or slug(text.partition(".")[0]).endswith("-")
-    return bool(safe) and len(text) <= 60 and not reserved
-
-
 def user_agent() -> str:
     """The name we go by on the web; with the address in `SPOTTER_CONTACT`, whom to write to about it.
 
@@ -419,10 +311,3 @@ def user_agent() -> str:
     return (
         f"Spotter/0.1 (collects pictures to train a classifier; {contact or 'https://huggingface.co/docs/hub/spaces'})"
     )
-
-
-def slug(text: str) -> str:
-    """Turn `text` into a name that is safe for a file or folder on any system ("" when nothing is left)."""
-    words = re.sub(r"[^\w]+", "-", text.casefold(), flags=re.UNICODE).strip("-_")
-    # Windows refuses these as names of files, whatever their suffix.
-    return f"{words}-" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", words) else words

@@ -18,33 +18,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spotter import config as recipes
-from spotter.collect import collect, read_more
-from spotter.config import CollectConfig, FamiliarityConfig, Recipe, TrainConfig, recipe_from_options, slug
-from spotter.dataset import Dataset, read_dataset, with_disputed
-from spotter.download import download_all
-from spotter.edits import EditLog, apply_edits, deal_folds, positions
-from spotter.feedback_sync import fetched
-from spotter.imports import lasting_imports
-from spotter.ingest import Fetch
-from spotter.premortem import read_answers
-from spotter.run import Run, find_before, read_run, write_run
+from spotter import recipe
+from spotter.collect.collector import collect, read_more
+from spotter.collect.download import download_all
+from spotter.collect.ingest import Fetch
+from spotter.collect.takedown import Takedown
+from spotter.config import CollectConfig, FamiliarityConfig, TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.data.edit_log import EditLog
+from spotter.data.edits import apply_edits
+from spotter.data.manifest import read_dataset, with_disputed
+from spotter.data.splits import deal_folds, positions
+from spotter.data.training_run import Run, find_before, read_run, write_run
+from spotter.feedback.sync import fetched
+from spotter.publish.premortem import read_answers
+from spotter.recipe import Recipe, recipe_from_options, slug
 from spotter.search import SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
 from spotter.stores import FolderStore, Store, open_store
 from spotter.stores.base import content_name
-from spotter.takedown import Takedown
-from spotter.temporary import temporary_folder
 from spotter.utils.console import run_command, say, stage
+from spotter.utils.files import temporary_folder
+from spotter.utils.imports import lasting_imports
 
 # fastai, torch and what needs them are imported by the stages that do: a mistake in the recipe is told at once, not
 # after seconds of imports.
 if TYPE_CHECKING:
-    from spotter.backbone import Backbone
-    from spotter.bundle import ModelSpec
-    from spotter.changes import Changes
-    from spotter.evaluate import Evaluation, Strangers
-    from spotter.learner import Trained
+    from spotter.bundle.format import ModelSpec
+    from spotter.evaluate.comparison import Changes
+    from spotter.evaluate.metrics import Evaluation
+    from spotter.evaluate.ood import Strangers
+    from spotter.train.backbone import Backbone
+    from spotter.train.learner import Trained
 
 # Whether there are app.py and scripts.
 CHECKOUT = (Path(__file__).resolve().parent.parent / "app.py").is_file()
@@ -109,7 +114,7 @@ def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace],
         if os.environ.get("RANK", "0") == "0":
             return train(options)
         if options.config.fine_tune:
-            from spotter.processes import help_first
+            from spotter.train.distributed import help_first
 
             help_first()
         return ""
@@ -159,7 +164,7 @@ def load_libraries() -> None:
     """Import what takes seconds."""
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
     with lasting_imports():
-        from spotter import backbone, card, evaluate, learner, report, review  # noqa: F401
+        pass
 
 
 @stage("Compute the features")
@@ -170,7 +175,7 @@ def compute_features(task: Task, dataset: Dataset) -> Features:
         UnknownArchitecture, WeightsUnavailable: there is no such backbone. DatasetUnwritable: the cache cannot be kept.
         TrainingFailed: the features are not finite numbers.
     """
-    from spotter import backbone
+    from spotter.train import backbone
 
     body = backbone.load_backbone(task.config)
     return Features(dataset, body, backbone.compute_features(body, dataset))
@@ -183,8 +188,8 @@ def look_and_clean(task: Task, features: Features) -> Cleaned:
     Raises:
         EditsDamaged: the log cannot be read. TooFewPictures: the edits leave a class with too few.
     """
-    from spotter.backbone import compute_spreads, imagenet_logits
-    from spotter.review import review
+    from spotter.data.audit import review
+    from spotter.train.backbone import compute_spreads, imagenet_logits
 
     body, values = features.backbone, features.values
     edits = EditLog(features.dataset.folder).read()
@@ -202,12 +207,13 @@ def look_and_clean(task: Task, features: Features) -> Cleaned:
 @stage("Learn")
 def learn(task: Task, cleaned: Cleaned) -> "Trained":
     """Train a Learner, and say what was tried."""
-    from spotter import learner
+    from spotter.train import learner
+    from spotter.train.learner import train_head, train_whole
 
     dataset, body = cleaned.dataset, cleaned.backbone
     if task.show_batch:
         say(f"contact sheets of what it learns from: {learner.show_batch(dataset, body, task.config)}")
-    train = learner.train_whole if task.config.fine_tune else learner.train_head
+    train = train_whole if task.config.fine_tune else train_head
     trained = train(dataset, cleaned.folds, body, cleaned.values, task.config)
     for line in trained.tried:
         say(line)
@@ -221,16 +227,18 @@ def judge(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     Raises:
         DatasetUnwritable: what pictures look like, which takes a while to measure, cannot be kept.
     """
-    from spotter import evaluate
-    from spotter.report import REPORT, write_report
+    from spotter.evaluate import held_out
+    from spotter.evaluate.held_out import sentences
+    from spotter.evaluate.ood import judge_strangers
+    from spotter.evaluate.report import REPORT, write_report
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     embedded = _embed_strangers(task, cleaned, trained)
-    evaluation = evaluate.judge(trained, dataset, folds, familiarity)
+    evaluation = held_out.judge(trained, dataset, folds, familiarity)
     strangers: Strangers | None = None
     if embedded is not None:
-        strangers = evaluate.judge_strangers(evaluation, trained, folds, embedded, familiarity)
-    for line in evaluate.sentences(evaluation, strangers):
+        strangers = judge_strangers(evaluation, trained, folds, embedded, familiarity)
+    for line in sentences(evaluation, strangers):
         say(line)
     write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=strangers)
     say(f"all of this with the pictures: {dataset.folder / REPORT}")
@@ -240,18 +248,20 @@ def judge(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
 @stage("Write the files")
 def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
-    from spotter import evaluate, learner
-    from spotter.bundle import ONNX, PICKLE, REFERENCE
+    from spotter.bundle.format import ONNX, PICKLE, REFERENCE
+    from spotter.evaluate.held_out import write_evaluation
+    from spotter.evaluate.ood import make_reference
     from spotter.publish import writing
+    from spotter.train.export import export_onnx, export_pickle
 
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
-    reference = evaluate.make_reference(trained, candidate.cleaned.folds, FamiliarityConfig())
+    reference = make_reference(trained, candidate.cleaned.folds, FamiliarityConfig())
     writing.write_reference(files / REFERENCE, reference)
     writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
-    learner.export_pickle(trained.learner, files / PICKLE)
-    learner.export_onnx(trained.learner, files / ONNX, task.config.size)
-    evaluate.write_evaluation(evaluation, dataset, files)
+    export_pickle(trained.learner, files / PICKLE)
+    export_onnx(trained.learner, files / ONNX, task.config.size)
+    write_evaluation(evaluation, dataset, files)
     writing.write_manifest(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
     stats, origins = (body.mean, body.std), writing.count_origins(dataset)
@@ -270,13 +280,14 @@ def compare(files: Path, candidate: Candidate) -> None:
     Raises:
         ParityError: they do not.
     """
-    from spotter import learner
-    from spotter.bundle import PICKLE, read_bundle
-    from spotter.predictor import Predictor
+    from spotter.bundle.format import PICKLE
+    from spotter.bundle.reading import read_bundle
+    from spotter.inference.predictor import Predictor
     from spotter.publish.parity import check_parity, parity_pictures
+    from spotter.train.export import predict_with_pickle
 
     parity = check_parity(
-        lambda pictures: learner.predict_with_pickle(files / PICKLE, pictures),
+        lambda pictures: predict_with_pickle(files / PICKLE, pictures),
         Predictor(read_bundle(files)).probabilities,
         parity_pictures(candidate.cleaned.dataset.paths),
     )
@@ -286,7 +297,7 @@ def compare(files: Path, candidate: Candidate) -> None:
 @stage("Make it faster with int8")
 def add_int8(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
-    from spotter.int8 import add_int8 as add
+    from spotter.publish.quantize import add_int8 as add
 
     figures, sentence = add(files, candidate.cleaned.dataset, candidate.cleaned.folds, candidate.trained)
     say(sentence)
@@ -353,7 +364,7 @@ def recipe_of(options: Namespace) -> Recipe:
     Raises:
         RecipeError: it does not describe a classifier.
     """
-    return recipes.read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
+    return recipe.read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
 
 
 def sources_of(options: Namespace) -> list[SearchBackend]:
@@ -420,15 +431,15 @@ def _embed_strangers(task: Task, cleaned: Cleaned, trained: "Trained") -> np.nda
     """Float32 (k, d), embeddings of length 1 of pictures of none of the classes."""
     if not task.strangers:
         return None
-    from spotter.backbone import embed_folder
+    from spotter.train.backbone import embed_folder
 
     return embed_folder(task.strangers, replace(cleaned.backbone, body=trained.learner.model[0]))
 
 
 def _with_changes(candidate: Candidate) -> Candidate:
     """Find out what is new since the last run over the set that was another, and say it."""
-    from spotter.changes import find_changes
-    from spotter.trained import measure_looks
+    from spotter.data.image_stats import measure_looks
+    from spotter.evaluate.comparison import find_changes
 
     dataset, now = candidate.cleaned.dataset, _run_of(candidate)
     before = find_before(now)
@@ -441,7 +452,7 @@ def _with_changes(candidate: Candidate) -> Candidate:
 
 def _write_cards(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
     """Write `README.md` and, as it holds the hashes of all files, `model.json` after it."""
-    from spotter.card import write_card
+    from spotter.publish.model_card import write_card
     from spotter.publish.writing import write_model_json
 
     write_card(
@@ -458,8 +469,8 @@ def _write_cards(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
 
 def _run_of(candidate: Candidate) -> Run:
     """The run that made a candidate, which has no revision yet."""
-    from spotter.backbone import feature_cache
-    from spotter.evaluate import score_known
+    from spotter.evaluate.ood import score_known
+    from spotter.train.backbone import feature_cache
 
     task, cleaned, trained = candidate.task, candidate.cleaned, candidate.trained
     dataset, count = cleaned.dataset, len(cleaned.dataset.records)

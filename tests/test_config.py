@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from spotter.config import DownloadConfig, make_recipe, read_recipe, recipe_from_options, slug
+from spotter.config import DownloadConfig
 from spotter.errors import RecipeError
+from spotter.recipe import make_recipe, read_recipe, recipe_from_options, slug
 from tests.conftest import ROOT
 
 

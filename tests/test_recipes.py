@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from spotter.collect import collect
-from spotter.config import read_recipe, slug
+from spotter.collect.collector import collect
+from spotter.recipe import read_recipe, slug
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
 from tests.helpers.drawing import KINDS, draw, encode

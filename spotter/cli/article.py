@@ -30,7 +30,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Write it and say what was written; return the folder."""
-    from spotter.blog import write_article
+    from spotter.deploy.article import write_article
 
     for path in write_article(options.store, options.revision, options.app, options.to):
         say(str(path))

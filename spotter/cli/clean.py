@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
     parser.set_defaults(act=_open)
 
     def check(options: Options) -> None:
-        from spotter.cleaning import clean_name
+        from spotter.clean.session import clean_name
 
         if options.who is not None and not clean_name(options.who):
             parser.error("--as needs a name")
@@ -56,11 +56,11 @@ def _add_target(parser: Parser) -> None:
 
 
 def _open(options: Options) -> str:
-    from spotter.cleaner import create_app
-    from spotter.cleaning import Session, clean_name
-    from spotter.run import find_pictures
+    from spotter.clean.server import create_app
+    from spotter.clean.session import Session, clean_name
+    from spotter.data.training_run import find_pictures
     from spotter.serve.auth import CLEANING_PASSWORD, read_password, read_password_file
-    from spotter.web import serve
+    from spotter.serve.server import serve
 
     who = clean_name(os.environ.get("USER", "") if options.who is None else options.who) or "me"
     session = Session(find_pictures(options.target), who)
@@ -73,8 +73,8 @@ def _open(options: Options) -> str:
 
 def _apply(options: Options) -> str:
     """Move relabelled pictures into the folder of their class and remove deleted ones, for good."""
-    from spotter.edits import write_to_disk
-    from spotter.run import find_pictures
+    from spotter.data.edits import write_to_disk
+    from spotter.data.training_run import find_pictures
     from spotter.utils.text import plural
 
     moved, removed = write_to_disk(find_pictures(options.target))
@@ -83,8 +83,8 @@ def _apply(options: Options) -> str:
 
 def _export(options: Options) -> str:
     """Write the decisions to a file, to be reviewed or replayed elsewhere."""
-    from spotter.edits import EditLog
-    from spotter.run import find_pictures
+    from spotter.data.edit_log import EditLog
+    from spotter.data.training_run import find_pictures
     from spotter.utils.text import plural
 
     edits = EditLog(find_pictures(options.target)).read()
@@ -97,9 +97,10 @@ def _export(options: Options) -> str:
 
 def _replay(options: Options) -> str:
     """Add the decisions in a file to those here; what is here already is left out."""
-    from spotter.cleaning_set import read_cleaning_set
-    from spotter.edits import EditLog, judge_edits, parse_edits
-    from spotter.run import find_pictures, read_run
+    from spotter.clean.state import read_cleaning_set
+    from spotter.data.edit_log import EditLog, parse_edits
+    from spotter.data.edits import judge_edits
+    from spotter.data.training_run import find_pictures, read_run
     from spotter.utils.text import plural
 
     folder = find_pictures(options.target)

@@ -25,9 +25,9 @@ def add_arguments(parser: Parser) -> None:
 def run(options: Options) -> str:
     """Collect the pictures and look at them; return the folder of the set."""
     from spotter import pipeline
-    from spotter.collect import read_more
-    from spotter.download import download_all
-    from spotter.edits import EditLog
+    from spotter.collect.collector import read_more
+    from spotter.collect.download import download_all
+    from spotter.data.edit_log import EditLog
 
     with stage("Collect the pictures"):
         recipe = pipeline.recipe_of(options)
@@ -39,8 +39,8 @@ def run(options: Options) -> str:
     with stage("Look at what was collected"):
         # Only now: a mistake in the recipe is told at once, not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        from spotter.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone
-        from spotter.review import review
+        from spotter.data.audit import review
+        from spotter.train.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone
 
         backbone = load_backbone(TrainConfig())
         features = compute_features(backbone, dataset)

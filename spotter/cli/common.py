@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from spotter.cli.parser import Options, Parser
 from spotter.config import RESIZES, TrainConfig
 from spotter.errors import ExtraMissing
-from spotter.licenses import POLICIES
+from spotter.utils.licenses import POLICIES
 
 if TYPE_CHECKING:
     from spotter.scale.cluster import Cluster

@@ -48,31 +48,33 @@ def run(options: Options) -> str:
     """Convert and publish as the options say; return the last line."""
     from spotter.pipeline import serve_command
     from spotter.stores import open_store
-    from spotter.temporary import temporary_folder
+    from spotter.utils.files import temporary_folder
 
     store = open_store(options.to, private=options.private)
     store.check()
 
     with stage("Load fastai and torch"):
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
-        from spotter import bundle, convert
-        from spotter.predictor import Predictor
+        from spotter.bundle.format import ONNX, PICKLE
+        from spotter.bundle.reading import read_bundle
+        from spotter.inference.predictor import Predictor
+        from spotter.publish import convert
         from spotter.publish.parity import check_parity, parity_pictures
 
     with temporary_folder() as temporary:
         files, pictures = temporary / "files", temporary / "pictures"
         files.mkdir()
         with stage("Open the export, in a process of its own"):
-            shutil.copyfile(options.export, files / bundle.PICKLE)
-            export = convert.Export(files / bundle.PICKLE, options.functions)
-            facts = convert.export_network(export, files / bundle.ONNX)
+            shutil.copyfile(options.export, files / PICKLE)
+            export = convert.Export(files / PICKLE, options.functions)
+            facts = convert.export_network(export, files / ONNX)
             say(f"{facts.arch}, {facts.size} pixels ({facts.resize}): {', '.join(facts.labels)}")
 
         with stage("Run it on the pictures"):
             dataset = convert.read_pictures(options.pictures, facts, pictures, Path("data") / "takedown.txt")
             for line in (dataset.summary(), *dataset.complaints()):
                 say(line)
-            judged = convert.judge(files / bundle.ONNX, facts, dataset)
+            judged = convert.judge(files / ONNX, facts, dataset)
 
         with stage("Write the files"):
             evaluation = convert.write_files(files, facts, dataset, judged, _command(options))
@@ -81,7 +83,7 @@ def run(options: Options) -> str:
         with stage("Compare them with the export"):
             parity = check_parity(
                 lambda decoded: convert.predict(export, decoded),
-                Predictor(bundle.read_bundle(files)).probabilities,
+                Predictor(read_bundle(files)).probabilities,
                 parity_pictures(dataset.paths),
             )
             say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")

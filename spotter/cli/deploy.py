@@ -17,7 +17,7 @@ from spotter.errors import CheckoutMissing
 from spotter.utils.console import say, stage
 
 if TYPE_CHECKING:
-    from spotter.deploy import Plan
+    from spotter.deploy.space import Plan
 
 ROOT = Path(spotter.__file__).resolve().parent.parent
 
@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show the files and settings")
 
     def check(options: Options) -> None:
-        from spotter.stores.space import HARDWARE
+        from spotter.deploy.space_repo import HARDWARE
 
         if options.hardware not in (None, *HARDWARE):
             names = ", ".join(map(repr, HARDWARE))
@@ -49,10 +49,10 @@ def run(options: Options) -> str:
     Raises:
         CheckoutMissing: there are no files to send.
     """
-    from spotter.deploy import VARIABLES, deploy, plan_space
-    from spotter.predictor import Predictor
+    from spotter.deploy.space import VARIABLES, deploy, plan_space
+    from spotter.deploy.space_repo import CPU, SpaceRepo
+    from spotter.inference.predictor import Predictor
     from spotter.stores.hub import HubStore
-    from spotter.stores.space import CPU, SpaceRepo
 
     if not (ROOT / "app.py").is_file():
         raise CheckoutMissing(

@@ -31,7 +31,7 @@ def run(options: Options) -> str:
     Raises:
         FolderMissing: there is no set in the folder.
     """
-    from spotter.dataset import read_dataset, read_manifest, with_disputed
+    from spotter.data.manifest import read_dataset, read_manifest, with_disputed
 
     labels = sorted({record.label for record in read_manifest(options.set)})
     if not labels:
@@ -40,9 +40,9 @@ def run(options: Options) -> str:
 
     with stage("Load fastai and torch"):
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        from spotter.backbone import compute_features, compute_views, load_backbone
-        from spotter.body import run_here
-        from spotter.cache import PART
+        from spotter.data.cache import PART
+        from spotter.train.backbone import compute_features, compute_views, load_backbone
+        from spotter.train.features import run_here
 
         config = TrainConfig(arch=options.arch, size=options.size, resize=options.resize)
         backbone = load_backbone(config)

@@ -19,7 +19,7 @@ from spotter.errors import FeedbackMissing
 from spotter.utils.console import say
 
 if TYPE_CHECKING:
-    from spotter.feedback import FeedbackFolder
+    from spotter.feedback.store import FeedbackFolder
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do as the options say; say how many entries there are."""
-    from spotter.feedback import FeedbackFolder
-    from spotter.feedback_sync import fetched, open_dataset, send
-    from spotter.run import find_pictures
+    from spotter.data.training_run import find_pictures
+    from spotter.feedback.store import FeedbackFolder
+    from spotter.feedback.sync import fetched, open_dataset, send
 
     entries = FeedbackFolder(fetched(options.store))
     if not options.store.startswith(DATASETS) and not entries.folder.is_dir():
@@ -79,8 +79,10 @@ def decided_labels(folder: Path) -> dict[str, str]:
     Raises:
         EditsDamaged: the set's log of decisions cannot be read.
     """
-    from spotter.dataset import FROM_VISITORS, read_manifest
-    from spotter.edits import EditLog, judge_edits
+    from spotter.data.dataset import FROM_VISITORS
+    from spotter.data.edit_log import EditLog
+    from spotter.data.edits import judge_edits
+    from spotter.data.manifest import read_manifest
 
     records = [record for record in read_manifest(folder) if record.backend == FROM_VISITORS]
     verdicts, _ = judge_edits(EditLog(folder).read(), records)
@@ -98,7 +100,7 @@ def note_reviews(entries: "FeedbackFolder", folder: Path, log: Path) -> Noted:
     Raises:
         EditsDamaged: the decisions cannot be read. LogUnreadable, LogUnwritable: the answer log cannot.
     """
-    from spotter.monitor import add_reviews, read_answers
+    from spotter.monitor.log import add_reviews, read_answers
 
     decided = decided_labels(folder)
     right = {entry.logged: decided[entry.id] for entry, _ in entries.read() if entry.id in decided and entry.logged}

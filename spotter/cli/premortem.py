@@ -19,8 +19,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Ask each question; say what to do next."""
-    from spotter.config import read_recipe
-    from spotter.premortem import QUESTIONS, read_answers, write_answers
+    from spotter.publish.premortem import QUESTIONS, read_answers, write_answers
+    from spotter.recipe import read_recipe
 
     folder = options.data / read_recipe(options.recipe).name
     answers = read_answers(folder)

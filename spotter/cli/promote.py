@@ -35,10 +35,10 @@ def run(options: Options) -> str:
 
 
 def _stage_after(options: Options) -> str:
-    from spotter.monitor import read_answers
-    from spotter.promotion import newest, promote, step_back
-    from spotter.published import read_published
-    from spotter.rollout import read_history
+    from spotter.monitor.baseline import read_published
+    from spotter.monitor.log import read_answers
+    from spotter.rollout.gates import newest, promote, step_back
+    from spotter.rollout.stages import read_history
 
     folder = options.log
     if options.list:

@@ -19,8 +19,7 @@ from spotter.utils.console import say
 if TYPE_CHECKING:
     import numpy as np
 
-    from spotter.drift import Published
-    from spotter.periods import Training
+    from spotter.monitor.baseline import Published, Training
 
 DEFAULT = ReportConfig()
 
@@ -44,9 +43,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do as the options say; return the advice."""
-    from spotter.alerts import check_url, send_new
-    from spotter.monitor_report import advise, gather, write_report
-    from spotter.periods import DAY_S
+    from spotter.monitor.alerts import check_url, send_new
+    from spotter.monitor.compare import DAY_S
+    from spotter.monitor.report import advise, gather, write_report
     from spotter.utils.text import plural
 
     if options.webhook:
@@ -70,7 +69,7 @@ def measure_training(store: str, published: "Published") -> "Training":
     Raises:
         As `read_published`.
     """
-    from spotter.published import read_training
+    from spotter.monitor.baseline import read_training
 
     training = read_training(store, published)
     return training if store.startswith(HUB) else replace(training, figures=_figures(Path(store), published.revision))
@@ -80,10 +79,10 @@ def _figures(store: Path, revision: str) -> dict[str, "np.ndarray"]:
     """Out-of-fold figures and looks of the training pictures; {} where these are gone or of another run."""
     import numpy as np
 
-    from spotter.dataset import read_manifest
-    from spotter.monitor import Look
-    from spotter.run import find_pictures, read_run
-    from spotter.trained import measure_looks
+    from spotter.data.image_stats import measure_looks
+    from spotter.data.manifest import read_manifest
+    from spotter.data.training_run import find_pictures, read_run
+    from spotter.image_stats import Look
 
     try:
         run = read_run(find_pictures(store))

@@ -74,8 +74,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do what app.py shows: pull the model, build the page, serve. A test compares the two."""
-    from spotter import operate
-    from spotter.upkeep import own_folder
+    from spotter.serve import startup as operate
+    from spotter.serve.uploads import own_folder
 
     with own_folder() as folder:
         goes_on = True

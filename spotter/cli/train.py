@@ -49,7 +49,7 @@ def run(options: Options) -> str:
 
 def _train(options: Options) -> str:
     from spotter import pipeline
-    from spotter.temporary import temporary_folder
+    from spotter.utils.files import temporary_folder
 
     task = pipeline.read_recipe(options)
     dataset = pipeline.collect_pictures(options, task)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from spotter.bundle import ParityReport
+from spotter.bundle.format import ParityReport
 from spotter.config import ParityConfig
 from spotter.errors import ParityError
 from spotter.images import load_picture

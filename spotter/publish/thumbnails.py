@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save as save_tensors
 
-from spotter.dataset import Record
-from spotter.licenses import may_be_shown
-from spotter.thumbnails import Thumbnail
+from spotter.bundle.thumbnails import Thumbnail
+from spotter.data.dataset import Record
+from spotter.utils.licenses import may_be_shown
 
 # Pixels of the longer side; JPEG quality; how many at most, so that the file stays near 3 MB.
 SIDE, QUALITY, MOST = 144, 72, 600

@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
-from spotter.bundle import FORMAT, MODEL_JSON, REFERENCE, THUMBNAILS, ModelSpec, hash_of, read_reference
-from spotter.config import Recipe, TrainConfig
-from spotter.dataset import Dataset, write_attribution
-from spotter.evaluate import Evaluation
-from spotter.licenses import may_be_shown
+from spotter.bundle.format import FORMAT, MODEL_JSON, REFERENCE, THUMBNAILS, ModelSpec, hash_of
+from spotter.bundle.reading import read_reference
+from spotter.config import TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.data.manifest import write_attribution
+from spotter.evaluate.metrics import Evaluation
 from spotter.publish.thumbnails import choose_thumbnails, write_thumbnails
+from spotter.recipe import Recipe
+from spotter.utils.licenses import may_be_shown
 
 if TYPE_CHECKING:
     # For the type alone: conversion writes files too, and loads neither torch nor fastai.
-    from spotter.learner import Trained
+    from spotter.train.learner import Trained
 
 
 class HeldOut(Protocol):

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from spotter.collect.download import DownloadOutcome, download_all
 from spotter.config import HUB, DownloadConfig, ScaleConfig
-from spotter.download import DownloadOutcome, download_all
 from spotter.errors import BadPicture
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
 from spotter.scale.answers import AnswerFile, Row
 from spotter.scale.listing import Entry, Listing, Part
 

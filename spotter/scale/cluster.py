@@ -21,12 +21,12 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError, RayTaskError
 
-from spotter.body import Body, BodyRunner
+from spotter.collect.download import DownloadOutcome, download_all
 from spotter.config import DownloadConfig, ScaleConfig
-from spotter.download import DownloadOutcome, download_all
 from spotter.errors import ClusterUnavailable, SpotterError
 from spotter.scale.classify import Done, Fetch, Job, Worker
 from spotter.scale.listing import Part, lane_of
+from spotter.train.features import Body, BodyRunner
 
 LOCAL = "local"
 

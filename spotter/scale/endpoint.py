@@ -9,17 +9,17 @@ from fastapi import FastAPI
 from ray import serve
 from starlette.concurrency import run_in_threadpool
 
-from spotter.api import add_routes
 from spotter.config import EndpointConfig, ServeConfig
-from spotter.connection import listen
 from spotter.errors import BadPicture, ClusterUnavailable
-from spotter.gate import Gate
 from spotter.images import PictureSource
-from spotter.metrics import Metrics
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
 from spotter.scale.classify import Model
-from spotter.service import Answer, ModelInfo, Service
-from spotter.traffic import Traffic
+from spotter.serve.api.prometheus import Metrics
+from spotter.serve.api.routes import add_routes
+from spotter.serve.limits import Traffic
+from spotter.serve.middleware import Gate
+from spotter.serve.server import listen
+from spotter.serve.service import Answer, ModelInfo, Service
 
 NAME = "spotter"
 

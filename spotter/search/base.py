@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-UNKNOWN_LICENSE = "unknown"
+from spotter.utils.licenses import UNKNOWN_LICENSE
 
 
 @dataclass(frozen=True)

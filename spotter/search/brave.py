@@ -8,8 +8,8 @@ from typing import Any
 
 from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.client import JsonClient
 from spotter.search.fields import items, link, number, table, text
+from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
 
 KEY = "BRAVE_API_KEY"

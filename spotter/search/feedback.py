@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spotter.errors import FolderMissing
-from spotter.feedback import FeedbackFolder
+from spotter.feedback.store import FeedbackFolder
 from spotter.search.base import ImageHit
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from spotter.search.base import UNKNOWN_LICENSE
+from spotter.utils.licenses import UNKNOWN_LICENSE
 
 MAX_LISTED = 20
 

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import quote
 
 from spotter.errors import FolderMissing, SourceThrottled, SourceUnavailable, UnknownSource
-from spotter.search.base import UNKNOWN_LICENSE, ImageHit
-from spotter.search.client import JsonClient
+from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, items, link, listing, number, same_name, table, text
+from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
+from spotter.utils.licenses import UNKNOWN_LICENSE
 
 logger = logging.getLogger(__name__)
 

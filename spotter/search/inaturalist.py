@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.client import JsonClient
 from spotter.search.fields import creative_commons, items, link, number, table, text
+from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
 
 PAGE_SIZE = 200

@@ -9,8 +9,8 @@ from typing import Any
 
 from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.client import JsonClient
 from spotter.search.fields import creative_commons, credit, items, link, number, text
+from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
 
 PAGE_SIZE = 20

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Generator
 
-from spotter.drawn.picture import draw_picture
 from spotter.errors import SourceUnavailable
 from spotter.images import encode_jpeg
 from spotter.search.base import ImageHit
+from spotter.search.drawn.picture import draw_picture
 
 QUALITY = 90
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from spotter.errors import SourceThrottled, SourceUnavailable
-from spotter.search.base import UNKNOWN_LICENSE, ImageHit
-from spotter.search.client import JsonClient
+from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, items, link, number, table, text
+from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
+from spotter.utils.licenses import UNKNOWN_LICENSE
 
 # Originals may have 30 MB as JPEG; Commons scales them for us, but only to some widths
 # (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). The next smaller one is 960, less than we store.

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotter.config import LOOPBACK
 from spotter.errors import PasswordMissing, PasswordWeak
-from spotter.traffic import Buckets
+from spotter.serve.limits import Buckets
 
 SHORTEST = 8
 # Wrong guesses of one client: some at once, then one a minute.

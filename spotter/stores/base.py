@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from spotter.bundle import MODEL_JSON, is_plain, parse_json
+from spotter.bundle.format import MODEL_JSON
+from spotter.bundle.reading import is_plain, parse_json
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spotter.bundle import read_model_json
+from spotter.bundle.reading import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
-from spotter.files import write_durably
 from spotter.stores.base import Event, content_name, promised_name
+from spotter.utils.files import write_durably
 from spotter.utils.journal import Journal, sync_folder
 
 STALE_SECONDS = 24 * 3600

@@ -20,7 +20,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.hf_api import ModelInfo
 
-from spotter.bundle import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES, read_model_json
+from spotter.bundle.format import INT8_ONNX, MODEL_JSON, PAGE_FILES, PICKLE, SERVING_FILES
+from spotter.bundle.reading import read_model_json
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
@@ -33,7 +34,7 @@ from spotter.errors import (
     StoreUnwritable,
 )
 from spotter.stores.base import Event, content_name, promised_hashes, promised_name
-from spotter.stores.client import RACES, SILENCE_S, HubClient
+from spotter.stores.hub_client import RACES, SILENCE_S, HubClient
 
 Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 

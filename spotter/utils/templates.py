@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from spotter.errors import DatasetUnwritable
-from spotter.files import package_file, write_atomically
+from spotter.utils.files import package_file, write_atomically
 from spotter.utils.text import escape_markdown, plural
 
 # Its templates are there for all packages, such as the frame of the local reports.

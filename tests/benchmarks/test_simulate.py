@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from spotter.config import RolloutConfig
-from spotter.drift import Published, find_changes
+from spotter.image_stats import measure_look
 from spotter.images import load_picture
-from spotter.monitor import measure_look, read_answers
-from spotter.monitor_report import gather
+from spotter.monitor.baseline import Published
+from spotter.monitor.drift import find_changes
+from spotter.monitor.log import read_answers
+from spotter.monitor.report import gather
 from tests.conftest import ROOT
 from tests.helpers.answers import LABELS, make_answers
 from tests.helpers.drawing import draw, write_folder

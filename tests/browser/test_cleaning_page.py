@@ -14,14 +14,14 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from spotter import cleaner
-from spotter.cleaner import create_app
-from spotter.cleaning import Session
+from spotter.clean import server as cleaner
+from spotter.clean.server import create_app
+from spotter.clean.session import Session
 from spotter.config import ServeConfig
-from spotter.dataset import read_dataset, read_manifest, write_manifest
-from spotter.edits import Edit, EditLog
+from spotter.data.edit_log import Edit, EditLog
+from spotter.data.manifest import read_dataset, read_manifest, write_manifest
+from spotter.data.training_run import find_pictures, read_run, write_run
 from spotter.errors import NoTrainingRun, PasswordMissing
-from spotter.run import find_pictures, read_run, write_run
 from tests.conftest import ROOT, Published
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.cleaning import HOSTILE, RECIPE, lines, make_run

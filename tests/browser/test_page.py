@@ -19,10 +19,11 @@ from playwright.sync_api import Browser, Error, Page, Request, Route, expect
 
 from spotter.config import ServeConfig
 from spotter.errors import FeedbackUnwritable
-from spotter.feedback import FeedbackFolder
-from spotter.monitor import AnswerLog, read_answers
-from spotter.snippets import Snippet, element_snippet, frame_snippet
-from spotter.web import ModelInfo, create_app
+from spotter.feedback.store import FeedbackFolder
+from spotter.monitor.log import AnswerLog, read_answers
+from spotter.serve.app import create_app
+from spotter.serve.page.snippets import Snippet, element_snippet, frame_snippet
+from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.loopback import JsonServer

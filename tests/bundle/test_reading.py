@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.bundle import SERVING_FILES, read_bundle
+from spotter.bundle.format import SERVING_FILES
+from spotter.bundle.reading import read_bundle
 from spotter.config import ParityConfig
 from spotter.errors import ParityError
 from spotter.images import load_picture
-from spotter.learner import predict_with_pickle
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
 from spotter.publish.parity import check_parity, parity_pictures
+from spotter.train.export import predict_with_pickle
 from tests.conftest import Revision
 
 

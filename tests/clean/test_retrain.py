@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.cache import FOLDER, FeatureCache
-from spotter.dataset import Record, read_manifest, write_manifest
-from spotter.edits import Edit
+from spotter.clean.retrain import retrain
+from spotter.data.cache import FOLDER, FeatureCache
+from spotter.data.dataset import Record
+from spotter.data.edit_log import Edit
+from spotter.data.manifest import read_manifest, write_manifest
+from spotter.data.training_run import Run
 from spotter.errors import NoTrainingRun
-from spotter.intervals import wilson_interval
-from spotter.retrain import retrain
-from spotter.run import Run
+from spotter.utils.stats import wilson_interval
 from tests.helpers.cleaning import make_run
 
 

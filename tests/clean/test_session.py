@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fastapi import HTTPException
 
-from spotter.cleaning import DECIDED, DISPUTES, MOST_ALONE, Choice, Decisions, Filters, Session, clean_name
-from spotter.dataset import read_manifest, write_manifest
-from spotter.edits import Edit, EditLog
+from spotter.clean.session import DECIDED, DISPUTES, MOST_ALONE, Choice, Decisions, Filters, Session, clean_name
+from spotter.data.edit_log import Edit, EditLog
+from spotter.data.manifest import read_manifest, write_manifest
 from tests.helpers.cleaning import lines, make_run
 
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spotter.dataset import FROM_VISITORS, Record
-from spotter.suspects import (
+from spotter.clean.suspects import (
     COPIES,
     CROSSING,
     JUNK,
@@ -22,6 +21,7 @@ from spotter.suspects import (
     reason,
     suggest,
 )
+from spotter.data.dataset import FROM_VISITORS, Record
 
 NAMES = ("disc", "cross")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from spotter.cli.parser import Parser
-from spotter.config import read_recipe
 from spotter.errors import RecipeError, UnknownSource, did_you_mean
+from spotter.recipe import read_recipe
 from spotter.search import get_backend
 from tests.conftest import ROOT
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from spotter.collect import collect
-from spotter.config import CollectConfig, DownloadConfig, make_recipe
-from spotter.dataset import Dataset, read_manifest
-from spotter.download import download_all
+from spotter.collect.collector import collect
+from spotter.collect.download import download_all
+from spotter.config import CollectConfig, DownloadConfig
+from spotter.data.dataset import Dataset
+from spotter.data.manifest import read_manifest
 from spotter.errors import SourceUnavailable, TooFewPictures
+from spotter.recipe import make_recipe
 from tests.helpers.drawing import draw, encode
 from tests.helpers.loopback import JsonServer
 from tests.helpers.stand import Stand

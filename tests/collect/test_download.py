@@ -16,9 +16,9 @@ from email.utils import format_datetime
 import pytest
 import trustme
 
+from spotter.collect.download import OPT_OUTS, DownloadOutcome, download_all, is_transient
+from spotter.collect.safe_network import is_public_address
 from spotter.config import DownloadConfig
-from spotter.download import OPT_OUTS, DownloadOutcome, download_all, is_transient
-from spotter.safe_network import is_public_address
 from tests.helpers.patience import wait_until
 from tests.helpers.picture_server import (
     USUAL_TRUST,

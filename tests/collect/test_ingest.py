@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from spotter.collect import collect, read_more
-from spotter.config import CollectConfig, DownloadConfig, make_recipe
-from spotter.dataset import Dataset, read_manifest
-from spotter.download import download_all
+from spotter.collect.collector import collect, read_more
+from spotter.collect.download import download_all
+from spotter.collect.ingest import INCOMING, JOURNAL, map_ahead
+from spotter.collect.takedown import Takedown
+from spotter.config import CollectConfig, DownloadConfig
+from spotter.data.dataset import Dataset
+from spotter.data.manifest import read_manifest
 from spotter.errors import DatasetUnwritable, RecipeError
 from spotter.images import load_picture
-from spotter.ingest import INCOMING, JOURNAL, map_ahead
+from spotter.recipe import make_recipe
 from spotter.search.base import ImageHit
 from spotter.search.manifest import Manifest
 from spotter.search.urls import Urls
-from spotter.takedown import Takedown
 from tests.conftest import ROOT
 from tests.helpers.drawing import draw, encode
 from tests.helpers.loopback import JsonServer

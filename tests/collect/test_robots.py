@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from spotter.robots import MAX_BYTES, MAX_ORIGINS, MAX_TEXT, RobotsCache, Rules, forbids, parse_rules
+from spotter.collect.robots import MAX_BYTES, MAX_ORIGINS, MAX_TEXT, RobotsCache, Rules, forbids, parse_rules
 
 
 @pytest.mark.parametrize(

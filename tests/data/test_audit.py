@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.collect import collect
-from spotter.config import make_recipe
-from spotter.dataset import NEAR_IN_TWO_CLASSES, read_manifest
+from spotter.collect.collector import collect
+from spotter.data.audit import REPORT, review
+from spotter.data.dataset import NEAR_IN_TWO_CLASSES
+from spotter.data.manifest import read_manifest
 from spotter.errors import DatasetUnwritable
-from spotter.review import REPORT, review
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
 from tests.helpers.drawing import draw, encode, write_folder

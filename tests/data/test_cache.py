@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.backbone import Backbone, compute_features, load_backbone
-from spotter.cache import MOST_SMALL_FILES, FeatureCache, measure_once
-from spotter.collect import collect
-from spotter.config import TrainConfig, make_recipe
-from spotter.dataset import Dataset
+from spotter.collect.collector import collect
+from spotter.config import TrainConfig
+from spotter.data.cache import MOST_SMALL_FILES, FeatureCache, measure_once
+from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture, DatasetUnwritable
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
+from spotter.train.backbone import Backbone, compute_features, load_backbone
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
-from spotter.dataset import Dataset
+from spotter.data.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
+from spotter.data.dataset import Dataset
+from spotter.data.quality import JUNK_REASONS
+from spotter.data.subject_size import FILLING, SMALL
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
-from spotter.junk import JUNK_REASONS
-from spotter.subject import FILLING, SMALL
 from tests.helpers.coverage_report import make_dataset, make_features, make_report
 from tests.helpers.drawing import draw
 from tests.helpers.markup import Page

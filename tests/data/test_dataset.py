@@ -6,22 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.collect import collect
-from spotter.config import PictureConfig, make_recipe
-from spotter.dataset import (
-    NEAR_IN_TWO_CLASSES,
-    PART,
-    Dataset,
-    Record,
-    assign_folds,
-    confirm_duplicates,
-    group_duplicates,
-    perceptual_hash,
-    read_manifest,
-    write_manifest,
-)
+from spotter.collect.collector import collect
+from spotter.config import PictureConfig
+from spotter.data.dataset import NEAR_IN_TWO_CLASSES, Dataset, Record
+from spotter.data.duplicates import PART, confirm_duplicates, group_duplicates, perceptual_hash
+from spotter.data.manifest import read_manifest, write_manifest
+from spotter.data.splits import assign_folds
 from spotter.errors import DatasetUnwritable, FolderMissing, TooFewPictures
 from spotter.images import load_picture
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
 from tests.helpers.drawing import KINDS, draw, encode, turned, write_folder
 

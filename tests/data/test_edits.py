@@ -14,25 +14,15 @@ from types import FrameType
 
 import pytest
 
-from spotter import edits as edits_module
-from spotter.collect import collect
-from spotter.config import TrainConfig, make_recipe
-from spotter.dataset import DISPUTED, Dataset, Record, read_dataset, read_manifest
-from spotter.edits import (
-    DELETE,
-    EDITS,
-    KEEP,
-    RELABEL,
-    Edit,
-    EditLog,
-    apply_edits,
-    deal_folds,
-    judge_edits,
-    parse_edits,
-    standing,
-    write_to_disk,
-)
+from spotter.collect.collector import collect
+from spotter.config import TrainConfig
+from spotter.data.dataset import DISPUTED, Dataset, Record
+from spotter.data.edit_log import DELETE, EDITS, KEEP, RELABEL, Edit, EditLog, parse_edits, standing
+from spotter.data.edits import __file__, apply_edits, judge_edits, write_to_disk
+from spotter.data.manifest import read_dataset, read_manifest
+from spotter.data.splits import deal_folds
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
 from spotter.utils.locks import LockedFile
 from tests.conftest import ROOT
@@ -371,7 +361,7 @@ def killed_while_applying(folder: Path, at: int) -> bool:
 
         def trace(frame: FrameType, event: str, argument: object) -> object:
             nonlocal lines
-            if frame.f_code.co_filename == edits_module.__file__ and event == "line":
+            if frame.f_code.co_filename == __file__ and event == "line":
                 lines += 1
                 if lines == at:
                     os.kill(os.getpid(), signal.SIGKILL)

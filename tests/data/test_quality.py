@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from spotter.dataset import Dataset, Record
+from spotter.data.dataset import Dataset, Record
+from spotter.data.quality import IMAGENET_PAGES, JUNK_REASONS, JunkConfig, find_junk
 from spotter.images import encode_jpeg, fit_within, load_picture
-from spotter.junk import IMAGENET_PAGES, JUNK_REASONS, JunkConfig, find_junk
 from tests.conftest import ROOT
 
 SIZE = (480, 360)
@@ -182,7 +182,7 @@ def test_it_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 
 
 def test_importing_it_is_quick() -> None:
-    code = "import sys, spotter.junk; print({'cleanvision', 'torch'} & set(sys.modules))"
+    code = "import sys, spotter.data.quality; print({'cleanvision', 'torch'} & set(sys.modules))"
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "set()"
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from spotter.backbone import compute_features, compute_spreads, load_backbone
-from spotter.collect import collect
-from spotter.config import TrainConfig, make_recipe
-from spotter.dataset import Dataset
+from spotter.collect.collector import collect
+from spotter.config import TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.data.subject_size import centre_classifier, measure_spread
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
-from spotter.subject import centre_classifier, measure_spread
+from spotter.train.backbone import compute_features, compute_spreads, load_backbone
 from tests.helpers.drawing import encode
 
 SIDE = 240

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from spotter.blog import write_article
-from spotter.bundle import MODEL_JSON
+from spotter.bundle.format import MODEL_JSON
+from spotter.deploy.article import write_article
 from spotter.errors import ArticleUnwritable
 from spotter.stores import FolderStore
 from tests.conftest import ROOT, Revision

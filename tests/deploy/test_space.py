@@ -1,5 +1,6 @@
 """Deploying to a Space: what is put there, against a Hub on this machine, with a real app in the Space's place."""
 
+import ast
 import json
 import re
 import shutil
@@ -18,9 +19,11 @@ from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCard
 from PIL import Image
 
-from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle
+from spotter.bundle.format import INT8_ONNX, Int8, ParityReport
+from spotter.bundle.reading import read_bundle
 from spotter.config import ServeConfig
-from spotter.deploy import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.deploy.space import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
+from spotter.deploy.space_repo import POLL_S, SpaceRepo
 from spotter.errors import (
     AccessRefused,
     LostRace,
@@ -30,13 +33,12 @@ from spotter.errors import (
     StoreUnreachable,
     StoreUnwritable,
 )
-from spotter.predictor import Prediction, Predictor
+from spotter.inference.predictor import Prediction, Predictor
 from spotter.publish.writing import write_model_json
-from spotter.serving import serving_files
+from spotter.serve.app import create_app
+from spotter.serve.page.translations import LANGUAGES
+from spotter.serve.service import ModelInfo
 from spotter.stores.hub import HubStore
-from spotter.stores.space import POLL_S, SpaceRepo
-from spotter.translations import LANGUAGES
-from spotter.web import ModelInfo, create_app
 from tests.conftest import ROOT, Revision
 from tests.helpers.bare import bare_environment
 from tests.helpers.hub import (
@@ -59,7 +61,7 @@ from tests.helpers.pictures import serving
 from tests.helpers.processes import address_of, start, stop
 
 STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
-OLD = {"README.md": b"old", "app.py": b"old", "spotter/predictor.py": b"old", "spotter/gone.py": b"old"}
+OLD = {"README.md": b"old", "app.py": b"old", "spotter/inference/predictor.py": b"old", "spotter/gone.py": b"old"}
 
 
 @pytest.fixture(scope="module")
@@ -115,32 +117,34 @@ def run(
 
 def test_the_files_are_what_the_app_imports_and_no_training(plan: Plan) -> None:
     modules = {name for name in plan.files if name.endswith(".py")}
-    assert {"app.py", "spotter/web.py", "spotter/predictor.py", "spotter/stores/hub.py"} <= modules
-    assert not {f"spotter/{name}.py" for name in ("learner", "evaluate", "dataset", "search/__init__")} & modules
-    others = plan.files.keys() - modules
-    ours = {name for name in others if name.startswith(("spotter/serve/", "spotter/utils/"))}
-    assert {f"spotter/serve/locales/{language}.json" for language in LANGUAGES} <= ours
-    assert {f"spotter/serve/static/page.{kind}" for kind in ("css", "js")} <= ours
-    folders = [ROOT / "spotter" / name for name in ("serve", "utils")]
+    assert {"app.py", "spotter/serve/app.py", "spotter/inference/predictor.py", "spotter/stores/hub.py"} <= modules
+    folders = {Path(name).parts[1] for name in modules if name.count("/") > 1}
+    assert not {"clean", "collect", "data", "evaluate", "publish", "scale", "search", "train"} & folders
+    # Whatever one of them imports, for types alone or inside a function too, is among them.
+    missing = {(name, wanted) for name in modules for wanted in imported_files(ROOT / name) if wanted not in modules}
+    assert missing == set()
+
+
+def test_templates_and_style_sheets_go_along(plan: Plan) -> None:
+    others = {name for name in plan.files if not name.endswith(".py")}
+    assert {f"spotter/serve/locales/{language}.json" for language in LANGUAGES} <= others
+    assert {f"spotter/serve/static/page.{kind}" for kind in ("css", "js")} <= others
+    folders = [ROOT / "spotter" / name for name in ("serve", "utils", "monitor")]
     found = [path for folder in folders for path in folder.rglob("*.*") if not path.suffix.startswith(".py")]
-    assert ours == {path.relative_to(ROOT).as_posix() for path in found}
-    assert others - ours == {"requirements.txt", "README.md", "spotter/templates/monitor.html"}
+    assert others == {"requirements.txt", "README.md", *(path.relative_to(ROOT).as_posix() for path in found)}
 
 
-def test_imports_for_types_alone_do_not_count(tmp_path: Path) -> None:
-    (tmp_path / "spotter").mkdir()
-    (tmp_path / "app.py").write_text("from spotter.a import x\nfrom spotter import b\n")
-    (tmp_path / "spotter" / "__init__.py").touch()
-    (tmp_path / "spotter" / "a.py").write_text(
-        "from typing import TYPE_CHECKING\n"
-        "if TYPE_CHECKING:\n    import spotter.heavy\n"
-        "def f():\n    import spotter.late\n"
-    )
-    for name in ("b", "heavy", "late", "unused"):
-        (tmp_path / "spotter" / f"{name}.py").touch()
-    assert serving_files(tmp_path) == [
-        "app.py", "spotter/__init__.py", "spotter/a.py", "spotter/b.py", "spotter/late.py",
-    ]  # fmt: skip
+def imported_files(path: Path) -> set[str]:
+    """The files of this project that a file imports from, as paths below the checkout."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    places = [ROOT.joinpath(*name.split(".")) for name in names if name.split(".")[0] == "spotter"]
+    files = [file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()]
+    return {file.relative_to(ROOT).as_posix() for file in files}
 
 
 def test_the_card_pins_what_requirements_pin(plan: Plan, predictor: Predictor) -> None:
@@ -376,7 +380,7 @@ def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
         asked.append(f"{scope.get('path')} {scope.get('headers')}")
         await app(scope, receive, send)
 
-    monkeypatch.setattr("spotter.deploy.ANSWER_PATIENCE_S", 1.5)
+    monkeypatch.setattr("spotter.deploy.space.ANSWER_PATIENCE_S", 1.5)
     with serving(recorded) as url:
         try:
             with pytest.raises(SpaceFailed, match="does not answer as it should \\(TimeoutError\\)"):
@@ -581,7 +585,7 @@ def test_the_command_shows_and_then_deploys(hub: Hub, prebuilt: Revision, tmp_pa
     revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    for word in ("spotter/web.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
+    for word in ("spotter/serve/app.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
         assert word in dry.stdout
     assert SPACE not in hub.repos
 

@@ -13,8 +13,9 @@ import gradio
 import pytest
 
 from spotter.config import ServeConfig
-from spotter.snippets import ADDRESS, Snippet, element_snippet, frame_snippet, program_snippets
-from spotter.web import ModelInfo, create_app
+from spotter.serve.app import create_app
+from spotter.serve.page.snippets import ADDRESS, Snippet, element_snippet, frame_snippet, program_snippets
+from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
 from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color, serving
 

@@ -8,10 +8,13 @@ import torch
 from fastai.vision.learner import TimmBody
 
 import train
-from spotter.backbone import Backbone
 from spotter.config import TrainConfig
-from spotter.dataset import Dataset, assign_folds, read_manifest
-from spotter.learner import export_onnx, export_pickle, train_whole
+from spotter.data.dataset import Dataset
+from spotter.data.manifest import read_manifest
+from spotter.data.splits import assign_folds
+from spotter.train.backbone import Backbone
+from spotter.train.export import export_onnx, export_pickle
+from spotter.train.learner import train_whole
 from tests.conftest import Published
 from tests.helpers.drawing import KINDS
 

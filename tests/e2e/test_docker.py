@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spotter.serving import serving_files
+from spotter.deploy.serving_files import serving_files
 from tests.conftest import ROOT, Revision
 from tests.helpers.bare import bare_environment
 from tests.helpers.processes import stop

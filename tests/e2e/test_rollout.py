@@ -16,9 +16,9 @@ from PIL import Image
 
 import app as app_command
 from spotter.config import QueueConfig
-from spotter.monitor import add_answers
-from spotter.rollout import PLAN, Rollout
-from spotter.translations import LANGUAGES, translate
+from spotter.monitor.log import add_answers
+from spotter.rollout.stages import PLAN, Rollout
+from spotter.serve.page.translations import LANGUAGES, translate
 from tests.conftest import Revision
 from tests.helpers.answers import joined, make_answers
 from tests.helpers.drawing import draw

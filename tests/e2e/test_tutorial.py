@@ -20,11 +20,11 @@ import pytest
 from huggingface_hub import constants
 
 from spotter import cli
-from spotter.edits import EDITS
-from spotter.feedback import FeedbackFolder
+from spotter.data.edit_log import EDITS
+from spotter.feedback.store import FeedbackFolder
 from spotter.images import load_picture
-from spotter.predictor import Predictor
-from spotter.premortem import QUESTIONS
+from spotter.inference.predictor import Predictor
+from spotter.publish.premortem import QUESTIONS
 from spotter.stores import open_store
 from tests.conftest import ROOT
 from tests.helpers.hub import OWNER, Hub

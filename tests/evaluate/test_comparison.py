@@ -10,14 +10,16 @@ import pytest
 from scipy.stats import binomtest
 
 import train
-from spotter.changes import Errors, SourceChange, find_changes
 from spotter.cli import main
-from spotter.config import TrainConfig, make_recipe
-from spotter.dataset import Dataset, Record, read_manifest
-from spotter.edits import Edit, EditLog
-from spotter.feedback import FeedbackFolder
-from spotter.predictor import Prediction
-from spotter.run import BEFORE, Run, find_before, write_run
+from spotter.config import TrainConfig
+from spotter.data.dataset import Dataset, Record
+from spotter.data.edit_log import Edit, EditLog
+from spotter.data.manifest import read_manifest
+from spotter.data.training_run import BEFORE, Run, find_before, write_run
+from spotter.evaluate.comparison import Errors, SourceChange, find_changes
+from spotter.feedback.store import FeedbackFolder
+from spotter.inference.predictor import Prediction
+from spotter.recipe import make_recipe
 from tests.conftest import Published
 from tests.helpers.drawing import KINDS, draw
 

@@ -12,25 +12,17 @@ from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from spotter.config import FamiliarityConfig, TrainConfig
-from spotter.dataset import Dataset, Record
-from spotter.evaluate import (
-    Familiarity,
-    calibrate,
-    evaluate,
-    evaluate_strangers,
-    familiarity_on_folds,
-    foresee,
-    judge,
-    learning_curve,
-    plot_confusion,
-    plot_top_losses,
-    score_known,
-    unscale,
-    wilson_interval,
-)
-from spotter.head import fit_head, negative_log_likelihood, softmax
-from spotter.learner import Trained
-from spotter.reference import familiarity
+from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.calibration import calibrate, unscale
+from spotter.evaluate.held_out import judge
+from spotter.evaluate.learning_curve import foresee, learning_curve
+from spotter.evaluate.metrics import Familiarity, evaluate
+from spotter.evaluate.ood import evaluate_strangers, familiarity_on_folds, score_known
+from spotter.evaluate.plots import plot_confusion, plot_top_losses
+from spotter.inference.familiarity import familiarity
+from spotter.train.head import fit_head, negative_log_likelihood, softmax
+from spotter.train.learner import Trained
+from spotter.utils.stats import wilson_interval
 
 KNOWN = Familiarity(0.5, 0.95, 5)
 

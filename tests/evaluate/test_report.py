@@ -11,8 +11,8 @@ from PIL import Image
 
 from spotter.config import FamiliarityConfig
 from spotter.errors import DatasetUnwritable
-from spotter.evaluate import judge
-from spotter.report import write_report
+from spotter.evaluate.held_out import judge
+from spotter.evaluate.report import write_report
 from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
 from tests.helpers.markup import Page
 

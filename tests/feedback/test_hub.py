@@ -17,11 +17,11 @@ from spotter.cli import main, make_parser
 from spotter.cli import train as train_command
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
-from spotter.feedback import DELETED, FACTS, PICTURE, FeedbackFolder
-from spotter.feedback_sync import Sender, folder_of, open_dataset, receive, send
+from spotter.feedback.hub import FeedbackDataset
+from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder
+from spotter.feedback.sync import Sender, folder_of, open_dataset, receive, send
+from spotter.inference.predictor import Prediction
 from spotter.pipeline import sources_of
-from spotter.predictor import Prediction
-from spotter.stores.dataset import FeedbackDataset
 from tests.conftest import ROOT, Revision
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
@@ -252,7 +252,7 @@ def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
         "import sys\n"
         "from pathlib import Path\n"
         "from spotter.feedback import FeedbackFolder\n"
-        "from spotter.feedback_sync import Sender, open_dataset\n"
+        "from spotter.feedback.sync import Sender, open_dataset\n"
         f"with Sender(FeedbackFolder(Path({str(entries.folder)!r})), open_dataset({ADDRESS!r})):\n"
         "    sys.stdin.read()\n"
     )
@@ -308,11 +308,11 @@ def test_what_is_no_data_set_is_told(address: str) -> None:
 def test_where_entries_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert folder_of("some/place") == Path("some/place")
     assert folder_of(ADDRESS) == Path("feedback/anna-words")
-    monkeypatch.setattr("spotter.feedback_sync.STORAGE", tmp_path)
+    monkeypatch.setattr("spotter.feedback.sync.STORAGE", tmp_path)
     monkeypatch.setenv("SPACE_ID", "anna/bears")
     assert folder_of(ADDRESS) == tmp_path / "feedback" / "anna-words"
     # A Space that does not pay for storage has none.
-    monkeypatch.setattr("spotter.feedback_sync.STORAGE", tmp_path / "none")
+    monkeypatch.setattr("spotter.feedback.sync.STORAGE", tmp_path / "none")
     assert folder_of(ADDRESS) == Path("feedback/anna-words")
 
 
@@ -344,7 +344,7 @@ def test_training_and_the_command_fetch_them_first(
 ) -> None:
     first, second = add(entries, 2)
     send(entries, open_())
-    monkeypatch.setattr("spotter.feedback_sync.open_dataset", lambda address: open_())
+    monkeypatch.setattr("spotter.feedback.sync.open_dataset", lambda address: open_())
     monkeypatch.chdir(tmp_path)
     words = ["--class", "disc", "--class", "cross", "--search", "sample", "--feedback", ADDRESS]
     source = sources_of(make_parser(train_command, "train.py").parse_args(words))[-1]

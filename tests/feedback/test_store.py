@@ -14,19 +14,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from spotter.clean.suspects import VISITORS, View, rank, reason
 from spotter.cli.feedback import Noted, note_reviews
-from spotter.collect import collect
-from spotter.config import TrainConfig, make_recipe
-from spotter.dataset import SELF_SELECTED, UNREVIEWED, Dataset
-from spotter.edits import Edit, EditLog, apply_edits, deal_folds
+from spotter.collect.collector import collect
+from spotter.config import TrainConfig
+from spotter.data.dataset import SELF_SELECTED, UNREVIEWED, Dataset
+from spotter.data.edit_log import Edit, EditLog
+from spotter.data.edits import apply_edits
+from spotter.data.splits import deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
-from spotter.feedback import FACTS, PICTURE, FeedbackFolder
-from spotter.monitor import AnswerLog, read_answers
-from spotter.periods import judge_reviews
-from spotter.predictor import Prediction
+from spotter.feedback.store import FACTS, PICTURE, FeedbackFolder
+from spotter.inference.predictor import Prediction
+from spotter.monitor.compare import judge_reviews
+from spotter.monitor.log import AnswerLog, read_answers
+from spotter.recipe import make_recipe
 from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
-from spotter.suspects import VISITORS, View, rank, reason
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import write_folder
 
@@ -134,7 +137,7 @@ def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) ->
 
 
 def test_visitors_cannot_fill_the_disk(entries: FeedbackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotter.feedback.MOST", 2)
+    monkeypatch.setattr("spotter.feedback.store.MOST", 2)
     entries.folder.mkdir()
     for number in range(3):
         entries.add(drawing(number), prediction(), "disc", None)

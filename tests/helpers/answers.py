@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from spotter.errors import LogUnreadable
-from spotter.monitor import (
-    Answers,
-    read_answers,
-)
+from spotter.monitor.log import Answers, read_answers
 
 LABELS = ("grizzly", "black", "teddy")
 START = 1_700_000_000

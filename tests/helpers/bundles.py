@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from spotter.bundle import SERVING_FILES
+from spotter.bundle.format import SERVING_FILES
 
 
 def make_bundle(folder: Path, text: str, **more: str) -> Path:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.cache import FOLDER, FeatureCache
-from spotter.collect import collect
-from spotter.config import FamiliarityConfig, TrainConfig, make_recipe
-from spotter.dataset import assign_folds, confirm_duplicates, read_manifest, with_disputed, write_manifest
-from spotter.evaluate import score_folds
-from spotter.head import fit_head
-from spotter.run import Run, write_run
+from spotter.collect.collector import collect
+from spotter.config import FamiliarityConfig, TrainConfig
+from spotter.data.cache import FOLDER, FeatureCache
+from spotter.data.duplicates import confirm_duplicates
+from spotter.data.manifest import read_manifest, with_disputed, write_manifest
+from spotter.data.splits import assign_folds
+from spotter.data.training_run import Run, write_run
+from spotter.evaluate.ood import score_folds
+from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
+from spotter.train.head import fit_head
 from tests.helpers.drawing import draw, encode, write_folder
 
 RECIPE = make_recipe({"disc": "disc", "cross": "cross", "stripes": "stripes"}, name="shapes", title="Which shape?")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.coverage import measure_coverage, write_coverage
-from spotter.dataset import Dataset, Record
+from spotter.data.coverage import measure_coverage, write_coverage
+from spotter.data.dataset import Dataset, Record
+from spotter.data.quality import JUNK_REASONS
 from spotter.images import encode_jpeg
-from spotter.junk import JUNK_REASONS
 from tests.helpers.drawing import draw
 
 HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'

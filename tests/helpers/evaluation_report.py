@@ -7,10 +7,11 @@ import numpy as np
 from PIL import Image
 
 from spotter.config import FamiliarityConfig
-from spotter.dataset import Dataset, Record
-from spotter.evaluate import Strangers, evaluate_strangers, judge, score_known
-from spotter.learner import Trained
-from spotter.report import write_report
+from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.held_out import judge
+from spotter.evaluate.ood import Strangers, evaluate_strangers, score_known
+from spotter.evaluate.report import write_report
+from spotter.train.learner import Trained
 from tests.helpers.markup import Page
 
 HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spotter.monitor import Answers, add_answers
-from spotter.monitor_report import render
+from spotter.monitor.log import Answers, add_answers
+from spotter.monitor.report import render
 from tests.helpers.answers import joined, make_answers, reviewed
 
 HOSTILE = "<script>alert(1)</script>{{ 7 * 7 }}\"'&"

@@ -4,11 +4,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from spotter.about import About, ClassRow
-from spotter.extras import Extras
-from spotter.predictor import Neighbour
-from spotter.thumbnails import Thumbnail
-from spotter.web import ModelInfo
+from spotter.bundle.thumbnails import Thumbnail
+from spotter.inference.predictor import Neighbour
+from spotter.serve.about import About, ClassRow
+from spotter.serve.service import Extras, ModelInfo
 from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, encode, plain
 
 

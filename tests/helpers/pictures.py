@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from spotter.predictor import Prediction
+from spotter.inference.predictor import Prediction
 
 LABELS = ("grizzly", "black", "teddy")
 RED, BLUE, GREEN, GREY, WHITE = (200, 30, 30), (30, 30, 200), (30, 200, 30), (128, 128, 128), (255, 255, 255)

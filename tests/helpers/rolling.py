@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotter.config import LogConfig, ServeConfig
-from spotter.extras import Extras
-from spotter.monitor import AnswerLog, Answers, LogUnreadable, read_answers
-from spotter.rollout import Rollout
-from spotter.waiting import WaitingFolder
-from spotter.web import ModelInfo, create_app
+from spotter.errors import LogUnreadable
+from spotter.monitor.log import AnswerLog, Answers, read_answers
+from spotter.rollout.review_queue import WaitingFolder
+from spotter.rollout.stages import Rollout
+from spotter.serve.app import create_app
+from spotter.serve.service import Extras, ModelInfo
 from tests.helpers.answers import make_answers
 from tests.helpers.pictures import LABELS, predict_by_color, serving
 

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from spotter.evidence import COLOUR, draw_evidence
+from spotter.inference.explain import COLOUR, draw_evidence
 
 
 def test_evidence_lies_over_the_centred_square_and_the_rest_is_dim() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spotter.config import FamiliarityConfig
-from spotter.evaluate import familiarity_on_folds, score_folds
-from spotter.reference import familiarity, score
-from spotter.thinning import thin
+from spotter.evaluate.ood import familiarity_on_folds, score_folds
+from spotter.evaluate.thinning import thin
+from spotter.inference.familiarity import familiarity, score
 
 CONFIG = FamiliarityConfig(most_reference=300)
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from spotter import Predictor
-from spotter.bundle import read_bundle
+from spotter.bundle.reading import read_bundle
 from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
 from spotter.images import load_picture, to_square
-from spotter.reference import familiarity
+from spotter.inference.familiarity import familiarity
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode, turned
 

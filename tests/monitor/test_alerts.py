@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spotter.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, send_new, sentence
-from spotter.drift import BUDGET, ODDS, Change, Share
 from spotter.errors import LogUnwritable, WebhookFailed
+from spotter.monitor.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, send_new, sentence
+from spotter.monitor.baseline import Share
+from spotter.monitor.drift import BUDGET, ODDS, Change
 from spotter.utils.text import short_percent
 from tests.helpers.webhook import listening
 
@@ -122,7 +123,7 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(tmp_path: Path, s
 
 def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < TIMEOUT_S <= 30
-    monkeypatch.setattr("spotter.alerts.TIMEOUT_S", 0.05)
+    monkeypatch.setattr("spotter.monitor.alerts.TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(WebhookFailed, match=r"\(ReadTimeout\); run it again later"):

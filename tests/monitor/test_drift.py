@@ -7,22 +7,10 @@ import pytest
 from scipy.stats import kstest
 
 from spotter.config import WatchConfig
-from spotter.drift import (
-    BUDGET,
-    ODDS,
-    Change,
-    Published,
-    Share,
-    _rank_figures,
-    _rank_places,
-    _rank_shares,
-    find_changes,
-)
-from spotter.monitor import Answers
-from spotter.periods import (
+from spotter.monitor.baseline import Published, Share, Training
+from spotter.monitor.compare import (
     Difference,
     Middle,
-    Training,
     busier,
     compare_periods,
     judge_reviews,
@@ -31,6 +19,8 @@ from spotter.periods import (
     slices,
     tell_apart,
 )
+from spotter.monitor.drift import BUDGET, ODDS, Change, _rank_figures, _rank_places, _rank_shares, find_changes
+from spotter.monitor.log import Answers
 from tests.helpers.answers import HOUR, LABELS, START, joined, make_answers, reviewed
 
 QUIET = 600

@@ -19,19 +19,11 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
+from spotter.image_stats import measure_look
 from spotter.images import load_picture
-from spotter.monitor import (
-    FILE,
-    AnswerLog,
-    Answers,
-    Challenger,
-    Projection,
-    add_answers,
-    add_reviews,
-    measure_look,
-    read_answers,
-)
-from spotter.predictor import Prediction
+from spotter.inference.predictor import Prediction
+from spotter.monitor.log import FILE, AnswerLog, Answers, Challenger, add_answers, add_reviews, read_answers
+from spotter.monitor.projection import Projection
 from tests.conftest import ROOT, Revision, mount
 from tests.helpers.answers import count_answers, make_answers
 from tests.helpers.drawing import draw, encode

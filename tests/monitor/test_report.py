@@ -16,11 +16,13 @@ from spotter.cli import main
 from spotter.cli.report import measure_training
 from spotter.config import LogConfig
 from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
+from spotter.image_stats import measure_look
 from spotter.images import load_picture
-from spotter.monitor import AnswerLog, Projection, measure_look
-from spotter.monitor_report import advise, gather, render
-from spotter.predictor import Predictor
-from spotter.published import read_published
+from spotter.inference.predictor import Predictor
+from spotter.monitor.baseline import read_published
+from spotter.monitor.log import AnswerLog
+from spotter.monitor.projection import Projection
+from spotter.monitor.report import advise, gather, render
 from tests.conftest import ROOT, Published, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.markup import Page

@@ -33,16 +33,16 @@ from fasttransform import Transform
 from PIL import Image
 from torchvision.models import resnet18, squeezenet1_1
 
-from spotter.bundle import SERVING_FILES
+from spotter.bundle.format import SERVING_FILES
 from spotter.cli import main
 from spotter.config import ConvertConfig
-from spotter.convert import Export, export_network, recipe_of
 from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
-from spotter.foreign import Facts, define, export, open_export
 from spotter.images import load_picture, to_square
-from spotter.learner import predict_with_pickle
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
+from spotter.publish.convert import Export, export_network, recipe_of
+from spotter.publish.convert_worker import Facts, define, export, open_export
 from spotter.publish.parity import parity_pictures
+from spotter.train.export import predict_with_pickle
 from tests.helpers.drawing import write_folder
 
 SIDE = 64

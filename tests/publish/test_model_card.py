@@ -11,12 +11,13 @@ import pytest
 from huggingface_hub import ModelCard as HubCard
 from markdown_it import MarkdownIt
 
-from spotter.bundle import ModelSpec
-from spotter.card import write_card
-from spotter.config import make_recipe
-from spotter.dataset import Dataset, Record
-from spotter.evaluate import Evaluation, Familiarity, Strangers, evaluate
-from spotter.premortem import QUESTIONS
+from spotter.bundle.format import ModelSpec
+from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
+from spotter.evaluate.ood import Strangers
+from spotter.publish.model_card import write_card
+from spotter.publish.premortem import QUESTIONS
+from spotter.recipe import make_recipe
 from spotter.utils.text import escape_markdown
 from tests.conftest import Revision
 
@@ -205,8 +206,8 @@ def test_a_published_card_is_whole(prebuilt: Revision) -> None:
 
 
 def test_a_licence_must_look_like_one_of_the_hubs(tmp_path: Path) -> None:
-    from spotter.config import read_recipe
     from spotter.errors import RecipeError
+    from spotter.recipe import read_recipe
 
     recipe = tmp_path / "r.toml"
     recipe.write_text('name = "r"\nlicense = "cc-by-4.0"\n[classes]\na = "a"\nb = "b"\n')

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spotter.errors import DatasetUnwritable
-from spotter.premortem import PREMORTEM, QUESTIONS, read_answers, write_answers
+from spotter.publish.premortem import PREMORTEM, QUESTIONS, read_answers, write_answers
 from tests.conftest import ROOT
 
 

@@ -17,22 +17,24 @@ from PIL import Image
 import app
 import train
 from spotter import Predictor
-from spotter.backbone import compute_features, load_backbone
-from spotter.bundle import INT8_ONNX, Int8, ParityReport, read_bundle
+from spotter.bundle.format import INT8_ONNX, Int8, ParityReport
+from spotter.bundle.reading import read_bundle
 from spotter.cli import make_parser, serve
 from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainConfig
-from spotter.dataset import Dataset, Record, assign_folds
+from spotter.data.dataset import Dataset, Record
+from spotter.data.splits import assign_folds
 from spotter.errors import BrokenModel, NoInt8, TemporaryUnwritable
-from spotter.evaluate import score_folds
-from spotter.head import fit_head
+from spotter.evaluate.ood import score_folds
 from spotter.images import load_picture, to_square
-from spotter.int8 import COPIES, add_int8, measure, quantise, refuse, speed_ratio
-from spotter.learner import Trained
-from spotter.predictor import open_session
-from spotter.processor import has_vnni, processor_name
+from spotter.inference.cpu import has_vnni, processor_name
+from spotter.inference.session import open_session
 from spotter.publish.parity import compare_probabilities
+from spotter.publish.quantize import COPIES, add_int8, measure, quantise, refuse, speed_ratio
 from spotter.publish.writing import write_model_json
 from spotter.stores import FolderStore
+from spotter.train.backbone import compute_features, load_backbone
+from spotter.train.head import fit_head
+from spotter.train.learner import Trained
 from tests.conftest import Published
 
 LENIENT = Int8Config(

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.bundle import THUMBNAILS, read_bundle
-from spotter.dataset import Record
+from spotter.bundle.format import THUMBNAILS
+from spotter.bundle.reading import read_bundle
+from spotter.bundle.thumbnails import Thumbnail, decode_thumbnails
+from spotter.data.dataset import Record
 from spotter.errors import BrokenModel
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
 from spotter.publish.thumbnails import MOST, SIDE, choose_thumbnails, encode_thumbnails, write_thumbnails
-from spotter.thumbnails import Thumbnail, decode_thumbnails
 from tests.conftest import Revision
 from tests.helpers.drawing import draw, encode
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.bundle import read_reference
+from spotter.bundle.reading import read_reference
 from spotter.publish.writing import write_reference
 
 

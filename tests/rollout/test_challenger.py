@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
-from spotter.challenger import MOST_PIXELS, SecondOpinion
-from spotter.monitor import AnswerLog, add_answers, read_answers
-from spotter.monitor_report import fill_in, gather
-from spotter.periods import duels
-from spotter.predictor import Prediction
+from spotter.inference.predictor import Prediction
+from spotter.monitor.compare import duels
+from spotter.monitor.log import AnswerLog, add_answers, read_answers
+from spotter.monitor.report import fill_in, gather
+from spotter.rollout.challenger import MOST_PIXELS, SecondOpinion
 from tests.conftest import Revision
 from tests.helpers.answers import count_answers, make_answers, reviewed
 from tests.helpers.patience import wait_until
@@ -64,7 +64,7 @@ def test_nobody_waits_for_it_and_what_is_too_much_is_logged_without(tmp_path: Pa
 
 
 def test_it_works_only_while_no_visitor_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotter.challenger.IDLE_WITHIN_S", 0.05)
+    monkeypatch.setattr("spotter.rollout.challenger.IDLE_WITHIN_S", 0.05)
     asked: list[int] = []
 
     def count(picture: Image.Image) -> Prediction:
@@ -94,7 +94,7 @@ def test_a_challenger_that_fails_costs_no_answer(tmp_path: Path) -> None:
 
 
 def test_room_comes_back_and_so_does_a_challenger_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotter.challenger.MOST_PIXELS", 10)
+    monkeypatch.setattr("spotter.rollout.challenger.MOST_PIXELS", 10)
     troubles = [RuntimeError("for a moment")]
 
     def shaky(picture: Image.Image) -> Prediction:
@@ -113,7 +113,7 @@ def test_room_comes_back_and_so_does_a_challenger_that_failed(tmp_path: Path, mo
 
 
 def test_at_the_end_it_is_asked_for_so_long_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotter.challenger.PATIENCE_S", 0.2)
+    monkeypatch.setattr("spotter.rollout.challenger.PATIENCE_S", 0.2)
     go = threading.Event()
 
     def slow(picture: Image.Image) -> Prediction:

@@ -8,11 +8,11 @@ import pytest
 
 from spotter.cli import main
 from spotter.config import RolloutConfig
-from spotter.drift import find_changes
 from spotter.errors import PromotionRefused, RolloutMissing
-from spotter.monitor import FILE, Answers, add_answers
-from spotter.promotion import check_gate, demote_on_alert, find_news, promote, step_back
-from spotter.rollout import PLAN, Rollout, read_history
+from spotter.monitor.drift import find_changes
+from spotter.monitor.log import FILE, Answers, add_answers
+from spotter.rollout.gates import check_gate, demote_on_alert, find_news, promote, step_back
+from spotter.rollout.stages import PLAN, Rollout, read_history
 from tests.helpers.answers import joined, make_answers, reviewed
 
 

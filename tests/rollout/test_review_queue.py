@@ -16,8 +16,8 @@ from PIL import Image
 
 from spotter.config import QueueConfig
 from spotter.errors import LogUnwritable, QueueUnwritable
-from spotter.monitor import AnswerLog, add_answers, read_answers
-from spotter.waiting import DAY_S, Outcome, Waiting, WaitingFolder
+from spotter.monitor.log import AnswerLog, add_answers, read_answers
+from spotter.rollout.review_queue import DAY_S, Outcome, Waiting, WaitingFolder
 from tests.conftest import ROOT
 from tests.helpers.answers import make_answers
 from tests.helpers.pictures import BLUE, RED, encode, plain, predict_by_color

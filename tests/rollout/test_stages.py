@@ -15,8 +15,8 @@ import pytest
 
 from spotter.config import RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing
-from spotter.monitor import FILE, add_answers
-from spotter.rollout import (
+from spotter.monitor.log import FILE, add_answers
+from spotter.rollout.stages import (
     DEMOTED,
     KEY,
     PLAN,

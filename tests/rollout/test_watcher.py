@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spotter.monitor import add_answers
-from spotter.rollout import PLAN, STATE, Rollout
-from spotter.watch import Watcher, main
+from spotter.monitor.log import add_answers
+from spotter.rollout.stages import PLAN, STATE, Rollout
+from spotter.rollout.watcher import Watcher, main
 from tests.helpers.answers import joined, make_answers
 from tests.helpers.patience import wait_until
 
@@ -17,8 +17,8 @@ from tests.helpers.patience import wait_until
 def test_what_kept_it_from_going_back_is_over_and_it_goes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("spotter.watch.SHORTEST_S", 0.05)
-    monkeypatch.setattr("spotter.watch.PART", 100.0)
+    monkeypatch.setattr("spotter.rollout.watcher.SHORTEST_S", 0.05)
+    monkeypatch.setattr("spotter.rollout.watcher.PART", 100.0)
     (tmp_path / PLAN).write_text("check_s = 0")
     rollout = Rollout(tmp_path, "r1")
     rollout.start("full")
@@ -49,7 +49,7 @@ METRICS = {
 def test_what_was_published_is_compared_from_the_first_answer_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: dict, stage: str
 ) -> None:
-    monkeypatch.setattr("spotter.watch.NICE", 0)
+    monkeypatch.setattr("spotter.rollout.watcher.NICE", 0)
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(metrics)))
     rollout = Rollout(tmp_path, "r1")
     rollout.start("full")
@@ -60,7 +60,7 @@ def test_what_was_published_is_compared_from_the_first_answer_on(
 
 
 def test_it_looks_only_where_something_was_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spotter.watch.SHORTEST_S", 0.01)
+    monkeypatch.setattr("spotter.rollout.watcher.SHORTEST_S", 0.01)
     (tmp_path / PLAN).write_text("check_s = 0")
     looks: list[int] = []
     monkeypatch.setattr(Watcher, "_look", lambda self: str(looks.append(1) or ""))

@@ -23,14 +23,15 @@ import numpy as np
 import pytest
 
 from spotter import Predictor
-from spotter.cache import FeatureCache
 from spotter.cli import main
 from spotter.cli.common import with_cluster
-from spotter.collect import collect
-from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig, recipe_from_options
-from spotter.dataset import read_manifest
-from spotter.download import DownloadOutcome, download_all
+from spotter.collect.collector import collect
+from spotter.collect.download import DownloadOutcome, download_all
+from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig
+from spotter.data.cache import FeatureCache
+from spotter.data.manifest import read_manifest
 from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, ExtraMissing, ListUnreadable
+from spotter.recipe import recipe_from_options
 from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import Done, Job, Model, classify_all, run_here
 from spotter.scale.listing import Entry, Part, list_pictures

@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from spotter.errors import SourceThrottled, SourceUnavailable
-from spotter.search.client import LONGEST_WAIT_S, MAX_ANSWER_BYTES, RETRIES, JsonClient
+from spotter.search.json_client import LONGEST_WAIT_S, MAX_ANSWER_BYTES, RETRIES, JsonClient
 from tests.helpers.loopback import Answer, JsonServer
 
 KEY = "s3cret-key"

@@ -19,11 +19,13 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 import train
-from spotter.backbone import Backbone
 from spotter.config import TrainConfig
-from spotter.dataset import Dataset, assign_folds, read_manifest
+from spotter.data.dataset import Dataset
+from spotter.data.manifest import read_manifest
+from spotter.data.splits import assign_folds
 from spotter.errors import TrainingFailed
-from spotter.learner import train_whole
+from spotter.train.backbone import Backbone
+from spotter.train.learner import train_whole
 from tests.conftest import ROOT, Published
 from tests.helpers.drawing import KINDS, draw, encode
 

@@ -30,11 +30,11 @@ from gradio_client.utils import QueueError
 from PIL import Image
 
 from spotter.config import ServeConfig
-from spotter.predictor import Prediction, Predictor
-from spotter.service import AT_ONCE, Predict
-from spotter.traffic import Buckets, client_name
-from spotter.upkeep import remove_old_files
-from spotter.web import ModelInfo, create_app
+from spotter.inference.predictor import Prediction, Predictor
+from spotter.serve.app import create_app
+from spotter.serve.limits import Buckets, client_name
+from spotter.serve.service import AT_ONCE, ModelInfo, Predict
+from spotter.serve.uploads import remove_old_files
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, turned
 from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_bomb, png_damaged_at, tell_tale, zipped

@@ -35,31 +35,29 @@ import pytest
 import trustme
 from PIL import Image, ImageFile
 
-from spotter import images, ingest, predictor, service
+from spotter import images
 from spotter.cli import main
-from spotter.collect import collect
-from spotter.config import CollectConfig, DownloadConfig, PictureConfig, make_recipe, read_recipe, recipe_from_options
-from spotter.coverage import measure_coverage, write_coverage
-from spotter.dataset import (
-    IN_TWO_CLASSES,
-    Dataset,
-    Record,
-    assign_folds,
-    confirm_duplicates,
-    disputed_file,
-    read_manifest,
-)
-from spotter.download import download_all
+from spotter.collect.collector import collect
+from spotter.collect.download import download_all
+from spotter.collect.ingest import Fetch
+from spotter.collect.safe_network import Resolver, is_public_address
+from spotter.config import CollectConfig, DownloadConfig, PictureConfig
+from spotter.data.coverage import measure_coverage, write_coverage
+from spotter.data.dataset import IN_TWO_CLASSES, Dataset, Record, disputed_file
+from spotter.data.duplicates import confirm_duplicates
+from spotter.data.manifest import read_manifest
+from spotter.data.splits import assign_folds
 from spotter.errors import BadPicture, RecipeError, SourceThrottled, SourceUnavailable, SpotterError, TooFewPictures
 from spotter.images import encode_jpeg, load_picture
 from spotter.publish.writing import write_examples, write_manifest
-from spotter.safe_network import Resolver, is_public_address
+from spotter.recipe import make_recipe, read_recipe, recipe_from_options
 from spotter.search.base import ImageHit, SearchBackend
-from spotter.search.client import RETRIES, JsonClient
+from spotter.search.json_client import RETRIES, JsonClient
 from spotter.search.manifest import Manifest
 from spotter.search.openverse import Openverse
 from spotter.search.urls import Urls
 from spotter.search.wikimedia import Wikimedia
+from spotter.serve import service
 from spotter.utils.console import say
 from tests.helpers.drawing import draw, encode, turned
 from tests.helpers.hostile import (
@@ -185,7 +183,7 @@ def fetching(
     resolver: Resolver = resolve,
     address_policy: Callable[[str], bool] = allows_the_site,
     ssl_context: ssl.SSLContext = USUAL_TRUST,
-) -> ingest.Fetch:
+) -> Fetch:
     return functools.partial(download_all, resolver=resolver, address_policy=address_policy, ssl_context=ssl_context)
 
 
@@ -197,7 +195,7 @@ def gather(
     crosses: Sequence[str | Mapping[str, object]] = (),
     config: CollectConfig = ENOUGH,
     downloads: DownloadConfig = DOWNLOADS,
-    fetch: ingest.Fetch | None = None,
+    fetch: Fetch | None = None,
 ) -> Gathered:
     """Collect `offers` as discs, before good pictures, and check what must be so whatever they are."""
     good = [site.url(path, "good.test") for path in GOOD]
@@ -658,7 +656,7 @@ def test_row_14_every_mode_becomes_the_same_rgb_in_training_and_app(mode: str, s
 
 
 def test_row_14_there_is_one_function_that_decodes() -> None:
-    assert ingest.load_picture is predictor.load_picture is service.load_picture is images.load_picture
+    assert images.load_picture is images.load_picture is service.load_picture is images.load_picture
 
 
 # Row 15: pictures that lie on their side.
@@ -1127,8 +1125,8 @@ class Copies:
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
-    from spotter.backbone import compute_features, imagenet_logits, load_backbone
     from spotter.config import TrainConfig
+    from spotter.train.backbone import compute_features, imagenet_logits, load_backbone
 
     original, other, shared = draw("disc", 300), draw("cross", 301), draw("disc", 302)
     pictures = {
@@ -1163,7 +1161,7 @@ def test_row_23_exact_copies_are_dropped(copies: Copies) -> None:
 
 @pytest.mark.parametrize("looks", ["hashes", "features too"])
 def test_row_23_near_copies_never_straddle_folds(looks: str, copies: Copies) -> None:
-    from spotter.backbone import embed
+    from spotter.train.backbone import embed
 
     dataset = copies.run.dataset
     if looks == "features too":
@@ -1184,7 +1182,7 @@ def test_row_23_near_copies_never_straddle_folds(looks: str, copies: Copies) -> 
 
 
 def test_row_23_near_twins_in_two_classes_are_reported(copies: Copies, tmp_path: Path) -> None:
-    from spotter.review import review
+    from spotter.data.audit import review
 
     shutil.copytree(copies.run.dataset.folder, tmp_path / "set")
     dataset, sayings = review(replace(copies.run.dataset, folder=tmp_path / "set"), copies.features, copies.logits)

@@ -21,11 +21,12 @@ import pytest
 from onnx import TensorProto, helper
 from safetensors.numpy import save
 
-from spotter import predictor
-from spotter.bundle import read_bundle
+from spotter.bundle.onnx_check import check_network
+from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel
-from spotter.network import check_network
-from spotter.predictor import Predictor
+from spotter.inference import session
+from spotter.inference.predictor import Predictor
+from spotter.inference.session import open_session
 from spotter.stores import FolderStore
 from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
@@ -481,7 +482,7 @@ def test_row_26_a_network_without_end_is_stopped(bundle: Path, monkeypatch: pyte
             model.graph.node.append(helper.make_node("MatMul", [f"m{number}", "m0"], [f"m{number + 1}"]))
         model.graph.output.append(helper.make_tensor_value_info("m20000", TensorProto.FLOAT, None))
 
-    monkeypatch.setattr(predictor, "MOST_SECONDS", 0.5)
+    monkeypatch.setattr(session, "MOST_SECONDS", 0.5)
     assert "has no answer after 0.5 s" in refused(edit(bundle, slow))
 
 
@@ -495,7 +496,7 @@ def test_row_26_the_other_format_of_onnx_runtime_is_not_read(prebuilt: Revision,
     other = (tmp_path / "model.ort").read_bytes()
     assert onnxruntime.InferenceSession(other)
     with pytest.raises(BrokenModel, match="cannot be opened as a network"):
-        predictor.open_session(other, "model.onnx")
+        open_session(other, "model.onnx")
 
 
 def test_row_26_masks_may_hold_minus_infinity(prebuilt: Revision) -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from spotter.about import About, ClassRow, about_html, read_about
-from spotter.bundle import read_bundle
+from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel
-from spotter.evaluate import wilson_interval
+from spotter.serve.about import About, ClassRow, about_html, read_about
+from spotter.utils.stats import wilson_interval
 from tests.conftest import Revision
 
 

@@ -13,11 +13,11 @@ from starlette.routing import Mount
 import app as program
 from spotter.config import ServeConfig
 from spotter.errors import PasswordWeak
+from spotter.serve.app import create_app
 from spotter.serve.auth import GUESSES, read_password
-from spotter.service import ModelInfo
-from spotter.staff import PRIVATE, Guard
-from spotter.traffic import Buckets
-from spotter.web import create_app
+from spotter.serve.limits import Buckets
+from spotter.serve.service import ModelInfo
+from spotter.serve.staff.guard import PRIVATE, Guard
 from tests.helpers.pictures import LABELS, predict_by_color, serving
 
 PASSWORD = "honey & Bärlauch"  # noqa: S105

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from spotter.config import ServeConfig
-from spotter.extras import Extras
-from spotter.monitor import AnswerLog, add_answers
-from spotter.monitor_report import advise, gather
-from spotter.service import ModelInfo
-from spotter.staff_report import CHILD, FRESH_S, ReportPage
-from spotter.web import create_app
+from spotter.monitor.log import AnswerLog, add_answers
+from spotter.monitor.report import advise, gather
+from spotter.serve.app import create_app
+from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.staff.report import CHILD, FRESH_S, ReportPage
 from tests.conftest import ROOT, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.bare import bare_environment
@@ -105,7 +104,9 @@ def test_without_a_log_it_is_told_how_to_have_one() -> None:
 
 
 def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-I", "spotter/serving.py", ".", tmp_path / "space"], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-I", "spotter/deploy/serving_files.py", ".", tmp_path / "space"], cwd=ROOT, check=True
+    )
     add_answers(tmp_path / "log", replace(make_answers(300), revision=np.full(300, prebuilt.revision)))
     environment = bare_environment(tmp_path, PYTHONPATH=str(tmp_path / "space"))
     words = ["-P", "-c", CHILD, tmp_path / "log", prebuilt.store]
@@ -116,7 +117,7 @@ def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tm
 
 
 def test_the_app_loads_nothing_of_it_at_its_start() -> None:
-    modules = {"spotter.monitor_report", "spotter.periods", "spotter.utils.charts"}
+    modules = {"spotter.monitor.report", "spotter.monitor.compare", "spotter.utils.charts"}
     code = f"import sys, app; print({modules} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -18,9 +18,10 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from spotter.config import ServeConfig
-from spotter.metrics import Metrics
-from spotter.predictor import Prediction
-from spotter.web import ModelInfo, create_app
+from spotter.inference.predictor import Prediction
+from spotter.serve.api.prometheus import Metrics
+from spotter.serve.app import create_app
+from spotter.serve.service import ModelInfo
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 from tests.helpers.rolling import PASSWORD
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spotter.batch import Item, Problem, Result, as_csv, as_json, shown_name, unpack
 from spotter.config import ServeConfig
-from spotter.predictor import Prediction
+from spotter.inference.predictor import Prediction
+from spotter.serve.batch import Item, Problem, Result, as_csv, as_json, shown_name, unpack
 from tests.helpers.pictures import LABELS, RED, encode, plain, predict_by_color
 
 CONFIG = ServeConfig(max_batch=6, max_upload_bytes=3000, max_batch_bytes=9000)

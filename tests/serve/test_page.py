@@ -13,14 +13,14 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from spotter import parts
+from spotter.bundle.thumbnails import Thumbnail
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture
-from spotter.extras import Extras
-from spotter.predictor import Neighbour, Prediction
-from spotter.thumbnails import Thumbnail
-from spotter.translations import LANGUAGES
-from spotter.web import ModelInfo, create_app
+from spotter.inference.predictor import Neighbour, Prediction
+from spotter.serve.app import create_app
+from spotter.serve.page import html as parts
+from spotter.serve.page.translations import LANGUAGES
+from spotter.serve.service import Extras, ModelInfo
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 
 INFO = ModelInfo("Bears?", LABELS, "r-1", 0.5)

@@ -22,9 +22,10 @@ from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
-from spotter.predictor import Prediction
-from spotter.service import AT_ONCE, LARGE_PIXELS
-from spotter.web import ModelInfo, build_page, create_app, serve
+from spotter.inference.predictor import Prediction
+from spotter.serve.app import build_page, create_app
+from spotter.serve.server import serve
+from spotter.serve.service import AT_ONCE, LARGE_PIXELS, ModelInfo
 from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, WHITE, encode, plain, predict_by_color, serving
 
@@ -440,7 +441,7 @@ def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
     script = (
         "from tests.helpers.pictures import predict_by_color, LABELS\n"
         "from spotter.config import ServeConfig\n"
-        "from spotter.web import ModelInfo, create_app, serve\n"
+        "from spotter.serve.app import ModelInfo, create_app, serve\n"
         "config = ServeConfig(port=0)\n"
         "serve(create_app(predict_by_color, ModelInfo('Bears?', LABELS), config), config)\n"
     )

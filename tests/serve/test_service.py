@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spotter import service as module
-from spotter.extras import Extras
-from spotter.monitor import AnswerLog
-from spotter.predictor import Prediction
-from spotter.service import AT_ONCE, Answer, ModelInfo, Service, withheld
+from spotter.inference.predictor import Prediction
+from spotter.monitor.log import AnswerLog
+from spotter.serve import service as module
+from spotter.serve.service import AT_ONCE, Answer, Extras, ModelInfo, Service, withheld
 from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color
 
 PICTURE = encode(plain(BLUE))

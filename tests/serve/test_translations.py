@@ -6,8 +6,7 @@ import string
 import pytest
 from markupsafe import Markup
 
-from spotter.files import package_file
-from spotter.translations import (
+from spotter.serve.page.translations import (
     LANGUAGES,
     as_message,
     join_labels,
@@ -18,6 +17,7 @@ from spotter.translations import (
     translate,
     translate_html,
 )
+from spotter.utils.files import package_file
 
 
 def test_the_languages_are_the_files_beside_the_page() -> None:

@@ -34,8 +34,8 @@ from spotter.errors import (
     StoreUnwritable,
 )
 from spotter.stores.base import content_name
-from spotter.stores.client import SILENCE_S
 from spotter.stores.hub import HubStore
+from spotter.stores.hub_client import SILENCE_S
 from tests.conftest import ROOT, Published, Revision
 from tests.helpers.bundles import make_bundle, same_files
 from tests.helpers.hub import (

@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.head import class_weights, fit_head, fit_linear, judge_features, negative_log_likelihood, softmax
+from spotter.train.head import class_weights, fit_head, fit_linear, judge_features, negative_log_likelihood, softmax
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spotter.backbone import Backbone, load_backbone, run_body
 from spotter.config import TrainConfig
-from spotter.dataset import Dataset
-from spotter.head import class_weights, fit_head, is_uneven
+from spotter.data.dataset import Dataset
 from spotter.images import load_picture, to_square
-from spotter.learner import build_learner, find_learning_rate, labelled_view, tune
-from spotter.predictor import Predictor
+from spotter.inference.predictor import Predictor
+from spotter.train.backbone import Backbone, load_backbone, run_body
+from spotter.train.head import class_weights, fit_head, is_uneven
+from spotter.train.learner import build_learner, find_learning_rate, labelled_view, tune
 from tests.conftest import Published, Revision
 
 OUTSIDER = """
@@ -48,8 +48,8 @@ def test_features_are_cached(published: Published) -> None:
 
 @pytest.fixture(scope="module")
 def shapes(published: Published) -> Dataset:
-    from spotter.collect import collect
-    from spotter.config import recipe_from_options
+    from spotter.collect.collector import collect
+    from spotter.recipe import recipe_from_options
     from spotter.search import get_backends
 
     (folder,) = published.data.glob("*/*")

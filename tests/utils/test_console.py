@@ -17,8 +17,8 @@ PRINT_TO_STDERR = {"command.py", "utils/console.py", "watch.py"}
 def test_lines_begin_with_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     log_to_stderr("app.py")
     log_to_stderr("app.py")
-    logging.getLogger("spotter.page").warning("%s", "The disk is full, 100 % of it.")
-    logging.getLogger("spotter.watch").info("stage full")
+    logging.getLogger("spotter.serve.page.classifier").warning("%s", "The disk is full, 100 % of it.")
+    logging.getLogger("spotter.rollout.watcher").info("stage full")
     logging.getLogger("spotter.monitor").warning("%s: it is over", "log", extra=WHOLE)
     logging.getLogger("another").warning("not ours")
     assert capsys.readouterr().err == "app.py: The disk is full, 100 % of it.\napp.py: stage full\nlog: it is over\n"
@@ -40,7 +40,7 @@ def test_what_is_logged_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     log_to_stderr("app.py")
     monkeypatch.setattr(sys, "stderr", Gone())
-    logging.getLogger("spotter.page").warning("The disk is full.")
+    logging.getLogger("spotter.serve.page.classifier").warning("The disk is full.")
 
 
 def test_library_modules_log_and_do_not_print_failures() -> None:

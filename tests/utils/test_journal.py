@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from spotter.collect.ingest import JOURNAL, PictureSet, make_record
+from spotter.collect.takedown import Takedown
 from spotter.config import DownloadConfig, PictureConfig
-from spotter.edits import EDITS, KEEP, Edit, EditLog
-from spotter.ingest import JOURNAL, PictureSet, make_record
-from spotter.rollout import GRADUAL, PROMOTED, SHADOW, STATE, Rollout
+from spotter.data.edit_log import EDITS, KEEP, Edit, EditLog
+from spotter.rollout.stages import GRADUAL, PROMOTED, SHADOW, STATE, Rollout
 from spotter.search.base import ImageHit
 from spotter.stores import FolderStore
-from spotter.takedown import Takedown
 from spotter.utils.journal import Journal, split_whole
 from spotter.utils.locks import LockedFile
 from tests.conftest import ROOT

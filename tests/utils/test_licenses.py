@@ -1,6 +1,6 @@
 import pytest
 
-from spotter.licenses import allows, is_open
+from spotter.utils.licenses import allows, is_open
 
 
 @pytest.mark.parametrize(

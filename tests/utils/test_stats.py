@@ -6,7 +6,7 @@ from scipy.stats import binomtest, fisher_exact, ks_2samp, mannwhitneyu, norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_predict
 
-from spotter.chances import above_normal, discriminate, exact_half, exact_shares, ranked_above, same_figures
+from spotter.utils.stats import above_normal, discriminate, exact_half, exact_shares, ranked_above, same_figures
 
 SHARES = [(0, 0, 0, 5), (3, 10, 9, 10), (0, 50, 7, 40), (5, 5, 0, 5), (12, 40, 12, 40), (900, 4000, 1100, 4000)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from spotter.errors import TemporaryUnwritable
-from spotter.temporary import temporary_folder
+from spotter.utils.files import temporary_folder
 
 
 @pytest.fixture

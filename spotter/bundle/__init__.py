@@ -1,0 +1,1 @@
+"""What a published revision is: its format, and reading it with every check."""

@@ -1,0 +1,1 @@
+"""The cleaning page: what a model doubts, looked at by people."""

@@ -1,0 +1,1 @@
+"""From addresses to pictures on disk: downloads, robots.txt, takedowns, verification."""

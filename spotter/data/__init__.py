@@ -1,0 +1,1 @@
+"""A data set: manifest, near duplicates, splits, people's edits, image quality, coverage, cache."""

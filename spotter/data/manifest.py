@@ -1,0 +1,100 @@
+"""The manifest of a data set: one line for each picture that was found, with what was decided about it."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from spotter.data.dataset import IN_TWO_CLASSES, MANIFEST, Dataset, Record, disputed_file
+from spotter.errors import DatasetUnwritable
+from spotter.utils.files import write_atomically
+from spotter.utils.locks import LockedFile
+from spotter.utils.text import plain_cell
+
+LOCK = ".lock"
+
+
+def lock_set(folder: Path) -> LockedFile:
+    """Keep other processes from filling or rearranging a set, until the file that is returned is closed.
+
+    Raises:
+        DatasetUnwritable: another process is at it.
+    """
+    try:
+        return LockedFile(folder / LOCK, wait=False)
+    except BlockingIOError as error:
+        raise DatasetUnwritable(f"Another run is collecting into {str(folder)!r}; wait for its end.") from error
+
+
+ATTRIBUTION_COLUMNS = (
+    "file",
+    "backend",
+    "title",
+    "creator",
+    "creator_url",
+    "page_url",
+    "image_url",
+    "license_id",
+    "license_url",
+    "attribution",
+)
+
+
+def read_manifest(folder: Path) -> list[Record]:
+    """Read `manifest.jsonl` of a set; an absent file is an empty set.
+
+    Raises:
+        DatasetUnwritable: the file is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return []
+    try:
+        # Not str.splitlines: titles may hold other line separators than this.
+        return [Record.from_json(line) for line in path.read_bytes().split(b"\n") if line]
+    except (ValueError, TypeError) as error:
+        raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
+
+
+def read_dataset(folder: Path, labels: Sequence[str]) -> Dataset:
+    """Read a set that a second look has grouped, as it was collected.
+
+    Raises:
+        DatasetUnwritable: the manifest is damaged.
+    """
+    records = [record for record in read_manifest(folder) if record.label in labels]
+    kept = sorted((record for record in records if record.kept), key=lambda record: str(record.file))
+    return Dataset(folder, tuple(labels), tuple(kept), tuple(record for record in records if not record.kept))
+
+
+def with_disputed(dataset: Dataset) -> Dataset:
+    """The set with the pictures that stand in two classes among its records, each once; their `reason` says so."""
+    known = {record.sha256 for record in dataset.records}
+    waiting: dict[str, Record] = {}
+    for record in dataset.dropped:
+        is_waiting = record.reason == IN_TWO_CLASSES and record.sha256 not in known
+        if is_waiting and (dataset.folder / disputed_file(record)).is_file():
+            waiting.setdefault(str(record.sha256), record)
+    # A group each; the second look finds out what else they belong to.
+    after = int(dataset.groups.max(initial=-1)) + 1
+    records = [
+        replace(record, decision="kept", file=disputed_file(record), group=after + number)
+        for number, record in enumerate(waiting.values())
+    ]
+    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+
+
+def write_manifest(folder: Path, records: Iterable[Record]) -> None:
+    """Write `manifest.jsonl` of a set in one step."""
+    lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    write_atomically(folder / MANIFEST, "".join(lines).encode())
+
+
+def write_attribution(folder: Path, dataset: Dataset) -> None:
+    """Write `ATTRIBUTION.csv`: whom to name for each kept picture."""
+    with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(ATTRIBUTION_COLUMNS)
+        for record in dataset.records:
+            writer.writerow([plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])

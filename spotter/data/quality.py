@@ -1,0 +1,230 @@
+"""Pictures that deserve a second look: blank, blurred, drawn, pages of text, or far from their class.
+
+A flag is a question to a person. Nothing is deleted here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from spotter.data.cache import FOLDER, PART, measure_once
+from spotter.data.dataset import Dataset
+from spotter.images import load_picture
+
+# In the order in which flags are given.
+JUNK_REASONS: dict[str, str] = {
+    "blank": "almost one colour",
+    "dark": "almost black all over",
+    "light": "almost white all over",
+    "blurry": "no sharp edge anywhere",
+    "odd-aspect-ratio": "much longer than it is wide, or the other way round",
+    "tiny": "very few pixels",
+    "drawing": "hardly any of the soft shades of a photo: a drawing, a chart or a sign",
+    "text": "looks like a page of text, a comic or a web page",
+    "screenshot": "flat areas with long straight edges, like a screen",
+    "far-from-class": "unlike the other pictures of its class",
+}
+
+# Classes of ImageNet, in the order of its published list: web site, comic book, crossword puzzle, book jacket, menu.
+IMAGENET_PAGES = (916, 917, 918, 921, 922)
+
+MEASURED_SIDE = 256
+# To be raised when pictures are measured in another way: what was measured before is then not read.
+MEASURE = 1
+# A line is straight from this many pixels on, of `MEASURED_SIDE`.
+STRAIGHT = 20
+# Fewer pixels than this across show no shades, edges or lines.
+_MEASURABLE = 8
+
+
+@dataclass(frozen=True)
+class JunkConfig:
+    """From where on a picture is flagged. Shares are of the pixels of a picture scaled to `MEASURED_SIDE`.
+
+    Brightness is 0..1; `dark` bounds its 99th and `light` its 5th percentile; `odd_aspect_ratio` is the shorter side
+    over the longer: all three are CleanVision's own. `blurry` bounds the Laplacian's 99th percentile (grey levels).
+    `far_spreads` is how many robust standard deviations below its class's median a picture may lie; each is compared
+    with at most `far_compared` others.
+    """
+
+    one_colour: float = 0.98
+    dark: float = 0.32
+    light: float = 0.95
+    blurry: float = 16.0
+    odd_aspect_ratio: float = 0.35
+    tiny_side: int = 100
+    drawn_soft: float = 0.16
+    drawn_sharp_steps: float = 0.25
+    drawn_lone_steps: float = 0.4
+    few_colours: float = 0.75
+    text_sharp: float = 0.15
+    text_lone_steps: float = 0.1
+    page_probability: float = 0.1
+    screen_flat: float = 0.5
+    screen_straight: float = 0.5
+    far_neighbours: int = 20
+    far_spreads: float = 3.25
+    far_min_pictures: int = 10
+    far_min_spread: float = 0.01
+    far_compared: int = 4000
+
+
+def find_junk(
+    dataset: Dataset,
+    features: np.ndarray,
+    config: JunkConfig | None = None,
+    imagenet_logits: np.ndarray | None = None,
+) -> list[tuple[str, ...]]:
+    """Flag the pictures of `dataset` that a person should look at; the flags are keys of `JUNK_REASONS`.
+
+    Args:
+        features: float32 (n, features), pooled features of `dataset.records` in their order.
+        imagenet_logits: float32 (n, 1000), if the backbone still has its ImageNet classifier: it knows pages of text.
+
+    Returns:
+        For each record its flags, in the order of `JUNK_REASONS`; an empty tuple for most.
+
+    Raises:
+        BadPicture: a stored picture is damaged.
+        DatasetUnwritable: what was measured cannot be stored.
+    """
+    config = config or JunkConfig()
+    settings = hashlib.sha256(f"{MEASURE}{config}".encode()).hexdigest()[:12]
+    paths = dataset.paths
+    measured = measure_once(
+        dataset.folder / FOLDER / f"flags-{settings}.json",
+        [record.sha256 for record in dataset.records],
+        lambda index: sorted(_flags_of_pixels(paths[index], config)),
+    )
+    flags = [set(found) for found in measured]
+    for index in np.flatnonzero(_far_from_class(dataset, features, config)):
+        flags[index].add("far-from-class")
+    if imagenet_logits is not None:
+        parts = [imagenet_logits[start : start + PART] for start in range(0, len(imagenet_logits), PART)]
+        pages = np.concatenate([_page_probability(part) for part in parts])
+        for index in np.flatnonzero(pages >= config.page_probability):
+            # What is already known to be a screen or empty needs no second name.
+            if not flags[index] & {"screenshot", "blank"}:
+                flags[index].add("text")
+    return [tuple(flag for flag in JUNK_REASONS if flag in found) for found in flags]
+
+
+def _flags_of_pixels(path: Path, config: JunkConfig) -> set[str]:
+    from cleanvision.issue_managers.image_property import calc_aspect_ratio, calc_percentile_brightness
+
+    picture = load_picture(path)
+    small = picture.copy()
+    small.thumbnail((MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.BOX)
+    darkest, brightest = calc_percentile_brightness(small, [5, 99])
+    flags = {
+        "tiny": min(picture.size) < config.tiny_side,
+        "odd-aspect-ratio": calc_aspect_ratio(picture) < config.odd_aspect_ratio,
+        "dark": brightest < config.dark,
+        "light": darkest > config.light,
+    }
+    found = {flag for flag, raised in flags.items() if raised}
+    return found if min(small.size) < _MEASURABLE else found | _flags_of_shades(np.asarray(small), config)
+
+
+def _flags_of_shades(pixels: np.ndarray, config: JunkConfig) -> set[str]:
+    """Tell blank, blurred, drawn, written and screen pictures by how neighbouring pixels differ.
+
+    A photo is full of soft steps; drawings, text and screens are flat areas with sharp steps between them.
+    """
+    values = pixels.astype(np.int16)
+    away = _of_channels(np.abs(values - np.median(values, axis=(0, 1))))
+    if (away <= 16).mean() >= config.one_colour:
+        return {"blank"}
+    across = _of_channels(np.abs(np.diff(values, axis=1)))[:-1]
+    down = _of_channels(np.abs(np.diff(values, axis=0)))[:, :-1]
+    step = np.maximum(across, down)
+    soft, sharp, flat = (step > 4) & (step <= 24), step > 48, step <= 2
+
+    red, green, blue = (values[:-1, :-1] >> 4).astype(np.int64).transpose(2, 0, 1)
+    colour = red << 8 | green << 4 | blue
+    counts = np.bincount(colour.ravel(), minlength=4096)
+    few_colours = np.sort(counts)[-8:].sum() / colour.size >= config.few_colours
+
+    steps = max(1, int(np.count_nonzero(step > 4)))
+    sharp_steps = int(np.count_nonzero(sharp)) / steps
+    # Steps that no edge smoothed by scaling explains: the texture of a photo.
+    lone = int(np.count_nonzero(soft & ~ndimage.maximum_filter(sharp, 5))) / steps
+    grey = values @ np.array([0.299, 0.587, 0.114])
+
+    flags = {
+        "blurry": np.percentile(np.abs(ndimage.laplace(grey)), 99) < config.blurry,
+        # The two further bounds spare a photo of something small on plain paper.
+        "drawing": soft.mean() < config.drawn_soft
+        and sharp_steps > config.drawn_sharp_steps
+        and lone < config.drawn_lone_steps,
+        "text": few_colours and sharp.mean() >= config.text_sharp and lone < config.text_lone_steps,
+        "screenshot": few_colours
+        and flat.mean() >= config.screen_flat
+        and _straightness(across, down) >= config.screen_straight,
+    }
+    found = {flag for flag, raised in flags.items() if raised}
+    # A blurred photo has no steps at all, and so nothing of a drawing either.
+    return {"blurry"} if "blurry" in found else found
+
+
+def _of_channels(values: np.ndarray) -> np.ndarray:
+    """The largest of the three channels of each pixel: (h, w, 3) to (h, w), several times faster than `max`."""
+    return np.maximum(np.maximum(values[..., 0], values[..., 1]), values[..., 2])
+
+
+def _straightness(across: np.ndarray, down: np.ndarray) -> float:
+    """The share of the steps that lie in upright or level lines: frames, tables, windows."""
+    upright, level = across > 8, down > 8
+    lines = ndimage.binary_opening(upright, np.ones((STRAIGHT, 1))).sum()
+    lines += ndimage.binary_opening(level, np.ones((1, STRAIGHT))).sum()
+    return float(lines) / max(1, int(np.count_nonzero(upright | level)))
+
+
+def _page_probability(logits: np.ndarray) -> np.ndarray:
+    """The probability that ImageNet's classifier gives to pages: float (n,) of logits (n, 1000)."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return raised[:, IMAGENET_PAGES].sum(axis=1) / raised.sum(axis=1)
+
+
+def _far_from_class(dataset: Dataset, features: np.ndarray, config: JunkConfig) -> np.ndarray:
+    """Bool (n,): mean cosine to the nearest of the same class far below the class's median."""
+    far = np.zeros(len(features), dtype=bool)
+    targets, groups = dataset.targets, dataset.groups
+    for target in range(len(dataset.labels)):
+        members = np.flatnonzero(targets == target)
+        if len(members) < config.far_min_pictures:
+            continue
+        # At most half of the class: strangers of one kind would otherwise vouch for one another.
+        neighbours = min(config.far_neighbours, len(members) // 2)
+        own = features[members]
+        directions = own / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-12)
+        near = _nearness(directions, groups[members], neighbours, config.far_compared)
+        middle = np.median(near)
+        # 1.4826 makes the median deviation of a normal distribution its standard deviation.
+        spread = max(1.4826 * float(np.median(np.abs(near - middle))), config.far_min_spread)
+        far[members] = near < middle - config.far_spreads * spread
+    return far
+
+
+def _nearness(directions: np.ndarray, groups: np.ndarray, neighbours: int, most: int) -> np.ndarray:
+    """Mean cosine of each row to its nearest rows of other groups, among at most `most`; 1 where there are none."""
+    near = np.ones(len(directions))
+    compared, compared_groups = directions, groups
+    if len(directions) > most:
+        # As many for each picture of a large class, whatever its size; the median moves with what is compared.
+        sample = np.sort(np.random.default_rng(0).choice(len(directions), most, replace=False))
+        compared, compared_groups = directions[sample], groups[sample]
+    # In blocks: the whole table of 10,000 pictures would be 400 MB.
+    for start in range(0, len(directions), 1024):
+        rows = slice(start, start + 1024)
+        cosines = directions[rows] @ compared.T
+        cosines[groups[rows, None] == compared_groups[None, :]] = -np.inf
+        best = np.partition(cosines, -neighbours, axis=1)[:, -neighbours:]
+        known = np.isfinite(best)
+        total = np.where(known, best, 0).sum(axis=1)
+        near[rows] = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), 1.0)
+    return near

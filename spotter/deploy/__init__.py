@@ -1,0 +1,1 @@
+"""Puts a published model onto a Hugging Face Space, or into an article."""

@@ -1,1 +1,0 @@
-"""Drawn bears, so that everything can be tried without a network and without anybody's photos."""

@@ -1,0 +1,1 @@
+"""How good a model is: metrics, calibration, learning curve, out-of-distribution detection, the report."""

@@ -1,0 +1,70 @@
+"""A trained model judged on pictures that it did not see, and the files that say so."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spotter.config import FamiliarityConfig, TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.utils.stats import wilson_interval as wilson_interval
+
+if TYPE_CHECKING:
+    # For its fields alone: the cleaning page judges heads too, and has no torch.
+    from spotter.train.learner import Trained
+from spotter.evaluate.learning_curve import learning_curve
+from spotter.evaluate.metrics import Evaluation, evaluate
+from spotter.evaluate.ood import Strangers, choose_threshold, score_known
+from spotter.evaluate.plots import plot_confusion, plot_top_losses
+
+
+def judge(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
+    """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too.
+
+    There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.
+    """
+    judged, targets = trained.judged, dataset.targets
+    known = choose_threshold(score_known(trained, folds, config), config)
+    files = [str(record.file) for record, is_judged in zip(dataset.records, judged, strict=True) if is_judged]
+    learning = None
+    if judged.all():
+        settings = TrainConfig(strengths=(trained.strength,))
+        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.balanced)
+    return evaluate(
+        trained.probabilities,
+        targets[judged],
+        dataset.labels,
+        files,
+        known,
+        trained.how,
+        temperature=trained.temperature,
+        judged_temperatures=trained.judged_temperatures,
+        learning=learning,
+    )
+
+
+def write_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path) -> None:
+    """Write `metrics.json`, `confusion.png` and `top_losses.png` into `folder`."""
+    text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
+    (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
+    plot_confusion(evaluation, folder / "confusion.png")
+    plot_top_losses(evaluation, dataset, folder / "top_losses.png")
+
+
+def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
+    """What there is to say about a trained model, a sentence each."""
+    said = [
+        evaluation.sentence(),
+        f"calibration: expected error {evaluation.calibration.expected_calibration_error:.1%} of the probabilities "
+        f"(before temperature scaling {evaluation.uncalibrated.expected_calibration_error:.1%})",
+    ]
+    if evaluation.learning:
+        said.append(evaluation.learning.outlook.sentence)
+    if strangers:
+        low, high = strangers.refused_interval
+        said.append(
+            f"strangers: {strangers.refused} of {strangers.pictures} refused (95 % interval {low:.1%} to {high:.1%}), "
+            f"{strangers.accepted_known:.1%} of known pictures accepted, AUROC {strangers.auroc:.3f}"
+        )
+    return said

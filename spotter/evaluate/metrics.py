@@ -1,0 +1,152 @@
+"""How good a classifier is on pictures that it did not see: error with interval, confusion, top losses."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spotter.utils.stats import wilson_interval as wilson_interval
+
+if TYPE_CHECKING:
+    # For its fields alone: the cleaning page judges heads too, and has no torch.
+    pass
+from spotter.evaluate.calibration import Calibration, calibrate, unscale
+from spotter.evaluate.learning_curve import LearningCurve
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """Precision and recall of one class, in [0, 1]; None where no picture was predicted (or given) that label."""
+
+    label: str
+    pictures: int
+    precision: float | None
+    recall: float | None
+
+
+@dataclass(frozen=True)
+class TopLoss:
+    """A picture that the classifier got most wrong: `file` is relative to the picture set."""
+
+    file: str
+    prediction: str
+    actual: str
+    loss: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """The threshold, and the share of held-out pictures (`accepted`, in [0, 1]) at or above it."""
+
+    threshold: float
+    accepted: float
+    neighbours: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures over pictures that the judged classifier did not see.
+
+    `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
+    class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
+    those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
+    `learning` is None where there is no learning curve.
+    """
+
+    how: str
+    pictures: int
+    wrong: int
+    error: float
+    error_interval: tuple[float, float]
+    negative_log_likelihood: float
+    classes: tuple[ClassFigures, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    top_losses: tuple[TopLoss, ...]
+    familiarity: Familiarity
+    temperature: float
+    calibration: Calibration
+    uncalibrated: Calibration
+    learning: LearningCurve | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The contents of `metrics.json`."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """The error in words, with its interval."""
+        low, high = self.error_interval
+        return (
+            f"{self.wrong} of {self.pictures} wrong: error {self.error:.1%} "
+            f"(95 % interval {low:.1%} to {high:.1%}; {self.how})"
+        )
+
+    def brief(self) -> str:
+        """The error in words for a visitor of the page."""
+        low, high = self.error_interval
+        return f"Wrong on {self.error:.1%} of pictures it did not see (95 % interval {low:.1%} to {high:.1%})"
+
+
+def evaluate(
+    probabilities: np.ndarray,
+    targets: np.ndarray,
+    labels: Sequence[str],
+    files: Sequence[str],
+    known: Familiarity,
+    how: str,
+    temperature: float = 1.0,
+    judged_temperatures: np.ndarray | None = None,
+    learning: LearningCurve | None = None,
+) -> Evaluation:
+    """Judge probabilities, shape (n, classes), of pictures that the classifier did not see.
+
+    Args:
+        targets: int64 (n,), indexes into `labels`. files: n names, for the top losses.
+        known: the familiarity threshold and its acceptance. how: says in words what "did not see" means.
+        temperature: what the published logits are divided by.
+        judged_temperatures: what those of each of these pictures were, (n,); None: the same.
+    """
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(labels), len(labels)), dtype=int)
+    np.add.at(confusion, (targets, predicted), 1)
+    wrong, total = int((predicted != targets).sum()), len(targets)
+    losses = -np.log(np.clip(probabilities[np.arange(total), targets], 1e-12, 1))
+    worst = np.argsort(-losses, kind="stable")[:9]
+    calibration = calibrate(probabilities, targets)
+    divisors = temperature if judged_temperatures is None else judged_temperatures[:, None]
+    return Evaluation(
+        how=how,
+        pictures=total,
+        wrong=wrong,
+        error=wrong / total,
+        error_interval=wilson_interval(wrong, total),
+        negative_log_likelihood=calibration.negative_log_likelihood,
+        classes=tuple(_class_figures(label, index, confusion) for index, label in enumerate(labels)),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        top_losses=tuple(
+            TopLoss(
+                files[index],
+                labels[predicted[index]],
+                labels[targets[index]],
+                round(float(losses[index]), 4),
+                round(float(probabilities[index].max()), 4),
+            )
+            for index in worst
+        ),
+        familiarity=known,
+        temperature=temperature,
+        calibration=calibration,
+        uncalibrated=calibrate(unscale(probabilities, divisors), targets),
+        learning=learning,
+    )
+
+
+def _class_figures(label: str, index: int, confusion: np.ndarray) -> ClassFigures:
+    right, given, called = confusion[index, index], confusion[index].sum(), confusion[:, index].sum()
+    return ClassFigures(
+        label,
+        int(given),
+        float(right / called) if called else None,
+        float(right / given) if given else None,
+    )

@@ -1,0 +1,1 @@
+"""What visitors say about answers, kept with their consent."""

@@ -1,0 +1,165 @@
+"""What visitors say of an answer, with their consent: a picture and a few facts each, in a folder."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from PIL import Image
+
+from spotter.errors import FeedbackUnwritable
+from spotter.images import encode_to_keep
+from spotter.utils.files import write_folder
+
+if TYPE_CHECKING:
+    # For its fields alone: sources of pictures know no predictor.
+    from spotter.inference.predictor import Prediction
+
+
+# Of the sentence that a visitor agrees to; a new sentence, a new version.
+CONSENT = "2"
+PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
+FILES = frozenset({PICTURE, FACTS})
+# So that visitors cannot fill the disk.
+MOST = 10_000
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a visitor said of one answer.
+
+    `answer` is the model's most probable label, `said` the visitor's, None for "none of these". `time` is ISO in UTC;
+    `consent` the version of the sentence that was agreed to; `logged` the id of the answer in the answer log, "" where
+    it was not logged.
+    """
+
+    id: str
+    time: str
+    revision: str | None
+    answer: str
+    probabilities: dict[str, float]
+    familiarity: float
+    familiar: bool
+    said: str | None
+    consent: str
+    logged: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        return self.said == self.answer
+
+    def sentence(self) -> str:
+        """Both opinions, for whoever reviews it."""
+        visitor = "none of these" if self.said is None else self.said
+        sure = "" if self.familiar else ", not sure"
+        return f"the model said {self.answer} ({self.probabilities[self.answer]:.0%}{sure}), a visitor {visitor}"
+
+
+class FeedbackFolder:
+    """A folder with one folder an entry, which is there whole or not at all. Several processes may use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(
+        self,
+        picture: Image.Image,
+        prediction: "Prediction",
+        said: str | None,
+        revision: str | None,
+        logged: str = "",
+    ) -> str:
+        """Keep a decoded picture, without metadata and at most `images.KEPT_SIDE` pixels long; return the entry's id.
+
+        Args:
+            logged: the answer's id in the answer log.
+
+        Raises:
+            FeedbackUnwritable: the folder cannot be written, or holds `MOST` entries.
+        """
+        if self.folder.is_dir() and sum(1 for _ in os.scandir(self.folder)) > MOST:
+            raise FeedbackUnwritable(f"There are {MOST} entries in {str(self.folder)!r}: review or move some first.")
+        entry = Feedback(
+            id=uuid4().hex,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            revision=revision,
+            answer=prediction.label,
+            probabilities={label: round(value, 6) for label, value in prediction.probabilities.items()},
+            familiarity=round(prediction.familiarity, 6),
+            familiar=prediction.familiar,
+            said=said,
+            consent=CONSENT,
+            logged=logged,
+        )
+        self._put(entry.id, encode_to_keep(picture), json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
+        return entry.id
+
+    def receive(self, id_: str, picture: bytes, facts: bytes) -> None:
+        """Keep a copy of an entry from elsewhere as it is; what is here already stays.
+
+        Raises:
+            FeedbackUnwritable: the folder cannot be written.
+        """
+        if _ID.fullmatch(id_) and not (self.folder / id_).exists():
+            self._put(id_, picture, facts)
+
+    def ids(self) -> set[str]:
+        """The ids of the entries that are here."""
+        names = os.listdir(self.folder) if self.folder.is_dir() else []
+        return {name for name in names if _ID.fullmatch(name)}
+
+    def _put(self, id_: str, picture: bytes, facts: bytes) -> None:
+        try:
+            write_folder(self.folder / id_, {PICTURE: picture, FACTS: facts})
+        except OSError as error:
+            raise FeedbackUnwritable(f"What a visitor said could not be kept: {error.strerror}.") from error
+
+    def read(self) -> Iterator[tuple[Feedback, Path]]:
+        """The entries, oldest first, each with the path of its picture. What is no entry of ours is passed over."""
+        found = []
+        for place in self.folder.glob("*/") if self.folder.is_dir() else ():
+            if _ID.fullmatch(place.name) and (place / PICTURE).is_file():
+                try:
+                    found.append(Feedback(**json.loads((place / FACTS).read_bytes())))
+                except (OSError, ValueError, TypeError):
+                    continue
+        for entry in sorted(found, key=lambda entry: (entry.time, entry.id)):
+            yield entry, self.folder / entry.id / PICTURE
+
+    def delete(self, id_: str) -> bool:
+        """Remove an entry for good, and remember its id, so that copies elsewhere can follow; False if it is not here.
+
+        Raises:
+            FeedbackUnwritable: it cannot be removed.
+        """
+        place = self.folder / id_
+        if not _ID.fullmatch(id_) or not place.is_dir():
+            return False
+        try:
+            # The note first: whoever is killed in between deletes again.
+            try:
+                self._note_deletion(id_)
+            except OSError:
+                # On a full disk the picture makes room for it.
+                (place / PICTURE).unlink(missing_ok=True)
+                self._note_deletion(id_)
+            shutil.rmtree(place)
+        except OSError as error:
+            raise FeedbackUnwritable(f"The entry {id_} could not be deleted: {error.strerror}.") from error
+        return True
+
+    def _note_deletion(self, id_: str) -> None:
+        with (self.folder / DELETED).open("a", encoding="utf-8") as notes:
+            notes.write(f"{id_}\n")
+
+    def deleted(self) -> set[str]:
+        """The ids of entries that were removed."""
+        path = self.folder / DELETED
+        return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()

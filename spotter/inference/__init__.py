@@ -1,0 +1,1 @@
+"""Answers of a published model, by ONNX Runtime and numpy alone."""

@@ -1,0 +1,1 @@
+"""The answer log, drift tests over it, alerts, and the report."""

@@ -1,0 +1,336 @@
+"""The answer log: what the app answered, in coarse figures, so that a change can be noticed later.
+
+It holds no picture, no address and no name of a file, and is off unless the operator asks for it. A request only puts
+a row into a queue; a thread writes it to SQLite within a second. Where that fails, answers go on, and `problem` says
+so.
+"""
+
+import logging
+import secrets
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from spotter.config import LogConfig
+from spotter.errors import LogUnreadable, LogUnwritable
+from spotter.image_stats import measure_samples, sample_picture
+from spotter.inference.predictor import Prediction
+from spotter.monitor.projection import Projection
+from spotter.utils.console import WHOLE
+
+_log = logging.getLogger(__name__)
+
+FILE = "answers.sqlite"
+VERSION = 1
+BUSY_S = 5.0
+_COLUMNS = (
+    "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
+    "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability"
+)
+_WORDS = {"id", "revision", "label", "route", "stage", "challenger", "challenger_label", "right"}
+_WHOLE = {"number", "at", "side", "review"}
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, revision TEXT NOT NULL,
+  label TEXT NOT NULL, probability REAL NOT NULL, familiarity REAL NOT NULL, familiar INTEGER NOT NULL,
+  route TEXT NOT NULL, brightness REAL NOT NULL, contrast REAL NOT NULL, colourfulness REAL NOT NULL,
+  sharpness REAL NOT NULL, side INTEGER NOT NULL, projection BLOB,
+  stage TEXT, challenger TEXT, challenger_label TEXT, challenger_probability REAL);
+CREATE TABLE IF NOT EXISTS reviews (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, answer TEXT NOT NULL, label TEXT NOT NULL, at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS reviews_by_answer ON reviews (answer);
+CREATE TRIGGER IF NOT EXISTS forget AFTER DELETE ON answers
+  BEGIN DELETE FROM reviews WHERE answer = old.id; END;
+"""
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """What another revision said about the same picture; nobody was shown it."""
+
+    revision: str
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of a log, oldest first, a row of each array for each.
+
+    `number` counts answers and `review` reviews, in the order they were written (0: not reviewed); `at` is in seconds
+    since 1970; `right` is what a reviewer said, "" where nobody did; `projection` is float32 (n, k), and NaN where
+    nothing was kept of an embedding, as `challenger_probability` is where there was no challenger.
+    """
+
+    number: np.ndarray
+    id: np.ndarray
+    at: np.ndarray
+    revision: np.ndarray
+    label: np.ndarray
+    probability: np.ndarray
+    familiarity: np.ndarray
+    familiar: np.ndarray
+    route: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+    colourfulness: np.ndarray
+    sharpness: np.ndarray
+    side: np.ndarray
+    projection: np.ndarray
+    stage: np.ndarray
+    challenger: np.ndarray
+    challenger_label: np.ndarray
+    challenger_probability: np.ndarray
+    right: np.ndarray
+    review: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def take(self, rows: np.ndarray) -> "Answers":
+        """The answers at `rows`, indexes or bool (n,)."""
+        return Answers(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+class AnswerLog:
+    """Writes the answers of one revision to `FILE` in a folder, from a thread of its own. Several may write to one."""
+
+    def __init__(
+        self, folder: Path, revision: str, reference: np.ndarray | None = None, config: LogConfig | None = None
+    ) -> None:
+        """Start the writing thread; a folder that cannot be written is a `problem`, and no error.
+
+        Args:
+            reference: float32 (m, d), the embeddings of the pictures learnt from; without them, nothing is kept of
+                embeddings.
+        """
+        self.folder = folder
+        self.problem = ""
+        self._revision = revision
+        self._reference = reference
+        self._config = config or LogConfig()
+        self._rows: deque[tuple[Any, ...]] = deque()
+        self._lost = 0
+        self._arrived, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="answer log", daemon=True)
+        self._thread.start()
+
+    def record(
+        self,
+        prediction: Prediction,
+        picture: Image.Image,
+        route: str = "",
+        *,
+        stage: str | None = None,
+        challenger: Challenger | None = None,
+        id_: str = "",
+    ) -> str:
+        """Log an answer about an RGB picture and return the answer's id (a new one, unless it has one from `new_id`).
+
+        `route` is a word for how it was asked, `stage` for how the answer was used.
+        """
+        id_ = id_ or new_id()
+        if len(self._rows) >= self._config.most_waiting:
+            self._lost += 1
+            return id_
+        best = prediction.probabilities[prediction.label]
+        told = (prediction.label, best, prediction.familiarity, int(prediction.familiar), route)
+        second = (None, None, None) if challenger is None else astuple(challenger)
+        self._rows.append((id_, int(time.time()), told, sample_picture(picture), prediction.embedding, stage, second))
+        self._arrived.set()
+        return id_
+
+    def close(self) -> None:
+        """Write what waits, and stop."""
+        self._closing.set()
+        self._arrived.set()
+        self._thread.join(2 * BUSY_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        project = None if self._reference is None else Projection.fit(self._reference, self._config.dimensions)
+        waiting: list[tuple[Any, ...]] = []
+        is_last = False
+        while not is_last:
+            self._arrived.wait()
+            self._closing.wait(self._config.retry_s if self.problem else self._config.batch_s)
+            self._arrived.clear()
+            # Asked before the rows are taken: what arrives while they are written has its turn.
+            is_last = self._closing.is_set()
+            waiting += [self._finish(self._rows.popleft(), project) for _ in range(len(self._rows))]
+            self._lost += max(0, len(waiting) - self._config.most_waiting)
+            waiting = waiting[-self._config.most_waiting :]
+            try:
+                _write(self.folder, waiting, self._config.most_answers)
+            except LogUnwritable as error:
+                self._say(str(error))
+                self._arrived.set()
+            else:
+                waiting = []
+                self._say("")
+
+    def _finish(self, row: tuple[Any, ...], project: Projection | None) -> tuple[Any, ...]:
+        id_, at, told, sample, embedding, stage, second = row
+        looks = astuple(measure_samples(*sample))
+        place = project(embedding[None]).astype("<f2").tobytes() if project and embedding is not None else None
+        return (id_, at, self._revision, *told, *looks, place, stage, *second)
+
+    def _say(self, problem: str) -> None:
+        """Tell the operator once when trouble begins, and once when it is over."""
+        if bool(problem) != bool(self.problem):
+            news = problem or f"Answers are logged again; {self._lost} are missing."
+            _log.warning("%s: %s", self.folder, news, extra=WHOLE)
+            self._lost = 0
+        self.problem = problem
+
+
+def new_id() -> str:
+    """A random name for an answer."""
+    return secrets.token_hex(8)
+
+
+def add_reviews(folder: Path, right: Mapping[str, str]) -> None:
+    """Note what people said is right: id of an answer -> label. Of several about one answer, the last counts.
+
+    Raises:
+        LogUnwritable: the log cannot be written.
+    """
+    try:
+        with closing(_connect(folder)) as connection, connection:
+            rows = [(answer, label, int(time.time())) for answer, label in right.items()]
+            connection.executemany("INSERT INTO reviews (answer, label, at) VALUES (?, ?, ?)", rows)
+    except (sqlite3.Error, OSError) as error:
+        raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
+
+
+def add_answers(folder: Path, answers: Answers, most: int = LogConfig.most_answers) -> None:
+    """Add answers from elsewhere, with their reviews; those that are there already stay as they are.
+
+    Raises:
+        LogUnwritable: the log cannot be written.
+    """
+    places = [place.astype("<f2").tobytes() if len(place) else None for place in answers.projection]
+    columns = [getattr(answers, name).tolist() if name != "projection" else places for name in _COLUMNS.split(", ")]
+    _write(folder, zip(*columns, strict=True), most)
+    seen = np.flatnonzero(answers.review)
+    seen = seen[np.argsort(answers.review[seen])]
+    add_reviews(folder, dict(zip(answers.id[seen].tolist(), answers.right[seen].tolist(), strict=True)))
+
+
+def last_numbers(folder: Path) -> tuple[int, int]:
+    """The numbers of the newest answer and the newest review; 0 where there is none yet.
+
+    Raises:
+        LogUnreadable: the log is damaged or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return 0, 0
+    try:
+        with closing(_open_to_read(path)) as connection:
+            # The counts go on when rows are forgotten.
+            counts = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
+    except sqlite3.Error as error:
+        raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
+    return counts.get("answers", 0), counts.get("reviews", 0)
+
+
+def read_answers(folder: Path) -> Answers:
+    """Read a log, while others may write to it.
+
+    Raises:
+        LogUnreadable: there is none, or it is damaged or of another version.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise LogUnreadable(f"There is no answer log in {str(folder)!r}; app.py --log {folder} writes one.")
+    query = """
+        SELECT answers.*, coalesce(reviews.label, ''), coalesce(reviews.number, 0) FROM answers
+        LEFT JOIN reviews ON reviews.number = (SELECT max(number) FROM reviews WHERE answer = answers.id)
+        ORDER BY answers.number
+    """
+    try:
+        with closing(_open_to_read(path)) as connection:
+            rows = connection.execute(query).fetchall()
+    except sqlite3.Error as error:
+        raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
+    return _as_answers(rows)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    try:
+        _check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(folder / FILE, timeout=BUSY_S)
+    try:
+        # A reader does not wait for the writer, and a killed process leaves whole answers only.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 1000000")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.executescript(f"{_SCHEMA} PRAGMA user_version = {VERSION};")
+        _check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise sqlite3.DatabaseError(f"it is of version {version} and this is {VERSION}; move it away")
+
+
+def _write(folder: Path, rows: Iterable[tuple[Any, ...]], most: int) -> None:
+    """Add rows and forget the oldest; rows that are there already stay as they are."""
+    marks = ", ".join(f"?{number}" for number in range(1, _COLUMNS.count(",") + 2))
+    # "INSERT OR IGNORE" would use up a number for each row that is there already.
+    insert = f"INSERT INTO answers ({_COLUMNS}) SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM answers WHERE id = ?1)"  # noqa: S608
+    try:
+        with closing(_connect(folder)) as connection, connection:
+            connection.executemany(insert, rows)
+            connection.execute("DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,))
+    except (sqlite3.Error, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LogUnwritable(f"Answers are given, but not logged: {reason}.") from error
+
+
+def _as_answers(rows: list[tuple[Any, ...]]) -> Answers:
+    names = [column.name for column in fields(Answers)]
+    given = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
+    widths = [len(place) for place in given["projection"] if place]
+    width = max(set(widths), key=widths.count) if widths else 0
+    unknown = np.full(width // 2, np.nan, dtype="<f2").tobytes()
+    places = b"".join(place if place and len(place) == width else unknown for place in given.pop("projection"))
+    projection = np.frombuffer(places, dtype="<f2").reshape(len(rows), width // 2).astype(np.float32)
+    arrays = {
+        name: np.array([value or "" for value in values], dtype=np.str_)
+        if name in _WORDS
+        else np.array(values, dtype=bool if name == "familiar" else np.int64 if name in _WHOLE else np.float64)
+        for name, values in given.items()
+    }
+    return Answers(projection=projection, **arrays)

@@ -1,0 +1,158 @@
+"""The model card: `README.md` of a published revision, with the metadata that the Hugging Face Hub reads."""
+
+import hashlib
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from spotter.bundle.format import MODEL_JSON, THUMBNAILS, ModelSpec
+from spotter.data.dataset import Dataset
+from spotter.evaluate.comparison import Changes
+from spotter.evaluate.metrics import Evaluation
+from spotter.evaluate.ood import Strangers
+from spotter.image_stats import REAL
+from spotter.publish.premortem import QUESTIONS
+from spotter.utils.stats import wilson_interval
+from spotter.utils.templates import render_template
+from spotter.utils.text import escape_markdown, in_one_line
+
+CARD = "README.md"
+
+
+def write_card(
+    folder: Path,
+    card: ModelSpec,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    *,
+    license_id: str = "",
+    strangers: Strangers | None = None,
+    changes: Changes | None = None,
+) -> None:
+    """Write the model card of the files in `folder`, after all of them but `model.json`.
+
+    The same files, figures and pictures give the same bytes, whatever store they will be pushed to. A card whose
+    `made` says that the model was converted (see `convert.py`) says so, and claims no figures on unseen pictures.
+
+    Args:
+        license_id: the model's own licence as the Hub names it ("apache-2.0"); "" when its owner says nothing.
+        changes: what is new since an earlier revision; None: it is the first.
+    """
+    text = f"---\n{_metadata(card, evaluation, license_id)}\n---\n\n"
+    text += _body(folder, card, evaluation, dataset, license_id, strangers, changes)
+    # A title may hold half of a surrogate pair, which is no text.
+    (folder / CARD).write_bytes(text.encode("utf-8", "replace"))
+
+
+def _metadata(card: ModelSpec, evaluation: Evaluation, license_id: str) -> str:
+    figures = {
+        "accuracy": ("Accuracy", 1 - evaluation.error),
+        "expected_calibration_error": ("Expected calibration error", evaluation.calibration.expected_calibration_error),
+        "nll": ("Negative log likelihood", evaluation.negative_log_likelihood),
+    }
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="imagefolder",
+            dataset_name=f"{in_one_line(card.title)} ({evaluation.pictures} pictures {_seen(card)})",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(float(value), 4),
+        )
+        for kind, (name, value) in figures.items()
+    ]
+    return ModelCardData(
+        license=license_id or None,
+        library_name="fastai",
+        pipeline_tag="image-classification",
+        tags=["fastai", "image-classification", "onnx", "spotter", *([] if _is_converted(card) else ["timm"])],
+        metrics=["accuracy"],
+        model_name=card.name,
+        eval_results=results,
+    ).to_yaml()
+
+
+def _body(
+    folder: Path,
+    card: ModelSpec,
+    evaluation: Evaluation,
+    dataset: Dataset,
+    license_id: str,
+    strangers: Strangers | None,
+    changes: Changes | None,
+) -> str:
+    command = in_one_line(str(card.made["command"]))
+    epochs = card.made.get("fine_tune_epochs")
+    outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
+    return render_template(
+        "publish",
+        "card.md",
+        card=card,
+        is_converted=_is_converted(card),
+        labels=", ".join(escape_markdown(label) for label in card.labels),
+        learnt_from=card.made["pictures"],
+        premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
+        sentence=evaluation.sentence(),
+        classes=_class_rows(evaluation),
+        outlook=outlook[:1].upper() + outlook[1:],
+        calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
+        uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
+        temperature=f"{card.temperature:.2f}",
+        loss=f"{evaluation.negative_log_likelihood:.3f}",
+        threshold=f"{card.threshold:.3f}",
+        accepted=f"{evaluation.familiarity.accepted:.1%}",
+        strangers=strangers,
+        refused_interval=_span(strangers.refused_interval) if strangers else "",
+        changes=changes,
+        errors=lambda wrong, pictures: f"{wrong} ({wrong / pictures:.1%}; {_span(wilson_interval(wrong, pictures))})",
+        real=REAL,
+        thumbnails=(folder / THUMBNAILS).exists(),
+        origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
+        license_id=license_id,
+        head=f"fine-tuned for {epochs} epochs" if epochs else "frozen, under a linear head",
+        command=command,
+        # A fence is closed only by one at least as long.
+        fence="`" * max(3, 1 + max((len(run) for run in re.findall("`+", command)), default=0)),
+        hashes=[
+            (file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+            for file in sorted(folder.iterdir())
+            if file.name not in {CARD, MODEL_JSON}
+        ],
+    )
+
+
+def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
+    rows = []
+    for index, figures in enumerate(evaluation.classes):
+        right = evaluation.confusion[index][index]
+        called = sum(row[index] for row in evaluation.confusion)
+        rows.append(
+            {
+                "label": figures.label,
+                "pictures": figures.pictures,
+                "precision": _share(right, called),
+                "precision_interval": _span(wilson_interval(right, called)) if called else "-",
+                "recall": _share(right, figures.pictures),
+                "recall_interval": _span(wilson_interval(right, figures.pictures)) if figures.pictures else "-",
+            }
+        )
+    return rows
+
+
+def _is_converted(card: ModelSpec) -> bool:
+    return bool(card.made.get("converted"))
+
+
+def _seen(card: ModelSpec) -> str:
+    return "it may have learnt from" if _is_converted(card) else "it did not see"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:.1%} to {interval[1]:.1%}"

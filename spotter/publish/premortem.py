@@ -1,0 +1,46 @@
+"""What to think of before a model meets people, and the answers.
+
+The questions are those of Howard and Gugger, Deep Learning for Coders (2020), chapter 2, "How to avoid disaster".
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from spotter.errors import DatasetUnwritable
+from spotter.utils.files import write_atomically
+
+PREMORTEM = "premortem.json"
+QUESTIONS = {
+    "success": "What if it went really, really well: who would use it, for what, and what would change?",
+    "affected": "Who is affected by its answers without having chosen to use it?",
+    "worst": "What is the worst that a wrong answer could lead to?",
+    "notice": "How would you notice that it goes wrong?",
+    "stop": "Who can stop it, and how?",
+}
+
+
+def read_answers(folder: Path) -> dict[str, str]:
+    """The answers in a folder, by the key of their question; those that are missing or no text are left out."""
+    try:
+        found = json.loads((folder / PREMORTEM).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: found[key] for key in QUESTIONS if isinstance(found.get(key), str) and found[key].strip()}
+
+
+def write_answers(folder: Path, answers: Mapping[str, str]) -> Path:
+    """Write the answers into a folder; return the file.
+
+    Raises:
+        DatasetUnwritable: the folder cannot be written.
+    """
+    path = folder / PREMORTEM
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(dict(answers), ensure_ascii=False, indent=1) + "\n").encode())
+    except OSError as error:
+        raise DatasetUnwritable(f"The answers cannot be written to {str(path)!r}: {error.strerror}.") from error
+    return path

@@ -1,0 +1,250 @@
+"""Answers that wait for a person: a picture and a few facts each, kept with the visitor's consent until it is reviewed.
+
+In the folder of an answer log, `waiting` holds a folder an answer, which is there whole or not at all, and `answered` a
+small file for each outcome, without the picture. Several processes may use both.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PIL import Image
+
+from spotter.config import QueueConfig
+from spotter.errors import LogUnwritable, QueueUnwritable
+from spotter.images import encode_to_keep
+from spotter.inference.predictor import Prediction
+from spotter.monitor.log import add_reviews
+from spotter.rollout.stages import NONE_OF_THESE
+from spotter.utils.files import write_durably, write_folder
+
+WAITING, ANSWERED = "waiting", "answered"
+PICTURE, FACTS = "picture.jpg", "answer.json"
+# Of the sentence that a visitor agrees to; a new sentence, a new version.
+CONSENT = "1"
+DAY_S = 86_400
+# What was not finished by then never will be.
+HALF_DONE_S = 3600
+_TICKET = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An answer that nobody was given yet. `answer` is its id in the answer log; `time` is ISO in UTC."""
+
+    ticket: str
+    time: str
+    answer: str
+    revision: str
+    label: str
+    probabilities: dict[str, float]
+    familiarity: float
+    familiar: bool
+    consent: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a person said of an answer: `said` is a label, None for none of them; `label` was the model's, `familiar`
+    whether it was sure of that.
+    """
+
+    ticket: str
+    time: str
+    answer: str
+    revision: str
+    label: str
+    familiar: bool
+    said: str | None
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.familiar and self.said == self.label
+
+
+class WaitingFolder:
+    """The queue of answers that wait for a person, in the folder of an answer log."""
+
+    def __init__(self, log: Path, revision: str, config: QueueConfig | None = None) -> None:
+        self._log, self._revision, self._config = log, revision, config or QueueConfig()
+        self._waiting, self._answered = log / WAITING, log / ANSWERED
+
+    @property
+    def keep_days(self) -> float:
+        """For how long a picture waits, at most."""
+        return self._config.keep_days
+
+    def add(self, picture: Image.Image, prediction: Prediction, answer: str) -> str:
+        """Let an answer wait, with its decoded picture, without metadata and at most `images.KEPT_SIDE` pixels long.
+
+        Returns:
+            A ticket that nobody can guess.
+
+        Raises:
+            QueueUnwritable: the queue is full, or cannot be written.
+        """
+        self.tidy()
+        if self._waiting.is_dir() and sum(1 for _ in os.scandir(self._waiting)) >= self._config.most:
+            raise QueueUnwritable("Too many answers wait for a person already; try again later.")
+        entry = Waiting(
+            ticket=secrets.token_hex(16),
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            answer=answer,
+            revision=self._revision,
+            label=prediction.label,
+            probabilities={label: round(value, 6) for label, value in prediction.probabilities.items()},
+            familiarity=round(prediction.familiarity, 6),
+            familiar=prediction.familiar,
+            consent=CONSENT,
+        )
+        try:
+            write_folder(self._waiting / entry.ticket, {PICTURE: encode_to_keep(picture), FACTS: _as_json(entry)})
+        except OSError as error:
+            raise QueueUnwritable(f"The answer cannot wait for a person: {error.strerror}.") from error
+        return entry.ticket
+
+    def read(self) -> list[tuple[Waiting, Path]]:
+        """The answers that wait, oldest first, each with the path of its picture."""
+        self.tidy()
+        found = [(entry, self._waiting / entry.ticket / PICTURE) for entry in self._entries()]
+        return sorted(found, key=lambda pair: (pair[0].time, pair[0].ticket))
+
+    def find(self, ticket: str) -> Waiting | Outcome | None:
+        """What a ticket stands for; None where there is no such ticket, or not any more."""
+        if not _TICKET.fullmatch(ticket):
+            return None
+        return self._outcome(ticket) or self._entry(ticket)
+
+    def picture(self, ticket: str) -> bytes | None:
+        """The picture of an answer that waits, as JPEG."""
+        if not isinstance(self.find(ticket), Waiting):
+            return None
+        try:
+            return (self._waiting / ticket / PICTURE).read_bytes()
+        except OSError:
+            return None
+
+    def decide(self, ticket: str, said: str | None) -> bool:
+        """Note what a person said, a label or None for none of them, and remove the picture for good.
+
+        Returns:
+            False if it does not wait any more: of two people, the first one counts.
+
+        Raises:
+            QueueUnwritable: it cannot be noted, or the picture not be removed. LogUnwritable: the answer log cannot be
+                written; the picture is gone, and the review is added later.
+        """
+        entry = self._entry(ticket) if _TICKET.fullmatch(ticket) else None
+        if entry is None:
+            return False
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, entry.familiar, said)
+        place, part = self._answered / f"{ticket}.json", self._answered / f".{ticket}.{secrets.token_hex(4)}"
+        try:
+            self._answered.mkdir(exist_ok=True)
+            write_durably(part, _as_json(outcome))
+            try:
+                os.link(part, place)
+            except FileExistsError:
+                return False
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise QueueUnwritable(f"What was said of the answer cannot be noted: {error.strerror}.") from error
+        self._finish(outcome)
+        return True
+
+    def forget(self, ticket: str) -> bool:
+        """Remove an answer that waits, and its picture, as the visitor no longer agrees; False if it does not wait.
+
+        Raises:
+            QueueUnwritable: it cannot be removed.
+        """
+        if not isinstance(self.find(ticket), Waiting):
+            return False
+        self._remove(ticket)
+        return True
+
+    def tidy(self) -> None:
+        """Finish what somebody who was killed began, and remove what waited or was kept for too long.
+
+        Raises:
+            QueueUnwritable: something cannot be removed.
+        """
+        oldest = time.time() - self._config.keep_days * DAY_S
+        for place in _places(self._answered):
+            ticket, age = place.stem, _modified(place)
+            outcome = self._outcome(ticket)
+            if outcome and (self._waiting / ticket).is_dir():
+                try:
+                    self._finish(outcome)
+                except LogUnwritable:
+                    # Its picture is gone, and the rest stays until the log can be written.
+                    continue
+            elif age < oldest or (place.name.startswith(".") and age < time.time() - HALF_DONE_S):
+                place.unlink(missing_ok=True)
+        for place in _places(self._waiting):
+            is_half = place.name.startswith(".") or not (place / PICTURE).is_file()
+            if _modified(place) < (time.time() - HALF_DONE_S if is_half else oldest):
+                self._remove(place.name)
+
+    def _finish(self, outcome: Outcome) -> None:
+        try:
+            (self._waiting / outcome.ticket / PICTURE).unlink(missing_ok=True)
+        except OSError as error:
+            raise QueueUnwritable(f"A picture that was reviewed cannot be removed: {error.strerror}.") from error
+        # Said twice after a kill, it counts once.
+        add_reviews(self._log, {outcome.answer: NONE_OF_THESE if outcome.said is None else outcome.said})
+        self._remove(outcome.ticket)
+
+    def _remove(self, name: str) -> None:
+        try:
+            # The picture first, whatever becomes of the rest.
+            (self._waiting / name / PICTURE).unlink(missing_ok=True)
+            shutil.rmtree(self._waiting / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise QueueUnwritable(f"A picture that waited cannot be removed: {error.strerror}.") from error
+
+    def _entries(self) -> Iterator[Waiting]:
+        for place in _places(self._waiting):
+            if _TICKET.fullmatch(place.name) and not (self._answered / f"{place.name}.json").exists():
+                entry = self._entry(place.name)
+                if entry:
+                    yield entry
+
+    def _entry(self, ticket: str) -> Waiting | None:
+        place = self._waiting / ticket
+        try:
+            return Waiting(**json.loads((place / FACTS).read_bytes())) if (place / PICTURE).is_file() else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _outcome(self, ticket: str) -> Outcome | None:
+        try:
+            return Outcome(**json.loads((self._answered / f"{ticket}.json").read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def _places(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _modified(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def _as_json(entry: Waiting | Outcome) -> bytes:
+    return json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode()

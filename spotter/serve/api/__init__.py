@@ -1,0 +1,1 @@
+"""The HTTP API: `POST /api/classify`, its batch, health and metrics."""

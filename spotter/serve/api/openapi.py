@@ -1,0 +1,116 @@
+"""What the HTTP API answers, described for /openapi.json."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from spotter.config import ServeConfig
+from spotter.serve.api.request_body import JSON, MULTIPART
+
+
+@dataclass(frozen=True)
+class Classified:
+    """What a picture is. `label` is the most probable one whatever `familiar` says; times are in milliseconds."""
+
+    label: str
+    probabilities: dict[str, float]
+    familiar: bool
+    familiarity: float
+    threshold: float
+    revision: str | None
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """An answer that waits for a person, while the model is rolled out.
+
+    `status` is "waiting", "answered" or "deleted"; once answered, `label` is what the person says (null: none of the
+    labels), and `confirmed` whether the model had said the same.
+    """
+
+    ticket: str
+    status: str
+    label: str | None
+    confirmed: bool | None
+    revision: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no answer, in a sentence."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One result for each picture, in the order in which they came."""
+
+    results: list[Classified | Problem]
+
+
+@dataclass(frozen=True)
+class Health:
+    """`status` is "ok", "fail" or "stopping"; `warning` is there only where something other than answering fails, and
+    `stage` only while the model is rolled out."""
+
+    status: str
+    revision: str | None
+    warning: str = ""
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Failing:
+    status: str
+    problem: str
+
+
+def describe_single(config: ServeConfig) -> dict[str, Any]:
+    binary = {"type": "string", "format": "binary"}
+    url = _data_url(config)
+    return {
+        "image/*": {"schema": binary},
+        "application/octet-stream": {"schema": binary},
+        "application/x-www-form-urlencoded": {"schema": {**binary, "description": "as curl --data-binary names it"}},
+        MULTIPART: {"schema": {"type": "object", "required": ["file"], "properties": {"file": binary}}},
+        JSON: {"schema": {"type": "object", "required": ["image"], "properties": {"image": url}}},
+    }
+
+
+def describe_batch(config: ServeConfig) -> dict[str, Any]:
+    several = {"type": "array", "minItems": 1, "maxItems": config.max_batch}
+    files = {**several, "items": {"type": "string", "format": "binary"}}
+    return {
+        MULTIPART: {"schema": {"type": "object", "required": ["files"], "properties": {"files": files}}},
+        JSON: {"schema": {**several, "items": _data_url(config)}},
+    }
+
+
+def _data_url(config: ServeConfig) -> dict[str, Any]:
+    return {"type": "string", "pattern": "^data:.*;base64,", "example": "data:image/jpeg;base64,/9j/4AAQ..."}
+
+
+def describe_problems() -> dict[int | str, dict[str, Any]]:
+    told = {
+        400: "The request or the picture is damaged",
+        408: "It took too long to arrive",
+        413: "Too large, or too many pictures",
+        415: "No picture that can be read",
+        429: "Asked too often",
+        500: "A failure on this side",
+        503: "Too busy, stopping, or without a model",
+    }
+    again = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
+    return {
+        status: {"model": Problem, "description": text, **({"headers": again} if status in {429, 503} else {})}
+        for status, text in told.items()
+    }
+
+
+def describe_waiting() -> dict[int | str, dict[str, Any]]:
+    """What else may be answered while a model is rolled out."""
+    return {
+        202: {"model": Ticket, "description": "The answer waits for a person, and the picture is kept until then"},
+        403: {"model": Problem, "description": "The answer would wait for a person, which needs ?consent=yes"},
+    }

@@ -1,0 +1,315 @@
+"""The routes of the HTTP API."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from spotter.config import ServeConfig
+from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
+from spotter.monitor.log import add_reviews
+from spotter.rollout.review_queue import Outcome, Waiting
+from spotter.rollout.stages import NONE_OF_THESE, SHADOW, SUPERVISED
+from spotter.serve.api.openapi import (
+    Batch,
+    Classified,
+    Failing,
+    Health,
+    Problem,
+    Ticket,
+    describe_batch,
+    describe_problems,
+    describe_single,
+    describe_waiting,
+)
+from spotter.serve.api.prometheus import CONTENT_TYPE, Metrics
+from spotter.serve.api.request_body import read_pictures
+from spotter.serve.limits import Refusal, Traffic
+from spotter.serve.service import Answer, ModelInfo, Service, full_payload
+
+_log = logging.getLogger(__name__)
+
+Route = Callable[[Request], Awaitable[Response]]
+
+STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413}
+LONGEST_ID = 200
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def add_routes(
+    app: FastAPI, service: Service, traffic: Traffic, metrics: Metrics, config: ServeConfig, problem: str | None
+) -> None:
+    """Add the plain routes to `app`, and to what it tells about itself at /openapi.json."""
+    one, many = describe_single(config), describe_batch(config)
+    app.add_api_route(
+        "/api/classify",
+        _classify_route(service, config, problem),
+        methods=["POST"],
+        summary="Classify a picture",
+        description=f"The picture is the body itself, the first file of a form, or a data URL in JSON; at most "
+        f"{config.max_upload_bytes / 1e6:g} MB.",
+        openapi_extra={"requestBody": {"required": True, "content": one}},
+        response_model=Classified,
+        responses=describe_problems() | (describe_waiting() if service.info.extras.rollout else {}),
+    )
+    if service.info.extras.rollout:
+        for method, route, summary in (
+            ("GET", _ticket_route(service), "The outcome of an answer that waits for a person"),
+            ("DELETE", _withdraw_route(service), "Do not wait: delete the picture"),
+        ):
+            missing: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such ticket"}}
+            app.add_api_route(
+                "/api/answers/{ticket}",
+                route,
+                methods=[method],
+                summary=summary,
+                response_model=Ticket,
+                responses=missing,
+            )
+    app.add_api_route(
+        "/api/classify/batch",
+        _batch_route(service, traffic, config, problem),
+        methods=["POST"],
+        summary="Classify several pictures",
+        description=f"The files of a form, or a JSON list of data URLs; at most {config.max_batch} pictures and "
+        f"{config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
+        openapi_extra={"requestBody": {"required": True, "content": many}},
+        response_model=Batch,
+        responses=describe_problems(),
+    )
+    failing: dict[int | str, dict[str, Any]] = {503: {"model": Failing, "description": "Not now"}}
+    for path, route, summary in (
+        ("/healthz", _health_route(service.info, problem), "Does the app work?"),
+        ("/readyz", _ready_route(service.info, problem, traffic), "Does it take pictures now?"),
+    ):
+        app.add_api_route(path, route, methods=["GET"], summary=summary, response_model=Health, responses=failing)
+        app.add_api_route(path, route, methods=["HEAD"], include_in_schema=False)
+    if config.metrics:
+        app.add_api_route(
+            "/metrics",
+            _metrics_route(metrics, traffic),
+            methods=["GET"],
+            summary="Counts for Prometheus",
+            response_class=PlainTextResponse,
+        )
+    app.add_api_route("/api", api_help, methods=["GET", "HEAD"], include_in_schema=False)
+    allowed = dict.fromkeys(("/api/classify", "/api/classify/batch"), "POST")
+    allowed |= dict.fromkeys(("/api", "/healthz", "/readyz"), "GET, HEAD")
+    for path, methods in allowed.items():
+        # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
+        app.add_api_route(path, _other_method_route(methods), methods=METHODS, include_in_schema=False)
+    app.add_api_route("/api/{rest:path}", nothing_here, methods=METHODS, include_in_schema=False)
+    app.add_exception_handler(Exception, _unexpected_route(config))
+
+
+def _classify_route(service: Service, config: ServeConfig, problem: str | None) -> Route:
+    async def classify(request: Request) -> Response:
+        if problem:
+            return _error(503, problem)
+        stage, said = service.stage_for(_client(request)), request.query_params.get("said", "")
+        if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
+            return _error(400, _SAY_FIRST.format(labels=", ".join(service.info.labels)))
+        if stage == SUPERVISED and request.query_params.get("consent") != "yes":
+            return _error(403, _CONSENT)
+        try:
+            picture = (await read_pictures(request, config, is_batch=False))[0]
+            if isinstance(picture, BadPicture):
+                raise picture
+            answer = await service.classify(picture, "api", stage)
+        except BadPicture as error:
+            return _error(STATUS.get(error.reason, 400), str(error))
+        if stage == SUPERVISED:
+            return await _let_wait(service, answer)
+        if stage == SHADOW and (problem_now := await _note_down(service, answer, said)):
+            return problem_now
+        return JSONResponse(full_payload(answer, service.info))
+
+    return classify
+
+
+async def _let_wait(service: Service, answer: Answer) -> Response:
+    try:
+        ticket = await run_in_threadpool(service.let_wait, answer, answer.id)
+    except QueueUnwritable as error:
+        return _error(503, str(error))
+    told = Ticket(ticket, "waiting", None, None, str(service.info.revision))
+    return JSONResponse(asdict(told), 202, {"Location": f"/api/answers/{ticket}"})
+
+
+async def _note_down(service: Service, answer: Answer, said: str) -> Response | None:
+    """Note what a person said before the answer; a response if it cannot be."""
+    log = service.info.extras.log
+    try:
+        if log:
+            await run_in_threadpool(add_reviews, log.folder, {answer.id: said})
+    except LogUnwritable as error:
+        _log.warning("%s", error)
+        return _error(503, "What you say cannot be noted down now, so there is no answer; try again later.")
+    return None
+
+
+def _ticket_route(service: Service) -> Callable[..., Any]:
+    queue = service.info.extras.waiting
+
+    async def look(ticket: str) -> Response:
+        found = await run_in_threadpool(queue.find, ticket) if queue else None
+        if isinstance(found, Waiting):
+            return JSONResponse(asdict(Ticket(ticket, "waiting", None, None, found.revision)), headers=_NOT_KEPT)
+        if isinstance(found, Outcome):
+            told = Ticket(ticket, "answered", found.said, found.is_confirmed, found.revision)
+            return JSONResponse(asdict(told), headers=_NOT_KEPT)
+        return _error(404, _NO_TICKET)
+
+    return look
+
+
+def _withdraw_route(service: Service) -> Callable[..., Any]:
+    queue = service.info.extras.waiting
+
+    async def withdraw(ticket: str) -> Response:
+        try:
+            is_gone = await run_in_threadpool(queue.forget, ticket) if queue else False
+        except QueueUnwritable as error:
+            return _error(503, str(error))
+        told = Ticket(ticket, "deleted", None, None, str(service.info.revision))
+        return JSONResponse(asdict(told)) if is_gone else _error(404, _NO_TICKET)
+
+    return withdraw
+
+
+def _client(request: Request) -> str:
+    """Who asks: by the id that a program gives its user, or else by where the request comes from."""
+    given = request.headers.get("x-client-id", "")[:LONGEST_ID]
+    return f"id {given}" if given else str(request.state.client)
+
+
+def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
+    async def one(picture: bytes | BadPicture, stage: str | None) -> dict[str, Any]:
+        try:
+            if isinstance(picture, BadPicture):
+                raise picture
+            answer = await service.classify(picture, "api batch", stage)
+            return full_payload(answer, service.info) if answer.may_go_out else asdict(Problem(_ONE_BY_ONE))
+        except BadPicture as error:
+            return asdict(Problem(str(error)))
+
+    async def batch(request: Request) -> Response:
+        if problem:
+            return _error(503, problem)
+        try:
+            pictures = await read_pictures(request, config, is_batch=True)
+        except BadPicture as error:
+            return _error(STATUS.get(error.reason, 400), str(error))
+        # The request itself has been counted already.
+        refusal = traffic.charge(request.state.client, len(pictures) - 1)
+        if refusal:
+            return _refused(refusal)
+        # One after the other, so that a large batch leaves room for others between two of its pictures.
+        stage, results = service.stage_for(_client(request)), []
+        for picture in pictures:
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            results.append(await one(picture, stage))
+        return JSONResponse({"results": results})
+
+    return batch
+
+
+def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
+    async def health() -> Response:
+        if problem:
+            return JSONResponse(asdict(Failing("fail", problem)), 503)
+        rollout = info.extras.rollout
+        told = asdict(Health("ok", info.revision, info.extras.problem, rollout.stage if rollout else ""))
+        return JSONResponse({name: value for name, value in told.items() if value or name in {"status", "revision"}})
+
+    return health
+
+
+def _ready_route(info: ModelInfo, problem: str | None, traffic: Traffic) -> Callable[..., Any]:
+    async def ready() -> Response:
+        if traffic.stopping and not problem:
+            return JSONResponse(asdict(Failing("stopping", "The app is about to stop.")), 503)
+        return await health()
+
+    health = _health_route(info, problem)
+    return ready
+
+
+def _metrics_route(metrics: Metrics, traffic: Traffic) -> Callable[..., Any]:
+    async def show() -> Response:
+        return Response(metrics.as_text(traffic.in_flight), media_type=CONTENT_TYPE)
+
+    return show
+
+
+def _other_method_route(allowed: str) -> Route:
+    async def refuse(request: Request) -> Response:
+        headers = {"Allow": f"{allowed}, OPTIONS"}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
+        how = "Send pictures by POST" if allowed == "POST" else "This is read by GET"
+        return _error(405, f"{how}; /api tells more.", headers)
+
+    return refuse
+
+
+async def nothing_here(request: Request) -> Response:
+    """Say that there is no such route."""
+    return _error(404, "There is no such route; /api tells which there are.")
+
+
+async def api_help(request: Request) -> Response:
+    # Behind a proxy the connection to this process is plain http, whatever the caller used.
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
+    return PlainTextResponse(_HELP.format(url=f"{scheme}://{request.url.netloc}"))
+
+
+def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # Starlette logs the traceback after this answer, which it gives outside of all that stands before the routes;
+        # the caller learns nothing about the machine.
+        shared = {"Access-Control-Allow-Origin": "*"} if config.is_shared else None
+        return _error(500, "Something went wrong on this side; the picture was not classified.", shared)
+
+    return unexpected
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(asdict(Problem(message)), status, headers)
+
+
+def _refused(refusal: Refusal) -> JSONResponse:
+    after = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+    return _error(refusal.status, refusal.message, after)
+
+
+_SAY_FIRST = (
+    "This model is on trial: say first what it is, by ?said= and one of its labels ({labels}), or 'none of these'; "
+    "only the two answers are kept."
+)
+_CONSENT = (
+    "This model is on trial, so a person looks at each answer first: if the picture may be kept until then, 7 days at "
+    "most, send ?consent=yes."
+)
+_ONE_BY_ONE = "This model is on trial: send pictures one by one, to /api/classify."
+_NO_TICKET = "There is no such ticket, or not any more."
+_NOT_KEPT = {"Cache-Control": "no-store"}
+_HELP = """Send a picture, get JSON: label, probabilities, familiar, familiarity, threshold, revision, timings_ms.
+
+    curl --data-binary @picture.jpg {url}/api/classify
+
+From Python, with gradio_client; the label is "not sure" when the picture is unlike those the model learned from:
+
+    from gradio_client import Client, handle_file
+    Client("{url}").predict(handle_file("picture.jpg"), api_name="/predict")
+
+The same as JSON, with the most probable class as the label:
+
+    Client("{url}").predict(handle_file("picture.jpg"), api_name="/classify")
+"""

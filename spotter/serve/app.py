@@ -1,0 +1,168 @@
+"""The app: the Gradio page, the HTTP API and the staff pages put together."""
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from gradio.route_utils import FnIndexInferError
+from starlette.middleware.cors import CORSMiddleware
+
+from spotter.config import ServeConfig
+from spotter.serve.api.prometheus import Metrics
+from spotter.serve.api.routes import add_routes
+from spotter.serve.limits import Traffic
+from spotter.serve.middleware import Closed, Gate, Shared
+from spotter.serve.page.classifier import classifier_page, embed_script, problem_page
+from spotter.serve.page.script import embed_head, page_script
+from spotter.serve.page.theme import make_theme
+from spotter.serve.server import gradio_apps_in
+from spotter.serve.service import ModelInfo, Predict, Service
+from spotter.serve.staff.guard import PREFIX, staff_routes
+from spotter.serve.staff.report import no_report
+from spotter.serve.staff.review import add_desk
+from spotter.serve.uploads import tidying
+from spotter.utils.files import package_file
+
+_log = logging.getLogger(__name__)
+# Gradio keeps a copy of the page's settings for each; ours holds nothing of anybody.
+SESSIONS = 200
+
+
+def build_page(predict: Predict, info: ModelInfo) -> gr.Blocks:
+    """Build the page and the Gradio endpoints `/predict`, `/classify` and `/classify_batch` for any `predict`."""
+    return classifier_page(Service(predict, info), ServeConfig())
+
+
+def create_app(
+    predict: Predict,
+    info: ModelInfo,
+    config: ServeConfig,
+    *,
+    problem: str | None = None,
+    password: str | None = None,
+) -> FastAPI:
+    """Put the page, `POST /api/classify` and `GET /healthz` into one app.
+
+    Args:
+        problem: a sentence that says why there is no model; the page then shows it, the API and the health check
+            answer 503, and `predict` is never called.
+        password: of the pages below `/staff`; None: there are none.
+    """
+    app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    metrics, traffic = Metrics(), Traffic(config)
+    service = Service(predict, info, metrics)
+    page = problem_page(info, problem) if problem else classifier_page(service, config)
+    traffic.waiting = lambda: _waiting(page)
+    app.state.traffic, app.state.page, app.state.config = traffic, page, config
+    if not config.is_shared:
+        # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
+        app.add_middleware(CORSMiddleware, allow_origins=[])
+    app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
+    if config.is_shared:
+        # Before the gate, so that a page elsewhere can also read why it is refused.
+        app.add_middleware(Shared)
+    add_routes(app, service, traffic, metrics, config, problem)
+    staff = staff_routes(app, password)
+    if info.extras.waiting:
+        add_desk(staff, info, f"{PREFIX}/review")
+    report = info.extras.report
+    staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
+    app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
+    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
+    return mount_page(app, page, config, css=style, js=page_script(config.max_upload_bytes), head=embed_head())
+
+
+def mount_page(
+    app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str, js: str | None = None, head: str = ""
+) -> FastAPI:
+    """Put a Gradio page at the root of `app`, after its other routes, with the guards that only `launch` has."""
+    _fetch_nothing(page)
+    # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
+    page.has_launched = True
+    page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
+    page.state_session_capacity = SESSIONS
+    app.add_api_route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False)
+    app.add_middleware(Closed)
+    # Last, because Gradio takes every path that is left.
+    mounted = gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        server_name=config.host,
+        server_port=config.port,
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=config.max_upload_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=make_theme(),
+        css=css,
+        js=js,
+        head=f'<link rel="icon" type="image/svg+xml" href="/favicon.ico">{head}',
+    )
+    for inner in gradio_apps_in(mounted):
+        # Else one is a failure with a traceback for each question, and the other repeats the question.
+        inner.add_exception_handler(FnIndexInferError, _no_such_endpoint)
+        inner.add_exception_handler(RequestValidationError, _no_question)
+    return mounted
+
+
+def _fetch_nothing(page: gr.Blocks) -> None:
+    """Make every component refuse addresses of files: Gradio would download them, of any size."""
+
+    def guard(block: Any) -> None:
+        move = block.async_move_resource_to_block_cache
+
+        async def move_file_only(source: Any) -> str | None:
+            if str(source).startswith(("http:", "https:")):
+                raise gr.Error("Send the picture itself: this app fetches no addresses.", print_exception=False)
+            return await move(source)
+
+        # A subclass would be the plain way, but Gradio writes a stub file next to every module that has one.
+        block.async_move_resource_to_block_cache = move_file_only
+
+    for block in page.blocks.values():
+        guard(block)
+
+
+async def _no_such_endpoint(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "There is no such endpoint; /gradio_api/info tells which there are."}, 404)
+
+
+async def _no_question(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": "This is not a question as Gradio's clients ask it."}, 422)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    uploads = os.environ.get("GRADIO_TEMP_DIR")
+    if not uploads:
+        # Gradio's usual folder may hold files of other apps, so it is left alone.
+        yield
+        return
+    page = app.state.page
+    async with tidying(page, Path(uploads), app.state.config.max_stored_bytes, page.delete_cache[1]):
+        yield
+
+
+def _waiting(page: gr.Blocks) -> list[str]:
+    """The clients whose pictures wait in Gradio's queue or are answered from it."""
+    queue = page._queue
+    waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
+    working = [event for job in queue.active_jobs if job for event in job]
+    return [event.request.scope["state"]["client"] for event in [*waiting, *working]]
+
+
+async def _favicon() -> Response:
+    icon = package_file("serve", "static/icon.svg")
+    return FileResponse(icon, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})

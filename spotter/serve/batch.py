@@ -1,0 +1,212 @@
+"""Many pictures at once: files and zips in, an answer or a reason for each, and a table of them."""
+
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from spotter.config import ServeConfig
+from spotter.inference.predictor import Prediction
+from spotter.serve.page.translations import translate
+from spotter.serve.service import NOT_SURE
+from spotter.utils.text import plain_cell
+
+# One entry of a zip's table of contents begins so.
+_ENTRY = b"PK\x01\x02"
+# What archivers of macOS and Windows put in unasked.
+_LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is no answer: the key of a sentence of the page's, and the values in it."""
+
+    key: str
+    values: tuple[tuple[str, object], ...] = ()
+
+    def tell(self, language: str = "en") -> str:
+        """The sentence."""
+        return translate(self.key, language, **dict(self.values))
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to classify, `content` its bytes, or the reason why there is none."""
+
+    name: str
+    content: bytes = b""
+    problem: Problem | None = None
+
+
+# Reads a picture when it is called, so that one at a time is in memory.
+Plan = Callable[[], Item]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a picture is, or the reason why nobody knows."""
+
+    name: str
+    prediction: Prediction | None = None
+    problem: Problem | None = None
+
+
+def unpack(files: Iterable[tuple[str, Path]], config: ServeConfig) -> list[Plan]:
+    """Plan to read some files, zips opened (but none within a zip): a plan for each picture or problem. Nothing is
+    written, whatever names a zip holds.
+
+    What goes beyond the limits becomes a problem: one for each file, one for all the pictures that are too many.
+
+    Args:
+        files: (name for people, path).
+    """
+    budget = _Budget(config)
+    plans: list[Plan] = []
+    for given, path in files:
+        name = shown_name(given)
+        if _is_zip(_head(path)):
+            plans += _plan_zip(name, path, budget)
+        elif budget.take_one():
+            plans.append(lambda name=name, path=path: _read_file(name, path, budget))  # type: ignore[misc]
+    if budget.left_out:
+        problem = Problem("left_out", (("count", budget.left_out), ("most", config.max_batch)))
+        plans.append(lambda: Item("…", problem=problem))
+    return plans
+
+
+def shown_name(name: str) -> str:
+    """A file's name for people: one line, of bounded length, without the folders above it."""
+    text = "".join(character if character.isprintable() else " " for character in name.replace("\\", "/"))
+    parts = [part for part in PurePosixPath(text).parts if part not in {"/", "..", "."}]
+    short = "/".join(parts[-2:]) or "?"
+    return short if len(short) <= 100 else f"{short[:48]}…{short[-48:]}"
+
+
+def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """A row a picture, in the order in which they came: `file`, and the answer or `error`."""
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        answer = result.prediction
+        if answer is None:
+            rows.append({"file": result.name, "error": result.problem.tell() if result.problem else ""})
+            continue
+        rows.append(
+            {
+                "file": result.name,
+                "label": answer.label,
+                "probabilities": answer.probabilities,
+                "familiar": answer.familiar,
+                "familiarity": answer.familiarity,
+            }
+        )
+    return rows
+
+
+def as_csv(results: Sequence[Result], labels: Sequence[str]) -> str:
+    """The same as a CSV file with a heading; `answer` is "not sure" where a picture is not familiar."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow([*map(plain_cell, ("file", "answer", "familiarity", *labels)), "problem"])
+    for result in results:
+        answer = result.prediction
+        if answer is None:
+            why = result.problem.tell() if result.problem else ""
+            writer.writerow([plain_cell(result.name), *[""] * (2 + len(labels)), plain_cell(why)])
+            continue
+        shares = [f"{answer.probabilities[label]:.4f}" for label in labels]
+        called = answer.label if answer.familiar else NOT_SURE
+        writer.writerow([plain_cell(result.name), plain_cell(called), f"{answer.familiarity:.4f}", *shares, ""])
+    return file.getvalue()
+
+
+class _Budget:
+    """How many pictures and bytes are still allowed."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self.config = config
+        self.left_out = 0
+        self._pictures = config.max_batch
+        self._bytes = config.max_batch_bytes
+
+    def take_one(self) -> bool:
+        if self._pictures == 0:
+            self.left_out += 1
+            return False
+        self._pictures -= 1
+        return True
+
+    def read(self, name: str, stream: Any) -> Item:
+        limit = min(self.config.max_upload_bytes, self._bytes)
+        content = stream.read(limit + 1)
+        if len(content) <= limit:
+            self._bytes -= len(content)
+            return Item(name, content)
+        if limit < self.config.max_upload_bytes:
+            # Not what is left: the next one, however small, would slip through.
+            self._bytes = 0
+            return Item(name, problem=_too_large("all_too_large", self.config.max_batch_bytes))
+        return Item(name, problem=_too_large("file_too_large", self.config.max_upload_bytes))
+
+
+def _read_file(name: str, path: Path, budget: _Budget) -> Item:
+    with path.open("rb") as stream:
+        return budget.read(name, stream)
+
+
+def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
+    if path.stat().st_size > budget.config.max_batch_bytes:
+        yield lambda: Item(name, problem=_too_large("file_too_large", budget.config.max_batch_bytes))
+        return
+    # Python reads the whole table of contents at once, and a small zip may have one of a million lines.
+    if path.read_bytes().count(_ENTRY) > 10 * budget.config.max_batch + 100:
+        yield lambda: Item(name, problem=Problem("zip_many"))
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
+        yield lambda: Item(name, problem=Problem("zip_damaged"))
+        return
+    wanted = [entry for entry in entries if not entry.is_dir() and not _is_litter(entry.filename)]
+    if not wanted:
+        yield lambda: Item(name, problem=Problem("zip_empty"))
+    for entry in wanted:
+        if budget.take_one():
+            yield lambda entry=entry: _read_entry(path, entry, budget)  # type: ignore[misc]
+
+
+def _read_entry(path: Path, entry: zipfile.ZipInfo, budget: _Budget) -> Item:
+    name = shown_name(entry.filename)
+    if entry.flag_bits & 1:
+        return Item(name, problem=Problem("locked"))
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
+            item = budget.read(name, stream)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError, zlib.error):
+        return Item(name, problem=Problem("packed"))
+    if _is_zip(item.content):
+        return Item(name, problem=Problem("nested"))
+    return item
+
+
+def _too_large(key: str, limit: int) -> Problem:
+    return Problem(key, (("limit", f"{limit / 1e6:g}"),))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(4)
+
+
+def _is_zip(content: bytes) -> bool:
+    # Not zipfile.is_zipfile, which also takes a picture with a zip behind it for one.
+    return content.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def _is_litter(name: str) -> bool:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "__MACOSX" in parts or (bool(parts) and (parts[-1].startswith("._") or parts[-1].lower() in _LITTER))

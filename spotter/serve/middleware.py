@@ -1,0 +1,229 @@
+"""What stands before every route: limits of size, time and number, and a no that says when to try again."""
+
+import asyncio
+import time
+from collections.abc import MutableMapping
+from contextlib import nullcontext
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from spotter.config import ServeConfig
+from spotter.serve.api.prometheus import Metrics
+from spotter.serve.limits import Refusal, Traffic, client_name
+
+# Longer ones first. What is none of these is a page, a style sheet and the like.
+ROUTES = (
+    "/api/classify/batch",
+    "/api/classify",
+    "/api/answers",
+    "/api",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/staff",
+    "/gradio_api/upload",
+    "/gradio_api/queue",
+    "/gradio_api/call",
+    "/gradio_api/heartbeat",
+    "/gradio_api",
+)
+STREAMS = ("/gradio_api/queue", "/gradio_api/call", "/gradio_api/heartbeat")
+FREE = ("/healthz", "/readyz", "/metrics", "page")
+# Gradio's questions name files that were uploaded before.
+QUESTION_BYTES = 1_000_000
+FRAME_BYTES = 100_000
+GONE = 499
+SHARED = ("/api/classify/batch", "/api/classify", "/api/answers", "/api", "/healthz", "/readyz", "/openapi.json")
+
+# What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told.
+CLOSED = (
+    "/gradio_api/file=http",
+    "/gradio_api/file/",
+    "/gradio_api/proxy=",
+    "/gradio_api/process_recording",
+    "/gradio_api/deep_link",
+    "/gradio_api/custom_component",
+    "/gradio_api/component_server",
+    "/gradio_api/vibe-",
+    "/gradio_api/undo-vibe-",
+    "/monitoring",
+    "/login",
+)
+
+
+class Closed:
+    """Refuses the routes of Gradio that no page of ours needs. By the path itself: a pattern may miss a line break."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(CLOSED):
+            refused = _as_json(Refusal(403, "This is not served from here."), scope["path"])
+            await refused(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+class Shared:
+    """Lets pages of other origins ask the plain routes, which hold nothing of anybody's and know no cookies."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._shared = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["Location", "Retry-After"],
+            max_age=86_400,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_shared = scope["type"] == "http" and route_of(scope["path"]) in SHARED
+        await (self._shared if is_shared else self._app)(scope, receive, send)
+
+
+class Gate:
+    """Counts every request, and answers those itself that must not reach the app."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic, metrics: Metrics, config: ServeConfig) -> None:
+        self._app, self._traffic, self._metrics, self._config = app, traffic, metrics, config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers, route = Headers(scope=scope), route_of(scope["path"])
+        peer = scope["client"][0] if scope.get("client") else ""
+        client = client_name(peer, headers, self._config.behind_proxy)
+        scope.setdefault("state", {})["client"] = client
+        body = _Body(receive, client, _limit(route, self._config), self._traffic, self._config)
+        body.in_memory = route.startswith("/api")
+        answer = _Answer(send, body)
+        posts = scope["method"] not in {"GET", "HEAD", "OPTIONS"}
+        try:
+            body.refusal = self._refuse(route, client, posts, body.declared(headers))
+            if body.refusal is None:
+                with self._place(route, client, posts):
+                    await self._app(scope, body.receive, answer.send)
+        except Stopped:
+            pass
+        except ClientDisconnect:
+            # Gradio does not expect it, and nobody is left to be answered.
+            answer.status = answer.status or GONE
+        finally:
+            body.close()
+            if body.refusal and not answer.status:
+                await _as_json(body.refusal, scope["path"])(scope, receive, answer.send_own)
+            self._metrics.requests[route, answer.status or 500] += 1
+
+    def _refuse(self, route: str, client: str, posts: bool, too_large: Refusal | None) -> Refusal | None:
+        refusal = self._traffic.charge(client) if posts or route not in FREE else None
+        if refusal is None and posts:
+            refusal = too_large or self._traffic.no_seat(client)
+        elif refusal is None and route in STREAMS:
+            refusal = self._traffic.no_stream(client)
+        return refusal
+
+    def _place(self, route: str, client: str, posts: bool) -> Any:
+        if posts:
+            return self._traffic.seat(client)
+        return self._traffic.stream(client) if route in STREAMS else nullcontext()
+
+
+class Stopped(Exception):
+    """The body broke a limit; the gate answers."""
+
+
+class _Body:
+    """A request's body on its way in: it ends in an exception when it is too large or too slow."""
+
+    def __init__(self, receive: Receive, client: str, limit: int, traffic: Traffic, config: ServeConfig) -> None:
+        self.refusal: Refusal | None = None
+        self.in_memory = False
+        self._receive, self._client, self._limit, self._traffic, self._config = receive, client, limit, traffic, config
+        self._begun = time.monotonic()
+        self._size = self._held = 0
+        self._is_whole = False
+
+    def declared(self, headers: Headers) -> Refusal | None:
+        length = headers.get("content-length", "")
+        return self._too_large() if length.isascii() and length.isdigit() and int(length) > self._limit else None
+
+    async def receive(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        allowed = self._config.patience_s + self._size / self._config.slowest_bytes_per_s
+        try:
+            async with asyncio.timeout(self._begun + allowed - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._stop(Refusal(408, "The request took too long to arrive.")) from None
+        if message["type"] == "http.request":
+            size = len(message.get("body", b""))
+            self._size += size
+            self._is_whole = not message.get("more_body")
+            if self._size > self._limit:
+                raise self._stop(self._too_large())
+            if self.in_memory:
+                self._held += size
+                refusal = self._traffic.hold(self._client, size)
+                if refusal:
+                    raise self._stop(refusal)
+        return message
+
+    def close(self) -> None:
+        self._traffic.release(self._client, self._held)
+
+    def _stop(self, refusal: Refusal) -> Stopped:
+        self.refusal = refusal
+        return Stopped(refusal.message)
+
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"The request is larger than {self._limit / 1e6:.3g} MB.")
+
+
+class _Answer:
+    """What goes out; nothing of the app's once the gate has to answer."""
+
+    def __init__(self, send: Send, body: _Body) -> None:
+        self.status = 0
+        self._send, self._body = send, body
+
+    async def send(self, message: Message) -> None:
+        if self._body.refusal is None or self.status:
+            await self.send_own(message)
+
+    async def send_own(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def route_of(path: str) -> str:
+    """The route of a path, out of a short list, so that nobody can make the counts grow."""
+    return next((route for route in ROUTES if path == route or path.startswith(f"{route}/")), "page")
+
+
+def _as_json(refusal: Refusal, path: str) -> JSONResponse:
+    # Gradio's clients look for a field of another name.
+    field = "detail" if path.startswith("/gradio_api") else "error"
+    after = {} if refusal.retry_after_s is None else {"Retry-After": str(refusal.retry_after_s)}
+    return JSONResponse({field: refusal.message}, refusal.status, after)
+
+
+def _limit(route: str, config: ServeConfig) -> int:
+    largest = {
+        # Base64 makes four bytes of three.
+        "/api/classify": config.max_upload_bytes * 4 // 3,
+        "/api/classify/batch": config.max_batch_bytes * 4 // 3,
+        "/gradio_api/upload": config.max_batch_bytes,
+    }
+    return largest.get(route, QUESTION_BYTES) + FRAME_BYTES

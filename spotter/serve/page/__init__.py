@@ -1,0 +1,1 @@
+"""The Gradio page that visitors meet."""

@@ -1,0 +1,65 @@
+"""What Gradio hands over with a question: a file, a choice, and who asks in which language."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from spotter.errors import BadPicture
+from spotter.serve.page.translations import name_key, pick_language
+from spotter.serve.service import ModelInfo
+
+# What stands for none of the labels; a label's place stands for it, as a label may be any text.
+NONE = "none"
+
+
+def is_choice(said: object, labels: Sequence[str]) -> bool:
+    """Whether a form or a program sent what can be chosen."""
+    return isinstance(said, str) and said in {NONE, *map(str, range(len(labels)))}
+
+
+def chosen_label(said: str, labels: Sequence[str]) -> str | None:
+    """The label that was chosen; None: none of them."""
+    return None if said == NONE else labels[int(said)]
+
+
+Inputs = dict[str, Any]
+
+
+def page_text(key: str) -> Any:
+    """A text of the page's own table, in the visitor's language."""
+    return str(gr.I18n()(name_key(key)))
+
+
+def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """The labels to choose from, and none of them; see `choice`."""
+    return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
+
+
+def path_in(payload: Any, info: ModelInfo | None) -> Path:
+    """The picture that a payload names: an upload, or one of the examples of `info`.
+
+    Raises:
+        BadPicture: it names none.
+    """
+    # Gradio checks paths only in payloads that call themselves files, so whoever leaves that out could name any file.
+    given = payload.get("path") if isinstance(payload, dict) else None
+    path = Path(given if isinstance(given, str) else "").resolve()
+    uploads = Path(get_upload_folder()).resolve()
+    allowed = {Path(example).resolve() for example, _ in info.examples} if info else set()
+    if not path.is_file() or not (path.is_relative_to(uploads) or path in allowed):
+        raise BadPicture("empty", "There is no picture: upload one first.")
+    return path
+
+
+def language_of(request: gr.Request | None) -> str:
+    """The language of whoever asks."""
+    return pick_language(request.headers.get("accept-language") if request else None)
+
+
+def client_of(request: gr.Request | None) -> str:
+    """Who asks, as the gate names them; "" when nobody knows."""
+    scope = request.request.scope if request and request.request else {}
+    return str(scope.get("state", {}).get("client", ""))

@@ -1,0 +1,219 @@
+"""What happens when a visitor of the page, or a Gradio client, sends a picture."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+from starlette.concurrency import run_in_threadpool
+
+from spotter.config import ServeConfig
+from spotter.errors import BadPicture, FeedbackUnwritable
+from spotter.images import load_picture
+from spotter.serve.batch import Plan, Problem, Result, as_csv, as_json, unpack
+from spotter.serve.page import html as parts
+from spotter.serve.page.gradio_io import (
+    Inputs,
+    chosen_label,
+    client_of,
+    is_choice,
+    language_of,
+    path_in,
+)
+from spotter.serve.page.rollout import MAX_BARS, Corner, Held, held_words
+from spotter.serve.page.translations import translate
+from spotter.serve.service import Answer, ModelInfo, Service, full_payload, label_payload, withheld
+
+_log = logging.getLogger(__name__)
+# Of so many nearest rows of the reference, so many pictures are shown: not every row has one.
+ASKED_ROWS, SHOWN_NEIGHBOURS = 100, 6
+# Seconds between two updates of the table of many pictures.
+UPDATE_S = 0.3
+
+
+def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
+    async def show(payload: Inputs | None, request: gr.Request) -> Any:
+        language, more = language_of(request), corner.reset() if corner else {}
+        if not payload:
+            told = parts.start(service.info.labels, language), "", ""
+        else:
+            try:
+                stage = service.stage_for(client_of(request))
+                answer = await service.classify(path_in(payload, service.info), "page", stage)
+            except BadPicture as error:
+                # Said where the answer would be: a passing toast would leave the answer for the picture before.
+                told = parts.refusal(error, language), "", ""
+            else:
+                if corner and not answer.may_go_out:
+                    told, more = (held_words(answer, language), "", ""), corner.hold(answer)
+                else:
+                    told = parts.answer(answer.prediction, language), parts.bars(answer.prediction, MAX_BARS), ""
+        return dict(zip(corner.others, told, strict=True)) | more if corner else told
+
+    return show
+
+
+def why_handler(service: Service) -> Callable[..., Any]:
+    extras = service.info.extras
+
+    async def why(payload: Inputs | None, request: gr.Request) -> str:
+        language = language_of(request)
+        if not payload:
+            return ""
+        try:
+            picture = await run_in_threadpool(load_picture, path_in(payload, service.info))
+        except BadPicture as error:
+            return parts.refusal(error, language)
+        answer = await service.classify(picture)
+        label = answer.prediction.label
+        drawn = await run_in_threadpool(extras.explain, picture) if extras.explain else None
+        near = await run_in_threadpool(extras.nearest, picture, ASKED_ROWS) if extras.nearest else None
+        return parts.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
+
+    async def why_if_shown(payload: Inputs | None, held: Held, request: gr.Request) -> str:
+        # Evidence for an answer would tell it.
+        return await why(payload, request) if held.is_shown else ""
+
+    return why_if_shown if extras.rollout else why
+
+
+def send_handler(service: Service) -> Callable[..., Any]:
+    labels, keep = service.info.labels, service.info.extras.keep
+
+    async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
+        language, hidden = language_of(request), gr.update(visible=False)
+
+        def refuse(key: str) -> tuple[str, str, bool, Any]:
+            return parts.note(translate(key, language)), "", consent is True, hidden
+
+        if not payload or not keep:
+            return refuse("send_picture")
+        if not is_choice(said, labels):
+            return refuse("send_choose")
+        if consent is not True:
+            return refuse("send_consent")
+        try:
+            path = path_in(payload, service.info)
+            picture = await run_in_threadpool(load_picture, path)
+            answer = await service.classify(picture)
+            label = chosen_label(said, labels)
+            id_ = await run_in_threadpool(partial(keep, picture, answer.prediction, label, logged=service.logged(path)))
+        except BadPicture:
+            return refuse("send_picture")
+        except FeedbackUnwritable as error:
+            _log.warning("%s", error)
+            return refuse("not_sent")
+        return parts.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
+
+    return send
+
+
+def forget_handler(service: Service) -> Callable[..., Any]:
+    async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
+        language = language_of(request)
+        try:
+            if service.info.extras.forget:
+                await run_in_threadpool(service.info.extras.forget, id_)
+        except FeedbackUnwritable as error:
+            _log.warning("%s", error)
+            return parts.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
+        return parts.note(translate("forgotten", language)), "", gr.update(visible=False)
+
+    return forget
+
+
+def many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
+    async def classify_all(payloads: Any, request: gr.Request) -> AsyncIterator[tuple[str, str, Any]]:
+        language, hidden = language_of(request), gr.update(visible=False)
+        if not payloads:
+            yield parts.note(translate("nothing", language)), "", hidden
+            return
+        results: list[Result] = []
+        stage = service.stage_for(client_of(request))
+        plans = await _plan(payloads, config)
+        yield parts.progress(0, len(plans), language), "", hidden
+        shown = time.monotonic()
+        for plan in plans:
+            results.append(await _classify_one(service, plan, stage))
+            if time.monotonic() - shown >= UPDATE_S:
+                yield parts.progress(len(results), len(plans), language), parts.table(results, language), hidden
+                shown = time.monotonic()
+        file = gr.update(value=_save_csv(results, service.info), visible=True)
+        yield parts.summary(results, language), parts.table(results, language), file
+
+    return classify_all
+
+
+def batch_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
+    async def classify_batch(files: Any, request: gr.Request) -> tuple[dict[str, Any], str]:
+        """Classify many pictures: files or zips of them. Gives a result for each, and the path of a CSV file."""
+        if not files:
+            raise gr.Error("There are no files: send at least one.", print_exception=False)
+        stage = service.stage_for(client_of(request))
+        results = [await _classify_one(service, plan, stage) for plan in await _plan(files, config)]
+        answers = {"results": as_json(results), "threshold": service.info.threshold, "revision": service.info.revision}
+        return answers, _save_csv(results, service.info)
+
+    return classify_batch
+
+
+async def _plan(payloads: Any, config: ServeConfig) -> list[Plan]:
+    given = payloads if isinstance(payloads, list) else [payloads]
+    files = []
+    for payload in given:
+        try:
+            path = path_in(payload, None)
+        except BadPicture as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        files.append((str(payload.get("orig_name") or path.name), path))
+    return await run_in_threadpool(unpack, files, config)
+
+
+async def _classify_one(service: Service, plan: Plan, stage: str | None) -> Result:
+    item = await run_in_threadpool(plan)
+    if item.problem:
+        return Result(item.name, problem=item.problem)
+    try:
+        answer = await service.classify(item.content, "files", stage)
+    except BadPicture as error:
+        return Result(item.name, problem=parts.picture_problem(error))
+    # Others wait for the same network: let them in between.
+    await asyncio.sleep(0)
+    if not answer.may_go_out:
+        return Result(item.name, problem=Problem("one_by_one"))
+    return Result(item.name, answer.prediction)
+
+
+def _save_csv(results: Sequence[Result], info: ModelInfo) -> str:
+    # With a mark that tells spreadsheets that it is UTF-8. Among the uploads, where it is removed in time.
+    content = as_csv(results, info.labels).encode("utf-8-sig", "replace")
+    return save_bytes_to_cache(content, "answers.csv", get_upload_folder())
+
+
+def predict_handler(service: Service) -> Callable[..., Any]:
+    async def predict(picture: dict[str, Any] | None, request: gr.Request) -> dict[str, Any]:
+        """Classify a picture. `label` is "not sure" when it is unlike the pictures the model learned from."""
+        return label_payload(withheld(await _classify_or_say_why(service, picture, request)).prediction)
+
+    return predict
+
+
+def classify_handler(service: Service) -> Callable[..., Any]:
+    async def classify(picture: dict[str, Any] | None, request: gr.Request) -> dict[str, Any]:
+        """Classify a picture and tell everything: probabilities, familiarity, revision and timings."""
+        return full_payload(withheld(await _classify_or_say_why(service, picture, request)), service.info)
+
+    return classify
+
+
+async def _classify_or_say_why(service: Service, payload: Inputs | None, request: gr.Request) -> Answer:
+    try:
+        stage = service.stage_for(client_of(request))
+        return await service.classify(path_in(payload, service.info), "client", stage)
+    except BadPicture as error:
+        raise gr.Error(str(error), print_exception=False) from error

@@ -1,0 +1,88 @@
+"""What the page says, in each of its languages, and which one a visitor gets. The texts are in `serve/locales`."""
+
+import functools
+import json
+from typing import Any
+
+from markupsafe import Markup
+
+from spotter.utils.files import package_file
+
+LANGUAGES = ("en", "es", "zh")
+
+
+def translate(key: str, language: str, **values: Any) -> str:
+    """A sentence in a language, with values put in as they are.
+
+    Raises:
+        KeyError: there is no such key, language or value.
+    """
+    return texts(language)[key].format(**values)
+
+
+def translate_html(key: str, language: str, **values: Any) -> Markup:
+    """The same as HTML: text and values escaped, but values that are `Markup`.
+
+    Raises:
+        KeyError: there is no such key, language or value.
+    """
+    return Markup.escape(texts(language)[key]).format(**values)
+
+
+@functools.cache
+def texts(language: str) -> dict[str, str]:
+    """All texts of a language, values as `{name}`. Model titles and labels are the model's own words, so not there.
+
+    Raises:
+        KeyError: there is no such language.
+    """
+    if language not in LANGUAGES:
+        raise KeyError(language)
+    content: dict[str, str] = json.loads(package_file("serve", f"locales/{language}.json").read_bytes())
+    return content
+
+
+def has_text(key: str) -> bool:
+    """Whether there is such a text."""
+    return key in texts(LANGUAGES[0])
+
+
+def join_labels(labels: tuple[str, ...], language: str, most: int = 12) -> str:
+    """Labels as people list them: of more than `most`, some, and the last."""
+    comma, last = translate("comma", language), translate("and", language)
+    if len(labels) < 2:
+        return comma.join(labels)
+    skipped = f"{comma}…" if len(labels) > most else ""
+    return comma.join(labels[:-1][: most - 1]) + skipped + last + labels[-1]
+
+
+def pick_language(accepted: str | None) -> str:
+    """The language of an Accept-Language header: of its first choice, by the rule that Gradio's page goes by.
+
+    Gradio knows zh-CN and zh-TW, but no plain zh; anything unknown is English.
+    """
+    choices = []
+    for position, part in enumerate((accepted or "").split(",")):
+        tag, _, weight = part.strip().partition(";")
+        text = weight.strip().removeprefix("q=")
+        choices.append((-float(text) if text.replace(".", "", 1).isdecimal() else -1.0, position, tag.strip().lower()))
+    first = min(choices)[2]
+    if first in {"zh-cn", "zh-tw"}:
+        return "zh"
+    base = first.partition("-")[0]
+    return base if base in {"en", "es"} else "en"
+
+
+def messages(language: str) -> dict[str, str]:
+    """The texts without values, under the keys that `name_key` gives, as Gradio's page takes them."""
+    return {name_key(key): text for key, text in texts(language).items() if "{" not in text}
+
+
+def name_key(key: str) -> str:
+    """The key of a text in Gradio's own table, which has short words of its own."""
+    return f"spotter_{key.replace('-', '_')}"
+
+
+def as_message(markup: str) -> str:
+    """HTML that Gradio's table takes for a text without values: braces and quotes mean something there."""
+    return markup.replace("'", "&#39;").replace("{", "&#123;").replace("}", "&#125;")

@@ -1,0 +1,251 @@
+"""How the app starts: pull the model, build the page, serve, with what the operator asked for besides answers.
+
+That is the log of answers, the rollout and the challenger, what visitors say, and the way of that to the Hub.
+"""
+
+import argparse
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from fastapi import FastAPI
+from PIL import Image
+
+from spotter.config import DATASETS, ServeConfig
+from spotter.errors import (
+    AccessRefused,
+    CacheUnwritable,
+    NoInt8,
+    RevisionMissing,
+    SpotterError,
+    StoreUnreachable,
+    UnknownStore,
+)
+from spotter.feedback.store import FeedbackFolder
+from spotter.feedback.sync import STORAGE, Sender, folder_of, open_dataset
+from spotter.inference.predictor import Prediction, Predictor
+from spotter.monitor.log import AnswerLog
+from spotter.rollout.challenger import SecondOpinion
+from spotter.rollout.review_queue import WaitingFolder
+from spotter.rollout.stages import Rollout
+from spotter.rollout.watcher import Watcher
+from spotter.serve.about import read_about
+from spotter.serve.auth import read_password
+from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.staff.report import ReportPage
+from spotter.utils.console import log_to_stderr
+from spotter.utils.imports import lasting_imports
+
+_log = logging.getLogger(__name__)
+
+RETRY_S = 60.0
+UNASKED = "nobody has said what could go wrong with this model: scripts/premortem asks."
+NOBODY = "nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
+UNSENT = (
+    "a Space without persistent storage forgets %s when it restarts, and with it what visitors sent in the last five "
+    "minutes."
+)
+# What visitors are told where the sentence itself names a place.
+PUBLIC = {
+    RevisionMissing: "There is no such model in its store.",
+    AccessRefused: "The store of the model refuses access.",
+    StoreUnreachable: "The store of the model cannot be reached; this is tried again every minute.",
+    CacheUnwritable: "The model cannot be kept on the disk.",
+}
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """The model; or, without one, why there is none."""
+
+    predictor: Predictor | None
+    why: SpotterError | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class Built:
+    """An app that can be served: for so many seconds, or until it is stopped. `notice` is for who runs it."""
+
+    app: FastAPI
+    config: ServeConfig
+    for_s: float | None = None
+    notice: str = ""
+
+
+def pull_model(options: argparse.Namespace) -> Pulled:
+    """Load the model from its store.
+
+    Raises:
+        UnknownStore, NoInt8: what was asked for cannot be.
+        PasswordWeak: that of the staff pages is too easy to guess.
+    """
+    log_to_stderr(options.program)
+    password = read_password()
+    try:
+        predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
+    except (UnknownStore, NoInt8):
+        raise
+    except SpotterError as error:
+        _log.error("%s", error)
+        return Pulled(None, error, password)
+    return Pulled(predictor, None, password)
+
+
+@contextmanager
+def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iterator[Built]:
+    """Build the page and the API of a model, or a page that says why there is none; run what goes with it meanwhile.
+
+    Args:
+        folder: what the page shows is copied into it.
+
+    Raises:
+        As `operated`.
+    """
+    _load_gradio()
+    from spotter.serve.app import create_app
+
+    # On a Space, its own server stands before the app.
+    proxy = "SPACE_ID" in os.environ
+    config = ServeConfig(host=options.host, port=options.port, behind_proxy=proxy, metrics=options.metrics)
+    predictor, why, password = pulled.predictor, pulled.why, pulled.password
+    if predictor is None:
+        told = public_sentence(str(why), type(why))
+        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
+        yield Built(app, config, RETRY_S if isinstance(why, StoreUnreachable) else None)
+        return
+    with operated(predictor, options, folder) as info:
+        if info.extras.rollout and not password:
+            _log.warning(NOBODY)
+        app = create_app(predictor.predict, info, config, password=password)
+        notice = "" if predictor.card.made.get("premortem") else UNASKED
+        yield Built(app, config, notice=notice)
+
+
+def serve_app(built: Built) -> bool:
+    """Serve until stopped; return whether to pull the model again, because its store could not be reached before.
+
+    Raises:
+        PortUnavailable: it cannot be served here.
+    """
+    from spotter.serve.server import serve
+
+    return serve(built.app, built.config, built.for_s, built.notice)
+
+
+def _load_gradio() -> None:
+    """Import Gradio and the page, for good."""
+    # Off before Gradio is imported: it would ask the internet for a newer version of itself.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    # So many questions: after each it would make a table of the last 10,000, with pandas, for a page that is not there.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    with lasting_imports():
+        import spotter.serve.app  # noqa: F401
+
+
+def no_answer(picture: Image.Image) -> Prediction:
+    """Stand in for a model that is not there; never called."""
+    raise NotImplementedError
+
+
+def public_sentence(sentence: str, kind: type) -> str:
+    """What went wrong, without paths and addresses."""
+    if "/" in sentence or "\\" in sentence:
+        found = (told for error, told in PUBLIC.items() if issubclass(kind, error))
+        sentence = next(found, "The model cannot be loaded.")
+    return f"{sentence} Whoever runs this app finds more in its log."
+
+
+@contextmanager
+def operated(predictor: Predictor, options: argparse.Namespace, folder: Path) -> Iterator[ModelInfo]:
+    """Run what the options ask for while the block lasts, and give what page and API need to know of the model.
+
+    Args:
+        options: those of app.py.
+        folder: what the page shows is copied into it, as it tells where that is.
+
+    Raises:
+        UnknownStore: visitors' words are to go where no data set is.
+        RolloutDamaged, LogUnreadable: the rollout cannot begin, or go on.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_sending(options.feedback))
+        extras = Extras()
+        if options.log:
+            log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
+            extras = stack.enter_context(_careful(predictor, options, log))
+        yield _described(predictor, options, folder, extras)
+
+
+@contextmanager
+def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) -> Iterator[Extras]:
+    """Run what the rollout and the challenger need besides the log, as far as they are asked for.
+
+    Raises:
+        RolloutDamaged, LogUnreadable: the rollout cannot begin, or go on.
+    """
+    revision, folder = predictor.revision or "", Path(options.log)
+    with ExitStack() as stack:
+        extras = Extras(log=log, report=ReportPage(log.folder, options.model))
+        if options.challenger and (second := _load_challenger(options)):
+            opinion = SecondOpinion(second.predict, second.revision or "", log)
+            extras = replace(extras, challenger=stack.enter_context(opinion))
+        if options.rollout:
+            rollout = Rollout(folder, revision)
+            rollout.start(options.rollout)
+            watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
+            extras = replace(extras, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision))
+            _log.info("stage %s", rollout.stage)
+        yield extras
+
+
+def _load_challenger(options: argparse.Namespace) -> Predictor | None:
+    """The other revision; None if it cannot be had: visitors get their answers all the same."""
+    try:
+        return Predictor.load(options.model, options.challenger)
+    except SpotterError as error:
+        _log.warning("no challenger: %s", error)
+        return None
+
+
+@contextmanager
+def _sending(feedback: str | None) -> Iterator[None]:
+    """Send what visitors say to the Hub, where it is to go there.
+
+    Raises:
+        UnknownStore: that is no data set's address.
+    """
+    if not feedback or not feedback.startswith(DATASETS):
+        yield
+        return
+    folder = folder_of(feedback)
+    if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
+        _log.warning(UNSENT, folder)
+    with Sender(FeedbackFolder(folder), open_dataset(feedback)):
+        yield
+
+
+def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, extras: Extras) -> ModelInfo:
+    card = predictor.card
+    entries = FeedbackFolder(folder_of(options.feedback)) if options.feedback else None
+    return ModelInfo(
+        title=card.title,
+        labels=card.labels,
+        revision=predictor.revision,
+        threshold=card.threshold,
+        examples=tuple((shutil.copy(path, str(folder)), label) for label, path in predictor.examples.items()),
+        summary=card.summary,
+        extras=replace(
+            extras,
+            explain=predictor.explain if predictor.explains else None,
+            nearest=predictor.nearest if predictor.thumbnails else None,
+            keep=partial(entries.add, revision=predictor.revision) if entries else None,
+            forget=entries.delete if entries else None,
+        ),
+        about=read_about(card, predictor.metrics, predictor.revision),
+    )

@@ -1,0 +1,130 @@
+"""Files: written so that nobody reads half of one, read within bounds, and temporary folders."""
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from threading import get_ident
+
+from spotter.errors import TemporaryUnwritable
+
+
+def package_file(package: str, name: str) -> Path:
+    """The path of a file that comes with a package of Spotter, such as "static/page.css" of "serve"."""
+    return Path(str(resources.files("spotter"))) / package / name
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Read a file of at most so many bytes. A link is followed; a pipe or a device, which may never end, is not read.
+
+    Raises:
+        OSError: it is not there, cannot be read, is no file or larger.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "Not a file", str(path))
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return path.read_bytes()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either there as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        # On a full disk half a file would only take what room there is.
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk when this returns. It may be half there before."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder with some files that is either there as a whole or not at all, and then on the disk.
+
+    Until then it is `.NAME` beside its place, where whoever is killed leaves it.
+    """
+    part = place.with_name(f".{place.name}")
+    try:
+        part.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_durably(part / name, content)
+        part.rename(place)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+# A disk with less than this is full: a write fills it before it fails.
+_FULL_BYTES = 1 << 20
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder that is gone afterwards, in the system's temporary folder (`TMPDIR`).
+
+    Raises:
+        TemporaryUnwritable: it cannot be made or removed, or its disk does not take the files in it. What goes wrong
+            elsewhere while it is there is raised as it is.
+    """
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="spotter-")
+    except OSError as error:
+        raise _unwritable(error) from error
+    folder = Path(temporary.name)
+    try:
+        yield folder
+    except OSError as error:
+        if _is_of(folder, error):
+            raise _unwritable(error) from error
+        raise
+    finally:
+        try:
+            temporary.cleanup()
+        except OSError as error:
+            raise _unwritable(error) from error
+
+
+def require_room(folder: Path, size: int = _FULL_BYTES) -> None:
+    """Fail as a write would where others do not tell that they could not write.
+
+    Args:
+        size: in bytes; by default, that of a disk that is full.
+
+    Raises:
+        OSError: there is less room than that.
+    """
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _is_of(folder: Path, error: OSError) -> bool:
+    """Whether what went wrong is that `folder` does not take a file."""
+    names = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
+    if names:
+        return error.errno in _REFUSED and any(Path(name).is_relative_to(folder) for name in names)
+    # A write into an open file names none, and torch tells no number.
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, None} and shutil.disk_usage(folder).free < _FULL_BYTES
+
+
+def _unwritable(error: OSError) -> TemporaryUnwritable:
+    return TemporaryUnwritable(
+        f"The system's temporary folder cannot be written: {error.strerror or error}; free some space there, or "
+        "name another folder in TMPDIR."
+    )
