@@ -36,7 +36,7 @@ TUTORIAL_TRAIN = """
 import json, sys, time
 from pathlib import Path
 from fastai.vision.all import *
-from spotter.backbone import load_packaged_weights
+from spotter.train.backbone import load_packaged_weights
 folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
 unfamiliar = sorted(get_image_files(sys.argv[4])) if sys.argv[4] else []
 labels = [path.name for path in folder.glob("[!.]*") if any(path.glob("*.jpg"))]
@@ -155,7 +155,7 @@ download_images(folder, urls=urls, max_pics=count)
 
 DOWNLOAD_SPOTTER = f"""{DOWNLOAD_START}
 from spotter.config import DownloadConfig
-from spotter.download import download_all
+from spotter.collect.download import download_all
 started = time.perf_counter()
 def write(outcome):
     (folder / f"{{outcome.key}}.jpg").write_bytes(outcome.content)
@@ -168,7 +168,7 @@ for _ in download_all(enumerate(urls), DownloadConfig(), then=write, address_pol
 COLLECT_SPOTTER = f"""{DOWNLOAD_START}
 from spotter.collect import collect
 from spotter.config import make_recipe
-from spotter.download import download_all
+from spotter.collect.download import download_all
 from spotter.search.urls import Urls
 (folder / "list.txt").write_text("\\n".join(f"{{'ab'[n % 2]}} {{url}}" for n, url in enumerate(urls)))
 started = time.perf_counter()

@@ -16,9 +16,10 @@ import pytest
 
 from spotter.collect.collector import collect
 from spotter.config import TrainConfig
+from spotter.data import edits as edits_module
 from spotter.data.dataset import DISPUTED, Dataset, Record
 from spotter.data.edit_log import DELETE, EDITS, KEEP, RELABEL, Edit, EditLog, parse_edits, standing
-from spotter.data.edits import __file__, apply_edits, judge_edits, write_to_disk
+from spotter.data.edits import apply_edits, judge_edits, write_to_disk
 from spotter.data.manifest import read_dataset, read_manifest
 from spotter.data.splits import deal_folds
 from spotter.errors import DatasetUnwritable, EditsDamaged, TooFewPictures
@@ -40,7 +41,7 @@ RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="two")
 WRITER = """
 import sys
 from pathlib import Path
-from spotter.edits import Edit, EditLog
+from spotter.data.edit_log import Edit, EditLog
 log, name, count = EditLog(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
 for number in range(count):
     log.append([Edit(name, "keep", sha256=f"{name}{number}", to="disc", why="x" * 300)])
@@ -361,7 +362,7 @@ def killed_while_applying(folder: Path, at: int) -> bool:
 
         def trace(frame: FrameType, event: str, argument: object) -> object:
             nonlocal lines
-            if frame.f_code.co_filename == __file__ and event == "line":
+            if frame.f_code.co_filename == edits_module.__file__ and event == "line":
                 lines += 1
                 if lines == at:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -426,7 +427,7 @@ def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from spotter.edits import Edit, EditLog
+from spotter.data.edit_log import Edit, EditLog
 from spotter.errors import DatasetUnwritable
 log = EditLog(Path(sys.argv[1]))
 log.append([Edit("anna", "keep", "first", to="disc")])

@@ -189,7 +189,7 @@ from pathlib import Path
 from PIL import Image
 from spotter.config import LogConfig
 from spotter.monitor import AnswerLog
-from spotter.predictor import Prediction
+from spotter.inference.predictor import Prediction
 picture, prediction = Image.new("RGB", (64, 48)), Prediction("disc", {"disc": 1.0}, 0.9, True)
 log = AnswerLog(Path(sys.argv[1]), sys.argv[2], config=LogConfig(batch_s=0.1))
 print("ready", flush=True)

@@ -147,7 +147,7 @@ def test_a_disk_that_takes_nothing_is_told(tmp_path: Path) -> None:
 ADDS_AND_DECIDES = """
 import sys
 from pathlib import Path
-from spotter.waiting import WaitingFolder
+from spotter.rollout.review_queue import WaitingFolder
 from tests.helpers.pictures import BLUE, plain, predict_by_color
 queue = WaitingFolder(Path(sys.argv[1]), "r1")
 picture = plain(BLUE, (900, 700))

@@ -663,8 +663,10 @@ def test_who_a_client_is(peer: str, forwarded: str, behind_proxy: bool, name: st
 SERVE = """
 import os, sys, time
 from spotter.config import ServeConfig
-from spotter.connection import Connection
-from spotter.web import ModelInfo, create_app, serve
+from spotter.serve.server import Connection
+from spotter.serve.app import create_app
+from spotter.serve.server import serve
+from spotter.serve.service import ModelInfo
 from tests.helpers.pictures import LABELS, predict_by_color
 def slow(picture):
     print("looking", flush=True)

@@ -261,9 +261,9 @@ import sys
 sys.modules["fcntl"] = None
 from pathlib import Path
 import app, train
-from spotter.edits import Edit, EditLog
+from spotter.data.edit_log import Edit, EditLog
 from spotter.errors import DatasetUnwritable
-from spotter.ingest import lock_set
+from spotter.data.manifest import lock_set
 log = EditLog(Path(sys.argv[1]))
 log.append([Edit("anna", "keep", "first", to="disc")])
 with lock_set(Path(sys.argv[1])):
