@@ -14,9 +14,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from spotter.clean import server as cleaner
 from spotter.clean.server import create_app
 from spotter.clean.session import Session
+from spotter.cli import main
 from spotter.config import ServeConfig
 from spotter.data.edit_log import Edit, EditLog
 from spotter.data.manifest import read_dataset, read_manifest, write_manifest
@@ -548,7 +548,7 @@ def test_files_that_make_no_sense_are_refused_in_one_sentence(folder: Path, tmp_
         (["replay", folder, tmp_path / "none"], "cannot be read"),
         (["export", folder, tmp_path], "cannot be written"),
     ):
-        assert cleaner.main([str(word) for word in words]) == 1
+        assert main(["clean", *map(str, words)]) == 1
         (told,) = capsys.readouterr().err.splitlines()
         assert sentence in told
 
@@ -569,7 +569,7 @@ def test_a_page_that_is_killed_has_lost_nothing(folder: Path) -> None:
 
 def test_a_mistyped_sub_command_is_told(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cleaner.main(["aply", str(made)])
+        main(["clean", "aply", str(made)])
     assert ended.value.code == 2
     assert "there is no 'aply'; did you mean 'apply'?" in capsys.readouterr().err
 
@@ -577,14 +577,14 @@ def test_a_mistyped_sub_command_is_told(made: Path, capsys: pytest.CaptureFixtur
 def test_export_and_replay_and_apply(folder: Path, made: Path, tmp_path: Path, capsys) -> None:
     record = next(r for r in read_manifest(folder) if r.backend_id == "cross/disc900.jpg")
     EditLog(folder).append([Edit("anna", "relabel", record.sha256, record.original_sha256, "cross", "disc")])
-    assert cleaner.main(["export", str(folder), str(tmp_path / "edits.jsonl")]) == 0
+    assert main(["clean", "export", str(folder), str(tmp_path / "edits.jsonl")]) == 0
     other = Path(shutil.copytree(made / "data" / "shapes" / "folder", tmp_path / "other"))
-    assert cleaner.main(["replay", str(other), str(tmp_path / "edits.jsonl")]) == 0
+    assert main(["clean", "replay", str(other), str(tmp_path / "edits.jsonl")]) == 0
     assert "1 line added" in capsys.readouterr().out
-    assert cleaner.main(["replay", str(other), str(tmp_path / "edits.jsonl")]) == 0
+    assert main(["clean", "replay", str(other), str(tmp_path / "edits.jsonl")]) == 0
     assert "0 lines added" in capsys.readouterr().out
     assert lines(other) == lines(folder)
-    assert cleaner.main(["apply", str(other)]) == 0
+    assert main(["clean", "apply", str(other)]) == 0
     assert "1 picture moved, 0 removed" in capsys.readouterr().out
     assert (other / "disc" / Path(record.file).name).is_file()
     session = Session(other, "ben")
