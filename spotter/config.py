@@ -17,7 +17,7 @@ STAGES = ("shadow", "supervised", "gradual", "full")
 class PictureConfig:
     """Limits on what is accepted as a picture, and how it is stored."""
 
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
     max_pixels: int = 50_000_000
     min_side: int = 2
     stored_side: int = 1024

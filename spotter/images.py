@@ -1,16 +1,21 @@
 """The one function that turns bytes into an upright 8-bit RGB picture. Training and the app both use it."""
 
 import io
-import struct
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile
 
 from spotter.config import PictureConfig
 from spotter.errors import BadPicture
+from spotter.image_bmp import decode as decode_bitmap
+from spotter.image_bmp import read_header
+from spotter.image_files import PictureFile, damaged, read_file, read_orientation
 
 # Starts no thread before it is used.
 _resizers = ThreadPoolExecutor(2, thread_name_prefix="resize")
@@ -19,14 +24,24 @@ PictureSource = bytes | str | Path | Image.Image
 
 BACKGROUND = (255, 255, 255)
 PARALLEL_SIDE = 600
-ORIENTATION = 0x0112
+# Rows at a time that are laid on white.
+BAND = 256
 # Of pictures of visitors.
 KEPT_SIDE, KEPT_QUALITY = 1024, 92
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _DEEP_MODES = {"I", "I;16", "I;16B", "I;16L", "I;16N", "F"}
 
 
 def load_picture(source: PictureSource, config: PictureConfig | None = None) -> Image.Image:
-    """Decode a picture to mode RGB, upright by its EXIF orientation, with alpha laid on white, first frame only.
+    """Decode a picture to mode RGB as a browser shows it on a white page: upright, the first frame only.
 
     Args:
         source: encoded bytes, a file's path, or a PIL picture.
@@ -36,28 +51,31 @@ def load_picture(source: PictureSource, config: PictureConfig | None = None) -> 
         A new PIL picture of mode "RGB" without metadata; size (width, height) in pixels.
 
     Raises:
-        BadPicture: empty, not one of the accepted formats, too many pixels, too small, truncated or corrupt.
+        BadPicture: empty, not one of the accepted formats, too many pixels, too small, truncated or corrupt, or its
+            file cannot be read. Nothing else: whatever a decoder raises is this picture's reason.
     """
     config = config or PictureConfig()
-    if isinstance(source, Image.Image):
-        return _to_upright_rgb(source, config)
-    data = Path(source).read_bytes() if isinstance(source, str | Path) else source
-    if not data:
-        raise BadPicture("empty", "The picture is empty (0 bytes).")
-    with _open(data, config) as picture:
-        if picture.format == "PNG":
-            _check_sums(data, config)
-        return _to_upright_rgb(picture, config)
+    with _reasons(config):
+        if isinstance(source, Image.Image):
+            _check_size(source.size, config)
+            return _turn(_flatten(source), _orientation_of(source))
+        return _decode(_read(source), config)
 
 
 def count_pixels(source: PictureSource) -> int:
     """How many pixels a picture has by its header; 0 when it cannot be told."""
-    if isinstance(source, Image.Image):
-        return source.width * source.height
-    data = Path(source).read_bytes() if isinstance(source, str | Path) else source
+    config = PictureConfig()
     try:
-        with _open(data, PictureConfig()) as picture:
-            return picture.width * picture.height
+        with _reasons(config):
+            if isinstance(source, Image.Image):
+                return source.width * source.height
+            file = _accept(_read(source), config)
+            if file.format == "BMP":
+                header = read_header(file.data)
+                return header.width * header.height
+            with _open(file, config) as picture:
+                width, height = file.canvas or picture.size
+                return width * height
     except BadPicture:
         return 0
 
@@ -134,51 +152,149 @@ def encode_to_keep(picture: Image.Image) -> bytes:
     return encode_jpeg(fit_within(picture.convert("RGB"), KEPT_SIDE), KEPT_QUALITY)
 
 
-def _open(data: bytes, config: PictureConfig) -> Image.Image:
+@contextmanager
+def _reasons(config: PictureConfig) -> Iterator[None]:
+    # Decoders raise what they like (struct.error, AttributeError, OverflowError, SyntaxError ...), and tomorrow
+    # something else. One picture must never end a run, so all of it is the picture's reason.
+    try:
+        yield
+    except BadPicture:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(config) from error
+    except MemoryError as error:
+        raise BadPicture("too-large", "There is not enough memory to decode the picture.") from error
+    except Exception as error:
+        raise damaged() from error
+
+
+def _read(source: bytes | str | Path) -> bytes:
+    try:
+        data = Path(source).read_bytes() if isinstance(source, str | Path) else source
+    except (OSError, ValueError) as error:
+        raise BadPicture("no-file", "The picture's file cannot be read.") from error
+    if not data:
+        raise BadPicture("empty", "The picture is empty (0 bytes).")
+    return data
+
+
+def _accept(data: bytes, config: PictureConfig) -> PictureFile:
+    try:
+        file = read_file(data)
+    except BadPicture as error:
+        if error.reason != "not-a-picture":
+            raise
+        raise _not_a_picture(config) from error
+    if file.format not in config.formats:
+        raise _not_a_picture(config)
+    return file
+
+
+def _open(file: PictureFile, config: PictureConfig) -> Image.Image:
     # Pillow warns about, and then refuses, big pictures by a process-wide limit; ours is explicit and checked
     # from the header, before any pixel is decoded.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            return Image.open(io.BytesIO(data), formats=config.formats)
-        except Image.DecompressionBombError as error:
-            raise _too_large(config) from error
-        except (OSError, SyntaxError, ValueError, TypeError, EOFError, MemoryError) as error:
-            raise BadPicture("not-a-picture", f"This is not a picture we can read ({_accepted(config)}).") from error
+            return Image.open(io.BytesIO(file.data), formats=[file.format])
+        except (Image.DecompressionBombError, MemoryError):
+            raise
+        except Exception as error:
+            raise _not_a_picture(config) from error
 
 
-def _check_sums(data: bytes, config: PictureConfig) -> None:
-    # While it decodes, Pillow skips the checksums of a PNG's pixels.
-    try:
-        _open(data, config).verify()
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise BadPicture("corrupt", "The picture is damaged: its checksums do not fit.") from error
+def _decode(data: bytes, config: PictureConfig) -> Image.Image:
+    file = _accept(data, config)
+    if file.format == "BMP":
+        header = read_header(file.data)
+        _check_size((header.width, header.height), config)
+        return _flatten(decode_bitmap(file.data, header))
+    with _open(file, config) as picture:
+        _check_size(file.canvas or picture.size, config)
+        if file.canvas:
+            # A GIF's picture may be larger than it says.
+            _check_size(picture.size, config)
+        orientation = file.orientation
+        if file.format == "AVIF":
+            # Pillow writes the turn that the container tells as EXIF.
+            orientation = _orientation_in(picture.info)
+            picture = _stretch_alpha(picture)
+        flat = _lay_deep_on_white(picture, file, config) if file.transparent else _flatten(picture)
+    if file.canvas and (file.canvas != flat.size or file.corner != (0, 0)):
+        canvas = Image.new("RGB", file.canvas, BACKGROUND)
+        canvas.paste(flat, file.corner)
+        flat = canvas
+    return _turn(flat, orientation)
 
 
-def _to_upright_rgb(picture: Image.Image, config: PictureConfig) -> Image.Image:
-    if picture.width * picture.height > config.max_pixels:
+def _check_size(size: tuple[int, int], config: PictureConfig) -> None:
+    if size[0] * size[1] > config.max_pixels:
         raise _too_large(config)
-    if min(picture.size) < config.min_side:
-        raise BadPicture("too-small", f"The picture is only {picture.width} x {picture.height} pixels.")
-    try:
-        picture.load()
-        # exif_transpose parses EXIF, which a file may have broken in its own ways (struct.error is a ValueError
-        # for none of them, so the list is long).
-        turned = picture.getexif().get(ORIENTATION, 1) != 1
-        return _flatten(ImageOps.exif_transpose(picture) if turned else picture)
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError, MemoryError) as error:
-        raise BadPicture("corrupt", "The picture is damaged or cut short and cannot be decoded.") from error
+    if min(size) < config.min_side:
+        raise BadPicture("too-small", f"The picture is only {size[0]} x {size[1]} pixels.")
+
+
+def _orientation_of(picture: Image.Image) -> int:
+    # Of a PIL picture, which somebody else has opened. Browsers show a WebP as it is stored.
+    if picture.format == "WEBP":
+        return 1
+    picture.load()
+    return _orientation_in(picture.info)
+
+
+def _orientation_in(info: dict[Any, Any]) -> int:
+    exif = info.get("exif")
+    return read_orientation(exif.removeprefix(b"Exif\0\0")) if isinstance(exif, bytes) else 1
+
+
+def _turn(picture: Image.Image, orientation: int) -> Image.Image:
+    method = _UPRIGHT.get(orientation)
+    return picture if method is None else _bare(picture.transpose(method))
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
+    picture.load()
     if picture.mode in _DEEP_MODES:
-        return Image.fromarray(_to_eight_bits(np.asarray(picture), picture.mode)).convert("RGB")
+        return Image.fromarray(_to_eight_bits(np.asarray(picture), picture)).convert("RGB")
     if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        canvas = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
-        return _bare(Image.alpha_composite(canvas, layer).convert("RGB"))
+        # In bands: beside the picture only a few rows are in memory several times.
+        flat = Image.new("RGB", picture.size, BACKGROUND)
+        for top in range(0, picture.height, BAND):
+            rows = (0, top, picture.width, min(top + BAND, picture.height))
+            layer = picture.crop(rows).convert("RGBA")
+            ground = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
+            flat.paste(Image.alpha_composite(ground, layer).convert("RGB"), (0, top))
+        return flat
     # A decoded RGB picture is not copied: on a large photo that would cost as much as an eighth of decoding it.
     return _bare(picture._new(picture.im) if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _stretch_alpha(picture: Image.Image) -> Image.Image:
+    # Chromium takes the transparency of an AVIF, which has no range of its own in the file, for one of 16 to 235.
+    if picture.mode != "RGBA":
+        return picture
+    table = [min(max(round((value - 16) * 255 / 219), 0), 255) for value in range(256)]
+    picture.putalpha(picture.getchannel("A").point(table))
+    return picture
+
+
+def _lay_deep_on_white(picture: Image.Image, file: PictureFile, config: PictureConfig) -> Image.Image:
+    # A PNG of 16 bits whose transparent colour has 16 bits, too. Shown are the upper eight.
+    picture.load()
+    upper = np.asarray(picture)
+    if picture.mode == "RGB":
+        # Pillow keeps only the upper bytes of RGB. Read the other way round, it keeps the lower ones.
+        with cast(ImageFile.ImageFile, _open(file, config)) as again:
+            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+            again.load()
+            deep = upper.astype(np.uint16) << 8 | np.asarray(again)
+        hidden = (deep == np.array(file.transparent, np.uint16)).all(axis=2)
+        flat = upper.copy()
+    else:
+        hidden = upper == np.array(file.transparent, np.uint16)
+        flat = np.repeat((upper >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
+    flat[hidden] = BACKGROUND
+    return Image.fromarray(flat)
 
 
 def _bare(picture: Image.Image) -> Image.Image:
@@ -187,16 +303,17 @@ def _bare(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _to_eight_bits(values: np.ndarray, mode: str) -> np.ndarray:
-    # 16-bit greys span 0..65535; Pillow's own convert("L") would clip them all to white.
-    if mode == "F" or values.max(initial=0) <= 255:
+def _to_eight_bits(values: np.ndarray, picture: Image.Image) -> np.ndarray:
+    # 16-bit greys span 0..65535; Pillow's own convert("L") would clip them all to white. What somebody made in memory
+    # may hold 8-bit values in a deep mode.
+    if picture.mode == "F" or (picture.format != "PNG" and values.max(initial=0) <= 255):
         return np.clip(values, 0, 255).astype(np.uint8)
     return (np.clip(values, 0, 65535).astype(np.uint32) >> 8).astype(np.uint8)
 
 
+def _not_a_picture(config: PictureConfig) -> BadPicture:
+    return BadPicture("not-a-picture", f"This is not a picture we can read ({', '.join(config.formats)}).")
+
+
 def _too_large(config: PictureConfig) -> BadPicture:
     return BadPicture("too-large", f"The picture has more than {config.max_pixels // 1_000_000} million pixels.")
-
-
-def _accepted(config: PictureConfig) -> str:
-    return ", ".join(config.formats)
