@@ -17,7 +17,7 @@ from spotter.utils.licenses import UNKNOWN_LICENSE
 # Originals may have 30 MB as JPEG; Commons scales them for us, but only to some widths
 # (https://www.mediawiki.org/wiki/Common_thumbnail_sizes). The next smaller one is 960, less than we store.
 WIDTH = 1280
-MIMES = {"image/jpeg", "image/png", "image/webp", "image/gif"}
+MIMES = {"image/jpeg", "image/png", "image/webp", "image/gif", "image/avif"}
 
 _ASKED: dict[str, str | int] = {
     "action": "query",
@@ -41,8 +41,8 @@ class Wikimedia:
     """Search by words in the pictures of Wikimedia Commons; each with licence and creator as its page tells them.
 
     No key. One request a second at most, 50 pictures each, at most 10,000 a search. Pictures wider than `WIDTH` are
-    fetched scaled; files other than JPEG, PNG, WebP and GIF are left out. Each picture has its own licence, and the
-    terms ask for a User-Agent that names the program (https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use).
+    fetched scaled; files other than JPEG, PNG, WebP, GIF and AVIF are left out. Each picture has its own licence, and
+    the terms ask for a User-Agent that names the program (https://foundation.wikimedia.org/wiki/Policy:Terms_of_Use).
 
     Args:
         base_url: where the service answers.

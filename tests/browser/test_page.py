@@ -265,7 +265,7 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
         ["a.png", "grizzly", "97 %"],
         ["wall.png", "not sure", "–"],
         ["walk/b.png", "black", "97 %"],
-        ["walk/=1+1.txt", "This is not a picture I can read: JPEG, PNG, WebP, GIF and BMP are fine."],
+        ["walk/=1+1.txt", "This is not a picture I can read: JPEG, PNG, WebP, AVIF, GIF and BMP are fine."],
     ]
     assert overflow(visit.page) <= 0
     with visit.page.expect_download() as download:

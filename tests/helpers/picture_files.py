@@ -207,6 +207,39 @@ def odd_png(rng: random.Random) -> Made:
     return Made("PNG", content, parts.content, orientation)
 
 
+# Animated PNG
+
+
+def frame_control(number: int, size: tuple[int, int], at: tuple[int, int] = (0, 0)) -> bytes:
+    return chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, *size, *at, 1, 10, 0, 0))
+
+
+def packed(picture: Image.Image) -> bytes:
+    values = np.asarray(picture)
+    return pack_rows(values.reshape(len(values), -1), 8)
+
+
+def animation(first: Image.Image | None, hidden: Image.Image, *later: tuple[Image.Image, tuple[int, int]]) -> bytes:
+    """An animated PNG whose IDAT is the first frame, or, when `first` is None, a picture that nobody sees."""
+    number = 0
+    parts = [
+        SIGNATURE,
+        png_header(*hidden.size, 8, 2),
+        chunk(b"acTL", struct.pack(">II", max(1, len(later) + bool(first)), 0)),
+    ]
+    if first is not None:
+        parts.append(frame_control(number, hidden.size))
+        number += 1
+    parts.append(chunk(b"IDAT", packed(first or hidden)))
+    for picture, at in later:
+        data = packed(picture)
+        parts.append(frame_control(number, picture.size, at))
+        parts += [chunk(b"fdAT", struct.pack(">I", number + 1) + data[:9])]
+        parts += [chunk(b"fdAT", struct.pack(">I", number + 2) + data[9:])]
+        number += 3
+    return b"".join([*parts, chunk(b"IEND", b"")])
+
+
 # WebP
 
 
