@@ -38,7 +38,7 @@ from spotter.search.feedback import VisitorFeedback
 from spotter.stores import FolderStore, Store, open_store
 from spotter.stores.base import content_name
 from spotter.utils.console import run_command, say, stage
-from spotter.utils.files import temporary_folder
+from spotter.utils.files import import_root, temporary_folder
 from spotter.utils.imports import lasting_imports
 
 # fastai, torch and what needs them are imported by the stages that do: a mistake in the recipe is told at once, not
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from spotter.train.learner import Trained
 
 # Whether there are app.py and scripts.
-CHECKOUT = (Path(__file__).resolve().parent.parent / "app.py").is_file()
+CHECKOUT = (import_root() / "app.py").is_file()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from spotter.data.training_run import RUN, read_run
 from spotter.errors import BadPicture, NoTrainingRun, SpotterError
 from spotter.images import encode_jpeg, load_picture
 from spotter.utils.console import WHOLE
+from spotter.utils.files import import_root
 
 _log = logging.getLogger(__name__)
 
@@ -256,7 +257,7 @@ class Session:
     def _publish(self, job: Job) -> None:
         # In a process of its own: torch and fastai leave with it.
         command = [sys.executable, "-m", "spotter.pipeline", str(self.folder.absolute())]
-        root = Path(__file__).resolve().parent.parent
+        root = import_root()
         with subprocess.Popen(  # noqa: S603
             command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
         ) as process:

@@ -7,19 +7,18 @@ When the Space does not start or answers otherwise than the model does here, its
 back. The last line on stdout is the address of the running Space.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import spotter
 from spotter.cli.parser import Options, Parser
 from spotter.config import HUB
 from spotter.errors import CheckoutMissing
 from spotter.utils.console import say, stage
+from spotter.utils.files import import_root
 
 if TYPE_CHECKING:
     from spotter.deploy.space import Plan
 
-ROOT = Path(spotter.__file__).resolve().parent.parent
+ROOT = import_root()
 
 
 def add_arguments(parser: Parser) -> None:

@@ -44,7 +44,7 @@ from spotter.publish.writing import (
 )
 from spotter.recipe import Recipe, make_recipe, slug
 from spotter.search.folder import Folder
-from spotter.utils.files import require_room, temporary_folder
+from spotter.utils.files import import_root, require_room, temporary_folder
 
 HOW = "on pictures that it may have learnt from, so it may be worse on others"
 _WORKER = "import sys; from spotter.publish.convert_worker import main; sys.exit(main(sys.argv[1:]))"
@@ -196,7 +196,7 @@ def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None
         OSError: there is no room left in `folder`.
     """
     paths = [export.path, folder, *([export.functions] if export.functions else [])]
-    here = str(Path(__file__).resolve().parent.parent)
+    here = str(import_root())
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
     # Into a file: a pipe would be held open by whatever the export's code has started.
     with (folder / "stderr.txt").open("wb") as told:

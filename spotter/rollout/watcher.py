@@ -22,6 +22,7 @@ from spotter.monitor.baseline import published_figures
 from spotter.monitor.log import last_numbers
 from spotter.rollout.gates import demote_on_alert
 from spotter.rollout.stages import Rollout
+from spotter.utils.files import import_root
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class Watcher:
     def _look(self) -> str:
         """Look once, in another process; return what went wrong."""
         command = [sys.executable, "-m", "spotter.rollout.watcher", str(self._rollout.folder), self._rollout.revision]
-        environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        environment = os.environ | {"PYTHONPATH": str(import_root())}
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self._child = subprocess.Popen(command, env=environment, text=True, **pipes)  # noqa: S603
         output, errors = self._child.communicate(self._metrics)

@@ -14,6 +14,11 @@ from threading import get_ident
 from spotter.errors import TemporaryUnwritable
 
 
+def import_root() -> Path:
+    """The folder that holds the package: what another process needs on its path to import it."""
+    return Path(str(resources.files("spotter"))).resolve().parent
+
+
 def package_file(package: str, name: str) -> Path:
     """The path of a file that comes with a package of Spotter, such as "static/page.css" of "serve"."""
     return Path(str(resources.files("spotter"))) / package / name

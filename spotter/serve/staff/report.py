@@ -18,6 +18,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from spotter.errors import LogUnreadable, SpotterError
 from spotter.serve.auth import STAFF_PASSWORD
 from spotter.utils.console import WHOLE
+from spotter.utils.files import import_root
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class ReportPage:
 
     async def _make(self) -> tuple[int, bytes]:
         """The page and 0, or a sentence that says why there is none and an HTTP status."""
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(import_root())
         environment = {name: value for name, value in os.environ.items() if name != STAFF_PASSWORD}
         environment |= {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         words = ["-P", "-c", CHILD, str(self._log), self._store]
