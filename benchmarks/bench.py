@@ -30,7 +30,7 @@ from bench_scale import print_scale
 from bench_serving import compare_many, compare_serving, print_soak, row
 from PIL import Image
 
-from spotter.cli.parser import Parser
+from spotter.utils.argument_parser import Parser
 
 TUTORIAL_TRAIN = """
 import json, sys, time

@@ -24,7 +24,6 @@ from bench_scale import train
 from PIL import Image, ImageDraw
 from scipy.stats import chi2
 
-from spotter.cli.parser import Parser
 from spotter.config import STAGES, RolloutConfig
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
@@ -33,6 +32,7 @@ from spotter.monitor.drift import Change, find_changes
 from spotter.monitor.log import AnswerLog, Answers, add_answers, read_answers
 from spotter.rollout.stages import FULL, GRADUAL, SHADOW
 from spotter.search.drawn.picture import draw_picture
+from spotter.utils.argument_parser import Parser
 
 DRAWN = 100
 NIGHT, STRANGE, CHANGED = 0.3, 0.2, 0.5

@@ -21,13 +21,13 @@ import spotter.search
 import spotter.stores
 from spotter import errors
 from spotter.bundle import thumbnails
-from spotter.cli.parser import Parser
 from spotter.config import ServeConfig
 from spotter.inference import predictor
 from spotter.serve.app import create_app
 from spotter.serve.service import ModelInfo
 from spotter.serve.startup import no_answer
 from spotter.stores import hub
+from spotter.utils.argument_parser import Parser
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 PUBLIC: tuple[tuple[str, str, ModuleType, tuple[str, ...]], ...] = (

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spotter.cli import COMMANDS, load_command, make_parser
-from spotter.cli.parser import Parser
+from spotter.utils.argument_parser import Parser
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 HEAD = """# Commands

@@ -10,28 +10,28 @@ from importlib import import_module
 from types import ModuleType
 
 import spotter
-from spotter.cli.parser import Options, Parser
 from spotter.errors import ExtraMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import run_command
 
-# In the order in which they are used.
-COMMANDS = (
-    "train",
-    "serve",
-    "collect",
-    "features",
-    "clean",
-    "premortem",
-    "convert",
-    "classify",
-    "deploy",
-    "article",
-    "rollback",
-    "promote",
-    "report",
-    "feedback",
-    "ray-serve",
-)
+# The module of each, in the order in which they are used.
+COMMANDS = {
+    "train": "spotter.cli.train",
+    "serve": "spotter.cli.serve",
+    "collect": "spotter.cli.collect",
+    "features": "spotter.cli.scale.features",
+    "clean": "spotter.cli.clean",
+    "premortem": "spotter.cli.premortem",
+    "convert": "spotter.cli.convert",
+    "classify": "spotter.cli.scale.classify",
+    "deploy": "spotter.cli.deploy",
+    "article": "spotter.cli.article",
+    "rollback": "spotter.cli.rollback",
+    "promote": "spotter.cli.promote",
+    "report": "spotter.cli.report",
+    "feedback": "spotter.cli.feedback",
+    "ray-serve": "spotter.cli.scale.ray_serve",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def start(
 
 def load_command(name: str) -> ModuleType:
     """Import the module of a command."""
-    return import_module(f"spotter.cli.{name.replace('-', '_')}")
+    return import_module(COMMANDS[name])
 
 
 def make_parser(command: ModuleType, program: str) -> Parser:

@@ -8,7 +8,7 @@ It is Markdown, a page, and the plots. The last line on stdout is the folder tha
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from spotter.cli.parser import Options, Parser
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 

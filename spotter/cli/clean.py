@@ -13,9 +13,9 @@ import os
 from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import CleanConfig, ServeConfig
 from spotter.errors import FolderMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 

@@ -11,8 +11,8 @@ status as of train.py: 1 when a class has too few pictures.
 import warnings
 
 from spotter.cli.common import add_cluster_option, add_picture_options, with_cluster
-from spotter.cli.parser import Options, Parser
 from spotter.config import TrainConfig
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import RESIZES, TrainConfig
 from spotter.errors import ExtraMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.licenses import POLICIES
 
 if TYPE_CHECKING:

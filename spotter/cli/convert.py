@@ -12,8 +12,8 @@ import shutil
 import warnings
 from pathlib import Path
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import HUB
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
 

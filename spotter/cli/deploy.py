@@ -9,9 +9,9 @@ back. The last line on stdout is the address of the running Space.
 
 from typing import TYPE_CHECKING
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import HUB
 from spotter.errors import CheckoutMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 from spotter.utils.files import import_root
 

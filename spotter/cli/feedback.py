@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import DATASETS
 from spotter.errors import FeedbackMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 if TYPE_CHECKING:

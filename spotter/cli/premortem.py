@@ -8,7 +8,7 @@ The answers go into its model card. Earlier answers are shown; an empty line kee
 import sys
 from pathlib import Path
 
-from spotter.cli.parser import Options, Parser
+from spotter.utils.argument_parser import Options, Parser
 
 
 def add_arguments(parser: Parser) -> None:

@@ -9,8 +9,8 @@ A gate that is not met is told with its figures, and the exit status is 1. The l
 
 from pathlib import Path
 
-from spotter.cli.parser import Options, Parser
 from spotter.errors import RolloutMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 

@@ -11,9 +11,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import HUB, ReportConfig
 from spotter.errors import NoTrainingRun
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ Nothing leaves the history, so a rollback can be rolled back. The last line on s
 store now gives to whoever asks for no revision.
 """
 
-from spotter.cli.parser import Options, Parser
 from spotter.errors import RevisionMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say
 
 

@@ -9,8 +9,8 @@ pages always does: STAFF_PASSWORD.
 
 import os
 
-from spotter.cli.parser import Options, Parser
 from spotter.config import STAGES, ServeConfig
+from spotter.utils.argument_parser import Options, Parser
 
 
 def add_arguments(parser: Parser) -> None:

@@ -10,8 +10,8 @@ The last line on stdout is `revision REV`.
 from pathlib import Path
 
 from spotter.cli.common import add_learning_options, add_picture_options
-from spotter.cli.parser import Options, Parser
 from spotter.config import HUB
+from spotter.utils.argument_parser import Options, Parser
 
 
 def add_arguments(parser: Parser) -> None:

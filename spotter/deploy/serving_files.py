@@ -22,7 +22,6 @@ MODULES = (
     "images",
     "recipe",
     "cli/__init__",
-    "cli/parser",
     "cli/serve",
 )
 

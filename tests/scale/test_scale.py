@@ -338,7 +338,7 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
     (original,) = (path.parent for path in published.data.rglob("manifest.jsonl"))
     copy = shutil.copytree(original, tmp_path / "set")
     shutil.rmtree(copy / "features")
-    monkeypatch.setattr("spotter.cli.features.with_cluster", lambda address: contextlib.nullcontext(two))
+    monkeypatch.setattr("spotter.cli.scale.features.with_cluster", lambda address: contextlib.nullcontext(two))
     assert main(["features", str(copy), "--ray", "local"]) == 0
     keys = [str(record.sha256) for record in read_manifest(copy) if record.kept]
     names = {path.name.split(".")[0] for path in (original / "features").glob("*.safetensors")}

@@ -7,8 +7,8 @@ curl --data-binary @picture.jpg http://127.0.0.1:7862/api/classify
 import logging
 
 from spotter.cli.common import add_cluster_option, with_cluster
-from spotter.cli.parser import Options, Parser
 from spotter.config import EndpointConfig
+from spotter.utils.argument_parser import Options, Parser
 
 
 def add_arguments(parser: Parser) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from spotter.cli.parser import Parser
 from spotter.errors import RecipeError, UnknownSource, did_you_mean
 from spotter.recipe import read_recipe
 from spotter.search import get_backend
+from spotter.utils.argument_parser import Parser
 from tests.conftest import ROOT
 
 

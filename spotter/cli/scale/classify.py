@@ -11,7 +11,7 @@ it goes on from what it has.
 from pathlib import Path
 
 from spotter.cli.common import add_cluster_option, with_cluster
-from spotter.cli.parser import Options, Parser
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
 

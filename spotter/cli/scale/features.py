@@ -9,9 +9,9 @@ import warnings
 from pathlib import Path
 
 from spotter.cli.common import add_cluster_option, with_cluster
-from spotter.cli.parser import Options, Parser
 from spotter.config import RESIZES, TrainConfig
 from spotter.errors import FolderMissing
+from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
 

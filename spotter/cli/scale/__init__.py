@@ -1,0 +1,1 @@
+"""The commands for more pictures than one machine should do: they may run on a Ray cluster."""
