@@ -1,6 +1,5 @@
 """The app as a command over a real published model, met through real clients."""
 
-import html
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+from markupsafe import escape
 
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
@@ -138,7 +138,7 @@ def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[s
         assert (caught.value.code, json.load(caught.value)) == (503, {"error": told["problem"]})
         with urllib.request.urlopen(f"{url}/config") as answer:
             page = answer.read().decode()
-        assert html.escape(told["problem"]) in page
+        assert escape(told["problem"]) in page
         yield told["problem"], process.stderr.readline()
         assert str(ROOT) not in page
     finally:
@@ -167,7 +167,7 @@ def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revis
             assert WRITER not in public + own
 
 
-AGAIN = "import sys, app; from spotter import operate; operate.RETRY_S = 0.5; sys.exit(app.main())"
+AGAIN = "import sys, app; from spotter.serve import startup; startup.RETRY_S = 0.5; sys.exit(app.main())"
 
 
 def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
