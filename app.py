@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from spotter.cli import serve as command
 from spotter.cli import start
-from spotter.serve import startup as operate
+from spotter.serve import startup
 from spotter.serve.uploads import own_folder
 
 
@@ -27,9 +27,9 @@ def serve(options: Namespace) -> str:
     with own_folder() as folder:
         goes_on = True
         while goes_on:
-            pulled = operate.pull_model(options)
-            with operate.built_app(pulled, options, folder) as built:
-                goes_on = operate.serve_app(built)
+            pulled = startup.pull_model(options)
+            with startup.built_app(pulled, options, folder) as built:
+                goes_on = startup.serve_app(built)
     return ""
 
 

@@ -31,12 +31,12 @@ def train(options: Namespace) -> str:
     dataset = pipeline.collect_pictures(options, task)
     pipeline.load_libraries()
     features = pipeline.compute_features(task, dataset)
-    cleaned = pipeline.look_and_clean(task, features)
+    cleaned = pipeline.audit_and_clean(task, features)
     trained = pipeline.learn(task, cleaned)
-    candidate = pipeline.judge(task, cleaned, trained)
+    candidate = pipeline.evaluate(task, cleaned, trained)
     with temporary_folder() as files:
         card = pipeline.write_files(files, candidate)
-        pipeline.compare(files, candidate)
+        pipeline.check_parity(files, candidate)
         if options.int8:
             pipeline.add_int8(files, card, candidate)
         return f"revision {pipeline.publish(files, candidate)}"

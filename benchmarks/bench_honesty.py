@@ -7,14 +7,14 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from spotter.collect.collector import collect
+from spotter.collect.picture_set import picture_folder
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.data.duplicates import confirm_duplicates
 from spotter.data.splits import assign_folds
 from spotter.evaluate.calibration import calibrate
-from spotter.evaluate.held_out import judge
+from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.ood import judge_strangers
-from spotter.pipeline import picture_folder
 from spotter.recipe import read_recipe
 from spotter.search import get_backends
 from spotter.train.backbone import Backbone, compute_features, embed, embed_folder, load_backbone
@@ -64,7 +64,7 @@ def train_again(source: str, data: Path) -> Own:
 def compare_honesty(own: Own, tutorial: Tutorial, unfamiliar: Path | None) -> list[str]:
     """The rows of the table. Calibration of both is on pictures that they had not seen."""
     config = FamiliarityConfig()
-    evaluation = judge(own.trained, own.dataset, own.folds, config)
+    evaluation = evaluate_held_out(own.trained, own.dataset, own.folds, config)
     theirs = calibrate(tutorial.probabilities, tutorial.targets)
     ours = evaluation.calibration
     rows = [

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from spotter.config import ScaleConfig, TrainConfig
 from spotter.scale.answers import AnswerFile
-from spotter.scale.classify import Job, Model, run_here
+from spotter.scale.classify import ClassifyJob, Model, run_here
 from spotter.scale.cluster import LOCAL, cluster
 from spotter.scale.listing import list_pictures
-from spotter.train import features as body
+from spotter.train import features
 from spotter.train.backbone import export_body, load_backbone
 
 CONFIG = ScaleConfig(part=50)
@@ -44,7 +44,7 @@ def print_ray(source: Path, count: int) -> None:
         sys.exit(f"bench: there is no picture in the sub-folders of {str(source)!r}")
     many = list(itertools.islice(itertools.cycle(paths), count))
     classify: dict[str, list[Pace]] = {way: [] for way in WAYS}
-    features: dict[str, list[Pace]] = {way: [] for way in WAYS}
+    computed: dict[str, list[Pace]] = {way: [] for way in WAYS}
     starts, memory = [], [0.0]
     with tempfile.TemporaryDirectory(prefix="spotter-ray-") as temporary:
         work = Path(temporary)
@@ -55,22 +55,22 @@ def print_ray(source: Path, count: int) -> None:
         for number, way in itertools.product(range(ROUNDS), WAYS):
             answers = AnswerFile(work / f"{way}-{number}.parquet", predictor.labels, str(predictor.revision))
             answers.begin(listing.digest)
-            job = Job(model, answers, CONFIG)
+            job = ClassifyJob(model, answers, CONFIG)
             if way == "plain":
                 classify[way].append(pace(done.pictures for done in run_here(job, listing.lanes())))
-                features[way].append(pace(len(rows) for rows, _ in body.run_here(network, many, CONFIG.part)))
+                computed[way].append(pace(len(rows) for rows, _ in features.run_here(network, many, CONFIG.part)))
             else:
                 started = time.perf_counter()
                 with cluster(LOCAL) as joined:
                     starts.append(time.perf_counter() - started)
                     done = watched(joined.run(job, listing.lanes()), memory)
                     classify[way].append(pace(each.pictures for each in done))
-                    features[way].append(pace(len(rows) for rows, _ in joined.run_body(network, many, CONFIG.part)))
-            print(f"  round {number + 1}, {way}: {classify[way][-1]}, {features[way][-1]}", flush=True)
+                    computed[way].append(pace(len(rows) for rows, _ in joined.run_body(network, many, CONFIG.part)))
+            print(f"  round {number + 1}, {way}: {classify[way][-1]}, {computed[way][-1]}", flush=True)
         answered = sum(answers.part(part.number).stat().st_size for part in listing.parts) / count
     cores = os.cpu_count() or 1
     print(f"\n| {count:,} pictures on {cores} cores | Plain | Ray | Ratio |\n|---|---|---|---|")
-    for name, paces in (("Classified", classify), ("Features", features)):
+    for name, paces in (("Classified", classify), ("Features", computed)):
         plain, ray = (statistics.median(each.rate for each in paces[way]) / cores for way in WAYS)
         print(f"| {name}, a second and core | {plain:.1f} | {ray:.1f} | {ray / plain:.2f} |")
         plain, ray = (statistics.median(each.start_s for each in paces[way]) for way in WAYS)

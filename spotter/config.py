@@ -1,4 +1,4 @@
-"""Frozen dataclasses: the only home of defaults, and the recipe reader."""
+"""Configuration: frozen dataclasses, the only home of defaults."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a picture looks like, in a few figures: brightness, contrast, colour, sharpness and size."""
+"""Image statistics: what a picture looks like in a few figures, brightness, contrast, colour, sharpness and size."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageStats:
     """What a picture looks like, roughly.
 
     `brightness` is the mean of the grey levels and `contrast` their standard deviation, both over 255;
@@ -28,7 +28,7 @@ class Look:
     side: int
 
 
-def measure_look(picture: Image.Image) -> Look:
+def measure_image(picture: Image.Image) -> ImageStats:
     """Measure what an RGB picture looks like, from a few thousand of its pixels."""
     return measure_samples(*sample_picture(picture))
 
@@ -37,7 +37,7 @@ def sample_picture(picture: Image.Image) -> tuple[list[Image.Image], int]:
     """A grid of a picture's pixels, the same a little to the right and a little lower, and how large it is.
 
     Returns:
-        Three pictures of `GRID` by `GRID`, and `Look.side`. It costs the same for pictures of any size.
+        Three pictures of `GRID` by `GRID`, and `ImageStats.side`. It costs the same for pictures of any size.
     """
     width, height = picture.size
     shorter = min(width, height)
@@ -51,7 +51,7 @@ def sample_picture(picture: Image.Image) -> tuple[list[Image.Image], int]:
     return grids, 1 << (shorter.bit_length() - 1)
 
 
-def measure_samples(grids: list[Image.Image], side: int) -> Look:
+def measure_samples(grids: list[Image.Image], side: int) -> ImageStats:
     values = np.stack([np.asarray(grid, dtype=np.float32) for grid in grids])
     grey = np.einsum("nhwc,c->nhw", values, _GREY)
     spread = float(grey[0].std())
@@ -60,7 +60,7 @@ def measure_samples(grids: list[Image.Image], side: int) -> Look:
     colours = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
     # Pictures of one colour have no contrast to compare with.
     sharpness = float(np.abs(grey[1:] - grey[0]).mean()) / max(spread, 1.0)
-    return Look(float(grey[0].mean()) / 255, spread / 255, float(colours) / 255, sharpness, side)
+    return ImageStats(float(grey[0].mean()) / 255, spread / 255, float(colours) / 255, sharpness, side)
 
 
 # A difference this improbable by chance, corrected for the number of comparisons, counts as real.

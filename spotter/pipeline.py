@@ -5,37 +5,32 @@ The last line on stdout is then `revision REV`; exit status as of train.py.
 """
 
 import functools
-import hashlib
 import os
 import shlex
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spotter import recipe
-from spotter.collect.collector import collect, read_more
-from spotter.collect.download import download_all
-from spotter.collect.ingest import Fetch
-from spotter.collect.takedown import Takedown
-from spotter.config import CollectConfig, FamiliarityConfig, TrainConfig
+from spotter.collect.collector import read_more
+from spotter.collect.picture_set import fill_set, open_sources, picture_folder
+from spotter.collect.takedown import LIST, Takedown
+from spotter.config import FamiliarityConfig
 from spotter.data.dataset import Dataset
 from spotter.data.edit_log import EditLog
 from spotter.data.edits import apply_edits
 from spotter.data.manifest import read_dataset, with_disputed
 from spotter.data.splits import deal_folds, positions
-from spotter.data.training_run import Run, find_before, read_run, write_run
-from spotter.feedback.sync import fetched
+from spotter.data.training_run import find_before, read_run, write_run
+from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers
-from spotter.recipe import Recipe, recipe_from_options, slug
-from spotter.search import SearchBackend, get_backends
-from spotter.search.feedback import VisitorFeedback
-from spotter.stores import FolderStore, Store, open_store
+from spotter.recipe import choose_recipe
+from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
@@ -45,65 +40,11 @@ from spotter.utils.imports import lasting_imports
 # after seconds of imports.
 if TYPE_CHECKING:
     from spotter.bundle.format import ModelSpec
-    from spotter.evaluate.comparison import Changes
-    from spotter.evaluate.metrics import Evaluation
     from spotter.evaluate.ood import Strangers
-    from spotter.train.backbone import Backbone
     from spotter.train.learner import Trained
 
 # Whether there are app.py and scripts.
 CHECKOUT = (import_root() / "app.py").is_file()
-
-
-@dataclass(frozen=True)
-class Task:
-    """What to train, and where to publish it.
-
-    `more` are further queries by label. `strangers` is a folder of pictures of none of the classes. With
-    `is_first`, what can be done with the model is told at the end.
-    """
-
-    recipe: Recipe
-    config: TrainConfig
-    store: Store
-    command: str
-    sources: Sequence[SearchBackend] = ()
-    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    strangers: Path | None = None
-    show_batch: bool = False
-    is_first: bool = False
-
-
-@dataclass(frozen=True)
-class Features:
-    """A picture set with its features, float32 (n, width), by a backbone."""
-
-    dataset: Dataset
-    backbone: "Backbone"
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class Cleaned(Features):
-    """Features of a set as people left it, with its folds, int64 (n,)."""
-
-    folds: np.ndarray
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A judged model that is not published yet, with all that it was made from.
-
-    `strangers` tell how well it refuses them, if there were any. `changes` tell what is new since an earlier run over
-    the set, if there was another.
-    """
-
-    task: Task
-    cleaned: Cleaned
-    trained: "Trained"
-    evaluation: "Evaluation"
-    strangers: "Strangers | None" = None
-    changes: "Changes | None" = None
 
 
 def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace], str]:
@@ -130,17 +71,17 @@ def read_recipe(options: Namespace) -> Task:
         RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: what was asked for is none.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
-    recipe = recipe_of(options)
+    recipe = choose_recipe(options.recipe, options.classes)
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
     store.check()
-    sources = sources_of(options)
+    sources = open_sources(options.search, options.feedback)
     say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
     return Task(
         recipe=recipe,
         config=options.config,
         store=store,
-        command=_command(options, sources),
+        command=train_command(options, sources),
         sources=sources,
         more=more,
         strangers=options.unfamiliar,
@@ -156,7 +97,8 @@ def collect_pictures(options: Namespace, task: Task) -> Dataset:
     Raises:
         As `fill_set`.
     """
-    return fill_set(options, task.recipe, task.sources, task.more)
+    folder, takedown = picture_folder(options.data, task.recipe, options.search), Takedown(options.data / LIST)
+    return fill_set(task.recipe, task.sources, folder, options.license, task.more, takedown)
 
 
 @stage("Load fastai and torch")
@@ -182,7 +124,7 @@ def compute_features(task: Task, dataset: Dataset) -> Features:
 
 
 @stage("Look at what was collected")
-def look_and_clean(task: Task, features: Features) -> Cleaned:
+def audit_and_clean(task: Task, features: Features) -> Cleaned:
     """Take a second look at a set, apply what people decided (see scripts/clean), and say what both change.
 
     Raises:
@@ -221,7 +163,7 @@ def learn(task: Task, cleaned: Cleaned) -> "Trained":
 
 
 @stage("Judge it on pictures it did not see")
-def judge(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
+def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     """Judge a trained learner, say how good it is and what is new, and write the report with the pictures.
 
     Raises:
@@ -234,7 +176,7 @@ def judge(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     embedded = _embed_strangers(task, cleaned, trained)
-    evaluation = held_out.judge(trained, dataset, folds, familiarity)
+    evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
     strangers: Strangers | None = None
     if embedded is not None:
         strangers = judge_strangers(evaluation, trained, folds, embedded, familiarity)
@@ -262,7 +204,7 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     export_pickle(trained.learner, files / PICKLE)
     export_onnx(trained.learner, files / ONNX, task.config.size)
     write_evaluation(evaluation, dataset, files)
-    writing.write_manifest(files, dataset)
+    writing.write_origins(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
     stats, origins = (body.mean, body.std), writing.count_origins(dataset)
     card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
@@ -274,7 +216,7 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
 
 
 @stage("Compare them with the trained model")
-def compare(files: Path, candidate: Candidate) -> None:
+def check_parity(files: Path, candidate: Candidate) -> None:
     """The gate before publishing: the files must answer like the trained model.
 
     Raises:
@@ -283,23 +225,23 @@ def compare(files: Path, candidate: Candidate) -> None:
     from spotter.bundle.format import PICKLE
     from spotter.bundle.reading import read_bundle
     from spotter.inference.predictor import Predictor
-    from spotter.publish.parity import check_parity, parity_pictures
+    from spotter.publish import parity
     from spotter.train.export import predict_with_pickle
 
-    parity = check_parity(
+    report = parity.check_parity(
         lambda pictures: predict_with_pickle(files / PICKLE, pictures),
         Predictor(read_bundle(files)).probabilities,
-        parity_pictures(candidate.cleaned.dataset.paths),
+        parity.parity_pictures(candidate.cleaned.dataset.paths),
     )
-    say(f"{parity.pictures} pictures, largest difference {parity.largest_difference:.1e}")
+    say(f"{report.pictures} pictures, largest difference {report.largest_difference:.1e}")
 
 
 @stage("Make it faster with int8")
 def add_int8(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
-    from spotter.publish.quantize import add_int8 as add
+    from spotter.publish import quantize
 
-    figures, sentence = add(files, candidate.cleaned.dataset, candidate.cleaned.folds, candidate.trained)
+    figures, sentence = quantize.add_int8(files, candidate.cleaned.dataset, candidate.cleaned.folds, candidate.trained)
     say(sentence)
     _write_cards(files, replace(card, int8=figures), candidate)
 
@@ -318,7 +260,7 @@ def publish(files: Path, candidate: Candidate) -> str:
     store, folder = candidate.task.store, str(candidate.cleaned.dataset.folder)
     revision, contents = store.push(files), content_name(files)
     place = str(store.root.absolute()) if isinstance(store, FolderStore) else store.address
-    write_run(replace(_run_of(candidate), store=place, revision=revision, contents=contents))
+    write_run(replace(as_run(candidate), store=place, revision=revision, contents=contents))
     if candidate.task.is_first:
         say(f"{serve_command()} {shlex.quote(store.address)}")
         say(f"{'scripts/clean' if CHECKOUT else 'spotter clean'} {shlex.quote(folder)}")
@@ -335,9 +277,28 @@ def read_again(folder: Path) -> tuple[Task, Dataset]:
     last = read_run(folder)
     dataset = with_disputed(read_dataset(folder, last.recipe.labels))
     # Beside the recipes' folders, where train.py reads it.
-    takedown = Takedown(folder.absolute().parent.parent / "takedown.txt")
+    takedown = Takedown(folder.absolute().parent.parent / LIST)
     dataset = replace(dataset, records=tuple(r for r in dataset.records if not takedown.covers(r)))
     return Task(last.recipe, last.config, open_store(last.store), last.command), dataset
+
+
+def train_and_publish(task: Task, dataset: Dataset, int8: bool = False) -> str:
+    """Take all the stages that follow once the pictures are there, as train.py shows them; return the revision.
+
+    Raises:
+        As the stages.
+    """
+    load_libraries()
+    features = compute_features(task, dataset)
+    cleaned = audit_and_clean(task, features)
+    trained = learn(task, cleaned)
+    candidate = evaluate(task, cleaned, trained)
+    with temporary_folder() as files:
+        card = write_files(files, candidate)
+        check_parity(files, candidate)
+        if int8:
+            add_int8(files, card, candidate)
+        return publish(files, candidate)
 
 
 def publish_again(folder: Path) -> str:
@@ -346,80 +307,7 @@ def publish_again(folder: Path) -> str:
     Raises:
         NoTrainingRun: there is no run to repeat. ParityError: the gate stays shut.
     """
-    task, dataset = read_again(folder)
-    load_libraries()
-    features = compute_features(task, dataset)
-    cleaned = look_and_clean(task, features)
-    trained = learn(task, cleaned)
-    candidate = judge(task, cleaned, trained)
-    with temporary_folder() as files:
-        write_files(files, candidate)
-        compare(files, candidate)
-        return publish(files, candidate)
-
-
-def recipe_of(options: Namespace) -> Recipe:
-    """The recipe that the options name or spell out.
-
-    Raises:
-        RecipeError: it does not describe a classifier.
-    """
-    return recipe.read_recipe(options.recipe) if options.recipe else recipe_from_options(options.classes)
-
-
-def sources_of(options: Namespace) -> list[SearchBackend]:
-    """The sources that the options name.
-
-    Raises:
-        UnknownSource, FolderMissing, FeedbackMissing: one of them is none.
-        UnknownStore, AccessRefused, StoreUnreachable, CacheUnwritable: the feedback cannot be had from the Hub.
-    """
-    sources = get_backends(options.search)
-    return [*sources, VisitorFeedback(str(fetched(options.feedback)))] if options.feedback else [*sources]
-
-
-def fill_set(
-    options: Namespace,
-    recipe: Recipe,
-    sources: Sequence[SearchBackend],
-    more: Mapping[str, Sequence[str]],
-    fetch: Fetch = download_all,
-) -> Dataset:
-    """Fill the set that the options name, without what its `takedown.txt` lists, and say what was kept and why not.
-
-    What stands in two classes is among its records too, for the second look. `fetch` says where downloads run.
-
-    Raises:
-        As `collect`.
-    """
-    folder = picture_folder(options.data, recipe, options.search)
-    takedown = Takedown(options.data / "takedown.txt")
-    config = CollectConfig(license=options.license)
-    dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
-    for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):
-        say(line)
-    return with_disputed(dataset)
-
-
-def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
-    """The folder for this recipe's pictures from these sources; each folder or file on disk has one of its own."""
-    names = "-".join(slug(part.partition(":")[0]) for part in search.split(","))
-    place = f"-{hashlib.sha256(str(Path(search).resolve()).encode()).hexdigest()[:8]}" if ":" in search else ""
-    return data / recipe.name / f"{names[:60]}{place}"
-
-
-def _command(options: Namespace, sources: Sequence[SearchBackend]) -> str:
-    """The command that makes such a model, for its card; without folders of this machine."""
-    words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
-    for name, values in (("--class", options.classes), ("--more", options.more)):
-        words += [word for value in values for word in (name, value)]
-    names = ",".join(source.name for source in sources)
-    words += ["--search", names, "--license", options.license, "--arch", options.arch]
-    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
-        if getattr(options, name) != getattr(TrainConfig, name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
-    return shlex.join(words)
+    return train_and_publish(*read_again(folder))
 
 
 def serve_command() -> str:
@@ -438,14 +326,14 @@ def _embed_strangers(task: Task, cleaned: Cleaned, trained: "Trained") -> np.nda
 
 def _with_changes(candidate: Candidate) -> Candidate:
     """Find out what is new since the last run over the set that was another, and say it."""
-    from spotter.data.image_stats import measure_looks
-    from spotter.evaluate.comparison import find_changes
+    from spotter.data.image_stats import measure_images
+    from spotter.evaluate.comparison import compare_runs
 
-    dataset, now = candidate.cleaned.dataset, _run_of(candidate)
+    dataset, now = candidate.cleaned.dataset, as_run(candidate)
     before = find_before(now)
     if before is None:
         return candidate
-    found = find_changes(before, now, dataset, measure_looks(dataset.folder, now.keys, dataset.paths))
+    found = compare_runs(before, now, dataset, measure_images(dataset.folder, now.keys, dataset.paths))
     say(found.sentence())
     return replace(candidate, changes=found)
 
@@ -465,36 +353,6 @@ def _write_cards(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
         changes=candidate.changes,
     )
     write_model_json(files, card)
-
-
-def _run_of(candidate: Candidate) -> Run:
-    """The run that made a candidate, which has no revision yet."""
-    from spotter.evaluate.ood import score_known
-    from spotter.train.backbone import feature_cache
-
-    task, cleaned, trained = candidate.task, candidate.cleaned, candidate.trained
-    dataset, count = cleaned.dataset, len(cleaned.dataset.records)
-    cache = feature_cache(cleaned.backbone, dataset.folder)
-    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
-    probabilities[trained.judged] = trained.probabilities
-    familiarity = np.full(count, np.nan, dtype=np.float32)
-    familiarity[trained.judged] = score_known(trained, cleaned.folds, FamiliarityConfig())
-    return Run(
-        folder=dataset.folder,
-        recipe=task.recipe,
-        config=task.config,
-        command=task.command,
-        store="",
-        revision="",
-        threshold=candidate.evaluation.familiarity.threshold,
-        features=cache.name,
-        width=cache.width,
-        keys=tuple(str(record.sha256) for record in dataset.records),
-        given=tuple(record.label for record in dataset.records),
-        probabilities=probabilities,
-        familiarity=familiarity,
-        folds=cleaned.folds,
-    )
 
 
 def main() -> int:

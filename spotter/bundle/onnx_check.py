@@ -1,4 +1,4 @@
-"""Looks into an ONNX file before it is run: nothing outside the file, and nothing that a classifier has no use for."""
+"""Checks an ONNX file before it is run: nothing outside the file, and no operator that a classifier has no use for."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

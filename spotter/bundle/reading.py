@@ -1,4 +1,4 @@
-"""Reads a published revision, with every check before anything of it is used."""
+"""Reads a published revision, with every check (hashes, sizes, schema) before anything of it is used."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Small pictures of what a model learnt from, with whom to name: read when it is served."""
+"""Thumbnails of training pictures with their credits: read when a revision is served."""
 
 import json
 from dataclasses import dataclass

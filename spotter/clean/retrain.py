@@ -1,4 +1,4 @@
-"""Seconds instead of minutes: a head on cached features of a set as it is cleaned, against the last run. No torch."""
+"""Quick retraining for the cleaning page: a head on cached features, in seconds, against the last run. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The cleaning page: what a model doubts, looked at by people, every decision in the log of the picture set."""
+"""The cleaning page's server: suspects are shown, and every decision goes into the log of the picture set."""
 
 import gradio as gr
 from fastapi import FastAPI, HTTPException, Request

@@ -1,4 +1,4 @@
-"""What the cleaning page does: decide, undo, list, describe, retrain and publish, for every window at once."""
+"""A cleaning session: decide, undo, list, describe, retrain and publish, for every window at once."""
 
 import atexit
 import functools

@@ -1,4 +1,4 @@
-"""Which pictures a person should look at first, and why: ranked queues over a training run."""
+"""Likely label errors: ranked queues over a training run of what a person should look at first, and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from spotter.data.dataset import FROM_VISITORS, Record
 from spotter.data.duplicates import FAR_BITS, near_pairs
-from spotter.data.quality import JUNK_REASONS
+from spotter.data.quality import QUALITY_FLAGS
 from spotter.utils.text import percent
 
 WRONG, STRANGERS, COPIES, CROSSING, JUNK, LOSSES = "wrong", "strangers", "copies", "crossing", "junk", "losses"
@@ -76,7 +76,7 @@ def rank(queue: str, view: View) -> list[tuple[int, ...]]:
     if queue in {COPIES, CROSSING}:
         return _groups(view, crossing=queue == CROSSING)
     if queue == JUNK:
-        flagged = [(i, _junk(record)) for i, record in enumerate(view.records) if _junk(record)]
+        flagged = [(i, _flags_of(record)) for i, record in enumerate(view.records) if _flags_of(record)]
         return [(i,) for i, _ in sorted(flagged, key=lambda pair: (-len(pair[1]), pair[0]))]
     if queue == VISITORS:
         # Where the visitor and the model disagree, there is most to learn.
@@ -118,7 +118,7 @@ def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:
     if view.claims[index]:
         return f"the same picture was collected as {' and as '.join(view.claims[index])}"
     if queue == JUNK:
-        return "; ".join(f"{flag}: {JUNK_REASONS[flag]}" for flag in _junk(record))
+        return "; ".join(f"{flag}: {QUALITY_FLAGS[flag]}" for flag in _flags_of(record))
     if queue == VISITORS:
         return str(record.title)
     if queue == STRANGERS:
@@ -161,8 +161,8 @@ def _ascending(values: np.ndarray) -> np.ndarray:
     return numbers[np.argsort(values[numbers], kind="stable")]
 
 
-def _junk(record: Record) -> tuple[str, ...]:
-    return tuple(flag for flag in record.flags if flag in JUNK_REASONS)
+def _flags_of(record: Record) -> tuple[str, ...]:
+    return tuple(flag for flag in record.flags if flag in QUALITY_FLAGS)
 
 
 def _groups(view: View, crossing: bool) -> list[tuple[int, ...]]:

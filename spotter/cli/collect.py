@@ -24,17 +24,21 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Collect the pictures and look at them; return the folder of the set."""
-    from spotter import pipeline
     from spotter.collect.collector import read_more
     from spotter.collect.download import download_all
+    from spotter.collect.picture_set import fill_set, open_sources, picture_folder
+    from spotter.collect.takedown import LIST, Takedown
     from spotter.data.edit_log import EditLog
+    from spotter.recipe import choose_recipe
 
     with stage("Collect the pictures"):
-        recipe = pipeline.recipe_of(options)
+        recipe = choose_recipe(options.recipe, options.classes)
         more = read_more(options.more, recipe)
-        sources = pipeline.sources_of(options)
+        sources = open_sources(options.search, options.feedback)
+        folder, takedown = picture_folder(options.data, recipe, options.search), Takedown(options.data / LIST)
         with with_cluster(options.ray) as on:
-            dataset = pipeline.fill_set(options, recipe, sources, more, on.fetch if on else download_all)
+            fetch = on.fetch if on else download_all
+            dataset = fill_set(recipe, sources, folder, options.license, more, takedown, fetch)
 
     with stage("Look at what was collected"):
         # Only now: a mistake in the recipe is told at once, not after seconds of imports.

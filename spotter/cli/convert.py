@@ -46,6 +46,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Convert and publish as the options say; return the last line."""
+    from spotter.collect.takedown import LIST
     from spotter.pipeline import serve_command
     from spotter.stores import open_store
     from spotter.utils.files import temporary_folder
@@ -71,10 +72,10 @@ def run(options: Options) -> str:
             say(f"{facts.arch}, {facts.size} pixels ({facts.resize}): {', '.join(facts.labels)}")
 
         with stage("Run it on the pictures"):
-            dataset = convert.read_pictures(options.pictures, facts, pictures, Path("data") / "takedown.txt")
+            dataset = convert.read_pictures(options.pictures, facts, pictures, Path("data") / LIST)
             for line in (dataset.summary(), *dataset.complaints()):
                 say(line)
-            judged = convert.judge(files / ONNX, facts, dataset)
+            judged = convert.answer_all(files / ONNX, facts, dataset)
 
         with stage("Write the files"):
             evaluation = convert.write_files(files, facts, dataset, judged, _command(options))

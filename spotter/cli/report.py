@@ -45,7 +45,7 @@ def run(options: Options) -> str:
     """Do as the options say; return the advice."""
     from spotter.monitor.alerts import check_url, send_new
     from spotter.monitor.compare import DAY_S
-    from spotter.monitor.report import advise, gather, write_report
+    from spotter.monitor.report import advise, gather, write_monitor_report
     from spotter.utils.text import plural
 
     if options.webhook:
@@ -54,7 +54,7 @@ def run(options: Options) -> str:
     for revision in findings.unknown:
         say(f"the revision {revision} is not in {options.model}: it is not compared with training")
     path = options.to or options.log / DEFAULT.file
-    write_report(findings, path)
+    write_monitor_report(findings, path)
     say(f"the report is in {path}")
     if options.webhook:
         since = int(findings.answers.at[-1] - options.days * DAY_S)
@@ -76,13 +76,13 @@ def measure_training(store: str, published: "Published") -> "Training":
 
 
 def _figures(store: Path, revision: str) -> dict[str, "np.ndarray"]:
-    """Out-of-fold figures and looks of the training pictures; {} where these are gone or of another run."""
+    """Out-of-fold figures and image statistics of the training pictures; {} where these are gone or of another run."""
     import numpy as np
 
-    from spotter.data.image_stats import measure_looks
+    from spotter.data.image_stats import measure_images
     from spotter.data.manifest import read_manifest
     from spotter.data.training_run import find_pictures, read_run
-    from spotter.image_stats import Look
+    from spotter.image_stats import ImageStats
 
     try:
         run = read_run(find_pictures(store))
@@ -92,9 +92,10 @@ def _figures(store: Path, revision: str) -> dict[str, "np.ndarray"]:
         return {}
     files = {str(record.sha256): record.file for record in read_manifest(run.folder) if record.kept}
     keys = [key for key in run.keys if key in files and (run.folder / str(files[key])).is_file()]
-    looks = measure_looks(run.folder, keys, [run.folder / str(files[key]) for key in keys])
+    stats = measure_images(run.folder, keys, [run.folder / str(files[key]) for key in keys])
     is_judged = ~np.isnan(run.familiarity)
     figures = {"familiarity": run.familiarity[is_judged], "probability": run.probabilities[is_judged].max(axis=1)}
     if keys:
-        figures |= {each.name: looks[:, column] for column, each in enumerate(fields(Look)) if each.name != "side"}
+        names = [each.name for each in fields(ImageStats)]
+        figures |= {name: stats[:, column] for column, name in enumerate(names) if name != "side"}
     return figures

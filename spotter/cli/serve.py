@@ -74,13 +74,13 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do what app.py shows: pull the model, build the page, serve. A test compares the two."""
-    from spotter.serve import startup as operate
+    from spotter.serve import startup
     from spotter.serve.uploads import own_folder
 
     with own_folder() as folder:
         goes_on = True
         while goes_on:
-            pulled = operate.pull_model(options)
-            with operate.built_app(pulled, options, folder) as built:
-                goes_on = operate.serve_app(built)
+            pulled = startup.pull_model(options)
+            with startup.built_app(pulled, options, folder) as built:
+                goes_on = startup.serve_app(built)
     return ""

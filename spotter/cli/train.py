@@ -49,18 +49,7 @@ def run(options: Options) -> str:
 
 def _train(options: Options) -> str:
     from spotter import pipeline
-    from spotter.utils.files import temporary_folder
 
     task = pipeline.read_recipe(options)
     dataset = pipeline.collect_pictures(options, task)
-    pipeline.load_libraries()
-    features = pipeline.compute_features(task, dataset)
-    cleaned = pipeline.look_and_clean(task, features)
-    trained = pipeline.learn(task, cleaned)
-    candidate = pipeline.judge(task, cleaned, trained)
-    with temporary_folder() as files:
-        card = pipeline.write_files(files, candidate)
-        pipeline.compare(files, candidate)
-        if options.int8:
-            pipeline.add_int8(files, card, candidate)
-        return f"revision {pipeline.publish(files, candidate)}"
+    return f"revision {pipeline.train_and_publish(task, dataset, options.int8)}"

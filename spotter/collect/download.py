@@ -1,4 +1,4 @@
-"""Fetches pictures from addresses nobody vouches for: bounded in bytes and time, and only from the public internet."""
+"""Downloads of pictures with retries, bounded in bytes and time, and only from the public internet."""
 
 import itertools
 import ssl

@@ -1,4 +1,4 @@
-"""From hits to pictures on disk: fetched, verified, stored under content-made names, and written down at once."""
+"""From search hits to pictures on disk: fetched, verified, stored under content-made names, written down at once."""
 
 import hashlib
 import itertools

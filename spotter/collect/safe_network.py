@@ -1,5 +1,5 @@
-"""Reaches servers that nobody vouches for: only on the public internet, only at the address that was checked, and only
-for as long as a clock allows."""
+"""SSRF protection for addresses that nobody vouches for: only the public internet, only the address that was
+checked (no DNS rebinding), and only for as long as a clock allows."""
 
 import errno
 import functools

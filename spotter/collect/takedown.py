@@ -7,6 +7,9 @@ from spotter.data.dataset import Record
 from spotter.errors import DatasetUnwritable
 from spotter.search.base import ImageHit
 
+# In the folder that keeps all picture sets.
+LIST = "takedown.txt"
+
 
 class Takedown:
     """A text file with an entry a line: the address of a picture, page or creator, or the SHA-256 of a picture's file.

@@ -1,4 +1,4 @@
-"""A second look at a collected set, now that a backbone has seen it: near duplicates, junk flags, the report."""
+"""An audit of a collected set, once a backbone has seen it: near duplicates, quality flags, the coverage report."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from spotter.data.duplicates import MOST_TWINS, confirm_duplicates
 from spotter.data.edit_log import Edit
 from spotter.data.edits import apply_edits
 from spotter.data.manifest import write_attribution, write_manifest
-from spotter.data.quality import find_junk
+from spotter.data.quality import find_quality_flags
 from spotter.data.splits import positions
 from spotter.errors import DatasetUnwritable
 from spotter.utils.text import plural
@@ -44,9 +44,9 @@ def review(
         DatasetUnwritable: the report, the manifest or what was computed cannot be written.
     """
     dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
-    junk = find_junk(dataset, features, imagenet_logits=imagenet_logits)
+    flagged = find_quality_flags(dataset, features, imagenet_logits=imagenet_logits)
     records = tuple(
-        replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, junk, strict=True)
+        replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, flagged, strict=True)
     )
     dataset = replace(dataset, records=records)
     collected = [record for record in records if record.reason != IN_TWO_CLASSES]
@@ -69,7 +69,7 @@ def review(
     report = dataset.folder / REPORT
     spreads = None if spreads is None else spreads[rows]
     write_coverage(
-        measure_coverage(edited, features[rows], [junk[row] for row in rows], spreads), edited, report, pairs
+        measure_coverage(edited, features[rows], [flagged[row] for row in rows], spreads), edited, report, pairs
     )
     flagged = sum(bool(record.flags) for record in edited.records)
     alike = len(edited.records) - len(np.unique(edited.groups))

@@ -1,4 +1,4 @@
-"""What was computed of pictures, kept beside them by their hashes: ten more pictures cost ten pictures.
+"""A cache of what was computed of pictures, by their hashes: ten more pictures cost ten pictures.
 
 It is written down as it is computed, so that a run that was stopped goes on from there. A damaged file is as good as
 none: all of it can be computed again.

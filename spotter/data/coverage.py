@@ -1,4 +1,4 @@
-"""What a picture set shows and what it lacks: counts, look-alikes, gaps in words, and a report to open offline.
+"""Coverage: what a picture set shows and what it lacks, in counts, look-alikes and gaps, and as an offline report.
 
 A classifier of skin trained on pictures of skin diseases has never seen healthy skin. Counting cannot find what nobody
 thought of, so the report also shows the pictures and says what was not measured.
@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from spotter.data.cache import FOLDER, measure_once
 from spotter.data.dataset import Dataset, Record
 from spotter.data.previews import make_thumbnails, short_title
-from spotter.data.quality import JUNK_REASONS
+from spotter.data.quality import QUALITY_FLAGS
 from spotter.data.subject_size import FILLING, SMALL
 from spotter.images import load_picture
 from spotter.utils.templates import write_page
@@ -69,7 +69,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Flagged:
-    """A picture's file name and its flags, keys of `JUNK_REASONS`."""
+    """A picture's file name and its flags, keys of `QUALITY_FLAGS`."""
 
     file: str
     flags: tuple[str, ...]
@@ -120,7 +120,7 @@ def measure_coverage(
 
     Args:
         features: float32 (n, features), pooled features of `dataset.records` in their order.
-        flags: for each record the flags from `find_junk`.
+        flags: for each record the flags from `find_quality_flags`.
         spreads: float (n,), for each record `measure_spread` of its picture, if that could be measured.
 
     Raises:
@@ -213,7 +213,7 @@ def write_coverage(
         pairs=cross_pairs[:SHOWN_PAIRS],
         more_pairs=len(cross_pairs) - SHOWN_PAIRS,
         pictures=len(dataset.records),
-        reasons=JUNK_REASONS,
+        reasons=QUALITY_FLAGS,
         shown_flagged=SHOWN_FLAGGED,
         pair_name=_name,
     )
@@ -371,7 +371,7 @@ def _rows(coverage: ClassCoverage) -> list[tuple[str, str | None, int | None]]:
         rows.append(("Small in the picture (rough)", SMALL_TRUST, coverage.small))
         rows.append(("Fills the picture (rough)", FILLING_TRUST, coverage.filling))
     return rows + [
-        (f"Flagged {flag}", why, coverage.count(flag)) for flag, why in JUNK_REASONS.items() if coverage.count(flag)
+        (f"Flagged {flag}", why, coverage.count(flag)) for flag, why in QUALITY_FLAGS.items() if coverage.count(flag)
     ]
 
 

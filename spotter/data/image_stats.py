@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from spotter.data.cache import FOLDER, measure_once
-from spotter.image_stats import Look, measure_look
+from spotter.image_stats import ImageStats, measure_image
 from spotter.images import load_picture
 
-# To be raised when looks are measured in another way: what was measured before is then not read.
+# To be raised when they are measured in another way: what was measured before is then not read.
 MEASURE = 1
 
 
-def measure_looks(folder: Path, keys: Sequence[str], paths: Sequence[Path]) -> np.ndarray:
-    """Float (n, 5): the `Look` of each picture of the set in `folder`, measured once. `keys` are their SHA-256.
+def measure_images(folder: Path, keys: Sequence[str], paths: Sequence[Path]) -> np.ndarray:
+    """Float (n, 5): the `ImageStats` of each picture of the set in `folder`, measured once. `keys` are their SHA-256.
 
     Raises:
         DatasetUnwritable: what was measured cannot be kept.
     """
     place = folder / FOLDER / f"looks-{MEASURE}.json"
-    found = measure_once(place, keys, lambda index: astuple(measure_look(load_picture(paths[index]))))
-    return np.array(found, dtype=float).reshape(len(keys), len(fields(Look)))
+    found = measure_once(place, keys, lambda index: astuple(measure_image(load_picture(paths[index]))))
+    return np.array(found, dtype=float).reshape(len(keys), len(fields(ImageStats)))

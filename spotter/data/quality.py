@@ -1,4 +1,4 @@
-"""Pictures that deserve a second look: blank, blurred, drawn, pages of text, or far from their class.
+"""Image quality checks: blank, blurred, drawn, pages of text, or far from their class.
 
 A flag is a question to a person. Nothing is deleted here.
 """
@@ -16,7 +16,7 @@ from spotter.data.dataset import Dataset
 from spotter.images import load_picture
 
 # In the order in which flags are given.
-JUNK_REASONS: dict[str, str] = {
+QUALITY_FLAGS: dict[str, str] = {
     "blank": "almost one colour",
     "dark": "almost black all over",
     "light": "almost white all over",
@@ -42,7 +42,7 @@ _MEASURABLE = 8
 
 
 @dataclass(frozen=True)
-class JunkConfig:
+class QualityConfig:
     """From where on a picture is flagged. Shares are of the pixels of a picture scaled to `MEASURED_SIDE`.
 
     Brightness is 0..1; `dark` bounds its 99th and `light` its 5th percentile; `odd_aspect_ratio` is the shorter side
@@ -73,26 +73,26 @@ class JunkConfig:
     far_compared: int = 4000
 
 
-def find_junk(
+def find_quality_flags(
     dataset: Dataset,
     features: np.ndarray,
-    config: JunkConfig | None = None,
+    config: QualityConfig | None = None,
     imagenet_logits: np.ndarray | None = None,
 ) -> list[tuple[str, ...]]:
-    """Flag the pictures of `dataset` that a person should look at; the flags are keys of `JUNK_REASONS`.
+    """Flag the pictures of `dataset` that a person should look at; the flags are keys of `QUALITY_FLAGS`.
 
     Args:
         features: float32 (n, features), pooled features of `dataset.records` in their order.
         imagenet_logits: float32 (n, 1000), if the backbone still has its ImageNet classifier: it knows pages of text.
 
     Returns:
-        For each record its flags, in the order of `JUNK_REASONS`; an empty tuple for most.
+        For each record its flags, in the order of `QUALITY_FLAGS`; an empty tuple for most.
 
     Raises:
         BadPicture: a stored picture is damaged.
         DatasetUnwritable: what was measured cannot be stored.
     """
-    config = config or JunkConfig()
+    config = config or QualityConfig()
     settings = hashlib.sha256(f"{MEASURE}{config}".encode()).hexdigest()[:12]
     paths = dataset.paths
     measured = measure_once(
@@ -110,10 +110,10 @@ def find_junk(
             # What is already known to be a screen or empty needs no second name.
             if not flags[index] & {"screenshot", "blank"}:
                 flags[index].add("text")
-    return [tuple(flag for flag in JUNK_REASONS if flag in found) for found in flags]
+    return [tuple(flag for flag in QUALITY_FLAGS if flag in found) for found in flags]
 
 
-def _flags_of_pixels(path: Path, config: JunkConfig) -> set[str]:
+def _flags_of_pixels(path: Path, config: QualityConfig) -> set[str]:
     from cleanvision.issue_managers.image_property import calc_aspect_ratio, calc_percentile_brightness
 
     picture = load_picture(path)
@@ -130,7 +130,7 @@ def _flags_of_pixels(path: Path, config: JunkConfig) -> set[str]:
     return found if min(small.size) < _MEASURABLE else found | _flags_of_shades(np.asarray(small), config)
 
 
-def _flags_of_shades(pixels: np.ndarray, config: JunkConfig) -> set[str]:
+def _flags_of_shades(pixels: np.ndarray, config: QualityConfig) -> set[str]:
     """Tell blank, blurred, drawn, written and screen pictures by how neighbouring pixels differ.
 
     A photo is full of soft steps; drawings, text and screens are flat areas with sharp steps between them.
@@ -190,7 +190,7 @@ def _page_probability(logits: np.ndarray) -> np.ndarray:
     return raised[:, IMAGENET_PAGES].sum(axis=1) / raised.sum(axis=1)
 
 
-def _far_from_class(dataset: Dataset, features: np.ndarray, config: JunkConfig) -> np.ndarray:
+def _far_from_class(dataset: Dataset, features: np.ndarray, config: QualityConfig) -> np.ndarray:
     """Bool (n,): mean cosine to the nearest of the same class far below the class's median."""
     far = np.zeros(len(features), dtype=bool)
     targets, groups = dataset.targets, dataset.groups

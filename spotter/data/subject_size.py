@@ -1,4 +1,4 @@
-"""How far a picture's subject spreads over it: a rough figure, from what the backbone sees in each place.
+"""Subject size: a rough figure of how much of a picture its subject covers, from the backbone's feature map.
 
 A class activation map (Zhou et al. 2016) of the likeliest ImageNet class finds the telling parts of a subject, a face
 more than fur. Places whose features are alike therefore share their evidence before those that have enough count.

@@ -1,4 +1,4 @@
-"""What a training run leaves beside the pictures for whoever cleans them: out-of-fold answers, folds, familiarity."""
+"""A training run, kept beside its pictures for whoever cleans them: out-of-fold answers, folds, familiarity."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spotter.train.head import negative_log_likelihood, softmax
-from spotter.utils.stats import wilson_interval as wilson_interval
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.

@@ -79,11 +79,11 @@ class Changes:
         )
 
 
-def find_changes(before: Run, now: Run, dataset: Dataset, looks: np.ndarray) -> Changes:
+def compare_runs(before: Run, now: Run, dataset: Dataset, stats: np.ndarray) -> Changes:
     """Compare a run over `dataset` with an earlier one over it.
 
     Args:
-        looks: float (n, 5), `Look` of each of the pictures of `now`.
+        stats: float (n, 5), `ImageStats` of each of the pictures of `now`.
     """
     given, was_given = (dict(zip(run.keys, run.given, strict=True)) for run in (now, before))
     called, was_called = _called(now), _called(before)
@@ -94,7 +94,7 @@ def find_changes(before: Run, now: Run, dataset: Dataset, looks: np.ndarray) -> 
     new = [called[key] != given[key] for key in called if key not in was_given]
     slices = [
         Errors(name, int(inside.sum()), int(was_wrong[inside].sum()), int(is_wrong[inside].sum()))
-        for name, inside in _slices(now, dataset, looks, both)
+        for name, inside in _slices(now, dataset, stats, both)
         if inside.any()
     ]
     return Changes(
@@ -116,14 +116,14 @@ def _called(run: Run) -> dict[str, str]:
     return {run.keys[row]: run.recipe.labels[int(run.probabilities[row].argmax())] for row in judged}
 
 
-def _slices(now: Run, dataset: Dataset, looks: np.ndarray, rows: list[int]) -> Iterator[tuple[str, np.ndarray]]:
+def _slices(now: Run, dataset: Dataset, stats: np.ndarray, rows: list[int]) -> Iterator[tuple[str, np.ndarray]]:
     labels = np.array([now.given[row] for row in rows])
     sources = np.array([dataset.records[row].backend for row in rows])
     for label in now.recipe.labels:
         yield label, labels == label
     for source in np.unique(sources).tolist() if rows else ():
         yield f"from {source}", sources == source
-    brightness, _, colour, sharpness, side = looks[rows].T
+    brightness, _, colour, sharpness, side = stats[rows].T
     yield "dark", brightness < DARK
     yield "blurred", sharpness < BLURRED
     yield "black and white", colour < GREY

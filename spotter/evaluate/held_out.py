@@ -1,4 +1,4 @@
-"""A trained model judged on pictures that it did not see, and the files that say so."""
+"""Held-out evaluation: a trained model on pictures that it did not see, and the files that say so."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,17 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
-from spotter.utils.stats import wilson_interval as wilson_interval
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    from spotter.train.learner import Trained
 from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_threshold, score_known
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
 
+if TYPE_CHECKING:
+    # For its fields alone: the cleaning page judges heads too, and has no torch.
+    from spotter.train.learner import Trained
 
-def judge(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
+
+def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:
     """Judge a trained learner on the pictures it did not see, and choose its familiarity threshold on them too.
 
     There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.

@@ -7,7 +7,7 @@ import numpy as np
 
 from spotter.config import TrainConfig
 from spotter.train.head import fit_linear
-from spotter.utils.stats import wilson_interval as wilson_interval
+from spotter.utils.stats import wilson_interval
 from spotter.utils.text import percent
 
 if TYPE_CHECKING:

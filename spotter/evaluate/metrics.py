@@ -1,18 +1,14 @@
-"""How good a classifier is on pictures that it did not see: error with interval, confusion, top losses."""
+"""Classification metrics on held-out pictures: error with interval, precision, recall, confusion, top losses."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from spotter.utils.stats import wilson_interval as wilson_interval
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    pass
 from spotter.evaluate.calibration import Calibration, calibrate, unscale
 from spotter.evaluate.learning_curve import LearningCurve
+from spotter.utils.stats import wilson_interval
 
 
 @dataclass(frozen=True)

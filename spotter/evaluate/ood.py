@@ -1,4 +1,4 @@
-"""Out-of-distribution detection: the familiarity threshold, and how many strangers it refuses."""
+"""Out-of-distribution detection: the familiarity threshold, and how many strangers it refuses (AUROC)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -7,14 +7,14 @@ import numpy as np
 from sklearn.metrics import auc, roc_curve
 
 from spotter.config import FamiliarityConfig
+from spotter.evaluate.metrics import Evaluation, Familiarity
 from spotter.evaluate.thinning import thin
 from spotter.inference.familiarity import score
-from spotter.utils.stats import wilson_interval as wilson_interval
+from spotter.utils.stats import wilson_interval
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
     from spotter.train.learner import Trained
-from spotter.evaluate.metrics import Evaluation, Familiarity
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,14 @@
-"""The plots of a revision: confusion matrix and top losses."""
+"""Plots of a revision: confusion matrix and top losses."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from spotter.data.dataset import Dataset
+from spotter.evaluate.metrics import Evaluation
 from spotter.images import fit_within, load_picture
 from spotter.utils.licenses import may_be_shown
-from spotter.utils.stats import wilson_interval as wilson_interval
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    pass
-from spotter.evaluate.metrics import Evaluation
 
 # With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
 MANY_LABELS = 30

@@ -1,4 +1,4 @@
-"""Fewer embeddings in place of many: centres of k-means, for what familiarity compares a picture with."""
+"""Thinning: k-means centres in place of many embeddings, for what familiarity compares a picture with."""
 
 import math
 import warnings

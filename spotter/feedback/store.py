@@ -1,4 +1,4 @@
-"""What visitors say of an answer, with their consent: a picture and a few facts each, in a folder."""
+"""The feedback store: what visitors say of an answer, with their consent, a picture and a few facts each."""
 
 import json
 import os

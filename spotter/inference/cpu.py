@@ -1,4 +1,4 @@
-"""What this machine's processor is called, and what it can do with int8."""
+"""The CPU: its name, and whether it has instructions for int8."""
 
 import platform
 import re

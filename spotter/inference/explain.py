@@ -1,4 +1,4 @@
-"""Drawing where in a picture the evidence for a label lies."""
+"""Explanations: where in a picture the evidence for a label lies, drawn over it as a heat map."""
 
 import numpy as np
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Alerts in words, and their way to a webhook: each once, also when it could not be reached for a while."""
+"""Drift alerts in words, and their way to a webhook: each once, also when it could not be reached for a while."""
 
 import hashlib
 import json

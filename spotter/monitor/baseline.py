@@ -1,4 +1,4 @@
-"""The figures a revision was published with, which the answers since are compared with."""
+"""The baseline: the figures a revision was published with, which its answers since are compared with."""
 
 import json
 from collections.abc import Mapping

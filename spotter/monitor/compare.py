@@ -1,4 +1,4 @@
-"""What the answers of one period are beside those of the period before and beside training: shares, figures, errors.
+"""Comparison of periods: the answers of one beside those of the one before and beside training.
 
 These are comparisons to look at, each time at this moment. What has to be acted on is told by `drift.find_changes`,
 which may be looked at as often as one likes.

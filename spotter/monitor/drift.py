@@ -1,4 +1,4 @@
-"""When the answers of the app have changed: sequential tests over the answer log, all together on one budget.
+"""Drift detection: sequential tests over the answer log, all together on one budget of false alarms.
 
 Each picture is ranked among those before it. As long as nothing changes, the ranks are independent and evenly spread,
 whatever the pictures are: this is exact, needs no model of them, and holds for a short past too. A test bets against

@@ -1,4 +1,4 @@
-"""The answer log: what the app answered, in coarse figures, so that a change can be noticed later.
+"""The answer log (prediction log): what the app answered, in coarse figures, so that drift can be noticed later.
 
 It holds no picture, no address and no name of a file, and is off unless the operator asks for it. A request only puts
 a row into a queue; a thread writes it to SQLite within a second. Where that fails, answers go on, and `problem` says
@@ -186,9 +186,9 @@ class AnswerLog:
 
     def _finish(self, row: tuple[Any, ...], project: Projection | None) -> tuple[Any, ...]:
         id_, at, told, sample, embedding, stage, second = row
-        looks = astuple(measure_samples(*sample))
+        stats = astuple(measure_samples(*sample))
         place = project(embedding[None]).astype("<f2").tobytes() if project and embedding is not None else None
-        return (id_, at, self._revision, *told, *looks, place, stage, *second)
+        return (id_, at, self._revision, *told, *stats, place, stage, *second)
 
     def _say(self, problem: str) -> None:
         """Tell the operator once when trouble begins, and once when it is over."""

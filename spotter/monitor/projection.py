@@ -1,4 +1,4 @@
-"""Embeddings reduced to a few coordinates, so that the answer log can keep them."""
+"""Principal components of embeddings (randomized PCA): a few coordinates that the answer log can keep."""
 
 from dataclasses import dataclass
 
@@ -38,5 +38,5 @@ class Projection:
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
         """Coordinates float16 (n, k) of embeddings (n, d)."""
-        # Not "@": as in `reference.familiarity`.
+        # Not "@": as in `inference.familiarity`.
         return np.einsum("nd,kd->nk", embeddings - self.mean, self.axes).astype(np.float16)

@@ -1,4 +1,4 @@
-"""What the answer log says, as one page to open offline. No scipy, no scikit-learn: the app makes it too."""
+"""The monitoring report: what the answer log says, as an offline page. No scipy, no scikit-learn: the app makes it."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -195,7 +195,7 @@ def advise(findings: Findings) -> str:
     return f"{quiet}, and {error}: nothing to do."
 
 
-def write_report(findings: Findings, path: Path) -> None:
+def write_monitor_report(findings: Findings, path: Path) -> None:
     """Write the report as one file.
 
     Raises:

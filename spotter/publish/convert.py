@@ -37,9 +37,9 @@ from spotter.publish.writing import (
     describe_preprocessing,
     installed_versions,
     write_examples,
-    write_manifest,
     write_model_json,
     write_nearest,
+    write_origins,
     write_reference,
 )
 from spotter.recipe import Recipe, make_recipe, slug
@@ -127,7 +127,7 @@ def read_pictures(pictures: Path, facts: Facts, folder: Path, takedown: Path) ->
     return collect(recipe_of(facts), [Folder(str(pictures))], folder, takedown=Takedown(takedown))
 
 
-def judge(network: Path, facts: Facts, dataset: Dataset) -> NetworkAnswers:
+def answer_all(network: Path, facts: Facts, dataset: Dataset) -> NetworkAnswers:
     """Run an exported network over a set.
 
     Raises:
@@ -159,7 +159,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnsw
     write_reference(files / REFERENCE, judged.embeddings)
     write_nearest(files, dataset, judged.embeddings, judged.judged)
     write_evaluation(evaluation, dataset, files)
-    write_manifest(files, dataset)
+    write_origins(files, dataset)
     recipe = recipe_of(facts)
     card = ModelSpec(
         name=recipe.name,

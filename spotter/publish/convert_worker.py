@@ -1,4 +1,4 @@
-"""Somebody's fastai export: opened, understood, and written as ONNX. Run in a process of its own, see `convert.py`.
+"""Opens somebody's fastai export and writes it as ONNX. Run in a process of its own, see `convert.py`.
 
 Opening a pickle runs code of whoever made it, so nothing here is to be called in a process that has more to do.
 """

@@ -1,4 +1,4 @@
-"""What to think of before a model meets people, and the answers.
+"""The premortem: what could go wrong once a model meets people, asked before, and the answers.
 
 The questions are those of Howard and Gugger, Deep Learning for Coders (2020), chapter 2, "How to avoid disaster".
 """

@@ -1,4 +1,4 @@
-"""An int8 variant of the published network: made, measured against the float one, kept only if it is worth having."""
+"""Quantization: an int8 variant of the network, measured against the float one, kept only if it is worth having."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Small pictures of what a model learnt from, with whom to name: chosen and written when it is published."""
+"""Thumbnails of training pictures with their credits: chosen and written when a revision is published."""
 
 import io
 import json

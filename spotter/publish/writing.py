@@ -1,4 +1,4 @@
-"""The files of a revision, written one by one; `model.json` last, as it holds the hashes of all others."""
+"""Writes the files of a revision; `model.json` last, as it holds the hashes of all others."""
 
 import json
 from collections import Counter
@@ -152,7 +152,7 @@ def count_origins(dataset: Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def write_manifest(folder: Path, dataset: Dataset) -> None:
+def write_origins(folder: Path, dataset: Dataset) -> None:
     """Write `manifest.jsonl` (every picture, kept or not) and `ATTRIBUTION.csv` (the kept ones)."""
     records = sorted((*dataset.records, *dataset.dropped), key=lambda record: (record.label, record.backend_id))
     lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)

@@ -1,1 +1,1 @@
-"""The careful rollout: stages, gates between them, the review queue, a challenger beside the model."""
+"""The staged rollout: stages, gates between them, the review queue, a challenger beside the model."""

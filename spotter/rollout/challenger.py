@@ -1,4 +1,4 @@
-"""A second opinion: what another revision says about the same pictures, recorded beside the answer, shown to nobody.
+"""A challenger (shadow deployment): what another revision says about the same pictures, recorded, shown to nobody.
 
 It is asked after the answer, one picture at a time, with low priority, and only while nobody else waits for an answer.
 Where it falls behind, answers are logged without it.

@@ -1,4 +1,4 @@
-"""From one stage of the rollout to the next, when the gates are met; and back, when there is an alert."""
+"""Gates of the rollout: promotion to the next stage when they are met, demotion when there is a drift alert."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

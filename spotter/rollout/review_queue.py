@@ -1,4 +1,4 @@
-"""Answers that wait for a person: a picture and a few facts each, kept with the visitor's consent until it is reviewed.
+"""The review queue: answers that wait for a person, with the picture, kept with the visitor's consent until then.
 
 In the folder of an answer log, `waiting` holds a folder an answer, which is there whole or not at all, and `answered` a
 small file for each outcome, without the picture. Several processes may use both.

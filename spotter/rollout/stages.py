@@ -1,4 +1,4 @@
-"""The careful rollout: at which stage a revision is, who is answered at once, and how it got there.
+"""The staged rollout: shadow, gradual, full; who is answered at once, and how a revision got there.
 
 All of it is in files beside the answer log, so that a promotion or a demotion reaches the running app at its next
 answer, and holds when it starts again. The stage is a revision's own: a new one begins anew, and one that comes back is

@@ -1,4 +1,4 @@
-"""Classifying a list of pictures, part after part: what runs here and what a cluster's processes run is the same."""
+"""Batch classification of a list of pictures, in parts: the same here and in the processes of a cluster."""
 
 import time
 from collections import Counter, deque
@@ -62,7 +62,7 @@ class Done:
 
 
 @dataclass(frozen=True)
-class Job:
+class ClassifyJob:
     """What every process needs to know to do a part."""
 
     model: Model
@@ -75,7 +75,7 @@ class Job:
 class Worker:
     """Does parts of a job, with one predictor on `cores` of the processor."""
 
-    def __init__(self, job: Job, cores: int | None = None) -> None:
+    def __init__(self, job: ClassifyJob, cores: int | None = None) -> None:
         self.job = job
         self.predictor = job.model.load(cores)
 
@@ -95,10 +95,10 @@ class Worker:
 
 
 # Does all lanes of parts of a job, in any order, and yields what is done as it is done.
-Run = Callable[[Job, list[tuple[Part, ...]]], Iterator[Done]]
+Run = Callable[[ClassifyJob, list[tuple[Part, ...]]], Iterator[Done]]
 
 
-def run_here(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+def run_here(job: ClassifyJob, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
     """Do the parts one after the other, on all cores of this machine."""
     worker = Worker(job)
     for parts in lanes:
@@ -107,7 +107,7 @@ def run_here(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
 
 
 def classify_all(
-    job: Job, listing: Listing, run: Run = run_here, told: Callable[[Done], None] = lambda done: None
+    job: ClassifyJob, listing: Listing, run: Run = run_here, told: Callable[[Done], None] = lambda done: None
 ) -> Counter[str]:
     """Classify all pictures of a list into one file; parts that an earlier run did are not done again.
 
@@ -139,7 +139,7 @@ def classify_all(
     return errors
 
 
-def classify(entries: Iterable[Entry], predictor: Predictor, job: Job) -> list[Row]:
+def classify(entries: Iterable[Entry], predictor: Predictor, job: ClassifyJob) -> list[Row]:
     """Classify pictures; one that cannot be read, downloaded or decoded is a row with a reason."""
     rows: list[Row] = []
     asked: deque[Entry] = deque()
@@ -169,7 +169,7 @@ class Unread:
     error: str
 
 
-def read(entries: Iterable[Entry], job: Job) -> Iterator[tuple[Entry, bytes | Unread]]:
+def read(entries: Iterable[Entry], job: ClassifyJob) -> Iterator[tuple[Entry, bytes | Unread]]:
     """The bytes of pictures: as they are, from files, and by guarded downloads, which arrive in any order."""
     remote: list[tuple[Entry, str]] = []
     for entry in entries:

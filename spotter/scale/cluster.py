@@ -24,7 +24,7 @@ from ray.exceptions import RayError, RayTaskError
 from spotter.collect.download import DownloadOutcome, download_all
 from spotter.config import DownloadConfig, ScaleConfig
 from spotter.errors import ClusterUnavailable, SpotterError
-from spotter.scale.classify import Done, Fetch, Job, Worker
+from spotter.scale.classify import ClassifyJob, Done, Fetch, Worker
 from spotter.scale.listing import Part, lane_of
 from spotter.train.features import Body, BodyRunner
 
@@ -118,7 +118,7 @@ class Cluster:
     cores: int
     config: ScaleConfig = field(default_factory=ScaleConfig)
 
-    def run(self, job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+    def run(self, job: ClassifyJob, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
         """As `classify.run_here`: a `Worker` on each core."""
         for done in on_cluster(partial(_lane_worker, job), lanes, self.cores):
             yield from done
@@ -154,7 +154,7 @@ class Cluster:
                 yield from map(then, outcomes)
 
 
-def _lane_worker(job: Job) -> Callable[[tuple[Part, ...]], list[Done]]:
+def _lane_worker(job: ClassifyJob) -> Callable[[tuple[Part, ...]], list[Done]]:
     worker = Worker(job, cores=1)
     return lambda parts: [worker.do(part) for part in parts]
 

@@ -1,4 +1,4 @@
-"""What is to be classified: a folder, Parquet, or a list of paths and addresses; cut into parts."""
+"""The list of pictures to classify: a folder, Parquet, or paths and addresses in a file; cut into parts."""
 
 import hashlib
 import zlib

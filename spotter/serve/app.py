@@ -70,9 +70,9 @@ def create_app(
         app.add_middleware(Shared)
     add_routes(app, service, traffic, metrics, config, problem)
     staff = staff_routes(app, password)
-    if info.extras.waiting:
+    if info.options.waiting:
         add_desk(staff, info, f"{PREFIX}/review")
-    report = info.extras.report
+    report = info.options.report
     staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
     style = package_file("serve", "static/page.css").read_text(encoding="utf-8")

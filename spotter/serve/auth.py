@@ -1,4 +1,4 @@
-"""Who is let in: the password before pages that not everybody may see, by HTTP Basic, and never a page of another site.
+"""Authentication by HTTP Basic for the pages of staff, with protection against requests of other sites (CSRF).
 
 Every browser and tool knows HTTP Basic. The staff pages and the cleaning page use the same check.
 """

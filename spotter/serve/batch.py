@@ -1,4 +1,4 @@
-"""Many pictures at once: files and zips in, an answer or a reason for each, and a table of them."""
+"""Batches: many pictures at once, files and zips in, an answer or a reason for each, and a table of them."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ _LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
-class Problem:
+class NoAnswer:
     """Why there is no answer: the key of a sentence of the page's, and the values in it."""
 
     key: str
@@ -39,7 +39,7 @@ class Item:
 
     name: str
     content: bytes = b""
-    problem: Problem | None = None
+    problem: NoAnswer | None = None
 
 
 # Reads a picture when it is called, so that one at a time is in memory.
@@ -52,7 +52,7 @@ class Result:
 
     name: str
     prediction: Prediction | None = None
-    problem: Problem | None = None
+    problem: NoAnswer | None = None
 
 
 def unpack(files: Iterable[tuple[str, Path]], config: ServeConfig) -> list[Plan]:
@@ -73,7 +73,7 @@ def unpack(files: Iterable[tuple[str, Path]], config: ServeConfig) -> list[Plan]
         elif budget.take_one():
             plans.append(lambda name=name, path=path: _read_file(name, path, budget))  # type: ignore[misc]
     if budget.left_out:
-        problem = Problem("left_out", (("count", budget.left_out), ("most", config.max_batch)))
+        problem = NoAnswer("left_out", (("count", budget.left_out), ("most", config.max_batch)))
         plans.append(lambda: Item("…", problem=problem))
     return plans
 
@@ -163,17 +163,17 @@ def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
         return
     # Python reads the whole table of contents at once, and a small zip may have one of a million lines.
     if path.read_bytes().count(_ENTRY) > 10 * budget.config.max_batch + 100:
-        yield lambda: Item(name, problem=Problem("zip_many"))
+        yield lambda: Item(name, problem=NoAnswer("zip_many"))
         return
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
-        yield lambda: Item(name, problem=Problem("zip_damaged"))
+        yield lambda: Item(name, problem=NoAnswer("zip_damaged"))
         return
     wanted = [entry for entry in entries if not entry.is_dir() and not _is_litter(entry.filename)]
     if not wanted:
-        yield lambda: Item(name, problem=Problem("zip_empty"))
+        yield lambda: Item(name, problem=NoAnswer("zip_empty"))
     for entry in wanted:
         if budget.take_one():
             yield lambda entry=entry: _read_entry(path, entry, budget)  # type: ignore[misc]
@@ -182,19 +182,19 @@ def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
 def _read_entry(path: Path, entry: zipfile.ZipInfo, budget: _Budget) -> Item:
     name = shown_name(entry.filename)
     if entry.flag_bits & 1:
-        return Item(name, problem=Problem("locked"))
+        return Item(name, problem=NoAnswer("locked"))
     try:
         with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
             item = budget.read(name, stream)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError, zlib.error):
-        return Item(name, problem=Problem("packed"))
+        return Item(name, problem=NoAnswer("packed"))
     if _is_zip(item.content):
-        return Item(name, problem=Problem("nested"))
+        return Item(name, problem=NoAnswer("nested"))
     return item
 
 
-def _too_large(key: str, limit: int) -> Problem:
-    return Problem(key, (("limit", f"{limit / 1e6:g}"),))
+def _too_large(key: str, limit: int) -> NoAnswer:
+    return NoAnswer(key, (("limit", f"{limit / 1e6:g}"),))
 
 
 def _head(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Who is being served, and whether one more is let in: seats, a rate for each client, and the end."""
+"""Rate limits (a token bucket for each client) and backpressure (a bounded number of requests at once)."""
 
 import ipaddress
 import math
@@ -25,8 +25,9 @@ class Refusal:
 
 
 class Traffic:
-    """Seats for those being served. One client gets half of them, so that nobody keeps all others out.
+    """Rate limit and backpressure: a token bucket for each client, and a bounded number of seats for requests.
 
+    One client gets half of the seats, so that nobody keeps all others out.
     `waiting` gives the clients whose pictures wait in a queue elsewhere; they count as seated. For one thread.
     """
 
@@ -83,7 +84,7 @@ class Traffic:
 
 
 class Buckets:
-    """A bucket of `burst` tokens for each client, which fills again by `rate` tokens a second."""
+    """Token buckets, the rate limiter: `burst` tokens for each client, which come back at `rate` tokens a second."""
 
     def __init__(self, rate: float, burst: int, now: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._now = rate, burst, now

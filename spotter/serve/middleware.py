@@ -1,4 +1,4 @@
-"""What stands before every route: limits of size, time and number, and a no that says when to try again."""
+"""ASGI middleware before every route: rate limits, backpressure, size and time limits, CORS, closed routes."""
 
 import asyncio
 import time
@@ -58,7 +58,7 @@ CLOSED = (
 
 
 class Closed:
-    """Refuses the routes of Gradio that no page of ours needs. By the path itself: a pattern may miss a line break."""
+    """Blocks the routes of Gradio that no page of ours needs. By the path itself: a pattern may miss a line break."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -72,7 +72,7 @@ class Closed:
 
 
 class Shared:
-    """Lets pages of other origins ask the plain routes, which hold nothing of anybody's and know no cookies."""
+    """CORS: pages of other origins may ask the plain routes, which hold nothing of anybody's and know no cookies."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -91,7 +91,7 @@ class Shared:
 
 
 class Gate:
-    """Counts every request, and answers those itself that must not reach the app."""
+    """Rate limit, backpressure and size limit for each request: what exceeds them is answered here. Counts them all."""
 
     def __init__(self, app: ASGIApp, traffic: Traffic, metrics: Metrics, config: ServeConfig) -> None:
         self._app, self._traffic, self._metrics, self._config = app, traffic, metrics, config
@@ -143,7 +143,7 @@ class Stopped(Exception):
 
 
 class _Body:
-    """A request's body on its way in: it ends in an exception when it is too large or too slow."""
+    """A request's body on its way in, with a size limit and a timeout: an exception ends what exceeds them."""
 
     def __init__(self, receive: Receive, client: str, limit: int, traffic: Traffic, config: ServeConfig) -> None:
         self.refusal: Refusal | None = None

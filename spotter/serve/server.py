@@ -1,4 +1,4 @@
-"""Runs the app: the address to listen on, connections with limits, and a graceful end."""
+"""Runs the app with uvicorn: the address to listen on, connections with limits, graceful shutdown."""
 
 import asyncio
 import contextlib

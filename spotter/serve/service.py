@@ -1,4 +1,4 @@
-"""One picture in, an answer out, a few at a time: what the page, its endpoints and the HTTP API share."""
+"""The service: one picture in, an answer out, a few at a time; the page, its endpoints and the HTTP API share it."""
 
 import asyncio
 import contextlib
@@ -27,23 +27,29 @@ from spotter.serve.staff.report import ReportPage
 
 
 @dataclass(frozen=True)
-class Extras:
-    """`explain` draws where the evidence lies; `nearest` gives so many training pictures; `keep` takes a picture,
-    the answer, what a visitor said of it (None: none of the labels) and, as `logged`, the answer's id in the log, and
-    gives the entry's id, and `forget` removes it; `log` notes down answers, and `challenger` does so with what another
-    revision says; `report` shows staff what the log says. `rollout` says who is answered at once, `waiting` holds the
-    other answers, and `watcher` looks for alerts. None: it cannot.
-    """
+class AppOptions:
+    """What an app does besides answering, as its operator asked for it. None: it does not."""
 
+    # Draws where in the picture the evidence for the answer lies.
     explain: Callable[[Image.Image], Image.Image] | None = None
+    # The training pictures that are nearest to a picture, at most so many.
     nearest: Callable[[Image.Image, int], list[Neighbour]] | None = None
+    # Keeps feedback: a picture, the answer, what the visitor said of it (None: none of the labels) and, as `logged`,
+    # the answer's id in the log. Gives the id of the entry.
     keep: Callable[..., str] | None = None
+    # Removes an entry of feedback by its id; whether there was one.
     forget: Callable[[str], bool] | None = None
+    # The answer log, for drift tests.
     log: AnswerLog | None = None
+    # Shows staff what the log says.
     report: ReportPage | None = None
+    # Asks another revision too and logs both answers.
     challenger: SecondOpinion | None = None
+    # The staged rollout: who is answered at once.
     rollout: Rollout | None = None
+    # The review queue: answers that a person checks first.
     waiting: WaitingFolder | None = None
+    # Looks for drift alerts, and takes the rollout back.
     watcher: Watcher | None = None
 
     @property
@@ -76,7 +82,7 @@ class ModelInfo:
     threshold: float = 0.0
     examples: tuple[tuple[str, str], ...] = ()
     summary: str = ""
-    extras: Extras = field(default_factory=Extras)
+    options: AppOptions = field(default_factory=AppOptions)
     about: About | None = None
 
 
@@ -113,7 +119,7 @@ class Service:
 
     def stage_for(self, client: str) -> str | None:
         """How answers to a client are used now: a stage of the rollout, None where there is none."""
-        rollout = self.info.extras.rollout
+        rollout = self.info.options.rollout
         return rollout.treat(client) if rollout else None
 
     async def classify(self, source: PictureSource, route: str = "", stage: str | None = None) -> Answer:
@@ -149,7 +155,7 @@ class Service:
     @contextlib.asynccontextmanager
     async def _counted(self) -> AsyncIterator[None]:
         """Keep the challenger from working while somebody waits."""
-        challenger = self.info.extras.challenger
+        challenger = self.info.options.challenger
         self._asking += 1
         if challenger:
             challenger.idle.clear()
@@ -166,7 +172,7 @@ class Service:
         Raises:
             QueueUnwritable: it cannot.
         """
-        queue = self.info.extras.waiting
+        queue = self.info.options.waiting
         if queue is None or answer.picture is None:
             raise QueueUnwritable("No answers wait for a person here.")
         return queue.add(answer.picture, answer.prediction, id_)
@@ -185,8 +191,8 @@ class Service:
         return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)
 
     def _record(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None) -> str:
-        extras = self.info.extras
-        recorder = extras.challenger or extras.log
+        options = self.info.options
+        recorder = options.challenger or options.log
         return recorder.record(prediction, picture, route, stage=stage) if recorder else ""
 
 

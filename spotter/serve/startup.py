@@ -36,7 +36,7 @@ from spotter.rollout.stages import Rollout
 from spotter.rollout.watcher import Watcher
 from spotter.serve.about import read_about
 from spotter.serve.auth import read_password
-from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from spotter.serve.staff.report import ReportPage
 from spotter.utils.console import log_to_stderr
 from spotter.utils.imports import lasting_imports
@@ -120,7 +120,7 @@ def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iter
         yield Built(app, config, RETRY_S if isinstance(why, StoreUnreachable) else None)
         return
     with operated(predictor, options, folder) as info:
-        if info.extras.rollout and not password:
+        if info.options.rollout and not password:
             _log.warning(NOBODY)
         app = create_app(predictor.predict, info, config, password=password)
         notice = "" if predictor.card.made.get("premortem") else UNASKED
@@ -175,15 +175,15 @@ def operated(predictor: Predictor, options: argparse.Namespace, folder: Path) ->
     """
     with ExitStack() as stack:
         stack.enter_context(_sending(options.feedback))
-        extras = Extras()
+        app_options = AppOptions()
         if options.log:
             log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
-            extras = stack.enter_context(_careful(predictor, options, log))
-        yield _described(predictor, options, folder, extras)
+            app_options = stack.enter_context(_careful(predictor, options, log))
+        yield _described(predictor, options, folder, app_options)
 
 
 @contextmanager
-def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) -> Iterator[Extras]:
+def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) -> Iterator[AppOptions]:
     """Run what the rollout and the challenger need besides the log, as far as they are asked for.
 
     Raises:
@@ -191,17 +191,19 @@ def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) 
     """
     revision, folder = predictor.revision or "", Path(options.log)
     with ExitStack() as stack:
-        extras = Extras(log=log, report=ReportPage(log.folder, options.model))
+        app_options = AppOptions(log=log, report=ReportPage(log.folder, options.model))
         if options.challenger and (second := _load_challenger(options)):
             opinion = SecondOpinion(second.predict, second.revision or "", log)
-            extras = replace(extras, challenger=stack.enter_context(opinion))
+            app_options = replace(app_options, challenger=stack.enter_context(opinion))
         if options.rollout:
             rollout = Rollout(folder, revision)
             rollout.start(options.rollout)
             watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
-            extras = replace(extras, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision))
+            app_options = replace(
+                app_options, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision)
+            )
             _log.info("stage %s", rollout.stage)
-        yield extras
+        yield app_options
 
 
 def _load_challenger(options: argparse.Namespace) -> Predictor | None:
@@ -230,7 +232,7 @@ def _sending(feedback: str | None) -> Iterator[None]:
         yield
 
 
-def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, extras: Extras) -> ModelInfo:
+def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, app_options: AppOptions) -> ModelInfo:
     card = predictor.card
     entries = FeedbackFolder(folder_of(options.feedback)) if options.feedback else None
     return ModelInfo(
@@ -240,8 +242,8 @@ def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, 
         threshold=card.threshold,
         examples=tuple((shutil.copy(path, str(folder)), label) for label, path in predictor.examples.items()),
         summary=card.summary,
-        extras=replace(
-            extras,
+        options=replace(
+            app_options,
             explain=predictor.explain if predictor.explains else None,
             nearest=predictor.nearest if predictor.thumbnails else None,
             keep=partial(entries.add, revision=predictor.revision) if entries else None,

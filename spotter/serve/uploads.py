@@ -1,4 +1,4 @@
-"""What a long-running page leaves behind, taken away: uploaded files on disk, and what Gradio remembers of the past."""
+"""Clean-up of uploads: old files on disk, and what Gradio remembers of finished sessions."""
 
 import asyncio
 import contextlib

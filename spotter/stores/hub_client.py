@@ -1,4 +1,4 @@
-"""Asking the Hub for anything: again where that may help, never for ever, and every failure as one of ours."""
+"""The client of the Hugging Face Hub: retries where they may help, and every failure as one of ours."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Other views of a picture, which small sets learn from too."""
+"""Augmented views of a picture, for small sets: the head learns from their features too."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The command line, with errors that name the nearest valid word."""
+"""The command line parser, with errors that name the nearest valid word."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""Asking a web service again: when it wants to be asked, and how long to wait where it does not say."""
+"""HTTP retries: Retry-After, and a back-off where the service names no time."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""A file that one process or thread at a time may have open."""
+"""File locks: one process or thread at a time."""
 
 import errno
 import os

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spotter.config import RolloutConfig
-from spotter.image_stats import measure_look
+from spotter.image_stats import measure_image
 from spotter.images import load_picture
 from spotter.monitor.baseline import Published
 from spotter.monitor.drift import find_changes
@@ -152,7 +152,9 @@ def test_half_of_each_class_is_learnt_from(tmp_path: Path) -> None:
 
 def test_pictures_at_night_and_in_grey_look_like_it() -> None:
     picture = draw("cross", 5, (400, 300))
-    day, night, grey = (measure_look(each) for each in (picture, simulate.at_night(picture), simulate.in_grey(picture)))
+    day, night, grey = (
+        measure_image(each) for each in (picture, simulate.at_night(picture), simulate.in_grey(picture))
+    )
     assert night.brightness < 0.5 * day.brightness
     assert night.colourfulness < 0.01
     assert grey.colourfulness == 0

@@ -423,8 +423,8 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
             raise troubles.pop()
         return entries.delete(id_)
 
-    extras = replace(info.extras, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
-    app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig())
+    options = replace(info.options, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
+    app = create_app(predict_by_color, replace(info, options=options), ServeConfig())
     with log, serving(app) as address, visiting(browser, address, viewport=viewport) as visit:
         page = visit.page
         visit.ready()

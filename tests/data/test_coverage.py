@@ -12,7 +12,7 @@ from PIL import Image
 
 from spotter.data.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
 from spotter.data.dataset import Dataset
-from spotter.data.quality import JUNK_REASONS
+from spotter.data.quality import QUALITY_FLAGS
 from spotter.data.subject_size import FILLING, SMALL
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
@@ -179,7 +179,7 @@ def test_everything_is_there(report: str) -> None:
     assert "30 of 60 (50 %)" in text
     assert "3 of 3" in text
     assert "3 of 3 (" not in text
-    assert all(reason in text for reason in JUNK_REASONS.values())
+    assert all(reason in text for reason in QUALITY_FLAGS.values())
     assert "And 6 more." in text
     assert "Similarity 0.97" in text
     assert "0 pictures" in text

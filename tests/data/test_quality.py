@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from spotter.data.dataset import Dataset, Record
-from spotter.data.quality import IMAGENET_PAGES, JUNK_REASONS, JunkConfig, find_junk
+from spotter.data.quality import IMAGENET_PAGES, QUALITY_FLAGS, QualityConfig, find_quality_flags
 from spotter.images import encode_jpeg, fit_within, load_picture
 from tests.conftest import ROOT
 
@@ -91,34 +91,34 @@ def alike(count: int) -> np.ndarray:
 
 def test_each_kind_of_junk_is_flagged_and_a_photo_is_not(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [make() for make in KINDS.values()] + [photo(seed) for seed in range(5)])
-    flags = find_junk(dataset, alike(len(dataset.records)))
+    flags = find_quality_flags(dataset, alike(len(dataset.records)))
     assert all(kind in found for kind, found in zip(KINDS, flags, strict=False)), flags
     assert flags[len(KINDS) :] == [()] * 5
-    assert set(JUNK_REASONS) == {*KINDS, "far-from-class"}
+    assert set(QUALITY_FLAGS) == {*KINDS, "far-from-class"}
     assert "drawing" not in flags[list(KINDS).index("blank")]
 
 
 def test_flags_come_in_the_order_of_the_reasons(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [dim(photo(size=(240, 40)))])
-    assert find_junk(dataset, alike(1)) == [("dark", "odd-aspect-ratio", "tiny")]
+    assert find_quality_flags(dataset, alike(1)) == [("dark", "odd-aspect-ratio", "tiny")]
 
 
 @pytest.mark.parametrize("size", [(2, 2), (600, 2), (9, 300)])
 def test_the_smallest_pictures_have_flags_too(size: tuple[int, int], tmp_path: Path) -> None:
-    assert "tiny" in find_junk(make_dataset(tmp_path, [photo(size=size)]), alike(1))[0]
+    assert "tiny" in find_quality_flags(make_dataset(tmp_path, [photo(size=size)]), alike(1))[0]
 
 
 def test_photos_in_grey_or_badly_compressed_are_no_junk(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(1).convert("L").convert("RGB"), photo(2), photo(3, (150, 120))])
     (tmp_path / "bear" / "001.jpg").write_bytes(encode_jpeg(photo(2), 25))
-    assert find_junk(dataset, alike(3)) == [(), (), ()]
+    assert find_quality_flags(dataset, alike(3)) == [(), (), ()]
 
 
 def test_strangers_in_a_class_are_far_from_it(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(seed, (120, 120)) for seed in range(40)])
     features = alike(40)
     features[[3, 17, 30], :32] *= -1
-    flagged = [index for index, flags in enumerate(find_junk(dataset, features)) if "far-from-class" in flags]
+    flagged = [index for index, flags in enumerate(find_quality_flags(dataset, features)) if "far-from-class" in flags]
     assert flagged == [3, 17, 30]
 
 
@@ -126,28 +126,28 @@ def test_strangers_are_found_among_a_part_of_a_large_class(tmp_path: Path) -> No
     dataset = make_dataset(tmp_path, [photo(0, (120, 120))] * 200)
     features = alike(200)
     features[[3, 17, 130], :32] *= -1
-    flags = find_junk(dataset, features, JunkConfig(far_compared=60))
+    flags = find_quality_flags(dataset, features, QualityConfig(far_compared=60))
     assert [index for index, found in enumerate(flags) if "far-from-class" in found] == [3, 17, 130]
 
 
 def test_a_picture_is_measured_once_for_the_same_bounds(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(), page()])
-    flags = find_junk(dataset, alike(2))
+    flags = find_quality_flags(dataset, alike(2))
     assert "text" in flags[1]
     for path in dataset.paths:
         path.unlink()
-    assert find_junk(dataset, alike(2)) == flags
+    assert find_quality_flags(dataset, alike(2)) == flags
     with pytest.raises(FileNotFoundError):
-        find_junk(dataset, alike(2), JunkConfig(text_sharp=0.9))
+        find_quality_flags(dataset, alike(2), QualityConfig(text_sharp=0.9))
 
 
 def test_copies_of_a_stranger_do_not_vouch_for_it(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(seed, (120, 120)) for seed in range(40)])
     features = alike(40)
     strangers = list(range(12))
-    config = JunkConfig(far_neighbours=5)
+    config = QualityConfig(far_neighbours=5)
     features[strangers] = features[0] * np.where(np.arange(64) < 32, -1, 1)
-    apart = find_junk(dataset, features, config)
+    apart = find_quality_flags(dataset, features, config)
     joined = replace(
         dataset,
         records=tuple(
@@ -156,13 +156,13 @@ def test_copies_of_a_stranger_do_not_vouch_for_it(tmp_path: Path) -> None:
         ),
     )
     assert "far-from-class" not in apart[0]
-    assert all("far-from-class" in flags for flags in find_junk(joined, features, config)[:12])
+    assert all("far-from-class" in flags for flags in find_quality_flags(joined, features, config)[:12])
 
 
 def test_a_handful_of_pictures_has_no_strangers(tmp_path: Path) -> None:
     features = alike(5)
     features[0] *= -1
-    assert find_junk(make_dataset(tmp_path, [photo(seed) for seed in range(5)]), features) == [()] * 5
+    assert find_quality_flags(make_dataset(tmp_path, [photo(seed) for seed in range(5)]), features) == [()] * 5
 
 
 def test_the_imagenet_classifier_knows_pages(tmp_path: Path) -> None:
@@ -170,14 +170,14 @@ def test_the_imagenet_classifier_knows_pages(tmp_path: Path) -> None:
     logits = np.zeros((3, 1000), dtype=np.float32)
     logits[:, 294] = 12
     logits[[0, 2], IMAGENET_PAGES[0]] = 12
-    flags = find_junk(dataset, alike(3), imagenet_logits=logits)
+    flags = find_quality_flags(dataset, alike(3), imagenet_logits=logits)
     assert flags[:2] == [("text",), ()]
     assert "screenshot" in flags[2]
     assert "text" not in flags[2]
 
 
 def test_it_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    find_junk(make_dataset(tmp_path, [photo()]), alike(1))
+    find_quality_flags(make_dataset(tmp_path, [photo()]), alike(1))
     assert capfd.readouterr() == ("", "")
 
 
@@ -190,6 +190,6 @@ def test_importing_it_is_quick() -> None:
 def test_fewer_than_two_in_a_hundred_real_bears_are_flagged(bear_photos: Path, tmp_path: Path) -> None:
     paths = sorted(bear_photos.rglob("*.jpg"))[::3]
     dataset = make_dataset(tmp_path, [fit_within(load_picture(path), 1024) for path in paths])
-    flags = find_junk(dataset, alike(len(paths)))
+    flags = find_quality_flags(dataset, alike(len(paths)))
     assert len(paths) > 100
     assert sum(bool(set(found) - {"far-from-class"}) for found in flags) < 0.02 * len(paths)

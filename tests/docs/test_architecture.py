@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 from tests.conftest import ROOT
@@ -68,3 +70,16 @@ def test_requirements_are_exact_and_the_serving_set_is_light() -> None:
             assert re.fullmatch(r"#.*|-r requirements[\w-]*\.txt|[\w-]+==[\w.]+", line), (path.name, line)
     serving = (ROOT / "requirements.txt").read_text()
     assert not re.search(r"torch|fastai|timm|scikit|scipy|matplotlib", re.sub(r"#.*", "", serving))
+
+
+def test_packages_and_modules_stay_small() -> None:
+    for package in (ROOT / "spotter").rglob("__init__.py"):
+        modules = [path.name for path in package.parent.glob("*.py") if path != package]
+        # A file for each source.
+        assert len(modules) <= 14 or package.parent.name == "search", package.parent
+    assert [str(path) for path in SOURCES if len(path.read_text().splitlines()) > 450] == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    graph = grimp.build_graph("spotter", exclude_type_checking_imports=False, cache_dir=None)
+    TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()

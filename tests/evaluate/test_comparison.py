@@ -16,7 +16,7 @@ from spotter.data.dataset import Dataset, Record
 from spotter.data.edit_log import Edit, EditLog
 from spotter.data.manifest import read_manifest
 from spotter.data.training_run import BEFORE, Run, find_before, write_run
-from spotter.evaluate.comparison import Errors, SourceChange, find_changes
+from spotter.evaluate.comparison import Errors, SourceChange, compare_runs
 from spotter.feedback.store import FeedbackFolder
 from spotter.inference.predictor import Prediction
 from spotter.recipe import make_recipe
@@ -55,10 +55,10 @@ def test_errors_are_compared_on_the_same_pictures_by_the_labels_of_now(tmp_path:
     before = make_run(tmp_path, was, {**was, "a": "cross", "b": "cross", "c": "cross", "d": "cross", "e": None})
     now_given = {"a": "disc", "b": "disc", "c": "disc", "d": "cross", "e": "disc", "new": "cross", "other": "cross"}
     now = make_run(tmp_path, now_given, {**now_given, "d": "disc", "new": "disc"}, config=TrainConfig(fine_tune=2))
-    looks = np.array([LOOK] * 7)
-    looks[1, 0], looks[3, 4] = 0.1, 128
+    stats = np.array([LOOK] * 7)
+    stats[1, 0], stats[3, 4] = 0.1, 128
     dataset = dataset_of(now_given, {"new": "feedback", "other": "feedback"}, ("gone",))
-    found = find_changes(before, now, dataset, looks)
+    found = compare_runs(before, now, dataset, stats)
     assert found.sources == (
         SourceChange("", 0, 1, 0),
         SourceChange("feedback", 2, 0, 0),
@@ -84,7 +84,7 @@ def test_errors_are_compared_on_the_same_pictures_by_the_labels_of_now(tmp_path:
 
 def test_nothing_in_common_is_told(tmp_path: Path) -> None:
     before, given = make_run(tmp_path, {"a": "disc"}, {"a": "disc"}), {"b": "disc"}
-    found = find_changes(before, make_run(tmp_path, given, given), dataset_of(given, {}), np.array([LOOK]))
+    found = compare_runs(before, make_run(tmp_path, given, given), dataset_of(given, {}), np.array([LOOK]))
     assert found.errors is None
     assert found.sentence().endswith("no picture was judged both times")
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.calibration import calibrate, unscale
-from spotter.evaluate.held_out import judge
+from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.learning_curve import foresee, learning_curve
 from spotter.evaluate.metrics import Familiarity, evaluate
 from spotter.evaluate.ood import evaluate_strangers, familiarity_on_folds, score_known
@@ -238,7 +238,7 @@ def trained_on(
 def test_judging_says_everything_that_metrics_json_holds(tmp_path: Path) -> None:
     features, targets, folds = blobs(150)
     trained, dataset = trained_on(features, targets, folds, np.ones(150, dtype=bool), tmp_path)
-    evaluation = judge(trained, dataset, folds, FamiliarityConfig())
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     assert evaluation.learning is not None
     assert evaluation.learning.points[-1].wrong == evaluation.wrong
     assert [point.learnt_from for point in evaluation.learning.points] == [30, 60, 60, 90, 120]
@@ -253,7 +253,7 @@ def test_judging_says_everything_that_metrics_json_holds(tmp_path: Path) -> None
 def test_a_network_trained_as_a_whole_has_no_learning_curve(tmp_path: Path) -> None:
     features, targets, folds = blobs(150)
     trained, dataset = trained_on(features, targets, folds, folds == 0, tmp_path)
-    evaluation = judge(trained, dataset, folds, FamiliarityConfig())
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     assert (evaluation.pictures, evaluation.learning) == (30, None)
     scores = score_known(trained, folds, FamiliarityConfig(neighbours=5))
     assert scores == pytest.approx(familiarity(trained.embeddings[folds == 0], trained.embeddings[folds != 0], 5))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spotter.config import FamiliarityConfig
 from spotter.errors import DatasetUnwritable
-from spotter.evaluate.held_out import judge
+from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.report import write_report
 from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
 from tests.helpers.markup import Page
@@ -70,7 +70,7 @@ def test_without_strangers_and_without_a_learning_curve_it_says_so(tmp_path: Pat
     trained = replace(
         trained, judged=held_out, learnt_from=~held_out, probabilities=trained.probabilities[held_out], temperature=1.0
     )
-    evaluation = judge(trained, dataset, folds, FamiliarityConfig())
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     write_report(evaluation, trained, dataset, folds, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "There is no learning curve" in page.texts["learning"]
@@ -105,7 +105,7 @@ def test_a_full_cell_shows_the_least_sure_and_the_page_stays_light(tmp_path: Pat
     probabilities = trained.probabilities.copy()
     probabilities[396] = [0.5, 0.3, 0.2]
     trained = replace(trained, probabilities=probabilities)
-    evaluation = judge(trained, dataset, folds, FamiliarityConfig())
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     write_report(evaluation, trained, dataset, folds, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(page.pictures["cell-1-1"]) == 60
@@ -117,6 +117,6 @@ def test_a_full_cell_shows_the_least_sure_and_the_page_stays_light(tmp_path: Pat
 def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     trained, dataset, folds = make_trained(tmp_path)
     (tmp_path / "file").write_text("")
-    evaluation = judge(trained, dataset, folds, FamiliarityConfig())
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     with pytest.raises(DatasetUnwritable, match="The report cannot be written"):
         write_report(evaluation, trained, dataset, folds, tmp_path / "file" / "report.html")

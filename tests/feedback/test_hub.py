@@ -15,13 +15,13 @@ from PIL import Image
 
 from spotter.cli import main, make_parser
 from spotter.cli import train as train_command
+from spotter.collect.picture_set import open_sources
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
 from spotter.feedback.hub import FeedbackDataset
 from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder
 from spotter.feedback.sync import Sender, folder_of, open_dataset, receive, send
 from spotter.inference.predictor import Prediction
-from spotter.pipeline import sources_of
 from tests.conftest import ROOT, Revision
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
@@ -347,7 +347,8 @@ def test_training_and_the_command_fetch_them_first(
     monkeypatch.setattr("spotter.feedback.sync.open_dataset", lambda address: open_())
     monkeypatch.chdir(tmp_path)
     words = ["--class", "disc", "--class", "cross", "--search", "sample", "--feedback", ADDRESS]
-    source = sources_of(make_parser(train_command, "train.py").parse_args(words))[-1]
+    options = make_parser(train_command, "train.py").parse_args(words)
+    source = open_sources(options.search, options.feedback)[-1]
     assert {hit.backend_id for hit in source.search("cross", 9)} == {first, second}
     assert main(["feedback", ADDRESS, "--delete", first]) == 0
     told = capsys.readouterr().out

@@ -7,7 +7,7 @@ import numpy as np
 
 from spotter.data.coverage import measure_coverage, write_coverage
 from spotter.data.dataset import Dataset, Record
-from spotter.data.quality import JUNK_REASONS
+from spotter.data.quality import QUALITY_FLAGS
 from spotter.images import encode_jpeg
 from tests.helpers.drawing import draw
 
@@ -39,7 +39,7 @@ def make_report(folder: Path) -> Path:
     dataset = make_dataset(folder, {"grizzly": 60, "R2-D2 & friends'": 3, "nothing": 0})
     records = [replace(record, title=HOSTILE, creator=HOSTILE, query='it\'s "small"') for record in dataset.records]
     dataset = replace(dataset, records=tuple(records))
-    flags = [tuple(JUNK_REASONS) if index < 30 else () for index in range(len(records))]
+    flags = [tuple(QUALITY_FLAGS) if index < 30 else () for index in range(len(records))]
     spreads = np.linspace(0.5, 0.8, len(records))
     coverages = measure_coverage(dataset, make_features(30, 20, 10, 3), flags, spreads)
     write_coverage(coverages, dataset, folder / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])

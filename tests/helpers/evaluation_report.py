@@ -8,7 +8,7 @@ from PIL import Image
 
 from spotter.config import FamiliarityConfig
 from spotter.data.dataset import Dataset, Record
-from spotter.evaluate.held_out import judge
+from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.ood import Strangers, evaluate_strangers, score_known
 from spotter.evaluate.report import write_report
 from spotter.train.learner import Trained
@@ -46,7 +46,7 @@ def make_trained(folder: Path, pictures: int = PICTURES, **facts: str) -> tuple[
 def make_report(folder: Path, strangers: bool = True, **facts: str) -> Page:
     trained, dataset, folds = make_trained(folder, **facts)
     config = FamiliarityConfig()
-    evaluation = judge(trained, dataset, folds, config)
+    evaluation = evaluate_held_out(trained, dataset, folds, config)
     found: Strangers | None = None
     if strangers:
         others = -trained.embeddings[:10]

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.inference.predictor import Neighbour
 from spotter.serve.about import About, ClassRow
-from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, encode, plain
 
 
@@ -55,7 +55,7 @@ def make_info(folder: Path) -> ModelInfo:
         0.5,
         tuple(examples),
         "Wrong on 2 % of unseen pictures",
-        Extras(explain, nearest),
+        AppOptions(explain, nearest),
         about,
     )
 

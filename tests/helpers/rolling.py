@@ -12,7 +12,7 @@ from spotter.monitor.log import AnswerLog, Answers, read_answers
 from spotter.rollout.review_queue import WaitingFolder
 from spotter.rollout.stages import Rollout
 from spotter.serve.app import create_app
-from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.answers import make_answers
 from tests.helpers.pictures import LABELS, predict_by_color, serving
 
@@ -40,8 +40,8 @@ def rolling(folder: Path, stage: str, info: ModelInfo | None = None) -> Iterator
     rollout.start(stage)
     with AnswerLog(folder, "r-1", config=QUICK) as log:
         info = info or ModelInfo("Which bear?", LABELS, "r-1", 0.5)
-        extras = replace(info.extras or Extras(), log=log, rollout=rollout, waiting=waiting)
-        app = create_app(predict_by_color, replace(info, extras=extras), ServeConfig(), password=PASSWORD)
+        options = replace(info.options or AppOptions(), log=log, rollout=rollout, waiting=waiting)
+        app = create_app(predict_by_color, replace(info, options=options), ServeConfig(), password=PASSWORD)
         with serving(app) as url:
             yield Rolling(url, folder, rollout, waiting)
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
-from spotter.image_stats import measure_look
+from spotter.image_stats import measure_image
 from spotter.images import load_picture
 from spotter.inference.predictor import Prediction
 from spotter.monitor.log import FILE, AnswerLog, Answers, Challenger, add_answers, add_reviews, read_answers
@@ -67,7 +67,7 @@ def test_everything_that_was_told_is_in_it(tmp_path: Path) -> None:
     assert answers.challenger.tolist() == ["", "r2"]
     assert answers.challenger_label.tolist() == ["", "disc"]
     assert np.array_equal(answers.challenger_probability, [np.nan, 0.6], equal_nan=True)
-    look = measure_look(PICTURE)
+    look = measure_image(PICTURE)
     assert answers.brightness.tolist() == [look.brightness] * 2
     assert answers.side.tolist() == [256, 256]
     expected = Projection.fit(reference, QUICK.dimensions)(asked)
@@ -135,22 +135,22 @@ def test_the_projection_keeps_the_main_axes() -> None:
 
 
 def test_a_look_tells_dark_grey_blurred_and_small(tmp_path: Path) -> None:
-    plain = measure_look(PICTURE)
-    assert measure_look(ImageEnhance.Brightness(PICTURE).enhance(0.2)).brightness < 0.3 * plain.brightness
-    assert measure_look(PICTURE.convert("L").convert("RGB")).colourfulness == 0
+    plain = measure_image(PICTURE)
+    assert measure_image(ImageEnhance.Brightness(PICTURE).enhance(0.2)).brightness < 0.3 * plain.brightness
+    assert measure_image(PICTURE.convert("L").convert("RGB")).colourfulness == 0
     assert plain.colourfulness > 0.03
-    assert measure_look(ImageEnhance.Contrast(PICTURE).enhance(0.3)).contrast < 0.5 * plain.contrast
-    assert measure_look(PICTURE.filter(ImageFilter.GaussianBlur(8))).sharpness < 0.7 * plain.sharpness
+    assert measure_image(ImageEnhance.Contrast(PICTURE).enhance(0.3)).contrast < 0.5 * plain.contrast
+    assert measure_image(PICTURE.filter(ImageFilter.GaussianBlur(8))).sharpness < 0.7 * plain.sharpness
     # A dark picture is not a blurred one.
-    assert measure_look(ImageEnhance.Brightness(PICTURE).enhance(0.3)).sharpness > 0.8 * plain.sharpness
-    assert [measure_look(PICTURE.resize(size)).side for size in ((64, 90), (63, 90), (1, 1), (2, 5000))] == [
+    assert measure_image(ImageEnhance.Brightness(PICTURE).enhance(0.3)).sharpness > 0.8 * plain.sharpness
+    assert [measure_image(PICTURE.resize(size)).side for size in ((64, 90), (63, 90), (1, 1), (2, 5000))] == [
         64,
         32,
         1,
         2,
     ]
-    assert measure_look(Image.new("RGB", (9, 9), (255, 255, 255))).brightness == pytest.approx(1)
-    larger = measure_look(PICTURE.resize((2560, 1920), Image.Resampling.BICUBIC))
+    assert measure_image(Image.new("RGB", (9, 9), (255, 255, 255))).brightness == pytest.approx(1)
+    larger = measure_image(PICTURE.resize((2560, 1920), Image.Resampling.BICUBIC))
     assert larger.brightness == pytest.approx(plain.brightness, abs=0.02)
     assert larger.contrast == pytest.approx(plain.contrast, abs=0.02)
 
@@ -350,7 +350,7 @@ def test_the_app_logs_every_answer_and_nothing_about_who_asked(prebuilt: Revisio
     assert answers.probability[0] == pytest.approx(told[0]["probabilities"][told[0]["label"]])
     assert answers.familiarity.tolist() == pytest.approx([told[0]["familiarity"]] * 3)
     assert answers.familiar.tolist() == [told[0]["familiar"]] * 3
-    assert answers.brightness[0] == pytest.approx(measure_look(load_picture(content)).brightness)
+    assert answers.brightness[0] == pytest.approx(measure_image(load_picture(content)).brightness)
     assert answers.projection.shape == (3, 16)
     written = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert [secret for secret in (*SECRETS, "127.0.0.1") if secret.encode() in written] == []

@@ -16,7 +16,7 @@ from spotter.cli import main
 from spotter.cli.report import measure_training
 from spotter.config import LogConfig
 from spotter.errors import BrokenModel, LogUnreadable, RevisionMissing
-from spotter.image_stats import measure_look
+from spotter.image_stats import measure_image
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
 from spotter.monitor.baseline import read_published
@@ -132,7 +132,7 @@ def test_it_is_compared_with_training(trained: Published, tmp_path: Path) -> Non
     assert looks["brightness"].training
     assert looks["brightness"].training.value == pytest.approx(looks["brightness"].now.value, abs=0.02)
     assert training.figures["brightness"].mean() == pytest.approx(
-        np.mean([measure_look(load_picture(path)).brightness for path in paths]), abs=0.02
+        np.mean([measure_image(load_picture(path)).brightness for path in paths]), abs=0.02
     )
     assert findings.from_training
     assert findings.from_training.area < 0.6

@@ -33,7 +33,7 @@ from spotter.data.manifest import read_manifest
 from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, ExtraMissing, ListUnreadable
 from spotter.recipe import recipe_from_options
 from spotter.scale.answers import AnswerFile
-from spotter.scale.classify import Done, Job, Model, classify_all, run_here
+from spotter.scale.classify import ClassifyJob, Done, Model, classify_all, run_here
 from spotter.scale.listing import Entry, Part, list_pictures
 from spotter.search import get_backends
 from tests.conftest import Published, Revision
@@ -76,9 +76,9 @@ def mixed(prebuilt: Revision, tmp_path: Path) -> Path:
     return folder
 
 
-def job(prebuilt: Revision, to: Path, predictor: Predictor, **changes: Any) -> Job:
+def job(prebuilt: Revision, to: Path, predictor: Predictor, **changes: Any) -> ClassifyJob:
     _, model = Model(str(prebuilt.store)).pinned()
-    return replace(Job(model, AnswerFile(to, predictor.labels, prebuilt.revision), CONFIG), **changes)
+    return replace(ClassifyJob(model, AnswerFile(to, predictor.labels, prebuilt.revision), CONFIG), **changes)
 
 
 def cells(path: Path) -> Cells:
@@ -171,7 +171,7 @@ def test_what_was_stopped_goes_on_and_does_nothing_twice(
         classify_all(job(prebuilt, to, predictor), listing, told=stop)
     asked: list[int] = []
 
-    def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+    def run(job: ClassifyJob, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
         asked.extend(part.number for parts in lanes for part in parts)
         yield from run_here(job, lanes)
 
@@ -324,7 +324,7 @@ def test_what_a_process_cannot_do_is_told_in_the_same_words(
 ) -> None:
     work = job(prebuilt, tmp_path / "answers.csv", predictor)
 
-    def run(job: Job, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
+    def run(job: ClassifyJob, lanes: list[tuple[Part, ...]]) -> Iterator[Done]:
         shutil.rmtree(job.answers.folder)
         yield from two.run(job, lanes)
 

@@ -49,7 +49,7 @@ from spotter.data.manifest import read_manifest
 from spotter.data.splits import assign_folds
 from spotter.errors import BadPicture, RecipeError, SourceThrottled, SourceUnavailable, SpotterError, TooFewPictures
 from spotter.images import encode_jpeg, load_picture
-from spotter.publish.writing import write_examples, write_manifest
+from spotter.publish.writing import write_examples, write_origins
 from spotter.recipe import make_recipe, read_recipe, recipe_from_options
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.search.json_client import RETRIES, JsonClient
@@ -760,7 +760,7 @@ def hostile(site: Site, tmp_path: Path) -> Gathered:
 
 
 def test_row_18_tables_hold_no_orders_and_no_forged_rows(hostile: Gathered, tmp_path: Path) -> None:
-    write_manifest(tmp_path, hostile.dataset)
+    write_origins(tmp_path, hostile.dataset)
     for manifest in (tmp_path / "manifest.jsonl", hostile.dataset.folder / "manifest.jsonl"):
         lines = manifest.read_bytes().splitlines()
         assert len(lines) == len(HOSTILE) + 6
@@ -1045,7 +1045,7 @@ def test_row_22_the_policy_decides_before_anything_is_fetched(
     assert {str(record.reason).partition(" ")[0] for record in dataset.dropped} <= {"license"}
     assert len(site.requests) == 2 * len(kept)
     assert len(dataset.dropped) == 2 * (8 - len(kept))
-    write_manifest(tmp_path, dataset)
+    write_origins(tmp_path, dataset)
     with (tmp_path / "ATTRIBUTION.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["file"]: row for row in csv.DictReader(file)}
     assert set(rows) == {record.file for record in dataset.records}

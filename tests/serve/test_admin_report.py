@@ -15,7 +15,7 @@ from spotter.config import ServeConfig
 from spotter.monitor.log import AnswerLog, add_answers
 from spotter.monitor.report import advise, gather
 from spotter.serve.app import create_app
-from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from spotter.serve.staff.report import CHILD, FRESH_S, ReportPage
 from tests.conftest import ROOT, Revision
 from tests.helpers.answers import make_answers, reviewed
@@ -47,8 +47,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnswerLog]:
 
 @pytest.fixture(scope="module")
 def url(log: AnswerLog) -> Iterator[str]:
-    extras = Extras(log=log, report=ReportPage(log.folder, "models/none", CLOCK))
-    info = ModelInfo("Which bear is this?", LABELS, "r1", extras=extras)
+    options = AppOptions(log=log, report=ReportPage(log.folder, "models/none", CLOCK))
+    info = ModelInfo("Which bear is this?", LABELS, "r1", options=options)
     with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as address:
         yield address
 
@@ -88,8 +88,8 @@ def test_an_old_page_is_made_again(url: str, log: AnswerLog) -> None:
 
 
 def test_a_log_without_answers_is_one_sentence(tmp_path: Path) -> None:
-    extras = Extras(report=ReportPage(tmp_path / "none", "models/none"))
-    info = ModelInfo("Which bear is this?", LABELS, "r1", extras=extras)
+    options = AppOptions(report=ReportPage(tmp_path / "none", "models/none"))
+    info = ModelInfo("Which bear is this?", LABELS, "r1", options=options)
     with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as url:
         response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60)
         assert response.status_code == 503

@@ -10,7 +10,7 @@ import pytest
 
 from spotter.config import ServeConfig
 from spotter.inference.predictor import Prediction
-from spotter.serve.batch import Item, Problem, Result, as_csv, as_json, shown_name, unpack
+from spotter.serve.batch import Item, NoAnswer, Result, as_csv, as_json, shown_name, unpack
 from tests.helpers.pictures import LABELS, RED, encode, plain, predict_by_color
 
 CONFIG = ServeConfig(max_batch=6, max_upload_bytes=3000, max_batch_bytes=9000)
@@ -131,7 +131,7 @@ def test_any_name_can_be_shown(name: str) -> None:
 RESULTS = [
     Result('=cmd|"/c calc"!A1.png', predict_by_color(plain(RED))),
     Result("b.png", Prediction("teddy", dict.fromkeys(LABELS, 1 / 3), 0.1, False)),
-    Result("c.txt", problem=Problem("not-a-picture")),
+    Result("c.txt", problem=NoAnswer("not-a-picture")),
 ]
 
 

@@ -18,9 +18,9 @@ from spotter.config import ServeConfig
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Neighbour, Prediction
 from spotter.serve.app import create_app
-from spotter.serve.page import html as parts
+from spotter.serve.page import html
 from spotter.serve.page.translations import LANGUAGES
-from spotter.serve.service import Extras, ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 
 INFO = ModelInfo("Bears?", LABELS, "r-1", 0.5)
@@ -120,7 +120,7 @@ def test_frames_are_allowed(url: str) -> None:
 def test_without_extras_nobody_can_ask_why(url: str) -> None:
     parts_of = {part["props"].get("elem_id"): part["props"] for part in httpx.get(f"{url}/config").json()["components"]}
     assert parts_of["ask-why"]["visible"] is False
-    able = replace(INFO, extras=Extras(explain=lambda picture: picture))
+    able = replace(INFO, options=AppOptions(explain=lambda picture: picture))
     with serving(create_app(predict_by_color, able, ServeConfig())) as other:
         config = httpx.get(f"{other}/config").json()
     assert {part["props"].get("elem_id"): part["props"] for part in config["components"]}["ask-why"]["visible"] is True
@@ -132,14 +132,14 @@ def test_words_from_outside_are_escaped(language: str) -> None:
     thumbnail = Thumbnail(b"", EVIL, EVIL, EVIL, f"https://x/{EVIL}", f"http://x/{EVIL}")
     info = replace(INFO, title=EVIL, summary=EVIL, revision=EVIL, examples=((EVIL, EVIL),))
     made = (
-        parts.headline(info)
-        + parts.foot(info, language)
-        + parts.answer(prediction, language)
-        + parts.answer(replace(prediction, familiar=False), language)
-        + parts.bars(prediction, 5)
-        + parts.refusal(BadPicture("strange", EVIL), language)
-        + parts.reasons(EVIL, plain(RED), [Neighbour(0, 0.9, thumbnail)], 6, language)
-        + parts.table([parts.Result(EVIL, prediction)], language)
+        html.headline(info)
+        + html.foot(info, language)
+        + html.answer(prediction, language)
+        + html.answer(replace(prediction, familiar=False), language)
+        + html.bars(prediction, 5)
+        + html.refusal(BadPicture("strange", EVIL), language)
+        + html.reasons(EVIL, plain(RED), [Neighbour(0, 0.9, thumbnail)], 6, language)
+        + html.table([html.Result(EVIL, prediction)], language)
     )
     assert "<img src=x" not in made
     assert made.count("onerror") > 8
@@ -148,7 +148,7 @@ def test_words_from_outside_are_escaped(language: str) -> None:
 def test_links_lead_to_pages_only() -> None:
     thumbnails = [Thumbnail(b"1", "a", "Ann", "CC0-1.0", "data:text/html,x", "javascript:alert(1)")]
     near = [Neighbour(0, 0.9, one) for one in thumbnails]
-    assert "href" not in parts.reasons("a", None, near, 6, "en")
+    assert "href" not in html.reasons("a", None, near, 6, "en")
 
 
 @pytest.mark.parametrize(
@@ -160,23 +160,23 @@ def test_links_lead_to_pages_only() -> None:
     ],
 )
 def test_a_credit_says_what_is_known(thumbnail: Thumbnail, credit: str) -> None:
-    text = parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    text = html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
     assert f"<b>a</b> {credit}</figcaption>" in text
 
 
 def test_a_picture_without_a_creator_names_the_site() -> None:
     thumbnail = Thumbnail(b"1", "a", "", "CC0-1.0", "", "https://commons.wikimedia.org/wiki/File:A.jpg")
-    text = parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    text = html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
     assert ">commons.wikimedia.org</a>, CC0-1.0" in text
 
 
 def test_an_address_that_is_none_is_no_link() -> None:
     thumbnail = Thumbnail(b"1", "a", "Ann", "CC0-1.0", "", "http://[broken")
-    assert "href" not in parts.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    assert "href" not in html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
 
 
 def test_nothing_is_quite_certain() -> None:
     prediction = Prediction("a", {"a": 0.9999, "b": 0.0001}, 0.9, True)
-    assert 'over <span class="whole">99 %</span> sure' in parts.answer(prediction, "en")
-    assert "100" not in parts.bars(prediction, 5).replace("100.0%", "")
-    assert "&gt; 99 %" in parts.table([parts.Result("x", prediction)], "en")
+    assert 'over <span class="whole">99 %</span> sure' in html.answer(prediction, "en")
+    assert "100" not in html.bars(prediction, 5).replace("100.0%", "")
+    assert "&gt; 99 %" in html.table([html.Result("x", prediction)], "en")

@@ -11,7 +11,7 @@ from PIL import Image
 from spotter.inference.predictor import Prediction
 from spotter.monitor.log import AnswerLog
 from spotter.serve import service as module
-from spotter.serve.service import AT_ONCE, Answer, Extras, ModelInfo, Service, withheld
+from spotter.serve.service import AT_ONCE, Answer, AppOptions, ModelInfo, Service, withheld
 from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color
 
 PICTURE = encode(plain(BLUE))
@@ -44,7 +44,7 @@ def test_the_latest_pictures_are_remembered_and_no_more(tmp_path: Path, monkeypa
     monkeypatch.setattr(module, "REMEMBERED", 2)
     paths = [tmp_path / f"{number}.png" for number in range(3)]
     with AnswerLog(tmp_path / "log", "r-1") as log:
-        service = Service(predict_by_color, ModelInfo("Bears?", LABELS, extras=Extras(log=log)))
+        service = Service(predict_by_color, ModelInfo("Bears?", LABELS, options=AppOptions(log=log)))
 
         async def ask() -> list[str]:
             return [(await service.classify(path, "page")).id for path in paths]

@@ -30,7 +30,7 @@ def run(options: Options) -> str:
     from tqdm import tqdm
 
     from spotter.scale.answers import AnswerFile
-    from spotter.scale.classify import Done, Job, Model, classify_all, run_here
+    from spotter.scale.classify import ClassifyJob, Done, Model, classify_all, run_here
     from spotter.scale.listing import list_pictures
 
     with stage("List the pictures"):
@@ -48,7 +48,7 @@ def run(options: Options) -> str:
             bar.update(done.pictures)
 
         with with_cluster(options.ray) as on:
-            errors = classify_all(Job(model, answers), listing, on.run if on else run_here, told)
+            errors = classify_all(ClassifyJob(model, answers), listing, on.run if on else run_here, told)
     without = sum(errors.values())
     if without:
         reasons = ", ".join(f"{count} {reason}" for reason, count in errors.most_common())

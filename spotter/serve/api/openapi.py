@@ -1,4 +1,4 @@
-"""What the HTTP API answers, described for /openapi.json."""
+"""The OpenAPI description of the HTTP API, for /openapi.json."""
 
 from dataclasses import dataclass
 from typing import Any

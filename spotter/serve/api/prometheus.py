@@ -1,4 +1,4 @@
-"""Counts of what the app did, in the text format that Prometheus reads."""
+"""Prometheus metrics: counts of what the app did, in the text format."""
 
 import bisect
 from collections import Counter

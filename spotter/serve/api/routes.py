@@ -55,9 +55,9 @@ def add_routes(
         f"{config.max_upload_bytes / 1e6:g} MB.",
         openapi_extra={"requestBody": {"required": True, "content": one}},
         response_model=Classified,
-        responses=describe_problems() | (describe_waiting() if service.info.extras.rollout else {}),
+        responses=describe_problems() | (describe_waiting() if service.info.options.rollout else {}),
     )
-    if service.info.extras.rollout:
+    if service.info.options.rollout:
         for method, route, summary in (
             ("GET", _ticket_route(service), "The outcome of an answer that waits for a person"),
             ("DELETE", _withdraw_route(service), "Do not wait: delete the picture"),
@@ -143,7 +143,7 @@ async def _let_wait(service: Service, answer: Answer) -> Response:
 
 async def _note_down(service: Service, answer: Answer, said: str) -> Response | None:
     """Note what a person said before the answer; a response if it cannot be."""
-    log = service.info.extras.log
+    log = service.info.options.log
     try:
         if log:
             await run_in_threadpool(add_reviews, log.folder, {answer.id: said})
@@ -154,7 +154,7 @@ async def _note_down(service: Service, answer: Answer, said: str) -> Response | 
 
 
 def _ticket_route(service: Service) -> Callable[..., Any]:
-    queue = service.info.extras.waiting
+    queue = service.info.options.waiting
 
     async def look(ticket: str) -> Response:
         found = await run_in_threadpool(queue.find, ticket) if queue else None
@@ -169,7 +169,7 @@ def _ticket_route(service: Service) -> Callable[..., Any]:
 
 
 def _withdraw_route(service: Service) -> Callable[..., Any]:
-    queue = service.info.extras.waiting
+    queue = service.info.options.waiting
 
     async def withdraw(ticket: str) -> Response:
         try:
@@ -224,8 +224,8 @@ def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
     async def health() -> Response:
         if problem:
             return JSONResponse(asdict(Failing("fail", problem)), 503)
-        rollout = info.extras.rollout
-        told = asdict(Health("ok", info.revision, info.extras.problem, rollout.stage if rollout else ""))
+        rollout = info.options.rollout
+        told = asdict(Health("ok", info.revision, info.options.problem, rollout.stage if rollout else ""))
         return JSONResponse({name: value for name, value in told.items() if value or name in {"status", "revision"}})
 
     return health

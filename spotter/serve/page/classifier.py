@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from spotter.config import ServeConfig
 from spotter.serve.about import about_html
-from spotter.serve.page import html as parts
+from spotter.serve.page import html
 from spotter.serve.page.gradio_io import label_choices, page_text
 from spotter.serve.page.handlers import (
     batch_handler,
@@ -80,10 +80,10 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
     tables = {}
     for language in LANGUAGES:
         pages = {
-            "start_html": parts.start(info.labels, language),
-            "limits_html": parts.note(translate("limits", language, **limits)),
-            "foot_html": parts.foot(info, language),
-            "use_html": parts.use(program_snippets(), _embeds(info), language),
+            "start_html": html.start(info.labels, language),
+            "limits_html": html.note(translate("limits", language, **limits)),
+            "foot_html": html.foot(info, language),
+            "use_html": html.use(program_snippets(), _embeds(info), language),
         }
         if info.about:
             pages["about_html"] = about_html(info.about, language)
@@ -97,13 +97,13 @@ def _embeds(info: ModelInfo) -> tuple[Any, ...]:
 
 
 def _problem(problem: str, language: str) -> str:
-    return as_message(parts.words(translate("not_ready", language), problem))
+    return as_message(html.words(translate("not_ready", language), problem))
 
 
 def _blank_page(info: ModelInfo) -> gr.Blocks:
     page = gr.Blocks(title=info.title, analytics_enabled=False, delete_cache=(CACHE_LIFE_S, CACHE_LIFE_S))
     with page:
-        gr.HTML(parts.headline(info), elem_id="headline")
+        gr.HTML(html.headline(info), elem_id="headline")
     return page
 
 
@@ -118,11 +118,11 @@ def _one_room(service: Service) -> gr.Image:
             words = gr.HTML(page_text("start_html"), elem_id="answer")
             bars = gr.HTML("", elem_id="bars")
             ask = gr.Button(
-                page_text("why"), elem_id="ask-why", visible=bool(info.extras.explain or info.extras.nearest)
+                page_text("why"), elem_id="ask-why", visible=bool(info.options.explain or info.options.nearest)
             )
             reasons = gr.HTML("", elem_id="why")
-            corner = stage_corner(service, picture, words, bars, reasons) if info.extras.rollout else None
-            if info.extras.keep:
+            corner = stage_corner(service, picture, words, bars, reasons) if info.options.rollout else None
+            if info.options.keep:
                 _feedback_corner(service, picture)
     # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
     picture.change(

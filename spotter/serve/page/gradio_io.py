@@ -1,4 +1,4 @@
-"""What Gradio hands over with a question: a file, a choice, and who asks in which language."""
+"""Inputs from Gradio: a file, a choice, and who asks in which language."""
 
 from collections.abc import Sequence
 from pathlib import Path

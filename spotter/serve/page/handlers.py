@@ -1,4 +1,4 @@
-"""What happens when a visitor of the page, or a Gradio client, sends a picture."""
+"""Event handlers of the page and of Gradio clients: what happens when somebody sends a picture."""
 
 import asyncio
 import logging
@@ -15,8 +15,8 @@ from starlette.concurrency import run_in_threadpool
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.images import load_picture
-from spotter.serve.batch import Plan, Problem, Result, as_csv, as_json, unpack
-from spotter.serve.page import html as parts
+from spotter.serve.batch import NoAnswer, Plan, Result, as_csv, as_json, unpack
+from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
     Inputs,
     chosen_label,
@@ -40,26 +40,26 @@ def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
     async def show(payload: Inputs | None, request: gr.Request) -> Any:
         language, more = language_of(request), corner.reset() if corner else {}
         if not payload:
-            told = parts.start(service.info.labels, language), "", ""
+            told = html.start(service.info.labels, language), "", ""
         else:
             try:
                 stage = service.stage_for(client_of(request))
                 answer = await service.classify(path_in(payload, service.info), "page", stage)
             except BadPicture as error:
                 # Said where the answer would be: a passing toast would leave the answer for the picture before.
-                told = parts.refusal(error, language), "", ""
+                told = html.refusal(error, language), "", ""
             else:
                 if corner and not answer.may_go_out:
                     told, more = (held_words(answer, language), "", ""), corner.hold(answer)
                 else:
-                    told = parts.answer(answer.prediction, language), parts.bars(answer.prediction, MAX_BARS), ""
+                    told = html.answer(answer.prediction, language), html.bars(answer.prediction, MAX_BARS), ""
         return dict(zip(corner.others, told, strict=True)) | more if corner else told
 
     return show
 
 
 def why_handler(service: Service) -> Callable[..., Any]:
-    extras = service.info.extras
+    options = service.info.options
 
     async def why(payload: Inputs | None, request: gr.Request) -> str:
         language = language_of(request)
@@ -68,28 +68,28 @@ def why_handler(service: Service) -> Callable[..., Any]:
         try:
             picture = await run_in_threadpool(load_picture, path_in(payload, service.info))
         except BadPicture as error:
-            return parts.refusal(error, language)
+            return html.refusal(error, language)
         answer = await service.classify(picture)
         label = answer.prediction.label
-        drawn = await run_in_threadpool(extras.explain, picture) if extras.explain else None
-        near = await run_in_threadpool(extras.nearest, picture, ASKED_ROWS) if extras.nearest else None
-        return parts.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
+        drawn = await run_in_threadpool(options.explain, picture) if options.explain else None
+        near = await run_in_threadpool(options.nearest, picture, ASKED_ROWS) if options.nearest else None
+        return html.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
 
     async def why_if_shown(payload: Inputs | None, held: Held, request: gr.Request) -> str:
         # Evidence for an answer would tell it.
         return await why(payload, request) if held.is_shown else ""
 
-    return why_if_shown if extras.rollout else why
+    return why_if_shown if options.rollout else why
 
 
 def send_handler(service: Service) -> Callable[..., Any]:
-    labels, keep = service.info.labels, service.info.extras.keep
+    labels, keep = service.info.labels, service.info.options.keep
 
     async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
         language, hidden = language_of(request), gr.update(visible=False)
 
         def refuse(key: str) -> tuple[str, str, bool, Any]:
-            return parts.note(translate(key, language)), "", consent is True, hidden
+            return html.note(translate(key, language)), "", consent is True, hidden
 
         if not payload or not keep:
             return refuse("send_picture")
@@ -108,7 +108,7 @@ def send_handler(service: Service) -> Callable[..., Any]:
         except FeedbackUnwritable as error:
             _log.warning("%s", error)
             return refuse("not_sent")
-        return parts.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
+        return html.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
 
     return send
 
@@ -117,12 +117,12 @@ def forget_handler(service: Service) -> Callable[..., Any]:
     async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
         language = language_of(request)
         try:
-            if service.info.extras.forget:
-                await run_in_threadpool(service.info.extras.forget, id_)
+            if service.info.options.forget:
+                await run_in_threadpool(service.info.options.forget, id_)
         except FeedbackUnwritable as error:
             _log.warning("%s", error)
-            return parts.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
-        return parts.note(translate("forgotten", language)), "", gr.update(visible=False)
+            return html.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
+        return html.note(translate("forgotten", language)), "", gr.update(visible=False)
 
     return forget
 
@@ -131,20 +131,20 @@ def many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
     async def classify_all(payloads: Any, request: gr.Request) -> AsyncIterator[tuple[str, str, Any]]:
         language, hidden = language_of(request), gr.update(visible=False)
         if not payloads:
-            yield parts.note(translate("nothing", language)), "", hidden
+            yield html.note(translate("nothing", language)), "", hidden
             return
         results: list[Result] = []
         stage = service.stage_for(client_of(request))
         plans = await _plan(payloads, config)
-        yield parts.progress(0, len(plans), language), "", hidden
+        yield html.progress(0, len(plans), language), "", hidden
         shown = time.monotonic()
         for plan in plans:
             results.append(await _classify_one(service, plan, stage))
             if time.monotonic() - shown >= UPDATE_S:
-                yield parts.progress(len(results), len(plans), language), parts.table(results, language), hidden
+                yield html.progress(len(results), len(plans), language), html.table(results, language), hidden
                 shown = time.monotonic()
         file = gr.update(value=_save_csv(results, service.info), visible=True)
-        yield parts.summary(results, language), parts.table(results, language), file
+        yield html.summary(results, language), html.table(results, language), file
 
     return classify_all
 
@@ -181,11 +181,11 @@ async def _classify_one(service: Service, plan: Plan, stage: str | None) -> Resu
     try:
         answer = await service.classify(item.content, "files", stage)
     except BadPicture as error:
-        return Result(item.name, problem=parts.picture_problem(error))
+        return Result(item.name, problem=html.picture_problem(error))
     # Others wait for the same network: let them in between.
     await asyncio.sleep(0)
     if not answer.may_go_out:
-        return Result(item.name, problem=Problem("one_by_one"))
+        return Result(item.name, problem=NoAnswer("one_by_one"))
     return Result(item.name, answer.prediction)
 
 

@@ -1,4 +1,4 @@
-"""The pieces of HTML that the page is made of: each fills in a template of `serve/templates`."""
+"""The HTML of the page: each function fills in a template of `serve/templates`."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from PIL import Image
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Neighbour, Prediction
 from spotter.serve.about import error_sentence
-from spotter.serve.batch import Problem, Result
+from spotter.serve.batch import NoAnswer, Result
 from spotter.serve.page.snippets import ADDRESS, Snippet
 from spotter.serve.page.translations import has_text, join_labels, translate, translate_html
 from spotter.serve.service import ModelInfo
@@ -69,9 +69,9 @@ def refusal(error: BadPicture, language: str) -> str:
     return words(translate("unreadable", language), picture_problem(error).tell(language), "unsure")
 
 
-def picture_problem(error: BadPicture) -> Problem:
+def picture_problem(error: BadPicture) -> NoAnswer:
     """The same as a sentence of the page's, where it has one."""
-    return Problem(error.reason) if has_text(error.reason) else Problem("other", (("text", str(error)),))
+    return NoAnswer(error.reason) if has_text(error.reason) else NoAnswer("other", (("text", str(error)),))
 
 
 def bars(prediction: Prediction, most: int) -> str:

@@ -1,4 +1,4 @@
-"""What the page does while a model is rolled out: who asks says first what it is, or waits for a person."""
+"""The page during a staged rollout: who asks says first what it is, or waits for a person."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
 from spotter.rollout.review_queue import Outcome, Waiting
 from spotter.rollout.stages import NONE_OF_THESE, SHADOW, SUPERVISED
-from spotter.serve.page import html as parts
+from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
     Inputs,
     chosen_label,
@@ -110,19 +110,19 @@ def stage_corner(service: Service, picture: gr.Image, words: gr.HTML, bars: gr.H
 def held_words(answer: Answer, language: str) -> str:
     """What stands where the answer will be."""
     key = "you_first" if answer.stage == SHADOW else "person_first"
-    return parts.words(translate(key, language), translate(f"{key}_why", language))
+    return html.words(translate(key, language), translate(f"{key}_why", language))
 
 
 def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
-    labels, log = service.info.labels, service.info.extras.log
+    labels, log = service.info.labels, service.info.options.log
 
     async def tell(payload: Inputs | None, said: Any, held: Held, request: gr.Request) -> Values:
         language = language_of(request)
         words, bars, reasons = corner.others
         if not is_choice(said, labels):
-            return {corner.told: parts.note(translate("send_choose", language))}
+            return {corner.told: html.note(translate("send_choose", language))}
         if service.stage_for(client_of(request)) != SHADOW or not log:
-            return {corner.told: parts.note(translate("stage_changed", language))}
+            return {corner.told: html.note(translate("stage_changed", language))}
         label = chosen_label(said, labels)
         try:
             # It was logged when the picture came, unless Gradio forgot about this page in between.
@@ -131,30 +131,30 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             reviews = {held.answer or answer.id: NONE_OF_THESE if label is None else label}
             await run_in_threadpool(add_reviews, log.folder, reviews)
         except BadPicture as error:
-            return {words: parts.refusal(error, language)}
+            return {words: html.refusal(error, language)}
         except LogUnwritable as error:
             _log.warning("%s", error)
-            return {corner.told: parts.note(translate("not_sent", language))}
+            return {corner.told: html.note(translate("not_sent", language))}
         key = "you_agree" if label == answer.prediction.label and answer.prediction.familiar else "you_differ"
         yours = translate("none_of_these", language) if label is None else label
         return corner.reset() | {
-            words: parts.answer(answer.prediction, language),
-            bars: parts.bars(answer.prediction, MAX_BARS),
+            words: html.answer(answer.prediction, language),
+            bars: html.bars(answer.prediction, MAX_BARS),
             reasons: "",
-            corner.told: parts.note(translate(key, language, label=yours)),
+            corner.told: html.note(translate(key, language, label=yours)),
         }
 
     return tell
 
 
 def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
-    queue = service.info.extras.waiting
+    queue = service.info.options.waiting
 
     async def ask(payload: Inputs | None, consent: Any, held: Held, request: gr.Request) -> Values:
         language = language_of(request)
         words, *_ = corner.others
         if consent is not True:
-            return {corner.told: parts.note(translate("send_consent", language))}
+            return {corner.told: html.note(translate("send_consent", language))}
         if held.ticket or not queue:
             return {}
         try:
@@ -163,13 +163,13 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             id_ = held.answer or answer.id
             ticket = await run_in_threadpool(service.let_wait, answer, id_)
         except BadPicture as error:
-            return {words: parts.refusal(error, language)}
+            return {words: html.refusal(error, language)}
         except QueueUnwritable as error:
             _log.warning("%s", error)
-            return {corner.told: parts.note(translate("not_waiting", language))}
+            return {corner.told: html.note(translate("not_waiting", language))}
         return corner.reset() | {
-            words: parts.words(translate("waiting", language), translate("waiting_why", language)),
-            corner.told: parts.note(translate("ticket", language, id=ticket)),
+            words: html.words(translate("waiting", language), translate("waiting_why", language)),
+            corner.told: html.note(translate("ticket", language, id=ticket)),
             corner.withdraw: gr.update(visible=True),
             corner.timer: gr.update(active=True),
             corner.held: replace(held, answer=id_, ticket=ticket),
@@ -179,7 +179,7 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
 
 
 def _poll_handler(service: Service, corner: Corner) -> Callable[..., Any]:
-    queue = service.info.extras.waiting
+    queue = service.info.options.waiting
 
     async def poll(held: Held, request: gr.Request) -> Any:
         found = await run_in_threadpool(queue.find, held.ticket) if queue and held.ticket else None
@@ -188,14 +188,14 @@ def _poll_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         language = language_of(request)
         words, *_ = corner.others
         if not isinstance(found, Outcome):
-            return corner.reset() | {words: parts.words(translate("gone", language)), corner.held: Held()}
-        return corner.reset() | {words: parts.outcome(found.said, found.is_confirmed, language)}
+            return corner.reset() | {words: html.words(translate("gone", language)), corner.held: Held()}
+        return corner.reset() | {words: html.outcome(found.said, found.is_confirmed, language)}
 
     return poll
 
 
 def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
-    queue = service.info.extras.waiting
+    queue = service.info.options.waiting
 
     async def withdraw(held: Held, request: gr.Request) -> Any:
         language = language_of(request)
@@ -205,7 +205,7 @@ def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
                 await run_in_threadpool(queue.forget, held.ticket)
         except QueueUnwritable as error:
             _log.warning("%s", error)
-            return {corner.told: parts.note(translate("not_forgotten", language))}
-        return corner.reset() | {words: parts.words(translate("forgotten", language)), corner.held: Held(held.answer)}
+            return {corner.told: html.note(translate("not_forgotten", language))}
+        return corner.reset() | {words: html.words(translate("forgotten", language)), corner.held: Held(held.answer)}
 
     return withdraw

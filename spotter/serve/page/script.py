@@ -1,4 +1,4 @@
-"""What the page does in the browser: the files in `serve/static`, and what the server tells them."""
+"""The JavaScript of the page: the files in `serve/static`, and the settings that they get from the server."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What people copy: how to use a running app from programs and on other pages."""
+"""Code snippets for people to copy: how to use a running app from programs and on other pages."""
 
 from dataclasses import dataclass
 

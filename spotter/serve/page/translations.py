@@ -1,4 +1,4 @@
-"""What the page says, in each of its languages, and which one a visitor gets. The texts are in `serve/locales`."""
+"""Translations of the page, and which language a visitor gets. The texts are in `serve/locales`."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""The reviewers' page: an answer that waits, with its picture, to confirm or correct."""
+"""The review page: an answer from the review queue, with its picture, to confirm or correct."""
 
 import logging
 import secrets
@@ -35,7 +35,7 @@ def add_desk(pages: FastAPI, info: ModelInfo, base: str) -> None:
 
 
 def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
-    queue, rollout = info.extras.waiting, info.extras.rollout
+    queue, rollout = info.options.waiting, info.options.rollout
 
     async def show(told: str = "") -> Response:
         entries = [entry for entry, _ in await run_in_threadpool(queue.read)] if queue else []
@@ -65,7 +65,7 @@ def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
 
 
 def _decide(info: ModelInfo, base: str) -> Callable[..., Any]:
-    queue, labels = info.extras.waiting, info.labels
+    queue, labels = info.options.waiting, info.labels
 
     async def decide(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"))
@@ -85,7 +85,7 @@ def _decide(info: ModelInfo, base: str) -> Callable[..., Any]:
 
 
 def _picture(info: ModelInfo) -> Callable[..., Any]:
-    queue = info.extras.waiting
+    queue = info.options.waiting
 
     async def picture(ticket: str) -> Response:
         content = await run_in_threadpool(queue.picture, ticket) if queue else None

@@ -1,0 +1,120 @@
+"""A model that is not published yet: what to train, what it was made from, and the run that made it."""
+
+import shlex
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spotter.config import FamiliarityConfig, TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.data.training_run import Run
+from spotter.recipe import Recipe
+from spotter.search import SearchBackend
+from spotter.stores import Store
+
+# torch and scikit-learn come with these: nothing of them before a training needs it.
+if TYPE_CHECKING:
+    from spotter.evaluate.comparison import Changes
+    from spotter.evaluate.metrics import Evaluation
+    from spotter.evaluate.ood import Strangers
+    from spotter.train.backbone import Backbone
+    from spotter.train.learner import Trained
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train, and where to publish it.
+
+    `more` are further queries by label. `strangers` is a folder of pictures of none of the classes. With
+    `is_first`, what can be done with the model is told at the end.
+    """
+
+    recipe: Recipe
+    config: TrainConfig
+    store: Store
+    command: str
+    sources: Sequence[SearchBackend] = ()
+    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    strangers: Path | None = None
+    show_batch: bool = False
+    is_first: bool = False
+
+
+@dataclass(frozen=True)
+class Features:
+    """A picture set with its features, float32 (n, width), by a backbone."""
+
+    dataset: Dataset
+    backbone: "Backbone"
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cleaned(Features):
+    """Features of a set as people left it, with its folds, int64 (n,)."""
+
+    folds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A judged model that is not published yet, with all that it was made from.
+
+    `strangers` tell how well it refuses them, if there were any. `changes` tell what is new since an earlier run over
+    the set, if there was another.
+    """
+
+    task: Task
+    cleaned: Cleaned
+    trained: "Trained"
+    evaluation: "Evaluation"
+    strangers: "Strangers | None" = None
+    changes: "Changes | None" = None
+
+
+def train_command(options: Namespace, sources: Sequence[SearchBackend]) -> str:
+    """The command that makes such a model, for its card; without folders of this machine."""
+    words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
+    for name, values in (("--class", options.classes), ("--more", options.more)):
+        words += [word for value in values for word in (name, value)]
+    names = ",".join(source.name for source in sources)
+    words += ["--search", names, "--license", options.license, "--arch", options.arch]
+    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
+        if getattr(options, name) != getattr(TrainConfig, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
+    return shlex.join(words)
+
+
+def as_run(candidate: Candidate) -> Run:
+    """The run that made a candidate, which has no revision yet."""
+    from spotter.evaluate.ood import score_known
+    from spotter.train.backbone import feature_cache
+
+    task, cleaned, trained = candidate.task, candidate.cleaned, candidate.trained
+    dataset, count = cleaned.dataset, len(cleaned.dataset.records)
+    cache = feature_cache(cleaned.backbone, dataset.folder)
+    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
+    probabilities[trained.judged] = trained.probabilities
+    familiarity = np.full(count, np.nan, dtype=np.float32)
+    familiarity[trained.judged] = score_known(trained, cleaned.folds, FamiliarityConfig())
+    return Run(
+        folder=dataset.folder,
+        recipe=task.recipe,
+        config=task.config,
+        command=task.command,
+        store="",
+        revision="",
+        threshold=candidate.evaluation.familiarity.threshold,
+        features=cache.name,
+        width=cache.width,
+        keys=tuple(str(record.sha256) for record in dataset.records),
+        given=tuple(record.label for record in dataset.records),
+        probabilities=probabilities,
+        familiarity=familiarity,
+        folds=cleaned.folds,
+    )
