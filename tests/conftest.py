@@ -33,6 +33,16 @@ def _logged() -> None:
     log_to_stderr("app.py")
 
 
+# What takes long to make, or is not on every machine.
+SLOW_FIXTURES = {"bare_python", "bear_photos", "stranger_photos"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 @dataclass(frozen=True)
 class Revision:
     """A model that learnt drawn discs, crosses and stripes: its pictures, and the store that it was published to."""
@@ -70,11 +80,18 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Revision:
 
 
 @pytest.fixture(scope="session")
-def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """A revision of a tiny network, trained and published here: for what is about the run and its folders."""
+def tiny_network() -> None:
+    """`train.main` knows the network of tests/helpers/tiny.py."""
     from tests.helpers import tiny
 
     tiny.register()
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_network: None, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A revision of that network, trained and published here: for what is about a run and its folders."""
+    from tests.helpers import tiny
+
     return train_and_publish(drawn, tmp_path_factory.mktemp("trained"), *tiny.OPTIONS)
 
 

@@ -604,6 +604,7 @@ def test_a_damaged_run_is_told(folder: Path) -> None:
         read_run(folder)
 
 
+@pytest.mark.slow
 def test_what_train_py_leaves_can_be_cleaned_and_published_again(published: Published, tmp_path: Path) -> None:
     data = Path(shutil.copytree(published.data, tmp_path / "data"))
     store = Path(shutil.copytree(published.store, tmp_path / "shapes"))

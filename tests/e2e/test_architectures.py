@@ -15,8 +15,10 @@ import timm
 from safetensors.torch import save
 
 from spotter import Predictor
-from tests.conftest import ROOT, Published
+from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import KINDS
+
+pytestmark = pytest.mark.slow
 
 CLASSES = [word for kind in KINDS for word in ("--class", kind)]
 
@@ -63,14 +65,16 @@ def hub() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("arch", ["resnet10t", "vit_tiny_patch16_224"])
-def test_weights_are_fetched_and_the_model_published(arch: str, hub: str, published: Published, tmp_path: Path) -> None:
+def test_weights_are_fetched_and_the_model_published(
+    arch: str, hub: str, prebuilt: Revision, drawn: Path, tmp_path: Path
+) -> None:
     environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
     environment.pop("HF_HUB_OFFLINE")
-    command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{published.pictures}", "--arch", arch]
+    command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{drawn}", "--arch", arch]
     command += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8"]
     finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert ("no int8 variant" in finished.stdout) != ("points lost" in finished.stdout)
     predictor = Predictor.load(tmp_path / "store")
     assert predictor.card.arch == arch
-    assert predictor.predict(published.folder / "example-1.jpg").probabilities.keys() == {"disc", "cross", "stripes"}
+    assert predictor.predict(prebuilt.folder / "example-1.jpg").probabilities.keys() == {"disc", "cross", "stripes"}

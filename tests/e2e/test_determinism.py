@@ -16,17 +16,18 @@ from spotter.train.backbone import Backbone
 from spotter.train.export import export_onnx, export_pickle
 from spotter.train.learner import train_whole
 from tests.conftest import Published
+from tests.helpers import tiny
 from tests.helpers.drawing import KINDS
 
 
-def test_training_from_the_beginning_gives_the_same_revision(published: Published, tmp_path: Path, capsys) -> None:
+def test_training_from_the_beginning_gives_the_same_revision(trained: Published, tmp_path: Path, capsys) -> None:
     classes = [word for kind in KINDS for word in ("--class", kind)]
-    where = ["--search", f"folder:{published.pictures}", "--data", str(tmp_path / "d"), "--to", str(tmp_path / "s")]
-    assert train.main([*classes, *where]) == 0
+    where = ["--search", f"folder:{trained.pictures}", "--data", str(tmp_path / "d"), "--to", str(tmp_path / "s")]
+    assert train.main([*classes, *where, *tiny.OPTIONS]) == 0
     again = capsys.readouterr().out.splitlines()[-1].removeprefix("revision ")
     folder = tmp_path / "s" / "revisions" / again
-    assert [path.name for path in folder.iterdir() if not is_in(path, published.folder)] == []
-    assert again == published.revision
+    assert [path.name for path in folder.iterdir() if not is_in(path, trained.folder)] == []
+    assert again == trained.revision
 
 
 def is_in(path: Path, folder: Path) -> bool:
@@ -34,8 +35,8 @@ def is_in(path: Path, folder: Path) -> bool:
     return (folder / path.name).is_file() and path.read_bytes() == (folder / path.name).read_bytes()
 
 
-def test_fine_tuning_twice_gives_the_same_files(published: Published, tmp_path: Path) -> None:
-    folder = next(published.data.rglob("manifest.jsonl")).parent
+def test_fine_tuning_twice_gives_the_same_files(trained: Published, tmp_path: Path) -> None:
+    folder = next(trained.data.rglob("manifest.jsonl")).parent
     dataset = Dataset(folder, KINDS, tuple(record for record in read_manifest(folder) if record.kept), ())
     torch.manual_seed(1)
     model = timm.create_model("test_resnet", pretrained=False, num_classes=0)
@@ -47,11 +48,11 @@ def test_fine_tuning_twice_gives_the_same_files(published: Published, tmp_path: 
     folds = assign_folds(dataset, 5, config.seed)
     written = []
     for name in ("first", "second"):
-        trained = train_whole(dataset, folds, backbone, features, config)
-        assert trained.fine_tune_epochs == 1
+        learnt = train_whole(dataset, folds, backbone, features, config)
+        assert learnt.fine_tune_epochs == 1
         files = tmp_path / name
         files.mkdir()
-        export_pickle(trained.learner, files / "export.pkl")
-        export_onnx(trained.learner, files / "model.onnx", config.size)
+        export_pickle(learnt.learner, files / "export.pkl")
+        export_onnx(learnt.learner, files / "model.onnx", config.size)
         written.append({path.name: path.read_bytes() for path in files.iterdir()})
     assert written[0] == written[1]

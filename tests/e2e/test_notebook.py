@@ -23,6 +23,7 @@ def test_it_is_stored_without_outputs(notebook: nbformat.NotebookNode) -> None:
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
 
 
+@pytest.mark.slow
 def test_every_cell_runs(notebook: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOTTER_WORK", str(tmp_path))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(PAGE.parent)}}).execute()

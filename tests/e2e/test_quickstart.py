@@ -59,6 +59,7 @@ def quickstart(checkout: Path) -> tuple[list[str], bytes]:
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_without_internet_it_says_so_and_serves_the_drawn_bears(checkout: Path) -> None:
     lines, answer = quickstart(checkout)
     text = "\n".join(lines)

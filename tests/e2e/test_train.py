@@ -16,6 +16,7 @@ from PIL import Image
 import train
 from spotter import Predictor
 from tests.conftest import ROOT, Published, Revision
+from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 from tests.helpers.pictures import free_port
 
@@ -72,27 +73,44 @@ def test_metrics_and_manifest_agree(published: Published) -> None:
         assert len(list(csv.reader(file))) == 49
 
 
-def test_training_again_is_fast_and_gives_the_same_revision(published: Published, capsys) -> None:
-    status, output, _ = run(
-        capsys, *CLASSES, "--search", f"folder:{published.pictures}", "--to", published.store, "--data", published.data
-    )
-    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
-
-
-def test_a_damaged_cache_is_computed_again(published: Published, tmp_path: Path, capsys) -> None:
-    data = Path(shutil.copytree(published.data, tmp_path / "data"))
-    cache = next(data.rglob("features/*.safetensors"))
-    cache.write_bytes(cache.read_bytes()[:5000])
-    status, output, _ = run(
-        capsys, *CLASSES, "--search", f"folder:{published.pictures}", "--to", tmp_path / "s", "--data", data
-    )
-    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
-
-
-def test_fine_tuning_is_kept_only_if_it_is_better(drawn: Path, tmp_path: Path, capsys) -> None:
+def test_training_again_is_fast_and_gives_the_same_revision(trained: Published, capsys) -> None:
     status, output, _ = run(
         capsys,
         *CLASSES,
+        *tiny.OPTIONS,
+        "--search",
+        f"folder:{trained.pictures}",
+        "--to",
+        trained.store,
+        "--data",
+        trained.data,
+    )
+    assert (status, output.splitlines()[-1]) == (0, f"revision {trained.revision}")
+
+
+def test_a_damaged_cache_is_computed_again(trained: Published, tmp_path: Path, capsys) -> None:
+    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
+    cache = next(data.rglob("features/*.safetensors"))
+    cache.write_bytes(cache.read_bytes()[:5000])
+    status, output, _ = run(
+        capsys,
+        *CLASSES,
+        *tiny.OPTIONS,
+        "--search",
+        f"folder:{trained.pictures}",
+        "--to",
+        tmp_path / "s",
+        "--data",
+        data,
+    )
+    assert (status, output.splitlines()[-1]) == (0, f"revision {trained.revision}")
+
+
+def test_fine_tuning_is_kept_only_if_it_is_better(tiny_network: None, drawn: Path, tmp_path: Path, capsys) -> None:
+    status, output, _ = run(
+        capsys,
+        *CLASSES,
+        *tiny.OPTIONS,
         "--search",
         f"folder:{drawn}",
         "--to",
@@ -118,10 +136,14 @@ def test_fine_tuning_is_kept_only_if_it_is_better(drawn: Path, tmp_path: Path, c
     assert f"revision {predictor.revision}" in output
 
 
-def test_a_padded_model_of_another_size_is_published_and_explains(drawn: Path, tmp_path: Path, capsys) -> None:
+def test_a_padded_model_of_another_size_is_published_and_explains(
+    tiny_network: None, drawn: Path, tmp_path: Path, capsys
+) -> None:
     status, _, error = run(
         capsys,
         *CLASSES,
+        "--arch",
+        tiny.ARCH,
         "--search",
         f"folder:{drawn}",
         "--to",
@@ -148,6 +170,7 @@ def test_a_padded_model_of_another_size_is_published_and_explains(drawn: Path, t
     assert sheets == ["show_batch.png", "show_batch_unique.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="torch's launcher is tried on Linux alone")
 def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", count=8)
@@ -174,7 +197,7 @@ def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     assert len(list((tmp_path / "store" / "revisions").iterdir())) == 1
 
 
-def test_strangers_of_ones_own_are_measured(published: Published, tmp_path: Path, capsys) -> None:
+def test_strangers_of_ones_own_are_measured(trained: Published, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(1)
     strangers = tmp_path / "strangers"
     strangers.mkdir()
@@ -183,9 +206,9 @@ def test_strangers_of_ones_own_are_measured(published: Published, tmp_path: Path
         Image.fromarray(noise).resize((300, 300)).save(strangers / f"{number}.png")
     (strangers / "notes.txt").write_text("no picture")
     # A copy: the set remembers its last run, and other tests read that of the fixture.
-    data = Path(shutil.copytree(published.data, tmp_path / "data"))
-    same = ["--search", f"folder:{published.pictures}", "--data", data, "--to", tmp_path / "s"]
-    status, output, _ = run(capsys, *CLASSES, *same, "--unfamiliar", strangers)
+    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
+    same = ["--search", f"folder:{trained.pictures}", "--data", data, "--to", tmp_path / "s"]
+    status, output, _ = run(capsys, *CLASSES, *tiny.OPTIONS, *same, "--unfamiliar", strangers)
     assert status == 0
     told = re.search(r"strangers: (\d) of 8 refused .* AUROC ([\d.]+)", output)
     assert told
@@ -256,19 +279,17 @@ def test_too_few_pictures_publish_nothing(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_store_that_cannot_be_written_is_told(drawn: Path, published: Published, tmp_path: Path, capsys) -> None:
+def test_a_store_that_cannot_be_written_is_told(drawn: Path, trained: Published, tmp_path: Path, capsys) -> None:
     (tmp_path / "s").write_text("in the way")
     status, _, error = run(
-        capsys, *CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", published.data
+        capsys, *CLASSES, *tiny.OPTIONS, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", trained.data
     )
     assert status == 1
     assert "cannot be written" in error
 
 
-def test_unknown_architectures_and_missing_weights_are_told(
-    drawn: Path, published: Published, tmp_path, capsys
-) -> None:
-    common = [*CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", published.data]
+def test_unknown_architectures_and_missing_weights_are_told(drawn: Path, trained: Published, tmp_path, capsys) -> None:
+    common = [*CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", trained.data]
     status, _, error = run(capsys, *common, "--arch", "resnet81")
     assert status == 1
     assert "no architecture 'resnet81'" in error
@@ -280,6 +301,7 @@ def test_unknown_architectures_and_missing_weights_are_told(
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_the_drawn_bears_train_from_the_command_line(tmp_path: Path) -> None:
     recipe = tmp_path / "few.toml"
     recipe.write_text(
@@ -304,6 +326,7 @@ def test_the_drawn_bears_train_from_the_command_line(tmp_path: Path) -> None:
     assert Predictor.load(tmp_path / "s").labels == ("grizzly", "black", "teddy")
 
 
+@pytest.mark.slow
 def test_the_real_bears_are_learnt(bear_photos: Path, stranger_photos: Path, tmp_path: Path, capsys) -> None:
     status, _, _ = run(
         capsys,

@@ -142,6 +142,7 @@ def visit() -> None:
     FeedbackFolder(Path("visitors")).add(picture, predictor.predict(picture), "teddy", predictor.revision)
 
 
+@pytest.mark.slow
 def test_the_whole_page(reader: Reader, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     monkeypatch.setattr(

@@ -21,6 +21,7 @@ from spotter.feedback.store import FeedbackFolder
 from spotter.inference.predictor import Prediction
 from spotter.recipe import make_recipe
 from tests.conftest import Published
+from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw
 
 LABELS = ("disc", "cross")
@@ -113,21 +114,30 @@ def test_the_run_before_is_the_last_that_was_another(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def where(published: Published, tmp_path: Path) -> list[str]:
+def where(trained: Published, tmp_path: Path) -> list[str]:
     """The words for the fixture's set, copied, with feedback of two visitors."""
-    data = shutil.copytree(published.data, tmp_path / "data")
+    data = shutil.copytree(trained.data, tmp_path / "data")
     entries = FeedbackFolder(tmp_path / "feedback")
     prediction = Prediction("disc", {"disc": 0.8, "cross": 0.1, "stripes": 0.1}, familiarity=0.8, familiar=True)
     for number in (901, 902):
-        entries.add(draw("cross", number), prediction, "cross", published.revision)
+        entries.add(draw("cross", number), prediction, "cross", trained.revision)
     words = [word for kind in KINDS for word in ("--class", kind)]
-    return [*words, "--search", f"folder:{published.pictures}", "--data", str(data), "--feedback", str(entries.folder)]
+    return [
+        *words,
+        *tiny.OPTIONS,
+        "--search",
+        f"folder:{trained.pictures}",
+        "--data",
+        str(data),
+        "--feedback",
+        str(entries.folder),
+    ]
 
 
 def test_retraining_from_reviewed_feedback_says_what_it_changed(
-    published: Published, where: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Published, where: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["collect", *where]) == 0
+    assert main(["collect", *(word for word in where if word not in tiny.OPTIONS)]) == 0
     folder = Path(capsys.readouterr().out.splitlines()[-1])
     own = {record.backend: record for record in read_manifest(folder) if record.kept}
     visitors = [record for record in read_manifest(folder) if record.backend == "feedback" and record.kept]
@@ -142,10 +152,10 @@ def test_retraining_from_reviewed_feedback_says_what_it_changed(
         return output.splitlines()[-1].removeprefix("revision "), output
 
     revision, output = train_again()
-    assert revision != published.revision
-    assert re.search(rf"since {published.revision[:12]}: 2 added, 1 removed; of the same \d\d pictures ", output)
+    assert revision != trained.revision
+    assert re.search(rf"since {trained.revision[:12]}: 2 added, 1 removed; of the same \d\d pictures ", output)
     card = (tmp_path / "store" / "revisions" / revision / "README.md").read_text()
-    assert f"## What changed since {published.revision[:12]}" in card
+    assert f"## What changed since {trained.revision[:12]}" in card
     assert "| feedback | 2 | 0 | 0 |" in card
     assert "| folder | 0 | 1 | 0 |" in card
     assert re.search(r"\| cross \| \d+ \| \d+ \(\d+\.\d%; \d+\.\d% to \d+\.\d%\) \| \d+ \(", card)
@@ -154,5 +164,5 @@ def test_retraining_from_reviewed_feedback_says_what_it_changed(
     assert train_again()[0] == revision
 
 
-def test_a_first_training_has_no_such_part(published: Published) -> None:
-    assert "What changed since" not in (published.folder / "README.md").read_text()
+def test_a_first_training_has_no_such_part(trained: Published) -> None:
+    assert "What changed since" not in (trained.folder / "README.md").read_text()

@@ -27,6 +27,7 @@ from spotter.errors import TrainingFailed
 from spotter.train.backbone import Backbone
 from spotter.train.learner import train_whole
 from tests.conftest import ROOT, Published
+from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw, encode
 
 SMALL = (100, 100)
@@ -81,13 +82,13 @@ def test_three_pictures_beside_three_hundred_are_refused(tmp_path: Path, capsys)
     assert "The class 'disc' has 3 usable pictures and needs at least 5." in said
 
 
-def test_a_poor_class_beside_a_rich_one(tmp_path: Path, capsys) -> None:
+def test_a_poor_class_beside_a_rich_one(tiny_network: None, tmp_path: Path, capsys) -> None:
     """Five usable pictures, of only two things, among broken ones, beside sixty."""
     broken = [drawn_ones("disc", 1)[0][:900], b"<html>gone</html>"]
     discs = broken + versions_of("disc", 1, 3) + versions_of("disc", 2, 2)
     source = write(tmp_path / "p", disc=discs, stripes=drawn_ones("stripes", 60))
     where = ["--search", f"folder:{source}", "--data", tmp_path / "d", "--to", tmp_path / "s"]
-    status, output, _ = run(capsys, *TWO, *where, "--fine-tune", 1)
+    status, output, _ = run(capsys, *TWO, *tiny.OPTIONS, *where, "--fine-tune", 1)
     assert status == 0
     assert "dropped disc/000.jpg: corrupt" in output
     assert "dropped disc/001.jpg: not-a-picture" in output
@@ -147,8 +148,8 @@ def test_weights_that_are_no_numbers_are_told(drawn: Path, tmp_path: Path, capsy
     assert not list((tmp_path / "d").rglob("*.safetensors"))
 
 
-def test_a_loss_that_is_no_number_is_told(published: Published) -> None:
-    folder = next(published.data.rglob("manifest.jsonl")).parent
+def test_a_loss_that_is_no_number_is_told(trained: Published) -> None:
+    folder = next(trained.data.rglob("manifest.jsonl")).parent
     dataset = Dataset(folder, KINDS, tuple(record for record in read_manifest(folder) if record.kept), ())
     model = timm.create_model("test_resnet", pretrained=False, num_classes=0)
     with torch.no_grad():
@@ -207,28 +208,37 @@ def test_no_room_for_the_features(disk: Callable[[int], Path], published: Publis
     assert not list(place.rglob("*.part"))
 
 
-@pytest.mark.parametrize("kilobytes", [60, 5_000, 20_000])
+@pytest.mark.parametrize("kilobytes", [60, 200, 300])
 def test_no_room_in_the_temporary_folder(
-    kilobytes: int, disk: Callable[[int], Path], published: Published, tmp_path: Path, capsys, monkeypatch
+    kilobytes: int, disk: Callable[[int], Path], trained: Published, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    # The embeddings, export.pkl and model.onnx do not fit.
+    # The thumbnails, export.pkl and model.onnx do not fit.
     monkeypatch.setattr(tempfile, "tempdir", str(disk(kilobytes)))
-    same = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", published.data]
+    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", trained.data]
     said = refusal(capsys, tmp_path / "s", *same)
     assert "The system's temporary folder cannot be written" in said
     assert "free some space there, or name another folder in TMPDIR" in said
     assert not list(Path(tempfile.gettempdir()).iterdir())
 
 
-def test_no_room_in_the_store(disk: Callable[[int], Path], published: Published, capsys) -> None:
-    same = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", published.data]
-    said = refusal(capsys, disk(5_000), *same)
+def test_no_room_in_the_store(disk: Callable[[int], Path], trained: Published, capsys) -> None:
+    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", trained.data]
+    said = refusal(capsys, disk(500), *same)
     assert "cannot be written: No space left on device" in said
+
+
+TRAIN_TINY = """
+import sys
+import train
+from tests.helpers import tiny
+tiny.register()
+sys.exit(train.main(sys.argv[1:]))
+"""
 
 
 def interrupt(arguments: list[object], stage: str, how: signal.Signals) -> tuple[int, str]:
     """Start a run, and stop it as soon as it begins a stage; the exit status, and the errors."""
-    command = [sys.executable, "train.py", *map(str, arguments)]
+    command = [sys.executable, "-c", TRAIN_TINY, *map(str, arguments)]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout
     for line in child.stdout:
@@ -240,10 +250,10 @@ def interrupt(arguments: list[object], stage: str, how: signal.Signals) -> tuple
 
 
 def test_a_stopped_run_goes_on_from_there_and_mends_what_is_damaged(
-    published: Published, tmp_path: Path, capsys, caplog
+    trained: Published, tmp_path: Path, capsys, caplog
 ) -> None:
     store, data = tmp_path / "s", tmp_path / "d"
-    arguments = [*CLASSES, "--search", f"folder:{published.pictures}", "--data", data, "--to", store]
+    arguments = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", data, "--to", store]
 
     def pictures() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in data.rglob("*.jpg")}
@@ -251,20 +261,18 @@ def test_a_stopped_run_goes_on_from_there_and_mends_what_is_damaged(
     assert interrupt(arguments, "Compute the features", signal.SIGKILL)[0] == -signal.SIGKILL
     collected = pictures()
     assert len(collected) == 48
-    status, errors = interrupt(arguments, "Compute the features", signal.SIGINT)
+    status, errors = interrupt(arguments, "Learn", signal.SIGINT)
     assert status == 130
     assert "Stopped. What arrived is kept; to go on from there: train.py --class disc" in errors.splitlines()[-1]
     assert "Traceback" not in errors
-    assert interrupt(arguments, "Learn", signal.SIGKILL)[0] == -signal.SIGKILL
     cache = next(data.rglob("features/*.safetensors"))
     computed = cache.stat().st_mtime_ns
-    assert interrupt(arguments, "Learn", signal.SIGINT)[0] == 130
     assert not store.exists()
     damaged = sorted(collected)[3]
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[: len(whole) // 2])
     status, output, _ = run(capsys, *arguments)
-    assert (status, output.splitlines()[-1]) == (0, f"revision {published.revision}")
+    assert (status, output.splitlines()[-1]) == (0, f"revision {trained.revision}")
     assert damaged.read_bytes() == whole
     assert "1 stored pictures are missing or damaged; they are collected again" in caplog.text
     assert {**pictures(), damaged: 0} == {**collected, damaged: 0}

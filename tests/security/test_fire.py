@@ -787,6 +787,7 @@ def test_a_long_answer_is_not_taken_for_an_idle_connection() -> None:
             assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_memory_and_disk_stay_where_they_are(prebuilt: Revision, tmp_path: Path) -> None:
     port, disk = free_port(), tmp_path / "tmp"
     disk.mkdir()

@@ -776,6 +776,7 @@ def test_a_full_disk_is_told(hub: Hub, store: HubStore, tiny_disk: Path, tmp_pat
 # The commands
 
 
+@pytest.mark.slow
 def test_train_publishes_and_the_app_serves_even_without_network(
     hub: Hub, published: Published, tmp_path: Path
 ) -> None:
