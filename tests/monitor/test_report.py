@@ -140,8 +140,8 @@ def test_it_is_compared_with_training(trained: Published, tmp_path: Path) -> Non
     assert "There is no comparison with training" not in text
 
 
-def test_training_is_known_as_far_as_it_is_there(prebuilt: Revision, tmp_path: Path) -> None:
-    store = Path(shutil.copytree(prebuilt.store, tmp_path / "store"))
+def test_training_is_known_as_far_as_it_is_there(trained: Published, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(trained.store, tmp_path / "store"))
     (store / "pictures").unlink()
     known = read_published(str(store))
     training = measure_training(str(store), known)
@@ -150,7 +150,7 @@ def test_training_is_known_as_far_as_it_is_there(prebuilt: Revision, tmp_path: P
     assert np.array_equal(training.places, Projection.fit(reference, 16)(reference).astype(np.float32))
     with pytest.raises(RevisionMissing):
         read_published(str(store), "abcdef0")
-    (store / "revisions" / prebuilt.revision / "metrics.json").write_text('{"pictures": "many"}')
+    (store / "revisions" / trained.revision / "metrics.json").write_text('{"pictures": "many"}')
     with pytest.raises(BrokenModel, match="has no figures that can be read"):
         read_published(str(store))
 
