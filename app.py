@@ -3,8 +3,8 @@
     python app.py --model models/bears
     python app.py --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff pages
-always does: STAFF_PASSWORD.
+On a Space, the variables MODEL_STORE, MODEL_REVISION and MODEL_INT8 replace these options. The password of the staff
+pages is always in the variable STAFF_PASSWORD.
 """
 
 import sys
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(options: Namespace) -> str:
-    """Serve the model, or a page that says why there is none; pull again where its store could not be reached."""
+    """Serve the model, or a page that says why there is no model; pull again if its store could not be reached."""
     with own_folder() as folder:
         goes_on = True
         while goes_on:

@@ -5,8 +5,8 @@
     python train.py recipes/bears.toml --to hf://owner/bears
     python train.py --class "tabby=tabby cat" --class "beagle=beagle dog"
 
-The last line on stdout is `revision REV`. Exit status: 0 when something was published, 1 after an expected failure,
-told in one sentence, 2 after wrong usage.
+The last line on stdout is `revision REV`. Exit status: 0 when something was published, 1 after an expected failure
+(printed as one sentence), 2 after wrong usage.
 """
 
 import sys
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @pipeline.in_first_process
 def train(options: Namespace) -> str:
-    """The chapter: each line is a stage. Returns what is printed last."""
+    """Each line is one stage of a training. Returns the line that is printed last."""
     task = pipeline.read_recipe(options)
     dataset = pipeline.collect_pictures(options, task)
     pipeline.load_libraries()

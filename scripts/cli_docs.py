@@ -22,10 +22,10 @@ Written by `scripts/cli_docs` from the commands themselves; a test fails when it
 `pip install` gives one command, `spotter`, with all of these. In a checkout, `python train.py` is `spotter train`,
 `python app.py` is `spotter serve`, and each file in `scripts` calls one of the others.
 
-The exit status is 0 after success, 1 after a failure, which is told in one sentence, 2 after wrong usage, and 130 when
+The exit status is 0 after success, 1 after a failure (printed as one sentence), 2 after wrong usage, and 130 when
 stopped with Ctrl-C. The last line on stdout is the result.
 """
-# Else each has its own way to start.
+# The other commands start with the script of their name.
 IN_CHECKOUT = {
     "train": "python train.py",
     "serve": "python app.py",

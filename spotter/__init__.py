@@ -13,7 +13,7 @@ __all__ = ["Prediction", "Predictor", "SpotterError", "__version__", "get_backen
 
 __version__ = "0.1.0"
 
-# Loaded when first asked for: `spotter --help` needs none of them, and an app cannot load the picture sources.
+# Loaded at their first use: `spotter --help` needs none of them, and an app cannot load the picture sources.
 _HOMES = {
     "Prediction": "spotter.inference.predictor",
     "Predictor": "spotter.inference.predictor",

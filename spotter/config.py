@@ -4,12 +4,12 @@ import os
 import re
 from dataclasses import dataclass, field
 
-# The names by which a machine calls itself.
+# Names of this machine itself.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-# How the address of a store, and of a data set, on the Hugging Face Hub begins.
+# Addresses on the Hugging Face Hub begin with these: of a store, and of a data set.
 HUB = "hf://"
 DATASETS = "hf://datasets/"
-# Of a rollout.
+# The stages of a rollout, in order.
 STAGES = ("shadow", "supervised", "gradual", "full")
 
 
@@ -55,11 +55,11 @@ RESIZES = ("crop", "squish", "pad")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a classifier is learnt. Sizes are pixels, `fine_tune` is epochs (0: linear head only).
+    """How a classifier is trained. Sizes are in pixels; `fine_tune` is a number of epochs (0: linear head only).
 
     `resize` is one of `RESIZES`. The rest of the augmentation is for fine-tuning: crops of at least `min_scale` of a
     picture's area, first scaled to `presize` pixels if that is not 0; rotation, warp and lighting times `mult`.
-    `find_rate` looks for the learning rate first.
+    `find_rate` finds the learning rate first.
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
     With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
     and cropped views of them are tried too.
@@ -86,7 +86,7 @@ class TrainConfig:
 class FamiliarityConfig:
     """A picture is familiar when its mean cosine to the nearest training pictures is high enough.
 
-    Of more than `most_reference` training pictures, as many centres stand for all.
+    If there are more than `most_reference` training pictures, that many centres replace them.
     """
 
     neighbours: int = 3
@@ -96,7 +96,7 @@ class FamiliarityConfig:
 
 @dataclass(frozen=True)
 class ParityConfig:
-    """What the gate before publishing asks for.
+    """What the gate before publishing requires.
 
     Probabilities of at least `min_pictures` pictures differ by less than `tolerance`, on average by less than
     `mean_tolerance`, and at least the share `same_labels` of the pictures keep their label.
@@ -112,10 +112,10 @@ class ParityConfig:
 class Int8Config:
     """How an int8 variant is made and timed, and what it must be to be published.
 
-    It is calibrated on at most so many `pictures` and timed over `runs`. It must lose less than
-    `max_points_lost` points of held-out pictures, be `min_speed_ratio` times as fast (less, and the noise of timing
-    would decide), change the share of familiar pictures by no more than `max_acceptance_change`, and pass `parity` with
-    the float network.
+    It is calibrated on at most `pictures` pictures and timed over `runs` runs. It must lose less than `max_points_lost`
+    percentage points on held-out pictures, be at least `min_speed_ratio` times as fast (with a smaller ratio, timing
+    noise would decide), change the share of familiar pictures by at most `max_acceptance_change`, and pass `parity`
+    with the float network.
     """
 
     pictures: int = 64
@@ -130,7 +130,7 @@ class Int8Config:
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """How long the process that opens somebody's export may take for each of its two tasks."""
+    """How long the process that opens an export may take for each of its two tasks."""
 
     patience_s: float = 600.0
 
@@ -143,9 +143,9 @@ class ServeConfig:
     pictures or uploads wait, and `max_held_bytes` of the HTTP API's bodies are in memory; one client gets half of both,
     at most `max_streams` open answers, and `rate_per_s` requests a second, `burst` at once. A body may take
     `patience_s`, and a second more for each `slowest_bytes_per_s`. Uploads through the page take at most
-    `max_stored_bytes` of disk. When told to stop, the app finishes what is in flight for up to `stop_s` (Docker kills
-    after ten seconds). Clients are told apart by what a proxy says (`behind_proxy`) or by who connects. `metrics` adds
-    `GET /metrics`.
+    `max_stored_bytes` of disk. When it is told to stop, the app finishes open requests for up to `stop_s` seconds
+    (Docker kills it after ten). With `behind_proxy`, the address of a client comes from the proxy's header; otherwise
+    it is the address that connects. `metrics` adds `GET /metrics`.
     """
 
     host: str = "127.0.0.1"
@@ -167,14 +167,14 @@ class ServeConfig:
 
     @property
     def is_shared(self) -> bool:
-        """Whether others than this machine can reach the app; then pages of other origins may ask it, too."""
+        """Whether other machines can reach the app. If so, pages of other origins may send requests too."""
         return self.host not in LOOPBACK
 
 
 @dataclass(frozen=True)
 class FeedbackConfig:
-    """How feedback gets into a data set on the Hub: every `batch_s` seconds, at most `most` entries in one commit, and
-    for `close_s` seconds when the app stops."""
+    """How feedback is sent to a data set on the Hub: every `batch_s` seconds, at most `most` entries in one commit, and
+    for at most `close_s` seconds when the app stops."""
 
     batch_s: float = 300.0
     most: int = 200
@@ -183,10 +183,11 @@ class FeedbackConfig:
 
 @dataclass(frozen=True)
 class LogConfig:
-    """The answer log: it keeps the newest `most_answers`, some 250 bytes each, and of each embedding `dimensions`.
+    """The answer log. It keeps the newest `most_answers` answers, about 250 bytes each, and `dimensions` numbers of
+    each embedding.
 
-    Answers are written together every `batch_s` seconds; where that fails, `most_waiting` wait for the next attempt,
-    `retry_s` later.
+    Answers are written in batches, every `batch_s` seconds. If that fails, at most `most_waiting` answers wait for the
+    next attempt, `retry_s` seconds later.
     """
 
     most_answers: int = 200_000
@@ -200,9 +201,10 @@ class LogConfig:
 class WatchConfig:
     """When a change in the answers is an alert.
 
-    Over all that is watched together, at most one false alert is expected in `quiet` pictures. Nothing is said before
-    `settle` pictures (`settle_reviews` reviews) are there to compare with; at most the last `memory` are compared with.
-    What the pictures show is judged in blocks of `block`, each by what set the `window` pictures before it apart.
+    All tests together give at most one false alert in `quiet` pictures, on average. There are no alerts before `settle`
+    pictures (`settle_reviews` reviews) are there to compare with. At most the last `memory` pictures are used for
+    comparison. What the pictures show is tested in blocks of `block` pictures, with a classifier fitted on the `window`
+    pictures before each block.
     """
 
     quiet: int = 30_000
@@ -215,11 +217,11 @@ class WatchConfig:
 
 @dataclass(frozen=True)
 class GateConfig:
-    """What a stage of the rollout must have shown before the next.
+    """The conditions for leaving a stage of the rollout.
 
-    At least `reviewed` answers that named something were reviewed since it began, and the share of right ones is at
-    least `accuracy` with 97.5 % certainty (the lower end of its 95 % interval); at most the share `unfamiliar` of all
-    were not sure; the last `quiet` answers gave no alert.
+    Since the stage began, at least `reviewed` answers that named a class were reviewed. The lower end of the 95 %
+    interval of the share of right ones is at least `accuracy`. At most the share `unfamiliar` of all answers were "not
+    sure". The last `quiet` answers gave no alert.
     """
 
     reviewed: int
@@ -230,7 +232,8 @@ class GateConfig:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """The report over the log of answers: `days` are a period, `file` is its name in the folder of the log."""
+    """The report about the answer log: `days` is the length of a period, `file` the report's name in the folder of the
+    log."""
 
     days: float = 7.0
     file: str = "monitor.html"
@@ -238,10 +241,11 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class RolloutConfig:
-    """The careful rollout: a gate for each stage, and the `share` of clients that is answered at once when gradual.
+    """The careful rollout: a gate for each stage, and the `share` of clients that get answers at once in the stage
+    "gradual".
 
-    Alerts that come within `together` answers after one that demoted belong to it. The app looks for alerts every
-    `check_s` seconds, less often when that takes long.
+    Alerts that come within `together` answers after an alert that caused a step back belong to it and cause no other
+    step. The app looks for alerts every `check_s` seconds, or less often if that takes long.
     """
 
     share: float = 0.2
@@ -254,7 +258,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class QueueConfig:
-    """Answers that wait for a person: at most `most`, and a picture or an outcome is kept for `keep_days` at most."""
+    """Answers that wait for review: at most `most`. A picture or an outcome is kept for at most `keep_days` days."""
 
     most: int = 500
     keep_days: float = 7.0
@@ -262,7 +266,8 @@ class QueueConfig:
 
 @dataclass(frozen=True)
 class CleanConfig:
-    """The cleaning page: pictures on one page, thumbnails' longer side in pixels, and how many stay in memory."""
+    """The cleaning page: the number of pictures on a page, the longer side of thumbnails in pixels, and how many
+    thumbnails stay in memory."""
 
     port: int = 7861
     page_size: int = 24
@@ -274,9 +279,10 @@ class CleanConfig:
 class ScaleConfig:
     """How many pictures are classified or computed at once, on one machine or a cluster.
 
-    A part has `part` pictures, or more, so that there are at most `most_parts`. A file of more than `max_bytes` is not
-    read. Addresses are dealt by their hosts into `lanes`; each goes on one process at a time. A cluster on this machine
-    keeps at most `store_bytes` in memory between its processes; `downloads` addresses are handed out at a time.
+    A part has `part` pictures, or more if there would be more than `most_parts` parts. Files larger than `max_bytes`
+    are not read. Addresses are grouped by host into `lanes`; one process at a time works on a lane. A cluster on this
+    machine shares at most `store_bytes` of memory between its processes. Downloads are handed out in groups of
+    `downloads` addresses.
     """
 
     part: int = 250
@@ -303,7 +309,7 @@ class EndpointConfig:
 
 
 def user_agent() -> str:
-    """The name we go by on the web; with the address in `SPOTTER_CONTACT`, whom to write to about it.
+    """The User-Agent of our requests, with the contact address from `SPOTTER_CONTACT`, if there is one.
 
     Wikimedia, for one, asks for such an address: https://foundation.wikimedia.org/wiki/Policy:User-Agent_policy.
     """

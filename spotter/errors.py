@@ -1,4 +1,4 @@
-"""One exception per failure a user can meet; each message is one sentence: what happened, what to do."""
+"""One exception for each failure that a user can meet. Each message is one sentence: what happened and what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
 
 
 class SpotterError(Exception):
-    """Base of every expected failure. Caught once, at the edge (`train.py`, `app.py`), and printed."""
+    """Base of every expected failure. The command catches it in one place and prints it."""
 
 
 class RecipeError(SpotterError):
@@ -19,7 +19,7 @@ class RecipeError(SpotterError):
 
 
 class UnknownSource(SpotterError):
-    """The name given to `--search` is no picture source."""
+    """The name given to `--search` is not a picture source."""
 
 
 class SourceUnavailable(SpotterError):
@@ -31,7 +31,7 @@ class SourceThrottled(SourceUnavailable):
 
 
 class FolderMissing(SpotterError):
-    """A folder of pictures does not exist, or holds no folder for a class."""
+    """A folder of pictures does not exist, or it has no sub-folder for a class."""
 
 
 class TooFewPictures(SpotterError):
@@ -55,7 +55,7 @@ class TemporaryUnwritable(SpotterError):
 
 
 class EditsDamaged(SpotterError):
-    """The log of decisions about pictures cannot be read, or holds a line that is none."""
+    """The log of decisions about pictures cannot be read, or one of its lines is not a decision."""
 
 
 class NoTrainingRun(SpotterError):
@@ -63,7 +63,7 @@ class NoTrainingRun(SpotterError):
 
 
 class PasswordMissing(SpotterError):
-    """A page that changes a picture set is to be served to other machines without a password."""
+    """A page that changes a picture set would be open to other machines without a password."""
 
 
 class PasswordWeak(SpotterError):
@@ -71,31 +71,32 @@ class PasswordWeak(SpotterError):
 
 
 class UnknownArchitecture(SpotterError):
-    """The name given to `--arch` is no timm model."""
+    """The name given to `--arch` is not a timm model."""
 
 
 class WeightsUnavailable(SpotterError):
-    """Pretrained weights would need a download that failed."""
+    """Pretrained weights could not be downloaded."""
 
 
 class TrainingFailed(SpotterError):
-    """Training gave something that is no classifier (for example a loss that is not a number)."""
+    """Training did not give a usable classifier (for example, the loss is not a number)."""
 
 
 class ParityError(SpotterError):
-    """The files to be published do not answer like the trained model."""
+    """The files to publish give other answers than the trained model."""
 
 
 class BrokenExport(SpotterError):
-    """Somebody's fastai export cannot be opened: damaged, of another version, or in need of what is not here."""
+    """A fastai export cannot be opened: it is damaged, comes from another version, or needs something that is missing
+    here."""
 
 
 class UnsuitableExport(SpotterError):
-    """Somebody's fastai export is no classifier of pictures, or treats them in a way that cannot be repeated."""
+    """A fastai export is not a picture classifier, or it prepares pictures in a way that cannot be repeated here."""
 
 
 class UnknownStore(SpotterError):
-    """The store's address is of a kind that cannot be opened."""
+    """The address is not one of a store."""
 
 
 class StoreUnwritable(SpotterError):
@@ -111,15 +112,15 @@ class StoreBusy(StoreUnreachable):
 
 
 class AccessRefused(SpotterError):
-    """The Hub wants a token, another token, a right that the token lacks, or consent to the terms of a gated model."""
+    """The Hub asks for a token, for a token with more rights, or for consent to the terms of a gated model."""
 
 
 class ModelNotPublic(SpotterError):
-    """A model that others have to read, such as a Space, is private or gated."""
+    """A model that others, such as a Space, must read is private or gated."""
 
 
 class PaymentRequired(SpotterError):
-    """The Hub wants money for what was asked."""
+    """The Hub asks for payment before it does this."""
 
 
 class SpaceFailed(SpotterError):
@@ -127,11 +128,11 @@ class SpaceFailed(SpotterError):
 
 
 class LostRace(SpotterError):
-    """Others changed the store each time we were about to."""
+    """Somebody else changed the store at each attempt to publish."""
 
 
 class CacheUnwritable(SpotterError):
-    """What was pulled from the Hub cannot be kept on this disk."""
+    """Files from the Hub cannot be saved on this disk."""
 
 
 class RevisionMissing(SpotterError):
@@ -147,7 +148,7 @@ class NoInt8(SpotterError):
 
 
 class NoExplanation(SpotterError):
-    """Why a picture got its label cannot be shown."""
+    """It cannot be shown why a picture got its label."""
 
 
 class LogUnreadable(SpotterError):
@@ -159,7 +160,7 @@ class LogUnwritable(SpotterError):
 
 
 class WebhookFailed(SpotterError):
-    """The address for alerts is none, or does not take them."""
+    """The webhook's address is not valid, or the webhook does not accept alerts."""
 
 
 class FeedbackMissing(SpotterError):
@@ -167,15 +168,15 @@ class FeedbackMissing(SpotterError):
 
 
 class FeedbackUnwritable(SpotterError):
-    """What a visitor said cannot be kept, or not be deleted."""
+    """A visitor's feedback cannot be saved or deleted."""
 
 
 class RolloutMissing(SpotterError):
-    """There is no rollout in the folder of this log, or it cannot be one."""
+    """There is no rollout in the folder of this log, or it cannot begin yet."""
 
 
 class RolloutDamaged(SpotterError):
-    """What says at which stage the rollout is, or when it may go on, cannot be read or written."""
+    """The files with the rollout's stage and gates cannot be read or written."""
 
 
 class PromotionRefused(SpotterError):
@@ -187,7 +188,7 @@ class ChallengerFailed(SpotterError):
 
 
 class QueueUnwritable(SpotterError):
-    """An answer cannot wait for a person: the queue is full or cannot be written."""
+    """An answer cannot be queued for review: the queue is full or cannot be written."""
 
 
 class ArticleUnwritable(SpotterError):
@@ -195,23 +196,23 @@ class ArticleUnwritable(SpotterError):
 
 
 class PortUnavailable(SpotterError):
-    """The address the app should listen on is taken or not ours."""
+    """The app cannot listen on this address: it is in use, or it does not belong to this machine."""
 
 
 class ExtraMissing(SpotterError):
-    """What was asked for needs packages that are optional and not installed."""
+    """This needs optional packages that are not installed."""
 
 
 class CheckoutMissing(SpotterError):
-    """The command needs the files of a checkout, and there is none."""
+    """The command needs the files of a checkout of the repository."""
 
 
 class ListUnreadable(SpotterError):
-    """The pictures to classify cannot be listed, or there are none."""
+    """The list of pictures to classify cannot be read, or it is empty."""
 
 
 class AnswersUnwritable(SpotterError):
-    """The file for the answers is there already, or cannot be written."""
+    """The file for the answers already exists, or it cannot be written."""
 
 
 class ClusterUnavailable(SpotterError):

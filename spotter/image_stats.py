@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 GRID = 40
-# Sharpness compares points this part of the shorter side apart, about what the network can resolve.
+# Sharpness compares points this far apart, as a share of the shorter side. The network can see about this much detail.
 FINE = 224
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -46,7 +46,7 @@ def sample_picture(picture: Image.Image) -> tuple[list[Image.Image], int]:
     right, down = min(step, width / 2), min(step, height / 2)
     places = ((0.0, 0.0), (right, 0.0), (0.0, down))
     boxes = [(x, y, width - right + x, height - down + y) for x, y in places]
-    # Not as arrays yet: that takes as long again.
+    # Converting to arrays here would double the time.
     grids = [picture.resize((GRID, GRID), Image.Resampling.NEAREST, box) for box in boxes]
     return grids, 1 << (shorter.bit_length() - 1)
 
@@ -63,6 +63,6 @@ def measure_samples(grids: list[Image.Image], side: int) -> ImageStats:
     return ImageStats(float(grey[0].mean()) / 255, spread / 255, float(colours) / 255, sharpness, side)
 
 
-# A difference this improbable by chance, corrected for the number of comparisons, counts as real.
+# A difference counts as real if its corrected probability by chance is below this.
 REAL = 0.01
 DARK, BLURRED, GREY, SMALL = 0.2, 0.06, 0.02, 256

@@ -1,4 +1,4 @@
-"""The one function that turns bytes into an upright 8-bit RGB picture. Training and the app both use it."""
+"""Decodes pictures to upright 8-bit RGB, in the same way for training and for the app."""
 
 import io
 import warnings
@@ -26,7 +26,7 @@ BACKGROUND = (255, 255, 255)
 PARALLEL_SIDE = 600
 # Rows at a time that are laid on white.
 BAND = 256
-# Of pictures of visitors.
+# Largest longer side, in pixels, of a visitor's picture that is kept.
 KEPT_SIDE, KEPT_QUALITY = 1024, 92
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -112,7 +112,8 @@ def frame(picture: tuple[int, int], size: int, resize: str) -> tuple[int, int, i
 
 
 def to_square(picture: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
-    """Scale what the network sees of a picture to `size` pixels a side: fastai's `Resize` at inference, on PIL.
+    """Cut out the part that the network sees and scale it to `size` pixels a side, as fastai's `Resize` does at
+    inference.
 
     Both sides see identical pixels. Padding is black. For `resize` see `frame`.
 
@@ -148,7 +149,8 @@ def encode_jpeg(picture: Image.Image, quality: int) -> bytes:
 
 
 def encode_to_keep(picture: Image.Image) -> bytes:
-    """Encode a decoded picture that a visitor lets us keep, without metadata and at most `KEPT_SIDE` pixels long."""
+    """Encode a decoded picture that a visitor allows us to keep, without metadata and at most `KEPT_SIDE` pixels
+    long."""
     return encode_jpeg(fit_within(picture.convert("RGB"), KEPT_SIDE), KEPT_QUALITY)
 
 
@@ -298,7 +300,7 @@ def _lay_deep_on_white(picture: Image.Image, file: PictureFile, config: PictureC
 
 
 def _bare(picture: Image.Image) -> Image.Image:
-    # Pillow carries EXIF, comments and text chunks along in `info`; a picture of ours has none.
+    # Pillow keeps EXIF, comments and text chunks in `info`; our pictures must have none.
     picture.info = {}
     return picture
 

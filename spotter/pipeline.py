@@ -1,7 +1,7 @@
-"""The stages of a training, each one function: what train.py, `spotter train` and the cleaning page call.
+"""The stages of a training, one function each. train.py, `spotter train` and the cleaning page call them.
 
-As a command, what the cleaning page runs to publish a cleaned set: `python -m spotter.pipeline data/bears/openverse`.
-The last line on stdout is then `revision REV`; exit status as of train.py.
+The cleaning page runs this module as a command to publish a cleaned set: `python -m spotter.pipeline
+data/bears/openverse`. The last line on stdout is then `revision REV`; the exit status is that of train.py.
 """
 
 import functools
@@ -36,19 +36,20 @@ from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
 from spotter.utils.imports import lasting_imports
 
-# fastai, torch and what needs them are imported by the stages that do: a mistake in the recipe is told at once, not
-# after seconds of imports.
+# fastai and torch are imported inside the stages that need them, so that a mistake in the recipe is reported at once
+# and not after seconds of imports.
 if TYPE_CHECKING:
     from spotter.bundle.format import ModelSpec
     from spotter.evaluate.ood import Strangers
     from spotter.train.learner import Trained
 
-# Whether there are app.py and scripts.
+# Whether this is a checkout, with app.py and scripts.
 CHECKOUT = (import_root() / "app.py").is_file()
 
 
 def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace], str]:
-    """Train in the first of several processes that a launcher such as `torchrun` started; the others help it."""
+    """Train. If a launcher such as `torchrun` started several processes, the first one trains and the others help
+    it."""
 
     @functools.wraps(train)
     def start(options: Namespace) -> str:
@@ -65,10 +66,10 @@ def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace],
 
 @stage("Read the recipe")
 def read_recipe(options: Namespace) -> Task:
-    """Read what to train from the options of `spotter train`, and see that it can be collected and published.
+    """Read what to train from the options of `spotter train`, and check that it can be collected and published.
 
     Raises:
-        RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: what was asked for is none.
+        RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: an option names nothing that exists.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
     recipe = choose_recipe(options.recipe, options.classes)
@@ -103,8 +104,9 @@ def collect_pictures(options: Namespace, task: Task) -> Dataset:
 
 @stage("Load fastai and torch")
 def load_libraries() -> None:
-    """Import what takes seconds."""
-    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
+    """Import the modules that take seconds to load."""
+    # A warning about timm's own code.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     with lasting_imports():
         pass
 
@@ -148,7 +150,7 @@ def audit_and_clean(task: Task, features: Features) -> Cleaned:
 
 @stage("Learn")
 def learn(task: Task, cleaned: Cleaned) -> "Trained":
-    """Train a Learner, and say what was tried."""
+    """Train a Learner, and print what was tried."""
     from spotter.train import learner
     from spotter.train.learner import train_head, train_whole
 
@@ -167,7 +169,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     """Judge a trained learner, say how good it is and what is new, and write the report with the pictures.
 
     Raises:
-        DatasetUnwritable: what pictures look like, which takes a while to measure, cannot be kept.
+        DatasetUnwritable: the measured looks of the pictures cannot be saved.
     """
     from spotter.evaluate import held_out
     from spotter.evaluate.held_out import sentences
@@ -183,7 +185,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     for line in sentences(evaluation, strangers):
         say(line)
     write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=strangers)
-    say(f"all of this with the pictures: {dataset.folder / REPORT}")
+    say(f"the full report, with pictures: {dataset.folder / REPORT}")
     return _with_changes(Candidate(task, cleaned, trained, evaluation, strangers))
 
 
@@ -248,7 +250,7 @@ def add_int8(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
 
 @stage("Publish")
 def publish(files: Path, candidate: Candidate) -> str:
-    """Publish the files, and write down beside the pictures what the cleaning page and the next run need to know.
+    """Publish the files, and save beside the pictures what the cleaning page and the next run need.
 
     Returns:
         The revision.
@@ -269,7 +271,7 @@ def publish(files: Path, candidate: Candidate) -> str:
 
 @stage("Read the picture set")
 def read_again(folder: Path) -> tuple[Task, Dataset]:
-    """Read a set that was trained on, and from its last run what to train and where to publish.
+    """Read a set that was trained on. Its last run says what to train and where to publish.
 
     Raises:
         NoTrainingRun: there is no run to repeat.
@@ -302,16 +304,16 @@ def train_and_publish(task: Task, dataset: Dataset, int8: bool = False) -> str:
 
 
 def publish_again(folder: Path) -> str:
-    """Train on a set as people have cleaned it, and publish to the store of its last run; return the revision.
+    """Train on a cleaned set, and publish to the store of its last run; return the revision.
 
     Raises:
-        NoTrainingRun: there is no run to repeat. ParityError: the gate stays shut.
+        NoTrainingRun: there is no run to repeat. ParityError: the files give other answers than the trained model.
     """
     return train_and_publish(*read_again(folder))
 
 
 def serve_command() -> str:
-    """What serves a model here: an installed package has no app.py."""
+    """The command that serves a model: an installed package has no app.py."""
     return "python app.py --model" if CHECKOUT else "spotter serve --model"
 
 
@@ -356,7 +358,7 @@ def _write_cards(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
 
 
 def main() -> int:
-    """Publish the cleaned set in the folder that is the one argument, and return the exit status."""
+    """Train on and publish the cleaned set in the folder given as the only argument; return the exit status."""
     (folder,) = sys.argv[1:]
     return run_command("publish", lambda: f"revision {publish_again(Path(folder))}", None)
 

@@ -1,4 +1,4 @@
-"""What is to be told apart: the classes of a recipe, with the query that finds pictures of each."""
+"""The recipe: the classes to tell apart, with the words that find pictures of each."""
 
 import re
 import tomllib
@@ -19,8 +19,8 @@ class ClassSpec:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to tell apart. `per_class` is the number of pictures wanted for each class; `license` is the model's own, as
-    the Hub names it ("apache-2.0"), "" when its owner says nothing.
+    """What to tell apart. `per_class` is the number of pictures wanted for each class. `license` is the licence of the
+    model, as the Hub names it ("apache-2.0"), or "" when its owner gives none.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Recipe:
 
 
 MIN_CLASSES = 2
-# A title that names every class of many would fill the page.
+# With many classes, a title that names them all would fill the page.
 MOST_IN_TITLE = 6
 _RESERVED = {"not sure", "none of these"}
 
@@ -61,7 +61,9 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"In {str(path)!r}, per_class must be a positive whole number, not {per_class!r}.")
     license_id = table.get("license", "")
     if not isinstance(license_id, str) or not re.fullmatch(r"(?:[a-z0-9][a-z0-9.-]{0,39})?", license_id):
-        raise RecipeError(f"In {str(path)!r}, license must be an id of the Hub's such as 'mit', not {license_id!r}.")
+        raise RecipeError(
+            f"In {str(path)!r}, license must be a licence id of the Hub, such as 'mit', not {license_id!r}."
+        )
     recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
     return replace(recipe, license=license_id)
 
@@ -76,7 +78,7 @@ def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:
 
 
 def recipe_from_options(options: Sequence[str]) -> Recipe:
-    """Make a recipe from repeated `--class LABEL=QUERY` options; a bare LABEL is its own query."""
+    """Make a recipe from repeated `--class LABEL=QUERY` options; a LABEL without a query is used as the query too."""
     classes: dict[str, str] = {}
     for option in options:
         label, _, query = option.partition("=")
@@ -103,7 +105,7 @@ def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_clas
             raise RecipeError(f"{label!r} cannot be a label: use up to 60 letters, digits, spaces, - _ ' ( ) & + , .")
     slugs = [slug(label) for label in classes]
     if len(set(slugs)) < len(slugs):
-        raise RecipeError(f"Two labels are the same but for case or punctuation: {', '.join(map(repr, classes))}.")
+        raise RecipeError(f"Two labels differ only in case or punctuation: {', '.join(map(repr, classes))}.")
     if not slug(name):
         raise RecipeError(f"{name!r} cannot be the name of a recipe: it needs a letter or digit.")
     specs = tuple(ClassSpec(label, query.strip()) for label, query in classes.items())
@@ -115,7 +117,7 @@ def _title_of(classes: Collection[str]) -> str:
 
 
 def _is_label(text: str) -> bool:
-    # A label is also the name of its folder, on any system.
+    # A label is also the name of a folder, on any system.
     safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
     reserved = text.casefold() in _RESERVED or slug(text.partition(".")[0]).endswith("-")
     return bool(safe) and len(text) <= 60 and not reserved
@@ -124,5 +126,5 @@ def _is_label(text: str) -> bool:
 def slug(text: str) -> str:
     """Turn `text` into a name that is safe for a file or folder on any system ("" when nothing is left)."""
     words = re.sub(r"[^\w]+", "-", text.casefold(), flags=re.UNICODE).strip("-_")
-    # Windows refuses these as names of files, whatever their suffix.
+    # Windows refuses these as file names, with any suffix.
     return f"{words}-" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", words) else words

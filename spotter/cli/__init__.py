@@ -1,6 +1,7 @@
 """One command, `spotter COMMAND`: a module for each, with `add_arguments(parser)` and `run(options)`.
 
-`run` returns the last line to print, or "". Before it, nothing heavy is loaded, and nothing that an app does without.
+`run` returns the last line to print, or "". Nothing heavy is loaded before `run`, and nothing that an app does not
+need.
 """
 
 import sys
@@ -37,7 +38,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `spotter COMMAND ...`; return the exit status.
 
-    0 after success, 1 after an expected failure, told in one sentence, 2 after wrong usage, 130 when stopped by hand.
+    0 after success, 1 after an expected failure, 2 after wrong usage, 130 when stopped with Ctrl-C. An expected failure
+    is printed as one sentence.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if words and words[0] in COMMANDS:
@@ -52,7 +54,7 @@ def start(
     """Read a command's options and do its work; return the exit status.
 
     Args:
-        program: how the command calls itself. work: what to do instead of the command's own `run`.
+        program: the name of the command in its messages. work: called instead of the command's own `run`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     options = make_parser(command, program).parse_args(words)
@@ -85,17 +87,17 @@ def _run(work: Callable[[Options], str], options: Options) -> str:
 
 
 def _usage() -> Parser:
-    """The parser of `spotter` without a command, which tells them all."""
+    """The parser of `spotter` without a command, which lists all commands."""
     lines = [f"  {name:10}  {str(load_command(name).__doc__).splitlines()[0]}" for name in COMMANDS]
     parser = Parser(
         prog="spotter",
         usage="spotter COMMAND [options]",
         description="From a list of things to tell apart to a live, honest image classifier.",
-        epilog="\n".join(["commands:", *lines, "", "spotter COMMAND --help tells the options of one."]),
+        epilog="\n".join(["commands:", *lines, "", "spotter COMMAND --help lists the options of a command."]),
         formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--version", action="version", version=f"spotter {spotter.__version__}", help="tell the version"
+        "--version", action="version", version=f"spotter {spotter.__version__}", help="show the version"
     )
-    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help="one of those below")
+    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help="a command from the list below")
     return parser

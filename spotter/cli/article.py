@@ -2,7 +2,7 @@
 
     spotter article models/bears --app https://owner-bears.hf.space
 
-It is Markdown, a page, and the plots. The last line on stdout is the folder that it is in.
+It is Markdown, a page, and the plots. The last line on stdout is the folder with the article.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("store", metavar="STORE", help="a folder or hf://owner/name")
     parser.add_argument("--revision", help="default: the newest")
     parser.add_argument(
-        "--app", metavar="ADDRESS", default="", help="of the running app, for the widget in the article"
+        "--app", metavar="ADDRESS", default="", help="address of the running app, for the widget in the article"
     )
     parser.add_argument("--to", metavar="FOLDER", type=Path, default=Path("article"), help="default: %(default)s")
 

@@ -5,8 +5,8 @@
     spotter clean export models/bears edits.jsonl    (the decisions, for another machine)
     spotter clean replay models/bears edits.jsonl    (decisions of another machine, added to those here)
 
-Every decision goes into the log of the picture set. A store that train.py published to, or the folder of a picture
-set, says what is cleaned.
+Every decision is written to the log of the picture set. Name the set by its folder, or by the store that train.py
+published to.
 """
 
 import os
@@ -26,14 +26,17 @@ def add_arguments(parser: Parser) -> None:
         one = parser.add_command(name, str(act.__doc__))
         _add_target(one)
         if act is not _apply:
-            one.add_argument("file", type=Path, help="a file with decisions, a JSON object a line")
+            one.add_argument("file", type=Path, help="a file with decisions, one JSON object per line")
         one.set_defaults(act=act)
     _add_target(parser)
     parser.add_argument("--as", dest="who", metavar="NAME", help="who decides (default: your user name)")
-    parser.add_argument("--host", default=ServeConfig.host, help="where to listen; others need a password")
+    parser.add_argument("--host", default=ServeConfig.host, help="address to listen on; other machines need a password")
     parser.add_argument("--port", type=int, default=CleanConfig.port, help="default: %(default)s")
     parser.add_argument(
-        "--password-file", type=Path, metavar="FILE", help="holds the password (or the variable SPOTTER_PASSWORD does)"
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="a file with the password (or set the variable SPOTTER_PASSWORD)",
     )
     parser.set_defaults(act=_open)
 
@@ -68,11 +71,11 @@ def _open(options: Options) -> str:
     file = options.password_file
     password = read_password_file(file) if file else read_password(variable=CLEANING_PASSWORD)
     serve(create_app(session, config, password), config)
-    return "The page is closed; every decision is kept."
+    return "The page is closed. All decisions are saved."
 
 
 def _apply(options: Options) -> str:
-    """Move relabelled pictures into the folder of their class and remove deleted ones, for good."""
+    """Move relabelled pictures into the folder of their class and permanently remove deleted ones."""
     from spotter.data.edits import write_to_disk
     from spotter.data.training_run import find_pictures
     from spotter.utils.text import plural
@@ -82,7 +85,7 @@ def _apply(options: Options) -> str:
 
 
 def _export(options: Options) -> str:
-    """Write the decisions to a file, to be reviewed or replayed elsewhere."""
+    """Write the decisions to a file, to review or replay them elsewhere."""
     from spotter.data.edit_log import EditLog
     from spotter.data.training_run import find_pictures
     from spotter.utils.text import plural
@@ -96,7 +99,7 @@ def _export(options: Options) -> str:
 
 
 def _replay(options: Options) -> str:
-    """Add the decisions in a file to those here; what is here already is left out."""
+    """Add the decisions in a file to the log of this set. Decisions that are in the log already are skipped."""
     from spotter.clean.state import read_cleaning_set
     from spotter.data.edit_log import EditLog, parse_edits
     from spotter.data.edits import judge_edits
@@ -112,5 +115,8 @@ def _replay(options: Options) -> str:
     pictures = read_cleaning_set(read_run(folder))
     verdicts, elsewhere = judge_edits(EditLog(folder).read(), pictures.everything)
     disputed = sum(verdict.is_disputed for verdict in verdicts.values())
-    say(f"decisions about {plural(len(verdicts), 'picture')} of this set, {elsewhere} of others; disputed: {disputed}")
+    say(
+        f"decisions about {plural(len(verdicts), 'picture')} of this set, {elsewhere} of other sets; disputed: "
+        f"{disputed}"
+    )
     return f"{plural(added, 'line')} added"

@@ -4,8 +4,8 @@
     spotter collect recipes/bears.toml --search openverse,wikimedia --more "grizzly=grizzly bear at night"
     spotter collect recipes/bears.toml --search urls:list.csv --ray local
 
-A picture set with its manifest and a report of what it shows. The last line on stdout is the folder of the set. Exit
-status as of train.py: 1 when a class has too few pictures.
+This makes a picture set with its manifest and a report of what it shows. The last line on stdout is the folder of the
+set. The exit status is 1 when a class has too few pictures.
 """
 
 import warnings
@@ -41,7 +41,7 @@ def run(options: Options) -> str:
             dataset = fill_set(recipe, sources, folder, options.license, more, takedown, fetch)
 
     with stage("Look at what was collected"):
-        # Only now: a mistake in the recipe is told at once, not after seconds of imports.
+        # Imported late, so that a mistake in the recipe is reported at once and not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from spotter.data.audit import review
         from spotter.train.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone

@@ -1,4 +1,4 @@
-"""The options that several commands share. Reading them loads nothing heavy."""
+"""The options that several commands share. This module loads nothing heavy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from spotter.utils.licenses import POLICIES
 if TYPE_CHECKING:
     from spotter.scale.cluster import Cluster
 
-# The names of `spotter.search.BACKENDS`, which need packages that an app does without.
+# The names of `spotter.search.BACKENDS`, which needs packages that an app does not have.
 SOURCES = (
     "brave", "duckduckgo", "feedback", "folder", "hf", "inaturalist", "manifest", "openverse", "sample", "urls",
     "wikimedia",
@@ -22,7 +22,7 @@ SOURCES = (
 
 
 def add_picture_options(parser: Parser) -> None:
-    """Add the options that say which pictures to collect; a recipe together with classes is a usage error."""
+    """Add the options that say which pictures to collect; giving both a recipe and classes is a usage error."""
 
     def check(options: Options) -> None:
         if options.recipe and options.classes:
@@ -36,34 +36,32 @@ def add_picture_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="LABEL=QUERY",
-        help="a class, instead of a recipe; repeat it",
+        help="a class, instead of a recipe; repeatable",
     )
     parser.add_argument(
         "--search",
         default="duckduckgo",
         metavar="SOURCE",
-        help=f"where pictures come from, one or several with commas: {', '.join(SOURCES)}",
+        help=f"sources of pictures, separated by commas: {', '.join(SOURCES)}",
     )
-    parser.add_argument("--license", choices=POLICIES, default="any", help="which pictures to take (default: any)")
+    parser.add_argument("--license", choices=POLICIES, default="any", help="which licences to accept (default: any)")
     parser.add_argument(
         "--more",
         action="append",
         default=[],
         metavar="LABEL=QUERY",
-        help="collect more pictures of a class with other words; repeat it",
+        help="more pictures of a class, with other words; repeatable",
     )
     parser.add_argument(
         "--feedback",
         metavar="STORE",
-        help="learn too from what visitors sent there, once it is reviewed: a folder or hf://datasets/owner/name",
+        help="also learn from reviewed pictures of visitors: a folder or hf://datasets/owner/name",
     )
-    parser.add_argument(
-        "--data", type=Path, default=Path("data"), help="the folder that keeps pictures (default: data)"
-    )
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder for pictures (default: data)")
 
 
 def add_learning_options(parser: Parser) -> None:
-    """Add the options that say how to learn; `config` among the options is what they say together."""
+    """Add the options of training; `config` among the parsed options holds all of them."""
 
     def check(options: Options) -> None:
         options.config = learning_config(parser, options)
@@ -72,28 +70,44 @@ def add_learning_options(parser: Parser) -> None:
     default = TrainConfig()
     parser.add_argument("--arch", default=default.arch, help="a timm architecture (default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, default=default.size, metavar="PIXELS", help="what the network sees (default: %(default)s)"
+        "--size",
+        type=int,
+        default=default.size,
+        metavar="PIXELS",
+        help="side of the network's input in pixels (default: %(default)s)",
     )
     parser.add_argument(
-        "--resize", choices=RESIZES, default=default.resize, metavar="WAY", help="crop (the default), squish or pad"
+        "--resize",
+        choices=RESIZES,
+        default=default.resize,
+        metavar="WAY",
+        help="make it square: crop (the default), squish or pad",
     )
     parser.add_argument(
-        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="train the whole network too, for so many epochs"
+        "--fine-tune", type=int, default=0, metavar="EPOCHS", help="also train the whole network, for this many epochs"
     )
     group = parser.add_argument_group("with --fine-tune")
-    group.add_argument("--find-rate", action="store_true", help="look for the learning rate first")
+    group.add_argument("--find-rate", action="store_true", help="find the learning rate first")
     group.add_argument(
-        "--min-scale", type=float, default=1.0, metavar="SHARE", help="learn from random crops of this area or more"
+        "--min-scale",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="learn from random crops of at least this share",
     )
     group.add_argument(
-        "--presize", type=int, default=0, metavar="PIXELS", help="scale to this first, then augment and crop in one go"
+        "--presize",
+        type=int,
+        default=0,
+        metavar="PIXELS",
+        help="scale to this first, augment and crop in one step",
     )
-    group.add_argument("--mult", type=float, default=1.0, help="rotate, warp and light so much more (default: 1)")
-    group.add_argument("--show-batch", action="store_true", help="save contact sheets of what it learns from")
+    group.add_argument("--mult", type=float, default=1.0, help="strength of rotation, warp and light (default: 1)")
+    group.add_argument("--show-batch", action="store_true", help="save contact sheets of the training pictures")
 
 
 def learning_config(parser: Parser, options: Options) -> TrainConfig:
-    """Read how to learn from the options; end with a usage error where they make no sense."""
+    """Read the options of training; end with a usage error when they are not valid."""
     names = ("arch", "size", "resize", "fine_tune", "find_rate", "min_scale", "presize", "mult")
     config = TrainConfig(**{name: getattr(options, name) for name in names})
     if not 32 <= config.size <= 1024:
@@ -108,20 +122,22 @@ def learning_config(parser: Parser, options: Options) -> TrainConfig:
         parser.error("--mult must be from 0 to 10")
     augments = replace(config, fine_tune=0, find_rate=False) != TrainConfig(config.arch, config.size, config.resize)
     if not config.fine_tune and (config.find_rate or (augments and not options.show_batch)):
-        parser.error("--find-rate, --min-scale, --presize and --mult change nothing without --fine-tune EPOCHS")
+        parser.error("--find-rate, --min-scale, --presize and --mult only work together with --fine-tune EPOCHS")
     return config
 
 
 def add_cluster_option(parser: Parser) -> None:
     """Add `--ray`."""
     parser.add_argument(
-        "--ray", metavar="ADDRESS", help="do it on this Ray cluster; local: on one of this machine, a process a core"
+        "--ray",
+        metavar="ADDRESS",
+        help="use this Ray cluster; local starts one on this machine, with one process per core",
     )
 
 
 @contextmanager
 def with_cluster(address: str | None) -> Iterator["Cluster | None"]:
-    """The cluster that `--ray` names, joined or started; None without it, and then Ray is not imported.
+    """Join or start the cluster that `--ray` names. Without `--ray` this gives None and does not import Ray.
 
     Raises:
         ExtraMissing: Ray is not installed. ClusterUnavailable: there is no such cluster.
@@ -133,7 +149,8 @@ def with_cluster(address: str | None) -> Iterator["Cluster | None"]:
         from spotter.scale.cluster import cluster
     except ModuleNotFoundError as error:
         raise ExtraMissing(
-            "--ray needs Ray, which is optional: pip install -r requirements-ray.txt; without --ray, all runs here."
+            "--ray needs Ray, which is optional: pip install -r requirements-ray.txt; without --ray, everything "
+            "runs here."
         ) from error
     with cluster(address) as joined:
         yield joined

@@ -3,8 +3,8 @@
     spotter convert export.pkl --trust --pictures pictures/bears --to models/bears
     spotter convert export.pkl --trust --functions labels.py --pictures pictures/bears --to hf://owner/bears
 
-An export is a pickle, and opening a pickle runs code of whoever made it; only a process of its own opens it. The last
-line on stdout is `revision REV`. Exit status as of train.py.
+An export is a pickle. Opening a pickle runs code of the person who made it, so a separate process opens it. The last
+line on stdout is `revision REV`.
 """
 
 import shlex
@@ -19,10 +19,14 @@ from spotter.utils.console import say, stage
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command; without --trust, end with a usage error before anything is opened."""
-    parser.add_argument("export", metavar="EXPORT", type=Path, help="what fastai's learn.export() wrote: export.pkl")
-    parser.add_argument("--trust", action="store_true", help="you trust who made it, whose code it runs")
+    parser.add_argument("export", metavar="EXPORT", type=Path, help="the export.pkl that fastai's learn.export() wrote")
+    parser.add_argument("--trust", action="store_true", help="confirm that you trust its author, whose code will run")
     parser.add_argument(
-        "--pictures", type=Path, required=True, metavar="FOLDER", help="known pictures, a sub-folder for each label"
+        "--pictures",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="pictures of the classes, with a sub-folder for each label",
     )
     parser.add_argument("--to", required=True, metavar="STORE", help="where to publish: a folder or hf://owner/name")
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
@@ -32,14 +36,14 @@ def add_arguments(parser: Parser) -> None:
 
     def check(options: Options) -> None:
         if not options.trust:
-            parser.error("opening an export runs code of whoever made it; add --trust if you trust them")
+            parser.error("opening an export runs code of the person who made it; add --trust if you trust this person")
         for name, path in (("EXPORT", options.export), ("--functions", options.functions)):
             if path and not path.is_file():
                 parser.error(f"{name}: there is no file {str(path)!r}")
         if not options.pictures.is_dir():
             parser.error(f"--pictures: there is no folder {str(options.pictures)!r}")
         if options.private and not options.to.startswith(HUB):
-            parser.error("--private goes with --to hf://owner/name")
+            parser.error("--private only works with --to hf://owner/name")
 
     parser.add_check(check)
 
@@ -55,7 +59,8 @@ def run(options: Options) -> str:
     store.check()
 
     with stage("Load fastai and torch"):
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)  # timm's own business
+        # A warning about timm's own code.
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from spotter.bundle.format import ONNX, PICKLE
         from spotter.bundle.reading import read_bundle
         from spotter.inference.predictor import Predictor
@@ -96,6 +101,6 @@ def run(options: Options) -> str:
 
 
 def _command(options: Options) -> str:
-    """The command that makes such a model, for its card; without folders of this machine."""
+    """The command that makes such a model, for its model card; folders of this machine are left out."""
     words = ["scripts/convert", options.export.name, "--trust", "--pictures", options.pictures.name]
     return shlex.join([*words, *(["--functions", options.functions.name] if options.functions else [])])

@@ -3,7 +3,7 @@
     spotter deploy hf://owner/space --model hf://owner/name@REV
     spotter deploy hf://owner/space --model hf://owner/name --dry-run
 
-When the Space does not start or answers otherwise than the model does here, its files and settings from before come
+If the Space does not start, or gives other answers than the model does here, its earlier files and settings are put
 back. The last line on stdout is the address of the running Space.
 """
 
@@ -23,10 +23,14 @@ ROOT = import_root()
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("space", metavar="SPACE", help="hf://owner/name of the Space; it is made if need be")
+    parser.add_argument("space", metavar="SPACE", help="hf://owner/name of the Space; created if it does not exist")
     parser.add_argument("--model", metavar="STORE@REV", required=True, help="hf://owner/name@REV (default: the newest)")
-    parser.add_argument("--hardware", metavar="NAME", help="such as zero-a10g (default: as it is, or cpu-basic)")
-    parser.add_argument("--int8", action="store_true", help="serve its int8 network, where one was published")
+    parser.add_argument(
+        "--hardware",
+        metavar="NAME",
+        help="such as zero-a10g (default: keep the current hardware; cpu-basic for a new Space)",
+    )
+    parser.add_argument("--int8", action="store_true", help="serve its int8 network, if one was published")
     parser.add_argument("--dry-run", action="store_true", help="only show the files and settings")
 
     def check(options: Options) -> None:
@@ -55,12 +59,13 @@ def run(options: Options) -> str:
 
     if not (ROOT / "app.py").is_file():
         raise CheckoutMissing(
-            "A Space gets the files of a checkout, and this Spotter was installed without; run the command in one."
+            "A Space needs the files of a checkout, and this Spotter was installed as a package; run the command "
+            "in a checkout."
         )
     store, _, revision = options.model.partition("@")
     space = SpaceRepo(options.space.removeprefix(HUB))
     with stage("Read the model"):
-        # A Space has no token of yours, and gets none.
+        # A Space does not get your token.
         HubStore(store.removeprefix(HUB)).check_public()
         predictor = Predictor.load(store, revision or None, options.int8)
         say(f"{store} at {predictor.revision}: {', '.join(predictor.labels)}")
@@ -74,7 +79,7 @@ def run(options: Options) -> str:
 
 
 def _show(plan: "Plan") -> None:
-    """Print what would be there."""
+    """Print what the Space would contain."""
     for name, content in sorted(plan.files.items()):
         say(f"{len(content):7} bytes  {name}")
     for name, value in plan.variables.items():

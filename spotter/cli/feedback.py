@@ -5,8 +5,8 @@
     spotter feedback feedback --delete 0123456789abcdef0123456789abcdef
     spotter feedback feedback --reviewed models/bears --log logs/bears
 
-Reviewing is for scripts/clean, after train.py --feedback has taken it into the set. What was decided there about
-logged answers the last one notes in their log, so that scripts/report knows the error.
+To review pictures of visitors, add them to the set with train.py --feedback and open scripts/clean. The last form above
+copies the decisions about logged answers into the answer log, so that scripts/report can compute the error.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Noted:
-    """`new` reviews went into the log, `known` were there; of `unlogged` decided entries the log has no answer."""
+    """`new` reviews were added to the log, `known` ones were there already; the log has no answer for `unlogged`
+    entries."""
 
     new: int
     known: int
@@ -33,29 +34,29 @@ class Noted:
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("store", help="what app.py --feedback fills: a folder or hf://datasets/owner/name")
-    parser.add_argument("--delete", metavar="ID", help="remove an entry for good")
+    parser.add_argument("store", help="where app.py --feedback saves: a folder or hf://datasets/owner/name")
+    parser.add_argument("--delete", metavar="ID", help="permanently remove an entry")
     parser.add_argument(
-        "--reviewed", type=Path, metavar="TARGET", help="the store or picture set whose decisions are noted in --log"
+        "--reviewed", type=Path, metavar="TARGET", help="copy the decisions of this store or picture set into --log"
     )
     parser.add_argument("--log", type=Path, metavar="FOLDER", help="the folder that app.py --log writes to")
 
     def check(options: Options) -> None:
         if (options.reviewed is None) != (options.log is None):
-            parser.error("--reviewed TARGET and --log FOLDER go together")
+            parser.error("--reviewed TARGET and --log FOLDER need each other")
 
     parser.add_check(check)
 
 
 def run(options: Options) -> str:
-    """Do as the options say; say how many entries there are."""
+    """Do what the options say; return the line with the number of entries."""
     from spotter.data.training_run import find_pictures
     from spotter.feedback.store import FeedbackFolder
     from spotter.feedback.sync import fetched, open_dataset, send
 
     entries = FeedbackFolder(fetched(options.store))
     if not options.store.startswith(DATASETS) and not entries.folder.is_dir():
-        raise FeedbackMissing(f"There is no folder {options.store!r}; give the one that app.py --feedback fills.")
+        raise FeedbackMissing(f"There is no folder {options.store!r}; give the one that app.py --feedback saves to.")
     if options.delete:
         if not entries.delete(options.delete):
             raise FeedbackMissing(f"There is no entry {options.delete!r} in {options.store!r}.")
@@ -72,9 +73,10 @@ def run(options: Options) -> str:
 
 
 def decided_labels(folder: Path) -> dict[str, str]:
-    """Id of an entry -> the label that counts, for those that were decided in the set in `folder`.
+    """The valid label by id of the entry, for the entries that were decided in the set in `folder`.
 
-    A deleted picture is in none: that says nothing of what it shows. Nor is one about which people disagree.
+    Deleted pictures are left out, because a deletion does not say what the picture shows. So are pictures about which
+    people disagree.
 
     Raises:
         EditsDamaged: the set's log of decisions cannot be read.
@@ -95,7 +97,8 @@ def decided_labels(folder: Path) -> dict[str, str]:
 
 
 def note_reviews(entries: "FeedbackFolder", folder: Path, log: Path) -> Noted:
-    """Note in the answer log what was decided in the set in `folder` about the pictures of entries. Twice is as once.
+    """Write into the answer log what was decided in the set in `folder` about the pictures of entries. Doing it twice
+    changes nothing more.
 
     Raises:
         EditsDamaged: the decisions cannot be read. LogUnreadable, LogUnwritable: the answer log cannot.

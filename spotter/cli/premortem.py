@@ -31,7 +31,7 @@ def run(options: Options) -> str:
         print("> ", end="", flush=True)
         answer = sys.stdin.readline().strip()
         answers |= {key: answer} if answer else {}
-        # At once: whoever stops here has not lost what was said.
+        # Saved at once, so that a person who stops here loses no answer.
         path = write_answers(folder, answers)
     open_ = len(QUESTIONS) - len(answers)
     return f"{path}: {f'{open_} unanswered; ' if open_ else ''}the next training puts them into the model card"

@@ -1,10 +1,10 @@
 """Move a model one stage on in its rollout, if the gates in rollout.toml are met.
 
     spotter promote logs/bears --model models/bears
-    spotter promote logs/bears --list                     # change nothing, only tell the history
-    spotter promote logs/bears --back "visitors complain" # one stage back, whatever the figures
+    spotter promote logs/bears --list                     # change nothing, only show the history
+    spotter promote logs/bears --back "visitors complain" # one stage back, without looking at the figures
 
-A gate that is not met is told with its figures, and the exit status is 1. The last line on stdout is `stage STAGE`.
+If a gate is not met, the command prints its figures and the exit status is 1. The last line on stdout is `stage STAGE`.
 """
 
 from pathlib import Path
@@ -17,10 +17,12 @@ from spotter.utils.console import say
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
-    parser.add_argument("--model", metavar="STORE", help="where it was published: errors are compared with its figures")
-    parser.add_argument("--revision", help="default: that of the newest answer")
-    parser.add_argument("--back", metavar="WHY", help="one stage back, and why")
-    parser.add_argument("--list", action="store_true", help="change nothing, only tell the history")
+    parser.add_argument(
+        "--model", metavar="STORE", help="the store it was published to; errors are compared with its figures there"
+    )
+    parser.add_argument("--revision", help="default: the revision of the newest answer")
+    parser.add_argument("--back", metavar="WHY", help="go one stage back, and give the reason")
+    parser.add_argument("--list", action="store_true", help="change nothing, only show the history")
 
     def check(options: Options) -> None:
         if options.list and options.back:

@@ -1,9 +1,9 @@
-"""Tell what the answer log says, as one page to open offline.
+"""Write a report about the answer log, as one page to open offline.
 
     spotter report logs/bears --model models/bears
     spotter report logs/bears --model models/bears --webhook https://hooks.example.org/bears
 
-The last line on stdout is one sentence of advice, the same as at the top of the page. Alerts go to a webhook, each
+The last line on stdout is one sentence of advice, the same as at the top of the page. Each alert is sent to the webhook
 once.
 """
 
@@ -27,12 +27,14 @@ DEFAULT = ReportConfig()
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
-    parser.add_argument("--model", metavar="STORE", help="where its revisions were published, to compare with training")
+    parser.add_argument(
+        "--model", metavar="STORE", help="the store its revisions were published to, to compare with training"
+    )
     parser.add_argument(
         "--days", type=float, default=DEFAULT.days, help="the length of a period (default: %(default)g)"
     )
     parser.add_argument("--to", metavar="FILE", type=Path, help=f"default: {DEFAULT.file} in the folder of the log")
-    parser.add_argument("--webhook", metavar="URL", help="post alerts there as JSON, each once")
+    parser.add_argument("--webhook", metavar="URL", help="post each alert to this address once, as JSON")
 
     def check(options: Options) -> None:
         if not 0 < options.days < 10_000:
@@ -52,7 +54,7 @@ def run(options: Options) -> str:
         check_url(options.webhook)
     findings = gather(options.log, options.model, options.days, measure_training)
     for revision in findings.unknown:
-        say(f"the revision {revision} is not in {options.model}: it is not compared with training")
+        say(f"the revision {revision} is not in {options.model}, so it is not compared with training")
     path = options.to or options.log / DEFAULT.file
     write_monitor_report(findings, path)
     say(f"the report is in {path}")
@@ -64,7 +66,7 @@ def run(options: Options) -> str:
 
 
 def measure_training(store: str, published: "Published") -> "Training":
-    """Read what a revision says of its training, and measure its pictures where they are at hand.
+    """Read what a revision says about its training, and measure its pictures if they are on this machine.
 
     Raises:
         As `read_published`.

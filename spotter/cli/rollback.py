@@ -1,11 +1,11 @@
-"""See what was published to a store, and take it back.
+"""See what was published to a store, and go back to an earlier version.
 
     spotter rollback models/bears --list
-    spotter rollback hf://owner/bears        # to the files before the newest
+    spotter rollback hf://owner/bears        # to the version before the newest
     spotter rollback hf://owner/bears v2
 
-Nothing leaves the history, so a rollback can be rolled back. The last line on stdout is `revision REV`, what the
-store now gives to whoever asks for no revision.
+The history keeps everything, so a rollback can be rolled back too. The last line on stdout is `revision REV`, the
+revision that the store now gives by default.
 """
 
 from spotter.errors import RevisionMissing
@@ -16,8 +16,13 @@ from spotter.utils.console import say
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument("store", metavar="STORE", help="a folder or hf://owner/name")
-    parser.add_argument("revision", metavar="REVISION", nargs="?", help="go back to it (default: the one before)")
-    parser.add_argument("--list", action="store_true", help="change nothing, only tell the history")
+    parser.add_argument(
+        "revision",
+        metavar="REVISION",
+        nargs="?",
+        help="the revision to go back to (default: the one before the newest)",
+    )
+    parser.add_argument("--list", action="store_true", help="change nothing, only show the history")
 
     def check(options: Options) -> None:
         if options.list and options.revision:
@@ -35,11 +40,11 @@ def run(options: Options) -> str:
         try:
             store.rollback(options.revision)
         except RevisionMissing:
-            # Where nothing is, that is what there is to tell.
+            # An empty store has no history to print.
             if store.history():
                 raise
         else:
-            say("an app that runs goes on with what it loaded: start it again")
+            say("a running app keeps the model it has loaded: restart it")
     history = store.history()
     if not history:
         raise RevisionMissing(f"Nothing was published to {store.address} yet; train.py --to does.")

@@ -3,8 +3,8 @@
     spotter serve --model models/bears
     spotter serve --model hf://owner/bears --revision v2
 
-On a Space the same comes from the environment: MODEL_STORE, MODEL_REVISION, MODEL_INT8. The password of the staff
-pages always does: STAFF_PASSWORD.
+On a Space, the variables MODEL_STORE, MODEL_REVISION and MODEL_INT8 replace these options. The password of the staff
+pages is always in the variable STAFF_PASSWORD.
 """
 
 import os
@@ -27,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
         "--int8",
         action="store_true",
         default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
-        help="answer by the int8 network, where one was published ($MODEL_INT8=1)",
+        help="use the int8 network, if one was published ($MODEL_INT8=1)",
     )
     parser.add_argument(
         "--metrics",
@@ -39,26 +39,26 @@ def add_arguments(parser: Parser) -> None:
         "--feedback",
         metavar="STORE",
         default=os.environ.get("FEEDBACK") or None,
-        help="ask visitors whether answers are right, and keep what they consent to there: a folder or "
+        help="ask visitors whether answers are right, and save what they agree to share: a folder or "
         "hf://datasets/owner/name ($FEEDBACK)",
     )
     parser.add_argument(
         "--log",
         metavar="FOLDER",
         default=os.environ.get("ANSWER_LOG") or None,
-        help="log answers there, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
+        help="log answers in this folder, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
     )
     parser.add_argument(
         "--rollout",
         choices=STAGES,
         default=os.environ.get("ROLLOUT") or None,
-        help="roll the model out with care, beginning at this stage; needs --log ($ROLLOUT)",
+        help="start a careful rollout of the model at this stage; needs --log ($ROLLOUT)",
     )
     parser.add_argument(
         "--challenger",
         metavar="REVISION",
         default=os.environ.get("CHALLENGER") or None,
-        help="ask another revision too, and only record what it says; needs --log ($CHALLENGER)",
+        help="also ask another revision, and only log its answers; needs --log ($CHALLENGER)",
     )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")

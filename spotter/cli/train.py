@@ -16,32 +16,35 @@ from spotter.utils.argument_parser import Options, Parser
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    # All the options twice would not fit a screen.
+    # The full list of options in the usage line would fill the screen.
     parser.usage = f"{parser.prog} [RECIPE] [options]"
     add_picture_options(parser)
     parser.add_argument(
-        "--to", metavar="STORE", help="where to publish: a folder or hf://owner/name (default: models/<name>)"
+        "--to", metavar="STORE", help="store to publish to: a folder or hf://owner/name (default: models/<name>)"
     )
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
-        "--int8", action="store_true", help="publish an int8 network too, if it is as good and faster here"
+        "--int8", action="store_true", help="also publish an int8 network, if it is as good and faster on this machine"
     )
     parser.add_argument(
-        "--unfamiliar", type=Path, metavar="FOLDER", help="measure how many of these strangers the model would refuse"
+        "--unfamiliar",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder of pictures of other things; measure how many of them the model refuses",
     )
 
     def check(options: Options) -> None:
         if options.unfamiliar and not options.unfamiliar.is_dir():
             parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
         if options.private and not (options.to or "").startswith(HUB):
-            parser.error("--private goes with --to hf://owner/name")
+            parser.error("--private only works with --to hf://owner/name")
 
     parser.add_check(check)
 
 
 def run(options: Options) -> str:
-    """Do what train.py shows: its stages, one after the other. A test compares the two."""
+    """Do the same as train.py: its stages, one after the other. A test compares the two."""
     from spotter import pipeline
 
     return pipeline.in_first_process(_train)(options)

@@ -12,9 +12,9 @@ Options = argparse.Namespace
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser; after a mistake it proposes what was probably meant.
+    """argparse's parser, which suggests the nearest valid word after a mistake.
 
-    A command may have commands of its own, named in the place of its first argument, and checks of what was given.
+    A command can have sub-commands, which stand in place of its first argument, and checks of its options.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -24,16 +24,16 @@ class Parser(argparse.ArgumentParser):
         self._given: Sequence[str] = ()
 
     def add_command(self, name: str, description: str) -> "Parser":
-        """Add a command of the command; return its parser."""
+        """Add a sub-command; return its parser."""
         self.commands[name] = Parser(prog=f"{self.prog} {name}", description=description)
         return self.commands[name]
 
     def add_check(self, check: Callable[[Options], None]) -> None:
-        """Run `check` on the options once they are read; it calls `error` where they make no sense."""
+        """Run `check` on the options after they are read; it calls `error` when they are not valid."""
         self._checks.append(check)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does, with the commands and the checks."""
+        """Like argparse, with the sub-commands and the checks."""
         words = list(sys.argv[1:] if args is None else args)
         if words and words[0] in self.commands:
             return self.commands[words[0]].parse_args(words[1:], namespace)
@@ -45,14 +45,14 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does."""
+        """Like argparse."""
         self._given = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
         if message.startswith("the following arguments are required") and (unknown := self._unknown()):
-            # What is missing was most likely meant by what is not understood.
+            # The unknown word is most likely a wrong spelling of the missing one.
             message = f"unrecognized arguments: {' '.join(unknown)}"
         words = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
         guesses = []

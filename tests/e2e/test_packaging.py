@@ -110,4 +110,4 @@ def test_a_space_needs_a_checkout(installed: Path, tmp_path: Path) -> None:
     command = [installed / "spotter", "deploy", "hf://owner/space", "--model", "hf://owner/bears"]
     failed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
-    assert failed.stderr.startswith("spotter deploy: A Space gets the files of a checkout, ")
+    assert failed.stderr.startswith("spotter deploy: A Space needs the files of a checkout, ")

@@ -185,7 +185,7 @@ def test_without_trust_nothing_is_opened(
         with pytest.raises(SystemExit) as ended:
             main(flag("convert", path, "--pictures", pictures, "--to", tmp_path / "store"))
         assert ended.value.code == 2
-        assert "runs code of whoever made it" in capsys.readouterr().err
+        assert "runs code of the person who made it" in capsys.readouterr().err
     assert not (tmp_path / "canary").exists()
     assert not (tmp_path / "store").exists()
 

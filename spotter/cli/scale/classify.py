@@ -3,9 +3,9 @@
     spotter classify pictures/holiday --model models/bears --to answers.csv
     spotter classify list.txt --model hf://owner/bears --to answers.parquet --ray local
 
-The pictures are a folder, a Parquet file, or a list of paths and addresses. A row for each picture, in the order of
-the list; one that cannot be read has a reason instead of an answer. The last line on stdout is the file. Run again,
-it goes on from what it has.
+The pictures are a folder, a Parquet file, or a list of paths and addresses. The file has a row for each picture, in the
+order of the list. A picture that cannot be read has a reason instead of an answer. The last line on stdout is the file.
+If you run the command again, it continues where it stopped.
 """
 
 from pathlib import Path
@@ -17,11 +17,15 @@ from spotter.utils.console import say, stage
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("pictures", type=Path, help="a folder, a .parquet file, or a text file with a picture a line")
+    parser.add_argument(
+        "pictures", type=Path, help="a folder, a .parquet file, or a text file with one picture per line"
+    )
     parser.add_argument("--model", metavar="STORE", required=True, help="the store to pull from")
     parser.add_argument("--revision", metavar="REV", help="default: the newest")
-    parser.add_argument("--int8", action="store_true", help="answer by the int8 network, where one was published")
-    parser.add_argument("--to", type=Path, metavar="FILE", required=True, help="the answers, .parquet or .csv")
+    parser.add_argument("--int8", action="store_true", help="use the int8 network, if one was published")
+    parser.add_argument(
+        "--to", type=Path, metavar="FILE", required=True, help="the file for the answers, .parquet or .csv"
+    )
     add_cluster_option(parser)
 
 

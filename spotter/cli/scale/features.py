@@ -2,7 +2,8 @@
 
     spotter features data/bears/openverse --ray local
 
-The set is what `scripts/collect` tells on its last line; so does this. Run again, it goes on from what it has.
+The set is the folder that `scripts/collect` prints as its last line. This command prints the same folder at its end. If
+you run it again, it continues where it stopped.
 """
 
 import warnings
@@ -26,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Options) -> str:
-    """Read the set, compute what is not there yet; return the folder of the set.
+    """Read the set, compute the missing features; return the folder of the set.
 
     Raises:
         FolderMissing: there is no set in the folder.

@@ -1,4 +1,4 @@
-"""Serve the HTTP API of a model by several replicas, through Ray Serve.
+"""Serve the HTTP API of a model with several replicas, through Ray Serve.
 
 spotter ray-serve --model models/bears --ray local --replicas 2
 curl --data-binary @picture.jpg http://127.0.0.1:7862/api/classify
@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
     default = EndpointConfig()
     parser.add_argument("--model", metavar="STORE", required=True, help="the store to pull from")
     parser.add_argument("--revision", metavar="REV", help="default: the newest")
-    parser.add_argument("--int8", action="store_true", help="answer by the int8 network, where one was published")
+    parser.add_argument("--int8", action="store_true", help="use the int8 network, if one was published")
     parser.add_argument("--replicas", type=int, default=default.replicas, metavar="N", help="default: %(default)s")
     parser.add_argument("--host", default=default.host, help="default: %(default)s")
     parser.add_argument("--port", type=int, default=default.port, help="default: %(default)s")
@@ -25,12 +25,12 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(options: Options) -> str:
-    """Start the replicas, tell their address, and wait for the end."""
+    """Start the replicas, print their address, and wait for the end."""
     from spotter.scale.classify import Model
 
     _, model = Model(options.model, options.revision, int8=options.int8).pinned()
     with with_cluster(options.ray):
-        # Here: without Ray there is nothing to import it for.
+        # Imported here, because it needs Ray.
         from spotter.scale.endpoint import endpoint, wait_for_end
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
