@@ -242,7 +242,7 @@ def _read_png(data: bytes) -> PictureFile:
 
 def _checked(body: bytes, is_whole: bool) -> bytes:
     if not is_whole:
-        raise damaged("The picture is damaged: its checksums do not fit.")
+        raise damaged("The picture is damaged: its checksums are wrong.")
     return body
 
 

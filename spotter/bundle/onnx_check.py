@@ -74,11 +74,11 @@ def check_network(onnx: bytes, file: str = "model.onnx") -> None:
     try:
         _walk(memoryview(onnx), "model", found, 0)
     except (ValueError, IndexError) as error:
-        raise BrokenModel(f"The model's {file} is no ONNX file.") from error
+        raise BrokenModel(f"The model's {file} is not an ONNX file.") from error
     if not found.operators:
-        raise BrokenModel(f"The model's {file} is no ONNX file.")
+        raise BrokenModel(f"The model's {file} is not an ONNX file.")
     if found.outside:
-        raise BrokenModel(f"The model's {file} wants to read other files of this machine; it is not one of ours.")
+        raise BrokenModel(f"The model's {file} tries to read other files of this machine; Spotter did not write it.")
     odd = {repr(name[:60]) for domain, name in found.operators if domain in DOMAINS and name not in OPERATORS}
     odd |= {f"{name[:60]!r} of {domain[:60]!r}" for domain, name in found.operators if domain not in DOMAINS}
     if odd:

@@ -103,7 +103,7 @@ def parse_json(data: bytes) -> Any:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name appears twice")
     return found
 
 
@@ -253,10 +253,10 @@ def _refusal(errors: Sequence[ErrorDetails]) -> str:
     """What is wrong with a `model.json`, in a sentence: fields that are not there or of another type before others."""
     for error in errors:
         if error["type"] not in {*_IMPOSSIBLE, "example_elsewhere"}:
-            return f"The model's model.json lacks or garbles a field ({_complaint(error)})."
+            return f"The model's model.json has a missing or damaged field ({_complaint(error)})."
     if any(error["type"] == "example_elsewhere" for error in errors):
-        return "The model's model.json names an example outside the model, or one that is no picture."
-    return "The model's model.json holds values that cannot be."
+        return "The model's model.json names an example that is outside the model or is not a picture."
+    return "The model's model.json holds impossible values."
 
 
 def _complaint(error: ErrorDetails) -> str:
@@ -264,11 +264,11 @@ def _complaint(error: ErrorDetails) -> str:
     kinds = {
         "missing": f"{field} is missing",
         "extra_forbidden": f"{field} is not known",
-        "string_type": f"{field}: {value} is no text",
-        "int_type": f"{field}: {value} is no whole number",
-        "float_type": f"{field}: {value} is no number",
-        "dict_type": f"{field}: {value} is no table",
-        "model_type": f"{field}: {value} is no table",
+        "string_type": f"{field}: {value} is not a text",
+        "int_type": f"{field}: {value} is not a whole number",
+        "float_type": f"{field}: {value} is not a number",
+        "dict_type": f"{field}: {value} is not a table",
+        "model_type": f"{field}: {value} is not a table",
         "value_error": error["msg"].removeprefix("Value error, "),
     }
     # It may quote what stands in the file.

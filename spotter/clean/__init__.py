@@ -1,1 +1,1 @@
-"""The cleaning page: what a model doubts, looked at by people."""
+"""The cleaning page, where people check the pictures that a model doubts."""

@@ -69,7 +69,7 @@ def _add_routes(app: FastAPI, session: Session) -> None:
 
     def start(kind: str) -> JSONResponse:
         if kind not in {"retrain", "publish"}:
-            raise HTTPException(404, "There is no such thing to do.")
+            raise HTTPException(404, "This action does not exist.")
         session.start(kind)
         return JSONResponse({"started": kind})
 

@@ -222,7 +222,7 @@ class Session:
             job.line, job.state = str(error), "failed"
         finally:
             if job.state == "running":
-                job.line, job.state = "Something went wrong; the terminal tells more.", "failed"
+                job.line, job.state = "Something went wrong; the terminal shows more.", "failed"
 
     def _retrain(self, job: Job) -> None:
         # Here rather than at the top: the page opens without them.

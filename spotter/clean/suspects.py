@@ -127,7 +127,7 @@ def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:
         return f"familiarity {familiarity:.2f}, {below} the threshold {view.threshold:.2f}"
     given, predicted = view.given_probability[index], int(view.predicted[index])
     if predicted < 0:
-        return "not judged by the last run"
+        return "not evaluated by the last run"
     if np.isnan(given):
         return f"called {view.names[predicted]}, {percent(view.probabilities[index, predicted], 0, 'words')}"
     if queue == LOSSES:

@@ -97,7 +97,7 @@ def read_more(options: Sequence[str], recipe: Recipe) -> dict[str, list[str]]:
             named = [s.label for s in recipe.classes if s.label.casefold() in words or s.query.casefold() in words]
         if len(named) != 1 or not query:
             raise RecipeError(
-                f'--more {option!r} does not say for which class; write --more "LABEL=QUERY" with one of: '
+                f'--more {option!r} does not name a class; write --more "LABEL=QUERY" with one of: '
                 f"{', '.join(recipe.labels)}."
             )
         more.setdefault(named[0], []).append(query)

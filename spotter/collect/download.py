@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 REDIRECTS = {301, 302, 303, 307, 308}
 BACKOFF_S = 0.5
 
-# The errors that may be gone another time, beside every http-5xx; see `is_transient`.
+# Errors that a later attempt may not have, besides every http-5xx; see `is_transient`.
 TRANSIENT = frozenset({"timeout", "connect", "dns", "broken", "http-429", "robots-unavailable"})
 # The owner does not want the picture used, so no smaller copy may stand in for it.
 OPT_OUTS = frozenset({"robots", "opt-out"})
@@ -46,7 +46,7 @@ OPT_OUTS = frozenset({"robots", "opt-out"})
 
 @dataclass(frozen=True)
 class DownloadOutcome(Generic[Key]):
-    """What became of one address: `content`, or `error`, a short countable word."""
+    """The result for one address: `content`, or `error`, a short countable word."""
 
     key: Key
     url: str

@@ -90,7 +90,7 @@ class PictureSet:
         self._wanted = 0
 
     def earlier(self, label: str, queries: Sequence[str], sources: Sequence[str]) -> list[Record]:
-        """What earlier runs decided about hits of these sources for these queries, but for passing failures."""
+        """What earlier runs decided about hits of these sources for these queries, without temporary failures."""
         return [
             record
             for record in self._by_id.values()
@@ -130,7 +130,7 @@ class PictureSet:
                 path.unlink()
 
     def close(self) -> None:
-        """Let another process have the set."""
+        """Release the set for other processes."""
         self._lock_file.close()
 
     def _wait_for_decision(self, record: Record) -> Path:

@@ -1,4 +1,4 @@
-"""What sites ask of machines that read them: robots.txt (RFC 9309) and the X-Robots-Tag header."""
+"""The rules of sites for programs: robots.txt (RFC 9309) and the X-Robots-Tag header."""
 
 import re
 import threading
@@ -59,7 +59,7 @@ def _with_plain_agent(line: str, token: str) -> str:
 
 
 class RobotsCache:
-    """The rules of each origin, fetched once by whoever asks first; the longest unused are forgotten.
+    """The rules of each origin, fetched once, at the first request; the least recently used are dropped.
 
     Args:
         fetch: gets the rules at the address of a robots.txt; a failure is a value with `error`.

@@ -37,7 +37,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class RefusedError(Exception):
-    """What was asked for cannot be had.
+    """A request was refused or failed.
 
     Args:
         reason: a short countable word, such as "timeout".
@@ -127,7 +127,7 @@ def usual_authorities() -> ssl.SSLContext:
 
 
 class AddressGuard:
-    """Looks up where a host is, and refuses it when any of its addresses may not be connected to.
+    """Looks up the addresses of a host, and refuses the host if any of them is forbidden.
 
     Args:
         resolver: looks up the addresses of a host and port.

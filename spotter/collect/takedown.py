@@ -1,4 +1,4 @@
-"""The takedown list: what must not be in any picture set, whoever finds it again."""
+"""The takedown list: pictures that must not be in any picture set."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ class Takedown:
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines() if path and path.exists() else []
         except (OSError, UnicodeDecodeError) as error:
-            raise DatasetUnwritable(f"The takedown list {str(path)!r} cannot be read; mend it first.") from error
+            raise DatasetUnwritable(f"The takedown list {str(path)!r} cannot be read; repair it first.") from error
         self._entries = {_plain(line) for line in lines if line.strip() and not line.lstrip().startswith("#")}
 
     def covers(self, picture: Record | ImageHit) -> bool:

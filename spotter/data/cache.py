@@ -1,7 +1,7 @@
 """A cache of what was computed of pictures, by their hashes: ten more pictures cost ten pictures.
 
-It is written down as it is computed, so that a run that was stopped goes on from there. A damaged file is as good as
-none: all of it can be computed again.
+It is written down as it is computed, so that a run that was stopped goes on from there. A damaged file counts as
+missing, because everything in it can be computed again.
 """
 
 import contextlib
@@ -116,6 +116,6 @@ def _write(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise DatasetUnwritable(
-            f"What was computed of the pictures cannot be stored in {str(path.parent)!r}: {error.strerror or error}; "
-            f"make room and run the same command again, it goes on from there."
+            f"The features of the pictures cannot be saved in {str(path.parent)!r}: {error.strerror or error}; "
+            f"make room and run the same command again; it continues from there."
         ) from error

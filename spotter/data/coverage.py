@@ -291,11 +291,11 @@ def _measured_gaps(
     creator: Origin | None,
 ) -> list[Gap]:
     if pictures < JUDGEABLE:
-        return [Gap(f"{_of(pictures).capitalize()} in all: too few to say what they lack.", None)]
+        return [Gap(f"{_of(pictures).capitalize()} in all: too few to say what is missing.", None)]
     gaps = []
     if dark < RARE * pictures:
         gaps.append(
-            Gap(f"{_only(dark, pictures)} dark: at night it has hardly been seen.", f"{query} at night"),
+            Gap(f"{_only(dark, pictures)} dark: the set has hardly any pictures taken at night.", f"{query} at night"),
         )
     if clusters[0].size > ONE_CLUSTER * pictures:
         gaps.append(Gap(f"{clusters[0].size} of {pictures} pictures look much alike.", f"{query} in different places"))
@@ -327,10 +327,13 @@ def _unmeasured_size_gaps(query: str) -> list[Gap]:
 def _size_gaps(query: str, pictures: int, small: int, filling: int) -> list[Gap]:
     gaps = []
     if small < RARE * pictures:
-        words = f"Small in {_only_in(small, pictures)}, by a rough measure: from afar it has hardly been seen."
+        words = (
+            f"Small in {_only_in(small, pictures)}, by a rough measure: the set has hardly any pictures taken "
+            f"from far away."
+        )
         gaps.append(Gap(words, f"{query} far away"))
     if filling < RARE * pictures:
-        words = f"Fills {_only_in(filling, pictures)}, by a rough measure: from close by it has hardly been seen."
+        words = f"Fills {_only_in(filling, pictures)}, by a rough measure: the set has hardly any close pictures."
         gaps.append(Gap(words, f"{query} close up"))
     return gaps
 

@@ -16,7 +16,7 @@ from spotter.utils.journal import Journal, Writer, split_whole
 EDITS = "edits.jsonl"
 KEEP, RELABEL, DELETE, UNDO = "keep", "relabel", "delete", "undo"
 LONGEST_NAME = 60
-# The end of the calendar is as late as any log can say.
+# The latest time that a log can hold.
 LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(milliseconds=1)
 
 
@@ -182,14 +182,17 @@ def parse_edits(content: bytes, name: str, first: int = 1) -> list[Edit]:
         try:
             edits += [Edit.from_line(line)] if line else []
         except (ValueError, TypeError) as error:
-            raise EditsDamaged(f"Line {number} of {name!r} is no edit ({error}); mend it, or take it out.") from error
+            raise EditsDamaged(
+                f"Line {number} of {name!r} is not an edit ({error}); correct it or remove it."
+            ) from error
     return edits
 
 
 def standing(edits: Sequence[Edit]) -> list[Edit]:
-    """The decisions that were not taken back, oldest first.
+    """The decisions that were not undone, oldest first.
 
-    By their times, not by their places: two logs that were replayed into each other say the same.
+    They are ordered by their times and not by their places in the file, so two logs that were replayed into each other
+    give the same result.
     """
     undone = {edit.undoes for edit in edits if edit.action == UNDO}
     left = [edit for edit in edits if edit.action != UNDO and edit.batch not in undone]

@@ -1,4 +1,4 @@
-"""People's decisions applied to a data set, whenever it is read."""
+"""Applies people's decisions to a data set each time it is read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,7 +104,7 @@ def apply_edits(dataset: Dataset, edits: Sequence[Edit]) -> Edited:
     A deleted picture is dropped with the reason, a relabelled one has its new label and says what it was. A picture
     that stands in two classes is in the one that was chosen, and in none before; a visitor's is in none before either.
     Of those to which the model itself gave their label, the newest are left out beyond `MOST_SELF_SELECTED` of the set:
-    a model that learns from its own answers grows ever surer of its mistakes.
+    a model that learns from its own answers becomes more and more sure of its mistakes.
 
     Raises:
         TooFewPictures: the edits leave a class with too few.
@@ -172,7 +172,7 @@ def _surplus(records: Sequence[Record]) -> list[Record]:
 
 
 def write_to_disk(folder: Path) -> tuple[int, int]:
-    """Move relabelled pictures of a set into the folder of their class, and remove deleted ones, for good.
+    """Move relabelled pictures of a set into the folder of their class, and permanently remove deleted ones.
 
     The manifest goes on saying as what a picture was collected; its `file` says where it lies now. Killed at any
     moment, the set is whole, and the same command finishes the work.
@@ -247,7 +247,7 @@ def _require_pictures(dataset: Dataset) -> None:
         if left < CollectConfig.min_per_class:
             raise TooFewPictures(
                 f"The edits leave the class {label!r} with {plural(left, 'picture')}, and it needs at least "
-                f"{CollectConfig.min_per_class}; take some back with scripts/clean, or collect more."
+                f"{CollectConfig.min_per_class}; undo some edits with scripts/clean, or collect more pictures."
             )
 
 

@@ -23,7 +23,7 @@ QUALITY_FLAGS: dict[str, str] = {
     "blurry": "no sharp edge anywhere",
     "odd-aspect-ratio": "much longer than it is wide, or the other way round",
     "tiny": "very few pixels",
-    "drawing": "hardly any of the soft shades of a photo: a drawing, a chart or a sign",
+    "drawing": "hardly any soft shades, as photos have: maybe a drawing, a chart or a sign",
     "text": "looks like a page of text, a comic or a web page",
     "screenshot": "flat areas with long straight edges, like a screen",
     "far-from-class": "unlike the other pictures of its class",

@@ -26,8 +26,8 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
     smallest = min(different)
     if smallest < 2:
         raise TooFewPictures(
-            f"The class {dataset.labels[different.index(1)]!r} holds copies of a single picture; it needs "
-            "different ones to learn from."
+            f"The class {dataset.labels[different.index(1)]!r} has only copies of one picture; it needs different "
+            f"pictures to learn from."
         )
     splitter = StratifiedGroupKFold(n_splits=min(folds, smallest), shuffle=True, random_state=seed)
     assigned = np.zeros(len(targets), dtype=np.int64)
@@ -37,7 +37,7 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
         if len(np.unique(assigned[targets == index])) < 2:
             raise TooFewPictures(
                 f"The class {label!r} has too few different pictures: too many are near duplicates of each other or of "
-                "another class's; it needs more to learn from."
+                "another class's; it needs more different pictures."
             )
     return assigned
 

@@ -76,7 +76,7 @@ def write_run(run: Run) -> None:
         if not run.store.startswith(HUB):
             write_atomically(Path(run.store) / PICTURES, f"{run.folder.absolute()}\n".encode())
     except OSError as error:
-        raise DatasetUnwritable(f"The training run cannot be written down: {error.strerror}.") from error
+        raise DatasetUnwritable(f"The training run cannot be saved: {error.strerror}.") from error
 
 
 def find_pictures(place: Path) -> Path:
@@ -133,7 +133,7 @@ def read_run(folder: Path, name: str = RUN) -> Run:
     if not (len(run.given) == len(run.probabilities) == len(run.familiarity) == len(run.folds) == n) or (
         run.probabilities.shape[1] != len(run.recipe.labels)
     ):
-        raise NoTrainingRun(f"The training run in {str(folder)!r} does not fit itself; train again with train.py.")
+        raise NoTrainingRun(f"The training run in {str(folder)!r} is inconsistent; train again with train.py.")
     return run
 
 

@@ -62,7 +62,7 @@ class Changes:
     slices: tuple[Errors, ...]
 
     def sentence(self) -> str:
-        """What came of it, in one sentence without a full stop."""
+        """The result, in one sentence without a full stop."""
         pictures = [
             f"{sum(getattr(source, what) for source in self.sources)} {what}"
             for what in ("added", "removed", "relabelled")

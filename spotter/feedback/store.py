@@ -56,7 +56,7 @@ class Feedback:
         return self.said == self.answer
 
     def sentence(self) -> str:
-        """Both opinions, for whoever reviews it."""
+        """Both opinions in a sentence, for the reviewer."""
         visitor = "none of these" if self.said is None else self.said
         sure = "" if self.familiar else ", not sure"
         return f"the model said {self.answer} ({self.probabilities[self.answer]:.0%}{sure}), a visitor {visitor}"
@@ -119,7 +119,7 @@ class FeedbackFolder:
         try:
             write_folder(self.folder / id_, {PICTURE: picture, FACTS: facts})
         except OSError as error:
-            raise FeedbackUnwritable(f"What a visitor said could not be kept: {error.strerror}.") from error
+            raise FeedbackUnwritable(f"A visitor's feedback could not be saved: {error.strerror}.") from error
 
     def read(self) -> Iterator[tuple[Feedback, Path]]:
         """The entries, oldest first, each with the path of its picture. What is no entry of ours is passed over."""

@@ -131,5 +131,5 @@ def open_dataset(address: str) -> "FeedbackDataset":
     from spotter.feedback.hub import FeedbackDataset
 
     if not address.startswith(DATASETS):
-        raise UnknownStore(f"{address!r} is no data set on the Hub; write {DATASETS}owner/name.")
+        raise UnknownStore(f"{address!r} is not a data set on the Hub; write {DATASETS}owner/name.")
     return FeedbackDataset(address.removeprefix(DATASETS))

@@ -173,7 +173,7 @@ class Predictor:
         if label is not None and label not in self.labels:
             raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
         if not self.explains:
-            raise NoExplanation(f"A network of the kind {self.card.arch!r} keeps no map that could show why.")
+            raise NoExplanation(f"A network of the kind {self.card.arch!r} cannot show where it looked.")
         picture = load_picture(source)
         squares = self._square(picture)[None]
         probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})

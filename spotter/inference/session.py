@@ -34,7 +34,7 @@ def try_network(onnx: bytes, name: str, size: int, threads: int) -> None:
             session.run(None, {"pixels": grey_pixels(size)}, options)
         except Exception as error:
             if options.terminate:
-                raise BrokenModel(f"The model's {name} has no answer after {MOST_SECONDS:g} s.") from error
+                raise BrokenModel(f"The model's {name} gave no answer within {MOST_SECONDS:g} s.") from error
             raise BrokenModel("The model's network cannot run on a picture of the size in model.json.") from error
         finally:
             timer.cancel()
@@ -81,7 +81,7 @@ def open_session(
     if is_plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    # Said aloud: left to itself, ONNX Runtime also ties its threads to cores, perhaps to the one we decode on.
+    # Set explicitly: by default, ONNX Runtime ties its threads to cores, perhaps to the one that decodes pictures.
     options.intra_op_num_threads = threads or os.cpu_count() or 1
     # Enough from one layer to the next; longer, its threads would take the cores from decoding and the web server.
     options.add_session_config_entry("session.intra_op.spin_duration_us", "200")

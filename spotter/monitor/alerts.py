@@ -38,16 +38,17 @@ _BECAME = {
     "probability": ("surer", "less sure"),
 }
 _ADVICE = {
-    "errors": "read the latest reviews, and take the revision back with scripts/rollback if it began with it",
-    "unfamiliar": "look at what arrives; if it is yours to answer, collect such pictures and train again",
+    "errors": "read the latest reviews, and go back with scripts/rollback if it began with this revision",
+    "unfamiliar": "look at the pictures that arrive; if the model should know them, collect such pictures and "
+    "train again",
     "colourfulness": "check the camera, or whatever sends the pictures",
-    "brightness": "check the camera and the light; if it stays so, collect such pictures and train again",
+    "brightness": "check the camera and the light; if it stays like this, collect such pictures and train again",
     "contrast": "check the camera, or whatever sends the pictures",
     "sharpness": "check the camera's lens and how the pictures are scaled before they are sent",
     "labels": "have some of these answers reviewed, to see whether the world has changed or the model is wrong",
     "familiarity": "have some of the latest answers reviewed; if they are wrong, collect such pictures and train again",
     "probability": "have some of the latest answers reviewed",
-    "pictures": "look at what arrives, and have some of the latest answers reviewed",
+    "pictures": "look at the pictures that arrive, and have some of the latest answers reviewed",
 }
 # The first of several alerts to act on.
 URGENCY = tuple(_ADVICE)

@@ -316,7 +316,7 @@ def _write(folder: Path, rows: Iterable[tuple[Any, ...]], most: int) -> None:
             connection.execute("DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,))
     except (sqlite3.Error, OSError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise LogUnwritable(f"Answers are given, but not logged: {reason}.") from error
+        raise LogUnwritable(f"The app answers, but cannot log the answers: {reason}.") from error
 
 
 def _as_answers(rows: list[tuple[Any, ...]]) -> Answers:

@@ -182,7 +182,7 @@ def advise(findings: Findings) -> str:
     seen = findings.reviewed
     quiet = f"No alert in the last {2 * findings.days:g} days"
     if seen is None:
-        return f"{quiet}, but nobody reviewed the latest answers: have some fifty reviewed to know the error."
+        return f"{quiet}, but nobody reviewed the latest answers: have about fifty reviewed to know the error."
     low, high = seen.wrong.interval
     interval = f"95 % interval {short_percent(low)} to {short_percent(high)}"
     error = f"{_share(seen.wrong)} reviewed answers were wrong ({interval})"

@@ -212,7 +212,8 @@ def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None
             ).returncode
         except subprocess.TimeoutExpired as error:
             raise BrokenExport(
-                f"The process that opened the export was stopped, as it had no answer after {config.patience_s:g} s."
+                f"The process that opened the export was stopped, because it gave no answer within "
+                f"{config.patience_s:g} s."
             ) from error
     failure = folder / FAILURE
     if status == 1 and failure.exists():

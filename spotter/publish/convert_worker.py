@@ -99,12 +99,13 @@ def open_export(path: Path) -> Learner:
         ) from error
     except AttributeError as error:
         raise BrokenExport(
-            f"The export is no fastai Learner, or one of another version ({error.args[0].split(chr(10))[-1].strip()}): "
+            f"The export is not a fastai Learner, or comes from another version "
+            f"({error.args[0].split(chr(10))[-1].strip()}): "
             "give what learn.export() of this version wrote."
         ) from error
     if not isinstance(learn, Learner):
         raise BrokenExport(
-            f"The export holds a {type(learn).__name__} and no fastai Learner: give what learn.export() wrote."
+            f"The export holds a {type(learn).__name__} and not a fastai Learner: give what learn.export() wrote."
         )
     return learn
 
@@ -170,12 +171,12 @@ def _missing(module: str, name: str, error: ImportError | AttributeError) -> str
         )
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"The export needs the Python module {error.name or module!r}, which is not here: install it into .venv, "
-            "or, if it is a file of yours, name that with --functions FILE."
+            f"The export needs the Python module {error.name or module!r}, which is missing here: install it into "
+            f".venv, or, if it is your own file, give that file with --functions FILE."
         )
     return (
-        f"The export needs {name!r} of {module}, which is not here: put its definition into a Python file, and name "
-        "that with --functions FILE."
+        f"The export needs {name!r} of {module}, which is missing here: put its definition into a Python file, and "
+        f"give that file with --functions FILE."
     )
 
 
@@ -186,7 +187,8 @@ def _labels(learn: Learner) -> tuple[str, ...]:
     if "Categorize" not in kinds or learn.dls.n_inp != 1:
         what = ", ".join(kinds) or type(learn.dls).__name__
         raise UnsuitableExport(
-            f"The export is no classifier with one label a picture (its targets are made by {what}); only such ones "
+            f"The export is not a classifier with one label per picture (its targets are made by {what}); only "
+            f"such ones "
             "can be converted."
         )
     return tuple(str(label) for label in learn.dls.vocab)

@@ -33,7 +33,7 @@ class Check:
 
 
 def check_gate(answers: Answers, changes: Sequence[Change], last: Move, gate: GateConfig) -> list[Check]:
-    """Hold what a revision answered since its last move against a gate.
+    """Compare what a revision answered since its last move with a gate.
 
     Args:
         changes: the alerts of the whole log.
@@ -137,7 +137,9 @@ def newest(answers: Answers, folder: Path) -> str:
         RolloutMissing: nothing was answered yet.
     """
     if not len(answers):
-        raise RolloutMissing(f"The answer log in {str(folder)!r} has no answers yet, so there is nothing to judge.")
+        raise RolloutMissing(
+            f"The answer log in {str(folder)!r} has no answers yet, so there is nothing to compare with the gates."
+        )
     return str(answers.revision[-1])
 
 

@@ -132,7 +132,7 @@ class WaitingFolder:
             return None
 
     def decide(self, ticket: str, said: str | None) -> bool:
-        """Note what a person said, a label or None for none of them, and remove the picture for good.
+        """Save a reviewer's answer, a label or None for none of them, and permanently remove the picture.
 
         Returns:
             False if it does not wait any more: of two people, the first one counts.
@@ -157,7 +157,7 @@ class WaitingFolder:
             finally:
                 part.unlink(missing_ok=True)
         except OSError as error:
-            raise QueueUnwritable(f"What was said of the answer cannot be noted: {error.strerror}.") from error
+            raise QueueUnwritable(f"The review of the answer cannot be saved: {error.strerror}.") from error
         self._finish(outcome)
         return True
 
@@ -173,7 +173,7 @@ class WaitingFolder:
         return True
 
     def tidy(self) -> None:
-        """Finish what somebody who was killed began, and remove what waited or was kept for too long.
+        """Finish the work of a process that was killed, and remove what was kept for too long.
 
         Raises:
             QueueUnwritable: something cannot be removed.

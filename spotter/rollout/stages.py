@@ -112,7 +112,7 @@ class Rollout:
     def stage(self) -> str:
         """Where it is now. Cheap: the file is read again only when it has changed; trouble is a `problem`, no error."""
         self._follow(STATE, self._read_state)
-        # Whatever became of the file: nothing goes out unseen that was not allowed to.
+        # Without a readable file, no answer goes out without a review.
         return self._history[-1].to if self._history else SUPERVISED
 
     @property
@@ -225,9 +225,13 @@ def read_history(folder: Path) -> list[Move]:
         except (ValueError, TypeError) as error:
             if _is_cut_short(line):
                 continue
-            raise RolloutDamaged(f"Line {number} of {str(path)!r} is no move; put the file right by hand.") from error
+            raise RolloutDamaged(
+                f"Line {number} of {str(path)!r} is not a move; correct the file in an editor."
+            ) from error
         if move.to not in STAGES:
-            raise RolloutDamaged(f"Line {number} of {str(path)!r} names no stage{did_you_mean(move.to, STAGES)}.")
+            raise RolloutDamaged(
+                f"Line {number} of {str(path)!r} names an unknown stage{did_you_mean(move.to, STAGES)}."
+            )
         moves.append(move)
     return moves
 
@@ -257,17 +261,25 @@ def as_toml(config: RolloutConfig) -> str:
     lines = [
         "# When a revision may go on to the next stage: scripts/promote asks for all of it.",
         line("share", config.share, "gradual: this share of clients is answered at once, the others after review"),
-        line("together", config.together, "alerts within so many answers after one that demoted belong to it"),
+        line(
+            "together",
+            config.together,
+            "alerts within this many answers after a step back do not cause another step back",
+        ),
         line("check_s", config.check_s, "the app looks for alerts this often, in seconds"),
     ]
     for stage in STAGES[:-1]:
         gate: GateConfig = getattr(config, stage)
         lines += [
             f"\n[{stage}]",
-            line("reviewed", gate.reviewed, "answers that named something and were reviewed, at least"),
-            line("accuracy", gate.accuracy, "lower end of the 95 % interval of the share of right ones, at least"),
-            line("unfamiliar", gate.unfamiliar, "not-sure answers among all, at most"),
-            line("quiet", gate.quiet, "no alert within the last so many answers"),
+            line("reviewed", gate.reviewed, "least number of reviewed answers that named a class"),
+            line(
+                "accuracy",
+                gate.accuracy,
+                "least value of the lower end of the 95 % interval of the share of right answers",
+            ),
+            line("unfamiliar", gate.unfamiliar, "largest share of not-sure answers"),
+            line("quiet", gate.quiet, "number of latest answers that must be without an alert"),
         ]
     return "\n".join(lines) + "\n"
 
@@ -278,7 +290,7 @@ def _filled(config: Any, table: Mapping[str, Any], path: str, inside: str) -> An
     for name, value in table.items():
         where = f"{inside}{name}"
         if name not in names:
-            raise RolloutDamaged(f"{path!r} names {where!r}, which there is not{did_you_mean(name, names)}.")
+            raise RolloutDamaged(f"{path!r} names {where!r}, which does not exist{did_you_mean(name, names)}.")
         if isinstance(names[name], GateConfig):
             if not isinstance(value, dict):
                 raise RolloutDamaged(f"In {path!r}, {where} must be a table.")

@@ -1,4 +1,4 @@
-"""More pictures than one machine should do: the same functions here and on a Ray cluster.
+"""Work on more pictures than one machine can handle: the same functions run here and on a Ray cluster.
 
 Only `cluster.py` and `endpoint.py` know Ray, which is an optional extra; the rest runs without it.
 """

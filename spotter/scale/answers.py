@@ -67,7 +67,7 @@ class AnswerFile:
             AnswersUnwritable: the file is there already, the parts are those of another run, or the disk is full.
         """
         if self.path.exists():
-            raise AnswersUnwritable(f"{str(self.path)!r} is there already; remove it, or name another file.")
+            raise AnswersUnwritable(f"{str(self.path)!r} already exists; remove it, or name another file.")
         told = {"pictures": digest, "revision": self.revision, "labels": list(self.labels)}
         run = self.folder / RUN
         try:

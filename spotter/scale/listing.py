@@ -104,7 +104,7 @@ def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
             lines = [line.strip() for line in source.read_text(encoding="utf-8").split("\n")]
             entries = [_entry(number, line, source) for number, line in enumerate(filter(None, lines))]
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise ListUnreadable(f"The pictures in {str(source)!r} cannot be listed: {reason}.") from error
     if not entries:
         raise ListUnreadable(f"There is no picture in {str(source)!r}.")
@@ -174,7 +174,7 @@ def open_parquet(path: Path) -> "ParquetFile":
     try:
         return ParquetFile(path)
     except ArrowInvalid as error:
-        raise ListUnreadable(f"{str(path)!r} is no Parquet file.") from error
+        raise ListUnreadable(f"{str(path)!r} is not a Parquet file.") from error
 
 
 def _list_parquet(files: Sequence[Path], config: ScaleConfig) -> Listing:

@@ -51,7 +51,7 @@ class Brave:
             raise SourceUnavailable(f"Brave needs a key; put it in the environment variable {KEY}.")
         # The HTTP client would show a key that it cannot send.
         if not re.fullmatch(r"[!-~]+", key):
-            raise SourceUnavailable(f"{KEY} holds characters that no key has; set it again.")
+            raise SourceUnavailable(f"{KEY} holds characters that a key cannot have; set it again.")
         self._base_url = base_url
         refusals = {
             401: f"Brave refuses the key (HTTP 401); check the environment variable {KEY}.",
@@ -73,7 +73,7 @@ class Brave:
         params: dict[str, str | int] = {"q": query, "count": count, "safesearch": "strict"}
         results = self._client.get(self._base_url, params).get("results")
         if not isinstance(results, list):
-            raise SourceUnavailable("Brave answers JSON of an unknown form.")
+            raise SourceUnavailable("Brave answers with JSON in an unknown format.")
         for result in items(results):
             yield _to_hit(result, query)
 

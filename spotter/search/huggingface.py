@@ -74,7 +74,7 @@ class HuggingFace:
         token = os.environ.get("HF_TOKEN", "").strip()
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", token):
-            raise SourceUnavailable("HF_TOKEN holds characters that no token has; set it again or unset it.")
+            raise SourceUnavailable("HF_TOKEN holds characters that a token cannot have; set it again or unset it.")
         self._dataset, self._base_url, self._hub_url = argument, base_url, hub_url
         hidden = (
             f"Hugging Face shows no data set {argument!r}: check the name, or put a token that may read it into the "
@@ -137,7 +137,7 @@ class HuggingFace:
             answer = self._ask(kind, config=split.config, split=split.name, offset=offset, length=PAGE_SIZE, **more)
             rows, total = answer.get("rows"), number(answer.get("num_rows_total"))
             if not isinstance(rows, list):
-                raise SourceUnavailable("Hugging Face answers JSON of an unknown form.")
+                raise SourceUnavailable("Hugging Face answers with JSON in an unknown format.")
             yield from items(rows)
             if len(rows) < PAGE_SIZE or (total is not None and offset + PAGE_SIZE >= total):
                 return

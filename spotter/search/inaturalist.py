@@ -45,7 +45,7 @@ class INaturalist:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base_url = base_url
-        unknown = "iNaturalist does not take these words (HTTP 422); search for the name of a species or group."
+        unknown = "iNaturalist does not accept these words (HTTP 422); search for the name of a species or group."
         self._client = JsonClient("iNaturalist", per_minute, refusals={422: unknown}, sleep=sleep)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
@@ -76,7 +76,7 @@ class INaturalist:
         }
         answer = self._client.get(self._base_url, params)
         if not isinstance(answer.get("results"), list):
-            raise SourceUnavailable("iNaturalist answers JSON of an unknown form.")
+            raise SourceUnavailable("iNaturalist answers with JSON in an unknown format.")
         return items(answer["results"]), number(answer.get("total_results"))
 
 

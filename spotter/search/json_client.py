@@ -87,7 +87,7 @@ class JsonClient:
                 "wait some minutes, or use another --search."
             )
         if response.status_code == 401:
-            raise SourceUnavailable(f"{self.name} refuses the key, or wants one (HTTP 401).")
+            raise SourceUnavailable(f"{self.name} refuses the key, or needs one (HTTP 401).")
         raise SourceUnavailable(f"{self.name} answers with an error (HTTP {response.status_code}).")
 
     def _wait_for_turn(self) -> None:
@@ -108,9 +108,9 @@ class JsonClient:
         try:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise SourceUnavailable(f"{self.name} answers something else than JSON.") from error
+            raise SourceUnavailable(f"{self.name} does not answer with JSON.") from error
         if not isinstance(content, dict):
-            raise SourceUnavailable(f"{self.name} answers JSON of an unknown form.")
+            raise SourceUnavailable(f"{self.name} answers with JSON in an unknown format.")
         return content
 
 

@@ -66,9 +66,9 @@ class Manifest:
                 f"The manifest {str(self.path)!r} cannot be read: {error.strerror or error}."
             ) from error
         except ValueError as error:
-            raise SourceUnavailable(f"{str(self.path)!r} is no manifest: {error}.") from error
+            raise SourceUnavailable(f"{str(self.path)!r} is not a manifest: {error}.") from error
         if not all(isinstance(line, dict) for line in lines):
-            raise SourceUnavailable(f"{str(self.path)!r} is no manifest: each line must be a JSON object.")
+            raise SourceUnavailable(f"{str(self.path)!r} is not a manifest: each line must be a JSON object.")
         return [line for line in lines if line.get("decision") == "kept"]
 
 

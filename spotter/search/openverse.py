@@ -49,7 +49,9 @@ class Openverse:
         token = os.environ.get("OPENVERSE_TOKEN", "").strip()
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", token):
-            raise SourceUnavailable("OPENVERSE_TOKEN holds characters that no token has; set it again or unset it.")
+            raise SourceUnavailable(
+                "OPENVERSE_TOKEN holds characters that a token cannot have; set it again or unset it."
+            )
         self._base_url = base_url
         headers = {"Authorization": f"Bearer {token}"} if token else None
         self._client = JsonClient("Openverse", per_minute, headers, sleep=sleep)
@@ -75,7 +77,7 @@ class Openverse:
         answer = self._client.get(self._base_url, params)
         results = answer.get("results")
         if not isinstance(results, list):
-            raise SourceUnavailable("Openverse answers JSON of an unknown form.")
+            raise SourceUnavailable("Openverse answers with JSON in an unknown format.")
         return items(results), number(answer.get("page_count"))
 
 

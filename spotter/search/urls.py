@@ -77,12 +77,12 @@ class Urls:
             return list(io.StringIO(self.path.read_text(encoding="utf-8-sig")))
         except FileNotFoundError as error:
             raise FolderMissing(
-                f"There is no file {str(self.path)!r}; give one with a label and a URL a line."
+                f"There is no file {str(self.path)!r}; give one with a label and a URL on each line."
             ) from error
         except OSError as error:
             raise FolderMissing(f"{str(self.path)!r} cannot be read: {error.strerror or error}.") from error
         except UnicodeDecodeError as error:
-            raise SourceUnavailable(f"{str(self.path)!r} is not UTF-8; save it as such.") from error
+            raise SourceUnavailable(f"{str(self.path)!r} is not UTF-8; save it as UTF-8.") from error
 
     def _text_rows(self, lines: list[str]) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
@@ -99,7 +99,7 @@ class Urls:
                     row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
                     yield self._checked({**row, "url": row.get("url") or row.get("image_url", "")}, reader.line_num + 1)
         except csv.Error as error:
-            raise self._bad(reader.line_num + 1, f"this is no CSV ({error})") from error
+            raise self._bad(reader.line_num + 1, f"this is not CSV ({error})") from error
 
     def _checked(self, row: Row, number: int) -> Row:
         url = link(row["url"])

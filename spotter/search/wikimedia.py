@@ -99,7 +99,7 @@ class Wikimedia:
             raise SourceUnavailable(f"Wikimedia Commons answers with an error ({code[:60]!r}).")
         # A search that finds nothing has no "query", but says that it is complete.
         if not answer.keys() & {"query", "continue", "batchcomplete"}:
-            raise SourceUnavailable("Wikimedia Commons answers JSON of an unknown form.")
+            raise SourceUnavailable("Wikimedia Commons answers with JSON in an unknown format.")
         return answer
 
 

@@ -62,7 +62,7 @@ def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -
         )
         return _with_figures(known, metrics) if metrics else known
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
-        raise BrokenModel("The model's metrics.json or model.json lacks or garbles a figure.") from error
+        raise BrokenModel("The model's metrics.json or model.json has a missing or damaged figure.") from error
 
 
 def _with_figures(about: About, metrics: dict[str, Any]) -> About:

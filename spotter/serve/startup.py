@@ -44,13 +44,13 @@ from spotter.utils.imports import lasting_imports
 _log = logging.getLogger(__name__)
 
 RETRY_S = 60.0
-UNASKED = "nobody has said what could go wrong with this model: scripts/premortem asks."
-NOBODY = "nobody can review answers that wait: there is no page for it without a password in STAFF_PASSWORD."
+UNASKED = "the questions about what could go wrong with this model are unanswered: run scripts/premortem."
+NOBODY = "nobody can review waiting answers: the review page needs a password in STAFF_PASSWORD."
 UNSENT = (
     "a Space without persistent storage forgets %s when it restarts, and with it what visitors sent in the last five "
     "minutes."
 )
-# What visitors are told where the sentence itself names a place.
+# What visitors see if the error's own sentence would name a path or an address.
 PUBLIC = {
     RevisionMissing: "There is no such model in its store.",
     AccessRefused: "The store of the model refuses access.",
@@ -158,7 +158,7 @@ def public_sentence(sentence: str, kind: type) -> str:
     if "/" in sentence or "\\" in sentence:
         found = (told for error, told in PUBLIC.items() if issubclass(kind, error))
         sentence = next(found, "The model cannot be loaded.")
-    return f"{sentence} Whoever runs this app finds more in its log."
+    return f"{sentence} The log of the app has more details."
 
 
 @contextmanager

@@ -132,7 +132,9 @@ class FolderStore:
             raise self._unreadable("main") from error
 
     def _unreadable(self, name: str) -> BrokenModel:
-        return BrokenModel(f"The store {str(self.root)!r} is damaged: its {name} cannot be read; publish to another.")
+        return BrokenModel(
+            f"The store {str(self.root)!r} is damaged: its {name} cannot be read; publish to another store."
+        )
 
     @property
     def _revisions(self) -> Path:

@@ -197,7 +197,7 @@ class HubStore(HubClient):
         content = self._fetch(MODEL_JSON, target).read_bytes()
         files, name = set(promised_hashes(content) or ()), promised_name(content)
         if not files:
-            raise RevisionMissing(f"{self.address} has at {revision!r} no model that Spotter published.")
+            raise RevisionMissing(f"{self.address} has no model from Spotter at {revision!r}.")
 
         def operations(info: ModelInfo) -> list[Operation]:
             old = self._published(info, files)
@@ -278,7 +278,9 @@ class HubStore(HubClient):
         """The files that Spotter published last."""
         there = {file.rfilename for file in info.siblings or ()}
         if ".gitignore" in there:
-            raise StoreUnwritable(f"{self.address} has a .gitignore, which may hold back files; delete it there first.")
+            raise StoreUnwritable(
+                f"{self.address} has a .gitignore, which may keep files from being published; delete it there first."
+            )
         if MODEL_JSON in there and info.sha:
             ours = promised_hashes(self._fetch(MODEL_JSON, info.sha).read_bytes())
             if ours:

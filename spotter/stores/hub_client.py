@@ -115,7 +115,9 @@ class HubClient:
         """Call the Hub, again after a while if that may help, and turn what is raised into our errors."""
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", get_token() or ""):
-            raise AccessRefused("The Hub token holds characters that no token has; set HF_TOKEN again or unset it.")
+            raise AccessRefused(
+                "The Hub token holds characters that a token cannot have; set HF_TOKEN again or unset it."
+            )
         started = time.monotonic()
         back_off = BackOff(waits)
         for attempt in range(back_off.attempts):
@@ -146,16 +148,14 @@ class HubClient:
                 "or set HF_TOKEN."
             )
         if isinstance(error, RevisionNotFoundError):
-            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} --list tells which it has.")
+            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} --list shows which it has.")
         if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
-            return RevisionMissing(
-                f"{where} lacks a file there that Spotter publishes; it is not a model of Spotter's."
-            )
+            return RevisionMissing(f"{where} lacks a file that Spotter publishes; it is not a Spotter model.")
         if isinstance(error, HfHubHTTPError):
             return self._explain_status(error, writing=writing)
         if isinstance(error, OfflineModeIsEnabled):
             return StoreUnreachable(
-                f"{where} is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub; unset it."
+                f"{where} is not in the cache, and HF_HUB_OFFLINE forbids asking the Hub; unset it."
             )
         if isinstance(error, httpx2.TimeoutException):
             return StoreUnreachable(f"The Hub does not answer for {where}; try again later.")
@@ -167,7 +167,7 @@ class HubClient:
                 "HF_HOME to another folder."
             )
         if str(error).startswith("Invalid metadata in README.md"):
-            return StoreUnwritable(f"The Hub does not take the model card for {where}: {_first_sentence(str(error))}.")
+            return StoreUnwritable(f"The Hub refuses the model card for {where}: {_first_sentence(str(error))}.")
         return StoreUnreachable(
             f"The Hub gave a broken answer for {where} ({_first_sentence(str(error))}); try again later."
         )
@@ -199,7 +199,7 @@ class HubClient:
             return LostRace(f"Others changed {where} just now; try again.")
         if status == 429:
             told = _told_to_wait(error)
-            rest = f"it asks for {told} seconds of rest" if told else "wait some minutes"
+            rest = f"wait {told} seconds" if told else "wait some minutes"
             return StoreBusy(f"The Hub was asked too often and refuses to answer for {where}; {rest}.")
         if status >= 500:
             return StoreUnreachable(f"The Hub fails for {where} (HTTP {status}); try again later.")

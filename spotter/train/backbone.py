@@ -179,7 +179,9 @@ def embed_folder(folder: Path, backbone: Backbone) -> np.ndarray:
     """
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path)]
     if not paths:
-        raise FolderMissing(f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of strangers.")
+        raise FolderMissing(
+            f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."
+        )
     return embed(run_body(backbone, paths))
 
 
@@ -310,7 +312,7 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
             f"The architecture {arch!r} cannot read pictures of {size} x {size} pixels."
         ) from error
     if tuple(shape) != (1, model.num_features):
-        raise UnknownArchitecture(f"The architecture {arch!r} gives features of a form that fastai cannot pool.")
+        raise UnknownArchitecture(f"The architecture {arch!r} gives features that fastai cannot pool.")
     return model.num_features, pool
 
 
@@ -325,9 +327,7 @@ def _pretrained_model(arch: str) -> Any:
         origin = timm.get_pretrained_cfg(arch)
         where = origin and (origin.hf_hub_id or origin.url)
         if not where:
-            raise WeightsUnavailable(
-                f"Nobody published pretrained weights for {arch!r}; try another --arch."
-            ) from error
+            raise WeightsUnavailable(f"There are no pretrained weights for {arch!r}; try another --arch.") from error
         raise WeightsUnavailable(
             f"The pretrained weights of {arch!r} come from {where} on the Hugging Face Hub, which cannot be reached; "
             f"connect to the internet once, or leave out --arch: {PACKAGED_ARCH} needs no download."

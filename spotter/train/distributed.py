@@ -56,7 +56,7 @@ def together(learn: Learner) -> Iterator[None]:
 
 
 def _meet() -> None:
-    # Said aloud: accelerate takes processes without cards for strangers unless its own launcher started them.
+    # Set explicitly: without its own launcher, accelerate ignores processes without graphics cards.
     Accelerator(cpu=not is_cuda_available(), kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
 
 

@@ -16,7 +16,7 @@ WHOLE = {"is_whole": True}
 def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | None) -> int:
     """Run a command and print what it returns as the last line, unless that is empty; return the exit status.
 
-    0 after success, 1 after an expected failure, told in one sentence, 130 when stopped by hand.
+    0 after success, 1 after an expected failure (printed as one sentence), 130 when stopped with Ctrl-C.
     """
     try:
         last = command()
@@ -70,5 +70,5 @@ class _ToStderr(logging.Handler):
         try:
             print(line, file=sys.stderr, flush=True)
         except (OSError, ValueError):
-            # It is closed, or nobody reads it any more. What is logged stops nothing.
+            # stderr is closed, or nobody reads it any more. A log line must not stop the command.
             self.handleError(record)

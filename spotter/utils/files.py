@@ -1,4 +1,4 @@
-"""Files: written so that nobody reads half of one, read within bounds, and temporary folders."""
+"""Files: atomic writes, bounded reads, and temporary folders."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either there as a whole or not at all."""
+    """Write a file in one step: readers see the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}.part")
     try:
@@ -60,7 +60,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder with some files that is either there as a whole or not at all, and then on the disk.
+    """Write a folder with some files in one step, and flush it to the disk: readers see the whole folder or none.
 
     Until then it is `.NAME` beside its place, where whoever is killed leaves it.
     """
@@ -107,7 +107,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def require_room(folder: Path, size: int = _FULL_BYTES) -> None:
-    """Fail as a write would where others do not tell that they could not write.
+    """Raise what a write would raise, for libraries that do not report a failed write.
 
     Args:
         size: in bytes; by default, that of a disk that is full.
@@ -120,7 +120,7 @@ def require_room(folder: Path, size: int = _FULL_BYTES) -> None:
 
 
 def _is_of(folder: Path, error: OSError) -> bool:
-    """Whether what went wrong is that `folder` does not take a file."""
+    """Whether an error means that no file can be written into `folder`."""
     names = [name for name in (error.filename, error.filename2) if isinstance(name, str)]
     if names:
         return error.errno in _REFUSED and any(Path(name).is_relative_to(folder) for name in names)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def lasting_imports() -> Iterator[None]:
-    """Import what stays to the end: the garbage collector neither runs meanwhile nor looks at any of it again.
+    """Import modules that stay loaded to the end. The garbage collector is off meanwhile and ignores their objects
+    later.
 
     Of a few hundred thousand objects none is garbage, and looking through them takes a third of the time to import
     fastai, and nearly all of the time to end the process.

@@ -1,6 +1,6 @@
 """An append-only file of JSON objects, one a line, that many may write and read at once.
 
-What a crash or a full disk left of a line is no line: nobody reads it, and the next writer removes it.
+A part of a line that a crash or a full disk left is ignored by readers, and the next writer removes it.
 """
 
 import json
@@ -69,7 +69,7 @@ class Journal:
 
 
 class Writer:
-    """What adds to a journal while others may not."""
+    """Adds lines to a journal while other writers wait."""
 
     def __init__(self, locked: LockedFile, sync: bool) -> None:
         self._file, self._sync = locked.file, sync

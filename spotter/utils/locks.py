@@ -18,7 +18,8 @@ class LockedFile:
     A process that ends, however it ends, holds no lock any more. Where a file itself can be locked without keeping
     others from reading it (`flock`), it is, and nothing lies beside it. On Windows the lock is on `.NAME.lock` beside
     it. A system with neither has a file of that name for as long as the lock is held, which says who holds it; it is
-    taken over when that process is gone. Only a lock of another machine, on a shared disk, has to be removed by hand.
+    taken over when that process is gone. If a process on another machine held it, on a shared disk, you must remove the
+    file yourself.
 
     Args:
         append: whatever is written goes to the end.
@@ -51,7 +52,7 @@ class LockedFile:
         return True
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Close the file and release its lock."""
         self.file.close()
         if self._beside is not None:
             self._beside.release()

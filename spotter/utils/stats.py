@@ -20,7 +20,7 @@ def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[floa
 
 FOLDS = 5
 SHRINKAGE = 0.1
-# So much more probable than what was seen still counts as equally probable: rounding.
+# Probabilities that differ by less than this factor count as equal, because of rounding.
 EQUAL = 1 + 1e-7
 
 _log_factorial: Callable[[np.ndarray], np.ndarray] = np.vectorize(lambda value: math.lgamma(value + 1), otypes=[float])
@@ -37,7 +37,7 @@ def exact_shares(first: tuple[int, int], second: tuple[int, int], *, is_greater:
 
 
 def exact_half(count: int, total: int) -> float:
-    """How probable it is that of `total` tosses of a coin so many, or as unlikely many, show one side."""
+    """The two-sided exact probability of `count` heads in `total` tosses of a fair coin."""
     chances = _normal_sum(_log_choose(total, np.arange(total + 1)))
     return float(min(1, chances[chances <= chances[count] * EQUAL].sum()))
 

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-# All that means something to Markdown, HTML or the Hub's formulas, wherever in a line it stands.
+# All characters with a meaning in Markdown, HTML or the Hub's formulas.
 _MARKDOWN = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
 
 
@@ -28,7 +28,7 @@ def percent(share: float, digits: int = 1, ends: Literal["rounded", "words", "op
 def short_percent(share: float) -> str:
     """A share in per cent for a sentence: one decimal below 10 %, none above.
 
-    It never says 0 % of a little ("under 0.1 %"), nor 100 % of nearly all ("99 %").
+    A small share is never rounded to 0 % ("under 0.1 %"), and a share below 1 never to 100 % ("99 %").
     """
     if share <= 0 or share >= 1:
         return percent(min(max(share, 0), 1), 0)

@@ -265,7 +265,7 @@ def test_more_options_name_their_class() -> None:
         "cross": ["A Cross from behind"],
     }
     for unclear in ("something else", "square=x", "disc=", "disc and cross"):
-        with pytest.raises(RecipeError, match="does not say for which class"):
+        with pytest.raises(RecipeError, match="does not name a class"):
             read_more([unclear], RECIPE)
 
 

@@ -49,7 +49,7 @@ def test_few_pictures_are_one_group_and_no_ground_for_judgement(tmp_path: Path) 
     coverage = describe_one(make_dataset(tmp_path, {"grizzly": 4}))
     assert [cluster.size for cluster in coverage.clusters] == [4]
     assert [gap.sentence for gap in coverage.missing if gap.measured] == [
-        "4 pictures in all: too few to say what they lack."
+        "4 pictures in all: too few to say what is missing."
     ]
 
 

@@ -152,7 +152,7 @@ def test_copies_of_one_picture_cannot_be_split(tmp_path: Path) -> None:
         path.unlink()
     for quality in range(70, 76):
         (source / "disc" / f"{quality}.jpg").write_bytes(encode(draw("disc", 1), quality=quality))
-    with pytest.raises(TooFewPictures, match="'disc' holds copies of a single picture"):
+    with pytest.raises(TooFewPictures, match="'disc' has only copies of one picture"):
         assign_folds(gather(source, tmp_path / "set"), 5, seed=1)
 
 

@@ -267,7 +267,7 @@ def test_a_full_disk_is_told_once_and_answers_go_on(small_disk: Path, capfd: pyt
             log.record(predicted(embedding=embeddings(1)[0]), PICTURE)
             time.sleep(0.001)
         wait_until(lambda: bool(log.problem))
-        assert log.problem == "Answers are given, but not logged: database or disk is full."
+        assert log.problem == "The app answers, but cannot log the answers: database or disk is full."
         for _ in range(600):
             log.record(predicted(), PICTURE)
         time.sleep(0.3)
@@ -372,12 +372,12 @@ def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_pat
         for path in ("/healthz", "/readyz"):
             health = httpx.get(address + path)
             assert health.status_code == 200
-            assert health.json()["warning"] == "Answers are given, but not logged: File exists."
+            assert health.json()["warning"] == "The app answers, but cannot log the answers: File exists."
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     said = [line for line in errors.splitlines() if "not logged" in line]
-    assert said == [f"{tmp_path / 'file'}: Answers are given, but not logged: File exists."]
+    assert said == [f"{tmp_path / 'file'}: The app answers, but cannot log the answers: File exists."]
 
 
 def test_answers_can_be_picked(tmp_path: Path) -> None:

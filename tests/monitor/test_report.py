@@ -33,10 +33,10 @@ from tests.helpers.webhook import listening
 def test_the_sentence_at_the_top_says_what_to_do(tmp_path: Path) -> None:
     dark = advise(gather(log_of(tmp_path / "dark", two_months(reviews=False))))
     assert dark.startswith("Pictures became darker: ")
-    assert dark.endswith("if it stays so, collect such pictures and train again.")
+    assert dark.endswith("if it stays like this, collect such pictures and train again.")
     both = advise(gather(log_of(tmp_path / "both", two_months())))
     assert both.startswith("Wrong answers ")
-    assert re.search(r"scripts/rollback if it began with it \(\d more alerts?\)\.$", both)
+    assert re.search(r"scripts/rollback if it began with this revision \(\d more alerts?\)\.$", both)
     few = advise(gather(log_of(tmp_path / "few", make_answers(30))))
     assert few == "There are 30 answers so far, too few to notice a change: that begins at 200."
     unknown = advise(gather(log_of(tmp_path / "unknown", make_answers(700))))

@@ -97,10 +97,10 @@ def test_the_plan_is_read_again_and_a_broken_one_changes_nothing(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[shadow]\nacuracy = 0.9", "'shadow.acuracy', which there is not; did you mean 'accuracy'"),
+        ("[shadow]\nacuracy = 0.9", "'shadow.acuracy', which does not exist; did you mean 'accuracy'"),
         ("share = 1.5", "share must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = 1.5", "gradual.reviewed must be a whole number, 0 or more, not 1.5"),
-        ("[full]\nreviewed = 1", "'full', which there is not"),
+        ("[full]\nreviewed = 1", "'full', which does not exist"),
         ("[gradual]\nunfamiliar = 1.5", "gradual.unfamiliar must be from 0 to 1, not 1.5"),
         ("[gradual]\nreviewed = true", "gradual.reviewed must be a whole number"),
         ("shadow = 1", "shadow must be a table"),
@@ -126,16 +126,16 @@ def test_half_a_line_never_happened_and_spoils_nothing(tmp_path: Path) -> None:
 def test_a_damaged_line_is_told_and_nothing_goes_out_unseen(tmp_path: Path) -> None:
     rollout = started(tmp_path, "shadow")
     (tmp_path / STATE).write_text('{"to": "everything"}\n')
-    with pytest.raises(RolloutDamaged, match=r"Line 1 of .*rollout.jsonl' is no move"):
+    with pytest.raises(RolloutDamaged, match=r"Line 1 of .*rollout.jsonl' is not a move"):
         read_history(tmp_path)
     fresh = Rollout(tmp_path, "r1")
     assert fresh.stage == "supervised"
-    assert "is no move" in fresh.problem
+    assert "is not a move" in fresh.problem
     # Who knew the stage goes on with it.
     assert rollout.stage in {"shadow", "supervised"}
     line = json.dumps({"at": "", "action": "started", "revision": "r1", "to": "everything"})
     (tmp_path / STATE).write_text(f"{line}\n")
-    with pytest.raises(RolloutDamaged, match="names no stage"):
+    with pytest.raises(RolloutDamaged, match="names an unknown stage"):
         read_history(tmp_path)
 
 

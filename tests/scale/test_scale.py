@@ -130,7 +130,7 @@ def test_however_many_there_are_the_parts_are_bounded(tmp_path: Path) -> None:
 def test_what_cannot_be_listed_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.parquet").write_bytes(b"PAR1 is what it is not")
-    for name, told in (("empty", "no picture"), ("none", "No such file"), ("x.parquet", "no Parquet file")):
+    for name, told in (("empty", "no picture"), ("none", "No such file"), ("x.parquet", "not a Parquet file")):
         with pytest.raises(ListUnreadable, match=told):
             list_pictures(tmp_path / name)
 
@@ -152,7 +152,7 @@ def test_the_answers_are_those_of_predict(
             shares = [str(share) for share in told.probabilities.values()]
             assert [*row, error] == [told.label, str(told.familiar), str(told.familiarity), *shares, ""]
     assert not to.with_name("answers.csv.parts").exists()
-    with pytest.raises(AnswersUnwritable, match="is there already"):
+    with pytest.raises(AnswersUnwritable, match="already exists"):
         classify_all(job(prebuilt, to, predictor), list_pictures(mixed, CONFIG))
 
 
@@ -203,7 +203,7 @@ def test_the_command_tells_what_it_did(
     assert told.splitlines()[-1] == str(to)
     assert "3 of 10 have no answer: " in told
     assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
-    assert "is there already; remove it, or name another file." in capsys.readouterr().err
+    assert "already exists; remove it, or name another file." in capsys.readouterr().err
 
 
 def test_without_ray_all_runs_here_and_the_option_says_what_to_install(

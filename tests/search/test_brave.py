@@ -126,10 +126,10 @@ def test_a_refusal_that_passes() -> None:
         (429, b"", SourceThrottled, "asked too often"),
         (503, b"", SourceUnavailable, "HTTP 503"),
         (302, b"", SourceUnavailable, "HTTP 302"),
-        (200, b"<html></html>", SourceUnavailable, "something else than JSON"),
-        (200, b'{"results": [{"ti', SourceUnavailable, "something else than JSON"),
-        (200, b'{"type": "ErrorResponse"}', SourceUnavailable, "unknown form"),
-        (200, b'{"results": {}}', SourceUnavailable, "unknown form"),
+        (200, b"<html></html>", SourceUnavailable, "does not answer with JSON"),
+        (200, b'{"results": [{"ti', SourceUnavailable, "does not answer with JSON"),
+        (200, b'{"type": "ErrorResponse"}', SourceUnavailable, "unknown format"),
+        (200, b'{"results": {}}', SourceUnavailable, "unknown format"),
     ],
 )
 def test_a_failure_is_never_an_empty_result(

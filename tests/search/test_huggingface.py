@@ -328,7 +328,7 @@ def test_a_data_set_that_is_not_shown(kind: str, status: int) -> None:
         ({"rows": error(501)}, SourceUnavailable, "cannot show the rows of 'ann/bears'"),
         ({"splits": answer({"splits": []})}, SourceUnavailable, "shows no rows"),
         ({"splits": answer({"splits": None, "pending": [{}]})}, SourceUnavailable, "shows no rows"),
-        ({"hub": (200, {}, b"<html>")}, SourceUnavailable, "something else than JSON"),
+        ({"hub": (200, {}, b"<html>")}, SourceUnavailable, "does not answer with JSON"),
     ],
 )
 def test_a_failure_is_never_an_empty_result(changes: dict[str, Answer], kind: type[Exception], words: str) -> None:
@@ -343,7 +343,7 @@ def test_rows_of_another_form_are_nonsense(rows: object) -> None:
     def handler(path: str, query: dict[str, str]) -> Answer:
         return answer({"rows": rows}) if query.get("length") == "100" else service(path, query)
 
-    with pytest.raises(SourceUnavailable, match="unknown form"):
+    with pytest.raises(SourceUnavailable, match="unknown format"):
         places(handler, "grizzly")
 
 

@@ -232,12 +232,12 @@ def test_a_refusal_that_passes() -> None:
         (403, b"<html>blocked</html>", SourceThrottled, "iNaturalist refuses to answer"),
         (500, b"", SourceUnavailable, "HTTP 500"),
         (422, b'{"error": "Unknown taxon_name"}', SourceUnavailable, "name of a species"),
-        (200, b"<html>Be right back</html>", SourceUnavailable, "something else than JSON"),
-        (200, b'{"total_results": 3, "resu', SourceUnavailable, "something else than JSON"),
-        (200, b"[]", SourceUnavailable, "unknown form"),
-        (200, b"{}", SourceUnavailable, "unknown form"),
-        (200, b'{"results": null}', SourceUnavailable, "unknown form"),
-        (200, b'{"results": {"1": {}}}', SourceUnavailable, "unknown form"),
+        (200, b"<html>Be right back</html>", SourceUnavailable, "does not answer with JSON"),
+        (200, b'{"total_results": 3, "resu', SourceUnavailable, "does not answer with JSON"),
+        (200, b"[]", SourceUnavailable, "unknown format"),
+        (200, b"{}", SourceUnavailable, "unknown format"),
+        (200, b'{"results": null}', SourceUnavailable, "unknown format"),
+        (200, b'{"results": {"1": {}}}', SourceUnavailable, "unknown format"),
     ],
 )
 def test_a_failure_is_never_an_empty_result(status: int, body: bytes, error: type[Exception], words: str) -> None:

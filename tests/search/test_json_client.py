@@ -150,7 +150,7 @@ def test_a_service_explains_its_own_refusals(clock: Clock) -> None:
 def test_something_else_than_json(clock: Clock, body: bytes) -> None:
     with (
         JsonServer(lambda path, query: (200, {"Content-Type": "application/json"}, body)) as server,
-        pytest.raises(SourceUnavailable, match="something else than JSON"),
+        pytest.raises(SourceUnavailable, match="does not answer with JSON"),
     ):
         client(clock).get(server.url, {})
 
@@ -159,7 +159,7 @@ def test_something_else_than_json(clock: Clock, body: bytes) -> None:
 def test_json_that_is_no_object(clock: Clock, content: object) -> None:
     with (
         JsonServer(lambda path, query: (200, {}, json.dumps(content).encode())) as server,
-        pytest.raises(SourceUnavailable, match="unknown form"),
+        pytest.raises(SourceUnavailable, match="unknown format"),
     ):
         client(clock).get(server.url, {})
 

@@ -136,9 +136,9 @@ def test_a_file_without_addresses(tmp_path: Path, content: str) -> None:
         ("label,url\nteddy,\n", "line 2: there is no http"),
         ("label,url\nteddy\n", "line 2: there is no http"),
         ("label,url\nteddy,https://a.example/1 2.jpg\n", "line 2: there is no http"),
-        ('label,url\nteddy,"https://a.example/1.jpg\nteddy,https://a.example/2.jpg\n', "line 3: this is no CSV"),
-        ('label,url\n"teddy" x,https://a.example/1.jpg\n', "line 2: this is no CSV"),
-        (f"label,url\nteddy,https://a.example/{'1' * 200_000}\n", "line 2: this is no CSV"),
+        ('label,url\nteddy,"https://a.example/1.jpg\nteddy,https://a.example/2.jpg\n', "line 3: this is not CSV"),
+        ('label,url\n"teddy" x,https://a.example/1.jpg\n', "line 2: this is not CSV"),
+        (f"label,url\nteddy,https://a.example/{'1' * 200_000}\n", "line 2: this is not CSV"),
     ],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, content: str, words: str) -> None:

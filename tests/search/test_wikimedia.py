@@ -304,10 +304,10 @@ def test_says_when_it_is_refused(status: int) -> None:
     [
         (answer({}, 404), "HTTP 404"),
         (answer({}, 500), "HTTP 500"),
-        ((200, {}, b"<!doctype html><title>MediaWiki API help</title>"), "something else than JSON"),
-        ((200, {}, b'{"query": {"pages": [{"pageid": 1'), "something else than JSON"),
-        (answer([]), "unknown form"),
-        (answer({}), "unknown form"),
+        ((200, {}, b"<!doctype html><title>MediaWiki API help</title>"), "does not answer with JSON"),
+        ((200, {}, b'{"query": {"pages": [{"pageid": 1'), "does not answer with JSON"),
+        (answer([]), "unknown format"),
+        (answer({}), "unknown format"),
     ],
 )
 def test_says_when_the_answer_is_nonsense(reply: Answer, message: str) -> None:

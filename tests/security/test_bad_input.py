@@ -119,7 +119,7 @@ def test_the_same_picture_again_and_again_is_refused(
 def test_a_class_of_near_duplicates_alone_is_refused(tmp_path: Path, capsys) -> None:
     source = write(tmp_path / "p", disc=versions_of("disc", 1, 6), stripes=drawn_ones("stripes", 6))
     said = refusal(capsys, tmp_path / "s", *TWO, "--search", f"folder:{source}", "--data", tmp_path / "d")
-    assert "The class 'disc' holds copies of a single picture" in said
+    assert "The class 'disc' has only copies of one picture" in said
 
 
 def test_one_class_is_refused(drawn: Path, tmp_path: Path, capsys) -> None:
@@ -204,7 +204,7 @@ def test_no_room_for_the_features(disk: Callable[[int], Path], published: Publis
     place = disk(kilobytes_in(data) + 150)
     shutil.copytree(data, place, dirs_exist_ok=True)
     said = refusal(capsys, tmp_path / "s", *CLASSES, "--search", f"folder:{published.pictures}", "--data", place)
-    assert "What was computed of the pictures cannot be stored in" in said
+    assert "The features of the pictures cannot be saved in" in said
     assert not list(place.rglob("*.part"))
 
 

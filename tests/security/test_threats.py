@@ -845,10 +845,10 @@ ANSWERS: dict[str, tuple[Answer, type[SpotterError], str, int]] = {
     "202": ((202, {}, b"{}"), SourceThrottled, r"refuses to answer \(HTTP 202\)", RETRIES),
     "500": ((500, {}, b""), SourceUnavailable, "HTTP 500", RETRIES),
     "nothing found": ((200, {}, b'{"results": []}'), TooFewPictures, "'disc' has 0 usable pictures", 2),
-    "empty": ((200, {}, b""), SourceUnavailable, "something else than JSON", 1),
-    "no JSON": ((200, {}, b"<html>busy</html>"), SourceUnavailable, "something else than JSON", 1),
-    "half JSON": ((200, {}, b'{"results": [{"url"'), SourceUnavailable, "something else than JSON", 1),
-    "no results": ((200, {}, b'{"detail": "?"}'), SourceUnavailable, "unknown form", 1),
+    "empty": ((200, {}, b""), SourceUnavailable, "does not answer with JSON", 1),
+    "no JSON": ((200, {}, b"<html>busy</html>"), SourceUnavailable, "does not answer with JSON", 1),
+    "half JSON": ((200, {}, b'{"results": [{"url"'), SourceUnavailable, "does not answer with JSON", 1),
+    "no results": ((200, {}, b'{"detail": "?"}'), SourceUnavailable, "unknown format", 1),
     "no keys": ((200, {}, b'{"results": [{}, {"id": "1"}], "page_count": 1}'), TooFewPictures, "has 0 usable", 2),
 }
 

@@ -420,8 +420,8 @@ def test_refusals_to_publish(
         ("hf_wrongSecret", AccessRefused, "not accept the token"),
         (READER, AccessRefused, "may not write"),
         (STRANGER, AccessRefused, "may not write"),
-        ("hf_Secret with space", AccessRefused, "characters that no token has"),
-        ("hf_Secretä", AccessRefused, "characters that no token has"),
+        ("hf_Secret with space", AccessRefused, "characters that a token cannot have"),
+        ("hf_Secretä", AccessRefused, "characters that a token cannot have"),
     ],
 )
 def test_tokens_that_may_not_publish(
@@ -515,7 +515,7 @@ def test_what_only_some_may_read_is_told(
         ("", None, RevisionMissing, "if it is private"),
         (STRANGER, None, RevisionMissing, "if it is private"),
         ("hf_wrongSecret", None, AccessRefused, "not accept the token"),
-        ("hf_Secret with space", None, AccessRefused, "characters that no token has"),
+        ("hf_Secret with space", None, AccessRefused, "characters that a token cannot have"),
         ("", always(error(401, "no")), AccessRefused, "wants a token"),
         (WRITER, always(error(403, "Access is restricted", "GatedRepo")), AccessRefused, "is gated"),
         (WRITER, always(error(403, "no")), AccessRefused, "may not read"),

@@ -80,7 +80,7 @@ class ReportPage:
 
 
 async def no_report() -> Response:
-    return PlainTextResponse("Nothing is logged, so there is nothing to report: start the app with --log FOLDER.", 404)
+    return PlainTextResponse("No answers are logged, so there is no report: start the app with --log FOLDER.", 404)
 
 
 def main(argv: Sequence[str]) -> int:
