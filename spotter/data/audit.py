@@ -71,10 +71,10 @@ def review(
     write_coverage(
         measure_coverage(edited, features[rows], [flagged[row] for row in rows], spreads), edited, report, pairs
     )
-    flagged = sum(bool(record.flags) for record in edited.records)
+    to_look_at = sum(bool(record.flags) for record in edited.records)
     alike = len(edited.records) - len(np.unique(edited.groups))
     sayings = [
-        f"{plural(alike, 'near duplicate')}; {plural(flagged, 'picture')} to look at, "
+        f"{plural(alike, 'near duplicate')}; {plural(to_look_at, 'picture')} to look at, "
         f"among them {'at least ' if len(twins) == MOST_TWINS else ''}{plural(len(pairs), 'pair')} in two classes"
     ]
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

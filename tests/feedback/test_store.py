@@ -30,7 +30,7 @@ from spotter.monitor.log import AnswerLog, read_answers
 from spotter.recipe import make_recipe
 from spotter.search.feedback import VisitorFeedback
 from spotter.search.folder import Folder
-from tests.conftest import ROOT, Revision
+from tests.conftest import ROOT, Published
 from tests.helpers.drawing import write_folder
 
 RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="shapes")
@@ -313,7 +313,7 @@ def test_what_was_decided_becomes_a_review_of_the_answer(tmp_path: Path, entries
     assert (found.wrong.count, found.wrong.total) == (0, 2)
 
 
-def test_reviews_are_noted_by_a_command(tmp_path: Path, prebuilt: Revision) -> None:
+def test_reviews_are_noted_by_a_command(tmp_path: Path, trained: Published) -> None:
     log, entries = tmp_path / "log", FeedbackFolder(tmp_path / "feedback")
     with AnswerLog(log, "r") as opened:
         answer = opened.record(prediction("disc"), drawing(1), "page")
@@ -323,7 +323,7 @@ def test_reviews_are_noted_by_a_command(tmp_path: Path, prebuilt: Revision) -> N
     def run(target: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, target], cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True)
 
-    done = run(prebuilt.store)
+    done = run(trained.store)
     assert done.returncode == 0, done.stderr
     assert "reviews noted: 0; noted before: 0; of answers not in the log: 0" in done.stdout
     assert "There is no training run in" in run(tmp_path).stderr
