@@ -166,7 +166,7 @@ for _ in download_all(enumerate(urls), DownloadConfig(), then=write, address_pol
 {DOWNLOAD_END.replace('sum(1 for path in folder.rglob("*.jpg"))', "done")}"""
 
 COLLECT_SPOTTER = f"""{DOWNLOAD_START}
-from spotter.collect import collect
+from spotter.collect.collector import collect
 from spotter.config import make_recipe
 from spotter.collect.download import download_all
 from spotter.search.urls import Urls

@@ -68,7 +68,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
-        with pytest.raises(DatasetUnwritable, match=r"cannot be stored in .*; make room and run the same command"):
+        with pytest.raises(DatasetUnwritable, match=r"cannot be saved in .*; make room and run the same command"):
             cache.add(keys(*range(2, 30)), rows(*range(2, 30), width=1280))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -251,7 +251,7 @@ def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from spotter.feedback import FeedbackFolder\n"
+        "from spotter.feedback.store import FeedbackFolder\n"
         "from spotter.feedback.sync import Sender, open_dataset\n"
         f"with Sender(FeedbackFolder(Path({str(entries.folder)!r})), open_dataset({ADDRESS!r})):\n"
         "    sys.stdin.read()\n"

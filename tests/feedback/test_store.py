@@ -156,7 +156,7 @@ def test_what_is_no_entry_is_passed_over(entries: FeedbackFolder) -> None:
 
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FeedbackUnwritable, match="could not be kept"):
+    with pytest.raises(FeedbackUnwritable, match="could not be saved"):
         FeedbackFolder(tmp_path / "file").add(drawing(1), prediction(), "disc", None)
 
 

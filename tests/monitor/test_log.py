@@ -188,7 +188,7 @@ import sys, time
 from pathlib import Path
 from PIL import Image
 from spotter.config import LogConfig
-from spotter.monitor import AnswerLog
+from spotter.monitor.log import AnswerLog
 from spotter.inference.predictor import Prediction
 picture, prediction = Image.new("RGB", (64, 48)), Prediction("disc", {"disc": 1.0}, 0.9, True)
 log = AnswerLog(Path(sys.argv[1]), sys.argv[2], config=LogConfig(batch_s=0.1))
@@ -376,7 +376,7 @@ def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_pat
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
-    said = [line for line in errors.splitlines() if "not logged" in line]
+    said = [line for line in errors.splitlines() if "cannot log" in line]
     assert said == [f"{tmp_path / 'file'}: The app answers, but cannot log the answers: File exists."]
 
 

@@ -237,7 +237,7 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
 MOVES_FOR_EVER = """
 import sys
 from pathlib import Path
-from spotter.rollout import Rollout
+from spotter.rollout.stages import Rollout
 rollout = Rollout(Path(sys.argv[1]), "r1")
 rollout.start("shadow")
 while True:
