@@ -154,7 +154,7 @@ def test_damaged_files_are_told(name: str, damage: str, prebuilt: Revision, tmp_
     [
         ({"format": 99}, "format 99"),
         ({"labels": ["disc", "cross"]}, "does not fit its labels"),
-        ({"threshold": float("nan")}, "threshold"),
+        ({"threshold": float("nan")}, "impossible values"),
         ({"threshold": "high"}, "missing or damaged"),
         ({"labels": None}, "missing or damaged"),
         ({"sha256": {}}, "no hash"),
