@@ -11,7 +11,7 @@ from spotter.utils.console import WHOLE, log_to_stderr
 from tests.conftest import ROOT
 
 # The one place that prints failures, and what talks to the process that started it.
-PRINT_TO_STDERR = {"utils/console.py", "utils/console.py", "rollout/watcher.py"}
+PRINT_TO_STDERR = {"utils/console.py", "rollout/watcher.py"}
 
 
 def test_lines_begin_with_the_program(capsys: pytest.CaptureFixture[str]) -> None:
