@@ -167,7 +167,7 @@ for _ in download_all(enumerate(urls), DownloadConfig(), then=write, address_pol
 
 COLLECT_SPOTTER = f"""{DOWNLOAD_START}
 from spotter.collect.collector import collect
-from spotter.config import make_recipe
+from spotter.recipe import make_recipe
 from spotter.collect.download import download_all
 from spotter.search.urls import Urls
 (folder / "list.txt").write_text("\\n".join(f"{{'ab'[n % 2]}} {{url}}" for n, url in enumerate(urls)))

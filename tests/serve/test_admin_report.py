@@ -61,7 +61,7 @@ def test_staff_see_what_the_command_writes(url: str, log: AnswerLog) -> None:
     assert response.headers["cache-control"] == "no-store"
     said = advise(gather(log.folder))
     assert said.split(",")[0] in response.text.replace("\u00a0", " ")
-    assert "Nothing is compared with training" in response.text
+    assert "There is no comparison with training" in response.text
 
 
 def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(url: str, log: AnswerLog) -> None:

@@ -441,7 +441,9 @@ def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
     script = (
         "from tests.helpers.pictures import predict_by_color, LABELS\n"
         "from spotter.config import ServeConfig\n"
-        "from spotter.serve.app import ModelInfo, create_app, serve\n"
+        "from spotter.serve.app import create_app\n"
+        "from spotter.serve.server import serve\n"
+        "from spotter.serve.service import ModelInfo\n"
         "config = ServeConfig(port=0)\n"
         "serve(create_app(predict_by_color, ModelInfo('Bears?', LABELS), config), config)\n"
     )
