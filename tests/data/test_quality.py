@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from spotter.data.dataset import Dataset, Record
 from spotter.data.quality import IMAGENET_PAGES, QUALITY_FLAGS, QualityConfig, find_quality_flags
+from spotter.errors import BadPicture
 from spotter.images import encode_jpeg, fit_within, load_picture
 from tests.conftest import ROOT
 
@@ -137,7 +138,7 @@ def test_a_picture_is_measured_once_for_the_same_bounds(tmp_path: Path) -> None:
     for path in dataset.paths:
         path.unlink()
     assert find_quality_flags(dataset, alike(2)) == flags
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(BadPicture, match="cannot be read"):
         find_quality_flags(dataset, alike(2), QualityConfig(text_sharp=0.9))
 
 
