@@ -253,7 +253,7 @@ def test_row_26_reference_embeddings(content: bytes, sentence: str, bundle: Path
         ({"made": None}, "made: None is not a table"),
         ({"examples": {"disc": ".."}}, "outside the model"),
         ({"examples": {"disc": ""}}, "outside the model"),
-        ({"examples": {"disc": "page.html"}}, "is no picture"),
+        ({"examples": {"disc": "page.html"}}, "is not a picture"),
     ],
 )
 def test_row_26_model_json(changes: dict, sentence: str, bundle: Path) -> None:
@@ -508,7 +508,7 @@ def test_row_26_masks_may_hold_minus_infinity(prebuilt: Revision) -> None:
 
 
 def test_row_26_networks_of_countless_parts_are_refused_at_once() -> None:
-    with pytest.raises(BrokenModel, match="no ONNX file"):
+    with pytest.raises(BrokenModel, match="not an ONNX file"):
         check_network(b"\x08\x01" * 20_000_000)
 
 
@@ -517,7 +517,7 @@ def test_row_26_networks_that_are_cut_or_noise(prebuilt: Revision) -> None:
     check_network(content)
     noise = np.random.default_rng(3)
     for hostile in (b"", b"\x08\x08", content[:-1], content[:100], *(noise.bytes(2000) for _ in range(20))):
-        with pytest.raises(BrokenModel, match="no ONNX file"):
+        with pytest.raises(BrokenModel, match="not an ONNX file"):
             check_network(hostile)
 
 
@@ -537,5 +537,5 @@ def test_row_26_a_network_nested_without_end() -> None:
         return inside(7, graph)
 
     check_network(nested(3))
-    with pytest.raises(BrokenModel, match="no ONNX file"):
+    with pytest.raises(BrokenModel, match="not an ONNX file"):
         check_network(nested(5000))
