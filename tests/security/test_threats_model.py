@@ -298,7 +298,7 @@ def test_row_26_a_store_whose_model_json_is_no_file(bundle: Path, tmp_path: Path
     with pytest.raises(BrokenModel, match="Not a file"):
         store.pull()
     for name in ("main", "history.jsonl"):
-        (tmp_path / "store" / name).write_bytes(b"\xff[")
+        (tmp_path / "store" / name).write_bytes(b"\xff[\n")
         with pytest.raises(BrokenModel, match=f"its {name} cannot be read"):
             store.pull()
 
