@@ -585,7 +585,7 @@ def test_a_retry_after_in_other_words(
     if waited:
         store.push(one)
     else:
-        assert re.search(r"asks for [23]\d{3} seconds", refusal(StoreBusy, lambda: store.push(one)))
+        assert re.search(r"wait [23]\d{3} seconds", refusal(StoreBusy, lambda: store.push(one)))
     assert waits == waited
 
 
