@@ -95,7 +95,7 @@ def read_published(store: str, revision: str | None = None) -> Published:
 
 
 def read_training(store: str, published: Published) -> Training:
-    """Read what else a revision says of its training. `trained.measure_training` adds what the pictures themselves say.
+    """Read what else a revision says of its training. `measure_training` adds what the pictures themselves say.
 
     Raises:
         As `read_published`.

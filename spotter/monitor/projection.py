@@ -38,5 +38,5 @@ class Projection:
 
     def __call__(self, embeddings: np.ndarray) -> np.ndarray:
         """Coordinates float16 (n, k) of embeddings (n, d)."""
-        # Not "@": as in `inference.familiarity`.
+        # Not "@": as in `familiarity.familiarity`.
         return np.einsum("nd,kd->nk", embeddings - self.mean, self.axes).astype(np.float16)

@@ -189,7 +189,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnsw
 
 
 def _run(task: str, export: Export, folder: Path, config: ConvertConfig) -> None:
-    """Let another process do a task of `foreign.main`, with files in `folder`.
+    """Let another process do a task of `convert_worker.main`, with files in `folder`.
 
     Raises:
         BrokenExport, UnsuitableExport: as that process says, or because it died or took too long.

@@ -39,7 +39,7 @@ _VERSIONED = (*_FASTAI, "torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Facts:
-    """What serving needs to know of an export: see `bundle.ModelSpec` and `writing.describe_preprocessing`."""
+    """What serving needs to know of an export: see `ModelSpec` and `writing.describe_preprocessing`."""
 
     labels: tuple[str, ...]
     arch: str
@@ -111,7 +111,7 @@ def open_export(path: Path) -> Learner:
 
 
 def export(learn: Learner, path: Path) -> Facts:
-    """Write a classifier of pictures as the ONNX file that serving reads, see `learner.export_onnx`.
+    """Write a classifier of pictures as the ONNX file that serving reads, see `train.export.export_onnx`.
 
     Raises:
         UnsuitableExport: it is something else, or what it does with pictures cannot be repeated.

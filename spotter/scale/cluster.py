@@ -124,7 +124,7 @@ class Cluster:
             yield from done
 
     def run_body(self, body: Body, paths: Sequence[Path], part: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """As `body.run_here`: parts of the pictures on each core, in their order; the paths must lead there too."""
+        """As `train.features.run_here`: parts of the pictures on each core, in order; the paths must lead there too."""
         # Smaller than what is written at a time, or the cores would wait for the last part.
         size = min(part, self.config.part)
         parts = [[path.absolute() for path in paths[start : start + size]] for start in range(0, len(paths), size)]

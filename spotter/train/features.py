@@ -23,7 +23,7 @@ PIXELS = "pixels"
 class Body:
     """The network `onnx`, from pictures of `size` pixels a side, made by `resize`, to pooled features.
 
-    With `classifier` (see `subject.centre_classifier`) it also gives its map of places, and spreads are measured.
+    With `classifier` (see `subject_size.centre_classifier`) it also gives its map of places, and spreads are measured.
     """
 
     onnx: bytes

@@ -34,7 +34,7 @@ def page_text(key: str) -> Any:
 
 
 def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """The labels to choose from, and none of them; see `choice`."""
+    """The labels to choose from, and `NONE`; see `is_choice`."""
     return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
 
 
@@ -60,6 +60,6 @@ def language_of(request: gr.Request | None) -> str:
 
 
 def client_of(request: gr.Request | None) -> str:
-    """Who asks, as the gate names them; "" when nobody knows."""
+    """Who asks, as the middleware names them; "" when nobody knows."""
     scope = request.request.scope if request and request.request else {}
     return str(scope.get("state", {}).get("client", ""))
