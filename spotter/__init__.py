@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spotter.errors import SpotterError
-    from spotter.inference.predictor import Prediction, Predictor
+    from spotter.inference.prediction import Prediction
+    from spotter.inference.predictor import Predictor
     from spotter.search import get_backend
     from spotter.stores import open_store
 

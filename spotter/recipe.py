@@ -37,7 +37,8 @@ class Recipe:
 MIN_CLASSES = 2
 # With many classes, a title that names them all would fill the page.
 MOST_IN_TITLE = 6
-_RESERVED = {"not sure", "none of these"}
+# What is said where no class is; no class may be called so.
+NOT_SURE, NONE_OF_THESE = "not sure", "none of these"
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -119,7 +120,7 @@ def _title_of(classes: Collection[str]) -> str:
 def _is_label(text: str) -> bool:
     # A label is also the name of a folder, on any system.
     safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
-    reserved = text.casefold() in _RESERVED or slug(text.partition(".")[0]).endswith("-")
+    reserved = text.casefold() in {NOT_SURE, NONE_OF_THESE} or slug(text.partition(".")[0]).endswith("-")
     return bool(safe) and len(text) <= 60 and not reserved
 
 

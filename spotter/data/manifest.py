@@ -1,6 +1,5 @@
 """The manifest of a data set: one line for each picture that was found, with what was decided about it."""
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -10,7 +9,7 @@ from spotter.data.dataset import IN_TWO_CLASSES, MANIFEST, Dataset, Record, disp
 from spotter.errors import DatasetUnwritable
 from spotter.utils.files import write_atomically
 from spotter.utils.locks import LockedFile
-from spotter.utils.text import plain_cell
+from spotter.utils.tables import write_rows
 
 LOCK = ".lock"
 
@@ -94,7 +93,5 @@ def write_manifest(folder: Path, records: Iterable[Record]) -> None:
 def write_attribution(folder: Path, dataset: Dataset) -> None:
     """Write `ATTRIBUTION.csv`: whom to name for each kept picture."""
     with (folder / "ATTRIBUTION.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(ATTRIBUTION_COLUMNS)
-        for record in dataset.records:
-            writer.writerow([plain_cell(getattr(record, name)) for name in ATTRIBUTION_COLUMNS])
+        rows = ([getattr(record, name) for name in ATTRIBUTION_COLUMNS] for record in dataset.records)
+        write_rows(file, [ATTRIBUTION_COLUMNS, *rows])

@@ -28,7 +28,6 @@ LONGEST_DESCRIPTION = 60
 BUILD_PATIENCE_S = 1200.0
 SMOKE_PATIENCE_S = 180.0
 ANSWER_PATIENCE_S = 60.0
-NOT_SURE = "not sure"
 # Of probabilities. An int8 network rounds between its layers, and another processor may round up what this rounds down.
 TOLERANCE, INT8_TOLERANCE = 0.01, 0.05
 
@@ -142,8 +141,7 @@ def check_answers(
             for path in _pictures(predictor, folder):
                 expected = predictor.predict(path)
                 answer = _ask(client, path)
-                label = expected.label if expected.familiar else NOT_SURE
-                _compare(url, answer, label, expected.probabilities, tolerance)
+                _compare(url, answer, expected.label, expected.probabilities, tolerance)
     except SpotterError:
         raise
     except Exception as error:

@@ -8,19 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from PIL import Image
 
 from spotter.errors import FeedbackUnwritable
 from spotter.images import encode_to_keep
+from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.utils.files import write_folder
-
-if TYPE_CHECKING:
-    # For its fields alone: sources of pictures know no predictor.
-    from spotter.inference.predictor import Prediction
-
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "2"
@@ -32,10 +27,10 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Feedback:
+class Feedback(AnswerRecord):
     """What a visitor said of one answer.
 
-    `answer` is the model's most probable label, `said` the visitor's, None for "none of these". `time` is ISO in UTC;
+    `said` is the visitor's class, None for "none of these". `time` is ISO in UTC;
     `consent` the version of the sentence that was agreed to; `logged` the id of the answer in the answer log, "" where
     it was not logged.
     """
@@ -43,23 +38,19 @@ class Feedback:
     id: str
     time: str
     revision: str | None
-    answer: str
-    probabilities: dict[str, float]
-    familiarity: float
-    familiar: bool
     said: str | None
     consent: str
     logged: str = ""
 
     @property
     def is_right(self) -> bool:
-        return self.said == self.answer
+        return self.said == self.closest
 
     def sentence(self) -> str:
         """Both opinions in a sentence, for the reviewer."""
         visitor = "none of these" if self.said is None else self.said
         sure = "" if self.familiar else ", not sure"
-        return f"the model said {self.answer} ({self.probabilities[self.answer]:.0%}{sure}), a visitor {visitor}"
+        return f"the model said {self.closest} ({self.probabilities[self.closest]:.0%}{sure}), a visitor {visitor}"
 
 
 class FeedbackFolder:
@@ -71,7 +62,7 @@ class FeedbackFolder:
     def add(
         self,
         picture: Image.Image,
-        prediction: "Prediction",
+        prediction: Prediction,
         said: str | None,
         revision: str | None,
         logged: str = "",
@@ -90,13 +81,10 @@ class FeedbackFolder:
             id=uuid4().hex,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             revision=revision,
-            answer=prediction.label,
-            probabilities={label: round(value, 6) for label, value in prediction.probabilities.items()},
-            familiarity=round(prediction.familiarity, 6),
-            familiar=prediction.familiar,
             said=said,
             consent=CONSENT,
             logged=logged,
+            **prediction.record(),
         )
         self._put(entry.id, encode_to_keep(picture), json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
         return entry.id
@@ -127,8 +115,8 @@ class FeedbackFolder:
         for place in self.folder.glob("*/") if self.folder.is_dir() else ():
             if _ID.fullmatch(place.name) and (place / PICTURE).is_file():
                 try:
-                    found.append(Feedback(**json.loads((place / FACTS).read_bytes())))
-                except (OSError, ValueError, TypeError):
+                    found.append(Feedback(**read_record(json.loads((place / FACTS).read_bytes()), "answer")))
+                except (OSError, ValueError, TypeError, KeyError):
                     continue
         for entry in sorted(found, key=lambda entry: (entry.time, entry.id)):
             yield entry, self.folder / entry.id / PICTURE

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -21,29 +21,13 @@ from spotter.errors import BadPicture, BrokenModel, NoExplanation
 from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
 from spotter.inference.explain import draw_evidence
 from spotter.inference.familiarity import familiarity
+from spotter.inference.prediction import Prediction
 from spotter.inference.session import grey_pixels, open_session, try_network
 from spotter.stores import open_store
 from spotter.stores.base import promised_name
 
 BATCH = 8
 EXPLAINED_SIDE = 768
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one picture.
-
-    `label` is the most probable class whatever `familiar` says; `probabilities` maps every label to [0, 1] and
-    sums to 1; `familiarity` in [0, 1] is the mean cosine to the nearest training pictures; `familiar` is
-    `familiarity >= threshold`. `embedding`, float32 (d,) of length 1, comes with `Predictor.predict` alone: those of
-    many pictures would fill the memory.
-    """
-
-    label: str
-    probabilities: dict[str, float]
-    familiarity: float
-    familiar: bool
-    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -242,10 +226,11 @@ class Predictor:
         scores = familiarity(embeddings, self._reference, self.card.neighbours)
         return [
             Prediction(
-                label=self.labels[int(row.argmax())],
+                closest=self.labels[int(row.argmax())],
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 familiarity=float(score),
-                familiar=bool(score >= self.threshold),
+                familiar=float(score) >= self.threshold,
+                threshold=self.threshold,
                 embedding=embedding if keep else None,
             )
             for row, score, embedding in zip(probabilities, scores, embeddings, strict=True)

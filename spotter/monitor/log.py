@@ -24,7 +24,7 @@ from PIL import Image
 from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
 from spotter.image_stats import measure_samples, sample_picture
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.projection import Projection
 from spotter.utils.console import WHOLE
 
@@ -143,8 +143,8 @@ class AnswerLog:
         if len(self._rows) >= self._config.most_waiting:
             self._lost += 1
             return id_
-        best = prediction.probabilities[prediction.label]
-        told = (prediction.label, best, prediction.familiarity, int(prediction.familiar), route)
+        best = prediction.probabilities[prediction.closest]
+        told = (prediction.closest, best, prediction.familiarity, int(prediction.familiar), route)
         second = (None, None, None) if challenger is None else astuple(challenger)
         self._rows.append((id_, int(time.time()), told, sample_picture(picture), prediction.embedding, stage, second))
         self._arrived.set()

@@ -18,7 +18,7 @@ from typing import Any, Self
 from PIL import Image
 
 from spotter.errors import ChallengerFailed
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.log import AnswerLog, Challenger, new_id
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class SecondOpinion:
         except Exception as error:
             # ONNX Runtime's own are of no kind in particular.
             raise ChallengerFailed(f"The challenger does not answer: {error}.") from error
-        return Challenger(self.revision, said.label, said.probabilities[said.label])
+        return Challenger(self.revision, said.closest, said.probabilities[said.closest])
 
     def _say(self, problem: str) -> None:
         if problem and problem != self.problem:

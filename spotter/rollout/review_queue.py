@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from PIL import Image
 from spotter.config import QueueConfig
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.images import encode_to_keep
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.monitor.log import add_reviews
-from spotter.rollout.stages import NONE_OF_THESE
+from spotter.recipe import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
 
 WAITING, ANSWERED = "waiting", "answered"
@@ -36,24 +36,20 @@ _TICKET = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Waiting(AnswerRecord):
     """An answer that nobody was given yet. `answer` is its id in the answer log; `time` is ISO in UTC."""
 
     ticket: str
     time: str
     answer: str
     revision: str
-    label: str
-    probabilities: dict[str, float]
-    familiarity: float
-    familiar: bool
     consent: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a person said of an answer: `said` is a label, None for none of them; `label` was the model's, `familiar`
-    whether it was sure of that.
+    """What a person said of an answer: `said` is a class, None for none of them; `label`, `closest` and `familiar` are
+    as in the answer.
     """
 
     ticket: str
@@ -61,12 +57,13 @@ class Outcome:
     answer: str
     revision: str
     label: str
+    closest: str
     familiar: bool
     said: str | None
 
     @property
     def is_confirmed(self) -> bool:
-        return self.familiar and self.said == self.label
+        return self.said == self.label
 
 
 class WaitingFolder:
@@ -98,11 +95,8 @@ class WaitingFolder:
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             answer=answer,
             revision=self._revision,
-            label=prediction.label,
-            probabilities={label: round(value, 6) for label, value in prediction.probabilities.items()},
-            familiarity=round(prediction.familiarity, 6),
-            familiar=prediction.familiar,
             consent=CONSENT,
+            **prediction.record(),
         )
         try:
             write_folder(self._waiting / entry.ticket, {PICTURE: encode_to_keep(picture), FACTS: _as_json(entry)})
@@ -145,7 +139,7 @@ class WaitingFolder:
         if entry is None:
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, entry.familiar, said)
+        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, entry.closest, entry.familiar, said)
         place, part = self._answered / f"{ticket}.json", self._answered / f".{ticket}.{secrets.token_hex(4)}"
         try:
             self._answered.mkdir(exist_ok=True)
@@ -224,14 +218,16 @@ class WaitingFolder:
     def _entry(self, ticket: str) -> Waiting | None:
         place = self._waiting / ticket
         try:
-            return Waiting(**json.loads((place / FACTS).read_bytes())) if (place / PICTURE).is_file() else None
-        except (OSError, ValueError, TypeError):
+            facts = json.loads((place / FACTS).read_bytes())
+            return Waiting(**read_record(facts, "label")) if (place / PICTURE).is_file() else None
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def _outcome(self, ticket: str) -> Outcome | None:
         try:
-            return Outcome(**json.loads((self._answered / f"{ticket}.json").read_bytes()))
-        except (OSError, ValueError, TypeError):
+            facts = read_record(json.loads((self._answered / f"{ticket}.json").read_bytes()), "label")
+            return Outcome(**{column.name: facts[column.name] for column in fields(Outcome)})
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
 

@@ -28,7 +28,6 @@ _log = logging.getLogger(__name__)
 # From the most careful on. "gradual" for some clients is "supervised" for the others.
 SHADOW, SUPERVISED, GRADUAL, FULL = STAGES
 # What a reviewer says who finds none of the labels right; no label can be called so.
-NONE_OF_THESE = "none of these"
 STATE, KEY, PLAN = "rollout.jsonl", "rollout.key", "rollout.toml"
 STARTED, PROMOTED, DEMOTED = "started", "promoted", "demoted"
 

@@ -1,19 +1,19 @@
 """Answers for many pictures: written in parts, each by one rename; put together in the order of the pictures."""
 
-import csv
 import heapq
 import json
 import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from spotter.errors import AnswersUnwritable, ExtraMissing
-from spotter.utils.text import plain_cell
+from spotter.inference.prediction import AnswerRecord, table_cells, table_columns
+from spotter.utils.tables import read_rows, write_rows
 
 CSV, PARQUET = ".csv", ".parquet"
 RUN = "run.json"
@@ -25,15 +25,12 @@ CHUNK = 10_000
 class Row:
     """What a picture is, or in `error` a short word for why nobody knows.
 
-    `id` is its number in the list and `file` its name there; the rest is as in `Prediction`.
+    `id` is its number in the list and `file` its name there.
     """
 
     id: int
     file: str
-    label: str | None = None
-    familiar: bool | None = None
-    familiarity: float | None = None
-    probabilities: dict[str, float] | None = None
+    answer: AnswerRecord | None = None
     error: str | None = None
 
 
@@ -129,13 +126,11 @@ class AnswerFile:
                 break
 
     def _cells(self, row: Row) -> list[Any]:
-        answer = [row.label, row.familiar, row.familiarity, row.probabilities]
         if self.path.suffix == PARQUET:
-            return [row.id, row.file, *answer, self.revision, row.error]
-        shares = [row.probabilities[label] if row.probabilities else "" for label in self.labels]
-        # repr of a float is all of it.
-        known = [plain_cell(row.label), row.familiar, row.familiarity, *shares] if row.label else ["", "", "", *shares]
-        return [row.id, plain_cell(row.file), *known, self.revision, row.error or ""]
+            told = [getattr(row.answer, column.name, None) for column in fields(AnswerRecord)]
+        else:
+            told = table_cells(row.answer, self.labels)
+        return [row.id, row.file, *told, self.revision, row.error]
 
     def _write(self, path: Path, chunks: Iterator[list[list[Any]]]) -> None:
         # Two processes may write the same part, when one was given up too early.
@@ -145,11 +140,9 @@ class AnswerFile:
                 self._write_parquet(temporary, chunks)
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
-                    writer = csv.writer(file)
-                    head = ("id", "file", "label", "familiar", "familiarity", *self.labels, "revision", "error")
-                    writer.writerow(map(plain_cell, head))
+                    write_rows(file, [("id", "file", *table_columns(self.labels), "revision", "error")])
                     for rows in chunks:
-                        writer.writerows(rows)
+                        write_rows(file, rows)
             os.replace(temporary, path)
         except OSError as error:
             temporary.unlink(missing_ok=True)
@@ -159,18 +152,12 @@ class AnswerFile:
         pyarrow = _import_pyarrow()
         from pyarrow.parquet import ParquetWriter
 
-        schema = pyarrow.schema(
-            [
-                ("id", pyarrow.int64()),
-                ("file", pyarrow.string()),
-                ("label", pyarrow.string()),
-                ("familiar", pyarrow.bool_()),
-                ("familiarity", pyarrow.float64()),
-                ("probabilities", pyarrow.struct([(label, pyarrow.float64()) for label in self.labels])),
-                ("revision", pyarrow.string()),
-                ("error", pyarrow.string()),
-            ]
-        )
+        shares = pyarrow.struct([(label, pyarrow.float64()) for label in self.labels])
+        text, number = pyarrow.string(), pyarrow.float64()
+        types: dict[Any, Any] = {str: text, bool: pyarrow.bool_(), float: number, dict[str, float]: shares}
+        answer = [(column.name, types[column.type]) for column in fields(AnswerRecord)]
+        ends = [("revision", text), ("error", text)]
+        schema = pyarrow.schema([("id", pyarrow.int64()), ("file", text), *answer, *ends])
         with ParquetWriter(path, schema) as writer:
             for rows in chunks:
                 columns = [
@@ -189,10 +176,10 @@ class AnswerFile:
                     yield row["id"], list(row.values())
             else:
                 with path.open(encoding="utf-8", newline="") as file:
-                    reader = csv.reader(file)
-                    next(reader)
-                    for cells in reader:
-                        yield int(cells[0]), cells
+                    rows = read_rows(file)
+                    next(rows)
+                    for cells in rows:
+                        yield int(cells[0]), list(cells)
         except OSError as error:
             raise self._unwritable(error) from error
 

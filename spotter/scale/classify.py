@@ -157,8 +157,7 @@ def classify(entries: Iterable[Entry], predictor: Predictor, job: ClassifyJob) -
         if isinstance(answer, BadPicture):
             rows.append(Row(entry.id, entry.name, error=answer.reason))
         else:
-            sure = answer.label, answer.familiar, answer.familiarity, answer.probabilities
-            rows.append(Row(entry.id, entry.name, *sure))
+            rows.append(Row(entry.id, entry.name, answer))
     return sorted(rows, key=lambda row: row.id)
 
 

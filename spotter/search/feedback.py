@@ -27,12 +27,12 @@ class VisitorFeedback:
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the pictures of the label `query`, oldest first."""
-        own = [pair for pair in self._entries.read() if (pair[0].said or pair[0].answer) == query]
+        own = [pair for pair in self._entries.read() if (pair[0].said or pair[0].closest) == query]
         for rank, (entry, path) in enumerate(own[:limit]):
             yield ImageHit(
                 backend=self.name,
                 backend_id=entry.id,
-                query=entry.answer,
+                query=entry.closest,
                 rank=rank,
                 path=path,
                 title=entry.sentence(),

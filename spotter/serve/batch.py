@@ -1,6 +1,5 @@
 """Batches: many pictures at once, files and zips in, an answer or a reason for each, and a table of them."""
 
-import csv
 import io
 import zipfile
 import zlib
@@ -10,10 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spotter.config import ServeConfig
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction, table_cells, table_columns
 from spotter.serve.page.translations import translate
-from spotter.serve.service import NOT_SURE
-from spotter.utils.text import plain_cell
+from spotter.utils.tables import write_rows
 
 # One entry of a zip's table of contents begins so.
 _ENTRY = b"PK\x01\x02"
@@ -94,32 +92,19 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
         if answer is None:
             rows.append({"file": result.name, "error": result.problem.tell() if result.problem else ""})
             continue
-        rows.append(
-            {
-                "file": result.name,
-                "label": answer.label,
-                "probabilities": answer.probabilities,
-                "familiar": answer.familiar,
-                "familiarity": answer.familiarity,
-            }
-        )
+        rows.append({"file": result.name} | answer.record())
     return rows
 
 
 def as_csv(results: Sequence[Result], labels: Sequence[str]) -> str:
-    """The same as a CSV file with a heading; `answer` is "not sure" where a picture is not familiar."""
+    """The same as a CSV file with a heading: a column for each class in the place of `probabilities`."""
     file = io.StringIO(newline="")
-    writer = csv.writer(file)
-    writer.writerow([*map(plain_cell, ("file", "answer", "familiarity", *labels)), "problem"])
-    for result in results:
-        answer = result.prediction
-        if answer is None:
-            why = result.problem.tell() if result.problem else ""
-            writer.writerow([plain_cell(result.name), *[""] * (2 + len(labels)), plain_cell(why)])
-            continue
-        shares = [f"{answer.probabilities[label]:.4f}" for label in labels]
-        called = answer.label if answer.familiar else NOT_SURE
-        writer.writerow([plain_cell(result.name), plain_cell(called), f"{answer.familiarity:.4f}", *shares, ""])
+    head = ("file", *table_columns(labels), "error")
+    rows = (
+        [result.name, *table_cells(result.prediction, labels), result.problem and result.problem.tell()]
+        for result in results
+    )
+    write_rows(file, [head, *rows])
     return file.getvalue()
 
 

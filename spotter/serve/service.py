@@ -15,8 +15,10 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import BadPicture, QueueUnwritable
 from spotter.images import PictureSource, count_pixels, load_picture
-from spotter.inference.predictor import Neighbour, Prediction
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Neighbour
 from spotter.monitor.log import AnswerLog
+from spotter.recipe import NOT_SURE
 from spotter.rollout.challenger import SecondOpinion
 from spotter.rollout.review_queue import WaitingFolder
 from spotter.rollout.stages import FULL, GRADUAL, SHADOW, Rollout
@@ -61,7 +63,6 @@ class AppOptions:
 
 Predict = Callable[[Image.Image], Prediction]
 
-NOT_SURE = "not sure"
 # How an answer is used that goes out at once; None: there is no rollout.
 AT_ONCE_STAGES = (None, GRADUAL, FULL)
 # While one picture is in the network, others are decoded: 75 photos a second instead of 64 on two cores.
@@ -197,32 +198,25 @@ class Service:
 
 
 def withheld(answer: Answer) -> Answer:
-    """The same answer where it may go out; else one that says nothing: not sure, and 0 for every label.
+    """The same answer where it may go out; else one that says nothing: "not sure" for `label` and `closest`, and 0 for
+    every class.
 
     It has the keys of any other answer, for programs that know no others.
     """
     if answer.may_go_out:
         return answer
     nothing = dict.fromkeys(answer.prediction.probabilities, 0.0)
-    return replace(answer, prediction=Prediction(NOT_SURE, nothing, familiarity=0.0, familiar=False), picture=None)
+    told = replace(answer.prediction, closest=NOT_SURE, probabilities=nothing, familiarity=0.0, familiar=False)
+    return replace(answer, prediction=replace(told, embedding=None), picture=None)
 
 
 def label_payload(prediction: Prediction, most: int | None = None) -> dict[str, Any]:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: item[1], reverse=True)[:most]
     return {
-        "label": prediction.label if prediction.familiar else NOT_SURE,
+        "label": prediction.label,
         "confidences": [{"label": label, "confidence": probability} for label, probability in ranked],
     }
 
 
 def full_payload(answer: Answer, info: ModelInfo) -> dict[str, Any]:
-    prediction = answer.prediction
-    return {
-        "label": prediction.label,
-        "probabilities": prediction.probabilities,
-        "familiar": prediction.familiar,
-        "familiarity": prediction.familiarity,
-        "threshold": info.threshold,
-        "revision": info.revision,
-        "timings_ms": answer.timings_ms,
-    }
+    return answer.prediction.record() | {"revision": info.revision, "timings_ms": answer.timings_ms}

@@ -28,7 +28,8 @@ from spotter.errors import (
 )
 from spotter.feedback.store import FeedbackFolder
 from spotter.feedback.sync import STORAGE, Sender, folder_of, open_dataset
-from spotter.inference.predictor import Prediction, Predictor
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Predictor
 from spotter.monitor.log import AnswerLog
 from spotter.rollout.challenger import SecondOpinion
 from spotter.rollout.review_queue import WaitingFolder

@@ -1,4 +1,4 @@
-"""Words and numbers as people read them: per cent, plurals, cells of a spreadsheet, Markdown."""
+"""Words and numbers as people read them: per cent, plurals, Markdown."""
 
 import re
 from typing import Literal
@@ -40,13 +40,6 @@ def short_percent(share: float) -> str:
 def plural(count: int, noun: str) -> str:
     """The count and the noun, with an s unless the count is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def plain_cell(value: str | None) -> str:
-    """The same text for a cell of a CSV file, which a spreadsheet shows as it is."""
-    # A spreadsheet runs a cell that begins with one of these; line breaks and escapes would forge rows.
-    text = "".join(character if character.isprintable() else " " for character in value or "")
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def in_one_line(text: str) -> str:

@@ -33,7 +33,8 @@ from spotter.errors import (
     StoreUnreachable,
     StoreUnwritable,
 )
-from spotter.inference.predictor import Prediction, Predictor
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Predictor
 from spotter.publish.writing import write_model_json
 from spotter.serve.app import create_app
 from spotter.serve.page.translations import LANGUAGES

@@ -81,7 +81,7 @@ def test_classify_says_everything_by_both_ways(address: str, prebuilt: Revision)
     through = Client(address, verbose=False).predict(handle_file(str(path)), api_name="/classify")
     for answer in (plain, through):
         assert set(answer) == {
-            "label", "probabilities", "familiar", "familiarity", "threshold", "revision", "timings_ms",
+            "label", "closest", "probabilities", "familiarity", "familiar", "threshold", "revision", "timings_ms",
         }  # fmt: skip
         assert answer["label"] == "disc"
         assert answer["revision"] == prebuilt.revision

@@ -26,7 +26,7 @@ from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, encode, plain
 from tests.helpers.processes import address_of, start, stop
 from tests.helpers.rolling import PASSWORD, Rolling, logged, rolling
 
-ANSWER = {"label", "probabilities", "familiar", "familiarity", "threshold", "revision", "timings_ms"}
+ANSWER = {"label", "closest", "probabilities", "familiarity", "familiar", "threshold", "revision", "timings_ms"}
 STAFF = {"Authorization": f"Basic {b64encode(f'anna:{PASSWORD}'.encode()).decode()}"}
 
 
@@ -121,7 +121,8 @@ def test_gradios_endpoints_keep_their_keys_and_tell_nothing(tmp_path: Path) -> N
             assert label["confidences"] == [{"label": name, "confidence": 0.0} for name in LABELS]
             full = client.predict(handle_file(str(picture)), api_name="/classify")
             assert set(full) == ANSWER
-            assert (full["label"], full["familiar"], full["familiarity"]) == ("not sure", False, 0.0)
+            assert (full["label"], full["closest"], full["familiar"]) == ("not sure", "not sure", False)
+            assert full["familiarity"] == 0.0
             assert set(full["probabilities"].items()) == {(name, 0.0) for name in LABELS}
             results, table = client.predict([handle_file(str(picture))], api_name="/classify_batch")
             assert [set(result) for result in results["results"]] == [{"file", "error"}]

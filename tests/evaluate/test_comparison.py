@@ -18,7 +18,7 @@ from spotter.data.manifest import read_manifest
 from spotter.data.training_run import BEFORE, Run, find_before, write_run
 from spotter.evaluate.comparison import Errors, SourceChange, compare_runs
 from spotter.feedback.store import FeedbackFolder
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.recipe import make_recipe
 from tests.conftest import Published
 from tests.helpers import tiny
@@ -118,7 +118,7 @@ def where(trained: Published, tmp_path: Path) -> list[str]:
     """The words for the fixture's set, copied, with feedback of two visitors."""
     data = shutil.copytree(trained.data, tmp_path / "data")
     entries = FeedbackFolder(tmp_path / "feedback")
-    prediction = Prediction("disc", {"disc": 0.8, "cross": 0.1, "stripes": 0.1}, familiarity=0.8, familiar=True)
+    prediction = Prediction("disc", {"disc": 0.8, "cross": 0.1, "stripes": 0.1}, 0.8, familiar=True, threshold=0.6)
     for number in (901, 902):
         entries.add(draw("cross", number), prediction, "cross", trained.revision)
     words = [word for kind in KINDS for word in ("--class", kind)]

@@ -21,7 +21,7 @@ from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, U
 from spotter.feedback.hub import FeedbackDataset
 from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder
 from spotter.feedback.sync import Sender, folder_of, open_dataset, receive, send
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from tests.conftest import ROOT, Revision
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
@@ -30,7 +30,7 @@ from tests.helpers.processes import address_of, start
 
 NAME = "anna/words"
 ADDRESS = f"hf://datasets/{NAME}"
-PREDICTION = Prediction("disc", {"disc": 0.9, "cross": 0.1}, familiarity=0.8, familiar=True)
+PREDICTION = Prediction("disc", {"disc": 0.9, "cross": 0.1}, 0.8, familiar=True, threshold=0.6)
 
 
 def add(entries: FeedbackFolder, count: int = 1) -> list[str]:

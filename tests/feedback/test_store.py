@@ -24,7 +24,7 @@ from spotter.data.edits import apply_edits
 from spotter.data.splits import deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
 from spotter.feedback.store import FACTS, PICTURE, FeedbackFolder
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.compare import judge_reviews
 from spotter.monitor.log import AnswerLog, read_answers
 from spotter.recipe import make_recipe
@@ -38,7 +38,7 @@ RECIPE = make_recipe({"disc": "disc", "cross": "cross"}, name="shapes")
 
 def prediction(label: str = "disc") -> Prediction:
     probabilities = {"disc": 0.1, "cross": 0.1} | {label: 0.9}
-    return Prediction(label, probabilities, familiarity=0.8, familiar=True)
+    return Prediction(label, probabilities, 0.8, familiar=True, threshold=0.6)
 
 
 def drawing(number: int) -> Image.Image:
@@ -65,7 +65,7 @@ def test_an_entry_has_its_facts_and_no_metadata(entries: FeedbackFolder) -> None
     picture.info["exif"] = exif.tobytes()
     id_ = entries.add(picture, prediction(), "cross", "abc")
     ((entry, path),) = entries.read()
-    assert (entry.id, entry.answer, entry.said, entry.revision, entry.consent) == (id_, "disc", "cross", "abc", "2")
+    assert (entry.id, entry.closest, entry.said, entry.revision, entry.consent) == (id_, "disc", "cross", "abc", "2")
     assert not entry.is_right
     assert entry.sentence() == "the model said disc (90%), a visitor cross"
     with Image.open(path) as kept:
@@ -278,6 +278,21 @@ def test_an_entry_knows_the_answer_in_the_log_and_older_ones_do_not(entries: Fee
     shutil.copytree(entries.folder / id_, entries.folder / older)
     (entries.folder / older / FACTS).write_text(json.dumps(facts | {"id": older, "time": "2020"}))
     assert [(entry.id, entry.logged) for entry, _ in entries.read()] == [(older, ""), (id_, "0123456789abcdef")]
+
+
+OLDER = {"time": "2025", "revision": "r", "said": "cross", "consent": "1", "logged": ""}
+
+
+@pytest.mark.parametrize(("familiar", "label"), [(True, "disc"), (False, "not sure")])
+def test_an_entry_from_before_the_class_had_a_field_of_its_own_is_read(
+    entries: FeedbackFolder, familiar: bool, label: str
+) -> None:
+    id_ = entries.add(drawing(1), prediction(), "cross", "r")
+    answer = {"answer": "disc", "probabilities": {"disc": 0.9, "cross": 0.1}, "familiarity": 0.5, "familiar": familiar}
+    (entries.folder / id_ / FACTS).write_text(json.dumps({"id": id_} | OLDER | answer))
+    ((entry, _),) = entries.read()
+    assert (entry.label, entry.closest, entry.said, entry.is_right) == (label, "disc", "cross", False)
+    assert entry.probabilities == {"disc": 0.9, "cross": 0.1}
 
 
 def test_what_was_decided_becomes_a_review_of_the_answer(tmp_path: Path, entries: FeedbackFolder) -> None:

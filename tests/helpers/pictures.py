@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 
 LABELS = ("grizzly", "black", "teddy")
 RED, BLUE, GREEN, GREY, WHITE = (200, 30, 30), (30, 30, 200), (30, 200, 30), (128, 128, 128), (255, 255, 255)
@@ -37,7 +37,7 @@ def predict_by_color(picture: Image.Image) -> Prediction:
     label = "grizzly" if red > max(green, blue) + 20 else "black" if blue > max(red, green) + 20 else "teddy"
     familiar = max(red, green, blue) - min(red, green, blue) > 20
     probabilities = {name: 0.97 if name == label else 0.015 for name in LABELS}
-    return Prediction(label, probabilities, familiarity=0.9 if familiar else 0.2, familiar=familiar)
+    return Prediction(label, probabilities, 0.9 if familiar else 0.2, familiar, threshold=0.5)
 
 
 def free_port() -> int:

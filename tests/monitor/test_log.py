@@ -21,7 +21,7 @@ from spotter.config import LogConfig
 from spotter.errors import LogUnreadable, LogUnwritable
 from spotter.image_stats import measure_image
 from spotter.images import load_picture
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.log import FILE, AnswerLog, Answers, Challenger, add_answers, add_reviews, read_answers
 from spotter.monitor.projection import Projection
 from tests.conftest import ROOT, Revision, mount
@@ -41,7 +41,8 @@ def embeddings(count: int, width: int = 40, seed: int = 0) -> np.ndarray:
 
 
 def predicted(label: str = "disc", embedding: np.ndarray | None = None, familiarity: float = 0.9) -> Prediction:
-    return Prediction(label, {"disc": 0.7, "cross": 0.2, "stripes": 0.1}, familiarity, familiarity >= 0.6, embedding)
+    shares = {"disc": 0.7, "cross": 0.2, "stripes": 0.1}
+    return Prediction(label, shares, familiarity, familiarity >= 0.6, 0.6, embedding)
 
 
 def test_everything_that_was_told_is_in_it(tmp_path: Path) -> None:
@@ -189,8 +190,8 @@ from pathlib import Path
 from PIL import Image
 from spotter.config import LogConfig
 from spotter.monitor.log import AnswerLog
-from spotter.inference.predictor import Prediction
-picture, prediction = Image.new("RGB", (64, 48)), Prediction("disc", {"disc": 1.0}, 0.9, True)
+from spotter.inference.prediction import Prediction
+picture, prediction = Image.new("RGB", (64, 48)), Prediction("disc", {"disc": 1.0}, 0.9, True, 0.6)
 log = AnswerLog(Path(sys.argv[1]), sys.argv[2], config=LogConfig(batch_s=0.1))
 print("ready", flush=True)
 for number in range(int(sys.argv[3])):
@@ -346,8 +347,8 @@ def test_the_app_logs_every_answer_and_nothing_about_who_asked(prebuilt: Revisio
     answers = read_answers(folder)
     assert answers.route.tolist() == ["api", "api batch", "client"]
     assert answers.revision.tolist() == [prebuilt.revision] * 3
-    assert answers.label.tolist() == [told[0]["label"]] * 3
-    assert answers.probability[0] == pytest.approx(told[0]["probabilities"][told[0]["label"]])
+    assert answers.label.tolist() == [told[0]["closest"]] * 3
+    assert answers.probability[0] == pytest.approx(told[0]["probabilities"][told[0]["closest"]])
     assert answers.familiarity.tolist() == pytest.approx([told[0]["familiarity"]] * 3)
     assert answers.familiar.tolist() == [told[0]["familiar"]] * 3
     assert answers.brightness[0] == pytest.approx(measure_image(load_picture(content)).brightness)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.stats import binom
 
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.compare import duels
 from spotter.monitor.log import AnswerLog, add_answers, read_answers
 from spotter.monitor.report import fill_in, gather
@@ -27,7 +27,7 @@ from tests.helpers.rolling import PASSWORD, QUICK
 
 def other(picture: Image.Image) -> Prediction:
     """Says teddy to everything."""
-    return Prediction("teddy", {"grizzly": 0.1, "black": 0.1, "teddy": 0.8}, 0.9, familiar=True)
+    return Prediction("teddy", {"grizzly": 0.1, "black": 0.1, "teddy": 0.8}, 0.9, familiar=True, threshold=0.5)
 
 
 def test_what_it_says_is_logged_with_the_answer(tmp_path: Path) -> None:

@@ -58,6 +58,27 @@ def test_the_oldest_comes_first(tmp_path: Path) -> None:
     assert [entry.ticket for entry, _ in queue.read()] == tickets
 
 
+@pytest.mark.parametrize("familiar", [True, False])
+def test_what_waited_before_the_class_had_a_field_of_its_own_is_read(tmp_path: Path, familiar: bool) -> None:
+    add_answers(tmp_path, make_answers(1))
+    queue = WaitingFolder(tmp_path, "r1")
+    ticket = queue.add(plain(), PREDICTION, f"{1:016x}")
+    path = tmp_path / "waiting" / ticket / "answer.json"
+    facts = json.loads(path.read_text())
+    del facts["closest"], facts["threshold"]
+    path.write_text(json.dumps(facts | {"label": "grizzly", "familiar": familiar}))
+    ((entry, _),) = queue.read()
+    assert (entry.closest, entry.label) == ("grizzly", "grizzly" if familiar else "not sure")
+    assert queue.decide(ticket, "grizzly")
+    outcome = tmp_path / "answered" / f"{ticket}.json"
+    facts = json.loads(outcome.read_text())
+    del facts["closest"]
+    outcome.write_text(json.dumps(facts | {"label": "grizzly"}))
+    found = queue.find(ticket)
+    assert isinstance(found, Outcome)
+    assert (found.closest, found.said, found.is_confirmed) == ("grizzly", "grizzly", familiar)
+
+
 def test_whoever_decides_first_counts(tmp_path: Path) -> None:
     add_answers(tmp_path, make_answers(1))
     queue = WaitingFolder(tmp_path, "r1")

@@ -31,6 +31,7 @@ from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig
 from spotter.data.cache import FeatureCache
 from spotter.data.manifest import read_manifest
 from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, ExtraMissing, ListUnreadable
+from spotter.inference.prediction import table_cells
 from spotter.recipe import recipe_from_options
 from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import ClassifyJob, Done, Model, classify_all, run_here
@@ -149,8 +150,7 @@ def test_the_answers_are_those_of_predict(
         if isinstance(told, BadPicture):
             assert (error, set(row)) == (told.reason, {""})
         else:
-            shares = [str(share) for share in told.probabilities.values()]
-            assert [*row, error] == [told.label, str(told.familiar), str(told.familiarity), *shares, ""]
+            assert [*row, error] == [*map(str, table_cells(told, predictor.labels)), ""]
     assert not to.with_name("answers.csv.parts").exists()
     with pytest.raises(AnswersUnwritable, match="already exists"):
         classify_all(job(prebuilt, to, predictor), list_pictures(mixed, CONFIG))
@@ -406,14 +406,7 @@ def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", prebuilt: Rev
     for path, answer in zip(paths, answers, strict=True):
         told = predictor.predict(path)
         assert set(answer.pop("timings_ms")) == {"decode", "predict", "total"}
-        assert answer == {
-            "label": told.label,
-            "probabilities": told.probabilities,
-            "familiar": told.familiar,
-            "familiarity": told.familiarity,
-            "threshold": predictor.threshold,
-            "revision": prebuilt.revision,
-        }
+        assert answer == told.record() | {"revision": prebuilt.revision}
 
 
 def test_nothing_is_told_to_anybody(two: "Cluster") -> None:

@@ -30,7 +30,8 @@ from gradio_client.utils import QueueError
 from PIL import Image
 
 from spotter.config import ServeConfig
-from spotter.inference.predictor import Prediction, Predictor
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Predictor
 from spotter.serve.app import create_app
 from spotter.serve.limits import Buckets, client_name
 from spotter.serve.service import AT_ONCE, ModelInfo, Predict

@@ -18,7 +18,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from spotter.config import ServeConfig
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.app import create_app
 from spotter.serve.service import ModelInfo
@@ -32,9 +32,10 @@ PICTURE = encode(plain(RED), "JPEG")
 # What programs rely on: names, types and order of nothing else. A change here breaks them.
 FROZEN = {
     "label": str,
+    "closest": str,
     "probabilities": dict,
-    "familiar": bool,
     "familiarity": float,
+    "familiar": bool,
     "threshold": float,
     "revision": str,
     "timings_ms": dict,
@@ -72,7 +73,8 @@ def test_the_answers_are_frozen(url: str, tmp_path: Path) -> None:
         direct = httpx.post(f"{url}/api/classify", content=path.read_bytes()).json()
         for answer in (direct, through):
             assert_frozen(answer)
-            assert (answer["label"], answer["familiar"]) == (label, familiar)
+            assert (answer["closest"], answer["familiar"]) == (label, familiar)
+            assert answer["label"] == (label if familiar else "not sure")
         answer = client.predict(handle_file(str(path)), api_name="/predict")
         assert set(answer) == {"label", "confidences"}
         assert answer["label"] == (label if familiar else "not sure")
@@ -189,7 +191,7 @@ def test_a_picture_of_a_batch_counts_like_one_by_itself() -> None:
 
 def test_an_item_of_a_batch_that_is_no_text_spoils_no_other(url: str) -> None:
     results = httpx.post(f"{url}/api/classify/batch", json=[None, 7, data_url(PICTURE)]).json()["results"]
-    assert [min(result) for result in results] == ["error", "error", "familiar"]
+    assert [min(result) for result in results] == ["error", "error", "closest"]
 
 
 def test_a_batch_ends_when_nobody_waits_for_it() -> None:

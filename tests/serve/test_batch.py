@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spotter.config import ServeConfig
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.serve.batch import Item, NoAnswer, Result, as_csv, as_json, shown_name, unpack
 from tests.helpers.pictures import LABELS, RED, encode, plain, predict_by_color
 
@@ -130,29 +130,30 @@ def test_any_name_can_be_shown(name: str) -> None:
 
 RESULTS = [
     Result('=cmd|"/c calc"!A1.png', predict_by_color(plain(RED))),
-    Result("b.png", Prediction("teddy", dict.fromkeys(LABELS, 1 / 3), 0.1, False)),
+    Result("b.png", Prediction("teddy", dict.fromkeys(LABELS, 1 / 3), 0.1, False, 0.5)),
     Result("c.txt", problem=NoAnswer("not-a-picture")),
 ]
 
 
 def test_the_table_runs_nothing_and_says_not_sure() -> None:
     rows = list(csv.DictReader(io.StringIO(as_csv(RESULTS, LABELS))))
-    assert list(rows[0]) == ["file", "answer", "familiarity", *LABELS, "problem"]
+    assert list(rows[0]) == ["file", "label", "closest", *LABELS, "familiarity", "familiar", "threshold", "error"]
     assert [row["file"][0] for row in rows] == ["'", "b", "c"]
-    assert [row["answer"] for row in rows] == ["grizzly", "not sure", ""]
+    assert [row["label"] for row in rows] == ["grizzly", "not sure", ""]
+    assert [row["closest"] for row in rows] == ["grizzly", "teddy", ""]
     assert float(rows[0]["grizzly"]) == 0.97
-    assert rows[2]["problem"].startswith("This is not a picture")
+    assert rows[2]["error"].startswith("This is not a picture")
 
 
 def test_labels_that_look_like_formulas_are_escaped_too() -> None:
-    prediction = Prediction("@SUM(A1)", {"@SUM(A1)": 1.0, "+1": 0.0}, 0.9, True)
+    prediction = Prediction("@SUM(A1)", {"@SUM(A1)": 1.0, "+1": 0.0}, 0.9, True, 0.5)
     rows = list(csv.reader(io.StringIO(as_csv([Result("a", prediction)], ("@SUM(A1)", "+1")))))
     assert rows[0][3:5] == ["'@SUM(A1)", "'+1"]
     assert rows[1][1] == "'@SUM(A1)"
 
 
-def test_json_keeps_the_label_and_the_reason() -> None:
+def test_json_has_the_answer_or_the_reason() -> None:
     first, second, third = as_json(RESULTS)
     assert (first["label"], first["familiar"]) == ("grizzly", True)
-    assert (second["label"], second["familiar"]) == ("teddy", False)
+    assert (second["label"], second["closest"], second["familiar"]) == ("not sure", "teddy", False)
     assert set(third) == {"file", "error"}

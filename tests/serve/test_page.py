@@ -16,7 +16,8 @@ from gradio_client.exceptions import AppError
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture
-from spotter.inference.predictor import Neighbour, Prediction
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Neighbour
 from spotter.serve.app import create_app
 from spotter.serve.page import html
 from spotter.serve.page.translations import LANGUAGES
@@ -55,11 +56,11 @@ def test_many_pictures_give_a_result_each_and_a_csv(client: Client, tmp_path: Pa
         ("grizzly", True),
         (None, None),
         ("black", True),
-        ("teddy", False),
+        ("not sure", False),
     ]
     assert set(results[1]) == {"file", "error"}
     rows = list(csv.DictReader(io.StringIO(Path(table).read_bytes().decode("utf-8-sig"))))
-    assert [row["answer"] for row in rows] == ["grizzly", "", "black", "not sure"]
+    assert [row["label"] for row in rows] == ["grizzly", "", "black", "not sure"]
 
 
 def test_the_number_of_pictures_is_bounded(client: Client, tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_without_extras_nobody_can_ask_why(url: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_words_from_outside_are_escaped(language: str) -> None:
-    prediction = Prediction(EVIL, {EVIL: 0.9, "b": 0.1}, 0.9, True)
+    prediction = Prediction(EVIL, {EVIL: 0.9, "b": 0.1}, 0.9, True, 0.5)
     thumbnail = Thumbnail(b"", EVIL, EVIL, EVIL, f"https://x/{EVIL}", f"http://x/{EVIL}")
     info = replace(INFO, title=EVIL, summary=EVIL, revision=EVIL, examples=((EVIL, EVIL),))
     made = (
@@ -176,7 +177,7 @@ def test_an_address_that_is_none_is_no_link() -> None:
 
 
 def test_nothing_is_quite_certain() -> None:
-    prediction = Prediction("a", {"a": 0.9999, "b": 0.0001}, 0.9, True)
+    prediction = Prediction("a", {"a": 0.9999, "b": 0.0001}, 0.9, True, 0.5)
     assert 'over <span class="whole">99 %</span> sure' in html.answer(prediction, "en")
     assert "100" not in html.bars(prediction, 5).replace("100.0%", "")
     assert "&gt; 99 %" in html.table([html.Result("x", prediction)], "en")

@@ -22,7 +22,7 @@ from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.serve.app import build_page, create_app
 from spotter.serve.server import serve
 from spotter.serve.service import AT_ONCE, LARGE_PIXELS, ModelInfo
@@ -154,7 +154,8 @@ def test_classify_tells_everything(client: Client, file: Callable[..., Any]) -> 
     answer = client.predict(file(encode(plain(GREY))), api_name="/classify")
     assert answer.pop("timings_ms").keys() == {"decode", "predict", "total"}
     assert answer == {
-        "label": "teddy",
+        "label": "not sure",
+        "closest": "teddy",
         "probabilities": {"grizzly": 0.015, "black": 0.015, "teddy": 0.97},
         "familiar": False,
         "familiarity": 0.2,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spotter.inference.predictor import Prediction
+from spotter.inference.prediction import Prediction
 from spotter.monitor.log import AnswerLog
 from spotter.serve import service as module
 from spotter.serve.service import AT_ONCE, Answer, AppOptions, ModelInfo, Service, withheld
@@ -65,5 +65,5 @@ def test_what_may_not_go_out_says_nothing_and_keeps_its_keys(stage: str | None, 
     if told:
         assert said is prediction
     else:
-        assert (said.label, said.familiar, said.familiarity) == ("not sure", False, 0.0)
+        assert (said.label, said.closest, said.familiar, said.familiarity) == ("not sure", "not sure", False, 0.0)
         assert said.probabilities == dict.fromkeys(LABELS, 0.0)

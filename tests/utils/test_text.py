@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotter.utils.text import escape_markdown, percent, plain_cell, plural, short_percent
+from spotter.utils.text import escape_markdown, percent, plural, short_percent
 
 SHARES = (0.0, 0.004, 0.005, 0.125, 0.994, 0.995, 1.0)
 
@@ -33,14 +33,6 @@ def test_a_short_share_hides_nothing_and_does_not_claim_all() -> None:
 
 def test_plurals() -> None:
     assert [plural(count, "picture") for count in (0, 1, 2)] == ["0 pictures", "1 picture", "2 pictures"]
-
-
-@pytest.mark.parametrize(
-    ("value", "cell"),
-    [(None, ""), ("bear", "bear"), ("=1+1", "'=1+1"), ("-bear", "'-bear"), ("@x", "'@x"), ("a\nb\x1b", "a b ")],
-)
-def test_a_cell_is_shown_and_not_run(value: str | None, cell: str) -> None:
-    assert plain_cell(value) == cell
 
 
 def test_markdown_shows_words_as_they_are() -> None:

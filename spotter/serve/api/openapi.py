@@ -4,18 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from spotter.config import ServeConfig
+from spotter.inference.prediction import AnswerRecord
 from spotter.serve.api.request_body import JSON, MULTIPART
 
 
 @dataclass(frozen=True)
-class Classified:
-    """What a picture is. `label` is the most probable one whatever `familiar` says; times are in milliseconds."""
+class Classified(AnswerRecord):
+    """What a picture is. `label` is the answer, "not sure" when the picture is unlike the training pictures; `closest`
+    is the most probable class, always. Times are in milliseconds."""
 
-    label: str
-    probabilities: dict[str, float]
-    familiar: bool
-    familiarity: float
-    threshold: float
     revision: str | None
     timings_ms: dict[str, float]
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,8 +13,9 @@ from starlette.requests import ClientDisconnect
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
+from spotter.recipe import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
-from spotter.rollout.stages import NONE_OF_THESE, SHADOW, SUPERVISED
+from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.api.openapi import (
     Batch,
     Classified,
@@ -267,7 +268,8 @@ async def nothing_here(request: Request) -> Response:
 async def api_help(request: Request) -> Response:
     # Behind a proxy the connection to this process is plain http, whatever the caller used.
     scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
-    return PlainTextResponse(_HELP.format(url=f"{scheme}://{request.url.netloc}"))
+    rest = ", ".join(column.name for column in fields(Classified) if column.name not in {"label", "closest"})
+    return PlainTextResponse(_HELP.format(url=f"{scheme}://{request.url.netloc}", fields=rest))
 
 
 def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
@@ -300,16 +302,17 @@ _CONSENT = (
 _ONE_BY_ONE = "This model is on trial: send pictures one by one, to /api/classify."
 _NO_TICKET = "There is no such ticket, or not any more."
 _NOT_KEPT = {"Cache-Control": "no-store"}
-_HELP = """Send a picture, get JSON: label, probabilities, familiar, familiarity, threshold, revision, timings_ms.
+_HELP = """Send a picture, get JSON. `label` is the answer: "not sure" when the picture is unlike those the model
+learned from. `closest` is the most probable class, always. The rest: {fields}.
 
     curl --data-binary @picture.jpg {url}/api/classify
 
-From Python, with gradio_client; the label is "not sure" when the picture is unlike those the model learned from:
+The same from Python, with gradio_client:
 
     from gradio_client import Client, handle_file
-    Client("{url}").predict(handle_file("picture.jpg"), api_name="/predict")
-
-The same as JSON, with the most probable class as the label:
-
     Client("{url}").predict(handle_file("picture.jpg"), api_name="/classify")
+
+The payload of a gr.Label, `label` and `confidences`:
+
+    Client("{url}").predict(handle_file("picture.jpg"), api_name="/predict")
 """

@@ -70,7 +70,7 @@ def why_handler(service: Service) -> Callable[..., Any]:
         except BadPicture as error:
             return html.refusal(error, language)
         answer = await service.classify(picture)
-        label = answer.prediction.label
+        label = answer.prediction.closest
         drawn = await run_in_threadpool(options.explain, picture) if options.explain else None
         near = await run_in_threadpool(options.nearest, picture, ASKED_ROWS) if options.nearest else None
         return html.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from spotter.errors import BadPicture
-from spotter.inference.predictor import Neighbour, Prediction
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Neighbour
 from spotter.serve.about import error_sentence
 from spotter.serve.batch import NoAnswer, Result
 from spotter.serve.page.snippets import ADDRESS, Snippet
@@ -49,7 +50,7 @@ def start(labels: tuple[str, ...], language: str) -> str:
 def answer(prediction: Prediction, language: str) -> str:
     """The answer in words."""
     if not prediction.familiar:
-        return words(translate("unsure", language), translate("closest", language, label=prediction.label), "unsure")
+        return words(translate("unsure", language), translate("closest", language, label=prediction.closest), "unsure")
     name = f"{prediction.label[:1].upper()}{prediction.label[1:]}"
     percent = 100 * prediction.probabilities[prediction.label]
     key = "very_sure" if percent >= 99.5 else "sure"

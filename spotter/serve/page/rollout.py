@@ -10,8 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
+from spotter.recipe import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
-from spotter.rollout.stages import NONE_OF_THESE, SHADOW, SUPERVISED
+from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
     Inputs,
@@ -135,7 +136,7 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         except LogUnwritable as error:
             _log.warning("%s", error)
             return {corner.told: html.note(translate("not_sent", language))}
-        key = "you_agree" if label == answer.prediction.label and answer.prediction.familiar else "you_differ"
+        key = "you_agree" if label == answer.prediction.label else "you_differ"
         yours = translate("none_of_these", language) if label is None else label
         return corner.reset() | {
             words: html.answer(answer.prediction, language),

@@ -1,0 +1,82 @@
+"""One answer, and the record of it that the page, programs, tables and files all give."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from spotter.recipe import NOT_SURE
+
+# The field with a number for each class.
+SHARES = "probabilities"
+
+
+@dataclass(frozen=True)
+class AnswerRecord:
+    """What is told of an answer. A field that is added here is in every JSON, table and file.
+
+    `label` is the answer: a class, or "not sure" when the picture is not familiar. `closest` is the most probable
+    class, always. `probabilities` maps every class to [0, 1] and sums to 1. `familiarity` in [0, 1] is the mean cosine
+    to the nearest training pictures; `familiar` is `familiarity >= threshold`.
+    """
+
+    label: str
+    closest: str
+    probabilities: dict[str, float]
+    familiarity: float
+    familiar: bool
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Prediction(AnswerRecord):
+    """The answer for one picture.
+
+    `label` is the answer: a class, or "not sure" when the picture is not familiar. `closest` is the most probable
+    class, always. `probabilities` maps every class to [0, 1] and sums to 1. `familiarity` in [0, 1] is the mean cosine
+    to the nearest training pictures; `familiar` is `familiarity >= threshold`. `embedding`, float32 (d,) of length 1,
+    comes with `Predictor.predict` alone: those of many pictures would fill the memory.
+    """
+
+    label: str = field(init=False)
+    embedding: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.closest if self.familiar else NOT_SURE)
+
+    def record(self) -> dict[str, Any]:
+        """All fields but `embedding`, ready for JSON."""
+        return {column.name: getattr(self, column.name) for column in fields(AnswerRecord)}
+
+
+def table_columns(labels: Sequence[str]) -> list[str]:
+    """The columns of an answer in a table of flat cells: the fields of `AnswerRecord`, and one for each class."""
+    return [name for column in fields(AnswerRecord) for name in (labels if column.name == SHARES else (column.name,))]
+
+
+def table_cells(answer: AnswerRecord | None, labels: Sequence[str]) -> list[Any]:
+    """The cells of `table_columns`; None for each where there is no answer."""
+    if answer is None:
+        return [None] * len(table_columns(labels))
+    shares = [answer.probabilities[label] for label in labels]
+    cells = ((getattr(answer, column.name),) if column.name != SHARES else shares for column in fields(AnswerRecord))
+    return [cell for some in cells for cell in some]
+
+
+def read_record(facts: Any, class_key: str) -> dict[str, Any]:
+    """What a file says of an answer, in the fields of now.
+
+    Older files have the most probable class under `class_key`, no `closest`, and no `threshold` (here NaN).
+
+    Raises:
+        KeyError, TypeError: it is nothing of the kind.
+    """
+    if not isinstance(facts, dict):
+        raise TypeError("This is no JSON object.")
+    if "closest" in facts:
+        return facts
+    rest = {name: value for name, value in facts.items() if name != class_key}
+    closest = facts[class_key]
+    return rest | {"closest": closest, "label": closest if facts["familiar"] else NOT_SURE, "threshold": nan}
