@@ -84,6 +84,7 @@ def mount_page(
 ) -> FastAPI:
     """Put a Gradio page at the root of `app`, after its other routes, with the guards that only `launch` has."""
     _fetch_nothing(page)
+    _close_with_the_answer(page)
     # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
     page.has_launched = True
     page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
@@ -133,6 +134,20 @@ def _fetch_nothing(page: gr.Blocks) -> None:
 
     for block in page.blocks.values():
         guard(block)
+
+
+def _close_with_the_answer(page: gr.Blocks) -> None:
+    """Let nobody hold a connection open for as long as they have the page or a client.
+
+    Gradio asks for one when a page has a state, to learn when it may be forgotten. Its client for JavaScript does not
+    close it, so that no program of it would end. `SESSIONS` says how many states are kept.
+    """
+    make_config = page.get_config_file
+
+    def config_file() -> Any:
+        return make_config() | {"connect_heartbeat": False}
+
+    page.get_config_file = config_file  # type: ignore[method-assign]
 
 
 async def _no_such_endpoint(request: Request, error: Exception) -> Response:

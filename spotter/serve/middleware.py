@@ -14,8 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spotter.config import ServeConfig
 from spotter.serve.api.prometheus import Metrics
+from spotter.serve.api.request_body import JSON_FACTOR
 from spotter.serve.limits import Refusal, Traffic, client_name
 
+# Where Gradio had its endpoints in earlier versions, and where people expect them.
+MOVED = ("/run", "/call", "/queue", "/predict", "/classify", "/classify_batch", "/upload", "/info")
 # Longer ones first. What is none of these is a page, a style sheet and the like.
 ROUTES = (
     "/api/classify/batch",
@@ -32,6 +35,7 @@ ROUTES = (
     "/gradio_api/call",
     "/gradio_api/heartbeat",
     "/gradio_api",
+    *MOVED,
 )
 STREAMS = ("/gradio_api/queue", "/gradio_api/call", "/gradio_api/heartbeat")
 FREE = ("/healthz", "/readyz", "/metrics", "page")
@@ -39,7 +43,16 @@ FREE = ("/healthz", "/readyz", "/metrics", "page")
 QUESTION_BYTES = 1_000_000
 FRAME_BYTES = 100_000
 GONE = 499
-SHARED = ("/api/classify/batch", "/api/classify", "/api/answers", "/api", "/healthz", "/readyz", "/openapi.json")
+SHARED = (
+    "/api/classify/batch",
+    "/api/classify",
+    "/api/answers",
+    "/api",
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    *MOVED,
+)
 
 # What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told.
 CLOSED = (
@@ -221,9 +234,10 @@ def _as_json(refusal: Refusal, path: str) -> JSONResponse:
 
 def _limit(route: str, config: ServeConfig) -> int:
     largest = {
-        # Base64 makes four bytes of three.
-        "/api/classify": config.max_upload_bytes * 4 // 3,
-        "/api/classify/batch": config.max_batch_bytes * 4 // 3,
+        "/api/classify": int(config.max_upload_bytes * JSON_FACTOR),
+        "/api/classify/batch": int(config.max_batch_bytes * JSON_FACTOR),
+        # What is told there has to arrive, whatever was sent.
+        **dict.fromkeys(("/api", *MOVED), int(config.max_upload_bytes * JSON_FACTOR)),
         "/gradio_api/upload": config.max_batch_bytes,
     }
     return largest.get(route, QUESTION_BYTES) + FRAME_BYTES

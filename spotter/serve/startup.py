@@ -45,6 +45,8 @@ from spotter.utils.imports import lasting_imports
 _log = logging.getLogger(__name__)
 
 RETRY_S = 60.0
+# What may be different in a minute.
+LATER = (StoreUnreachable, RevisionMissing)
 UNASKED = "the questions about what could go wrong with this model are unanswered: run scripts/premortem."
 NOBODY = "nobody can review waiting answers: the review page needs a password in STAFF_PASSWORD."
 UNSENT = (
@@ -53,7 +55,7 @@ UNSENT = (
 )
 # What visitors see if the error's own sentence would name a path or an address.
 PUBLIC = {
-    RevisionMissing: "There is no such model in its store.",
+    RevisionMissing: "There is no such model in its store; this is tried again every minute.",
     AccessRefused: "The store of the model refuses access.",
     StoreUnreachable: "The store of the model cannot be reached; this is tried again every minute.",
     CacheUnwritable: "The model cannot be kept on the disk.",
@@ -84,6 +86,8 @@ def pull_model(options: argparse.Namespace) -> Pulled:
 
     Raises:
         UnknownStore, NoInt8: what was asked for cannot be.
+        RevisionMissing: there is no such store or revision. On a Space that is told by the page instead, and tried
+            again: nobody looks at its terminal, and the model may be published later.
         PasswordWeak: that of the staff pages is too easy to guess.
     """
     log_to_stderr(options.program)
@@ -93,6 +97,8 @@ def pull_model(options: argparse.Namespace) -> Pulled:
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:
+        if isinstance(error, RevisionMissing) and "SPACE_ID" not in os.environ:
+            raise
         _log.error("%s", error)
         return Pulled(None, error, password)
     return Pulled(predictor, None, password)
@@ -118,7 +124,7 @@ def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iter
     if predictor is None:
         told = public_sentence(str(why), type(why))
         app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
-        yield Built(app, config, RETRY_S if isinstance(why, StoreUnreachable) else None)
+        yield Built(app, config, RETRY_S if isinstance(why, LATER) else None)
         return
     with operated(predictor, options, folder) as info:
         if info.options.rollout and not password:

@@ -271,7 +271,7 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="Download as CSV").click()
     text = Path(download.value.path()).read_bytes().decode("utf-8-sig")
-    assert [row["answer"] for row in csv.DictReader(io.StringIO(text))] == ["grizzly", "not sure", "black", ""]
+    assert [row["label"] for row in csv.DictReader(io.StringIO(text))] == ["grizzly", "not sure", "black", ""]
 
 
 def test_about_tells_figures_sources_limits_and_revision(visit: Visit) -> None:
@@ -443,7 +443,7 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         send.click()
         expect(state).to_contain_text("have it deleted later, give this number")
         ((entry, path),) = entries.read()
-        assert (entry.answer, entry.said, entry.revision) == ("black", "grizzly", "r-1")
+        assert (entry.closest, entry.said, entry.revision) == ("black", "grizzly", "r-1")
         log.close()
         assert read_answers(tmp_path / "log").id.tolist() == [entry.logged]
         assert entry.id in state.inner_text()

@@ -7,25 +7,31 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import gradio
 import pytest
 
-from spotter.config import ServeConfig
-from spotter.serve.app import create_app
+from spotter.feedback.store import FeedbackFolder
 from spotter.serve.page.snippets import ADDRESS, Snippet, element_snippet, frame_snippet, program_snippets
-from spotter.serve.service import ModelInfo
+from spotter.serve.service import AppOptions, ModelInfo
 from tests.conftest import ROOT
-from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color, serving
+from tests.helpers.pictures import BLUE, LABELS, encode, plain
+from tests.helpers.rolling import rolling
 
 README_ADDRESS = "http://127.0.0.1:7860"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving(create_app(predict_by_color, ModelInfo("Bears?", LABELS, "r-1", 0.5), ServeConfig())) as address:
-        yield address
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An app with all that it may do besides answering: a program that asks it has to end all the same."""
+    folder = tmp_path_factory.mktemp("app")
+    entries = FeedbackFolder(folder / "feedback")
+    info = ModelInfo("Bears?", LABELS, "r-1", 0.5)
+    info = replace(info, options=AppOptions(keep=entries.add, forget=entries.delete))
+    with rolling(folder / "log", "full", info) as app:
+        yield app.url
 
 
 @pytest.fixture

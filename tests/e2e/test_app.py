@@ -119,6 +119,8 @@ def test_what_cannot_be_served_is_one_sentence_and_exit_1(prebuilt: Revision) ->
     assert "Cannot listen" in fails("--model", prebuilt.store, "--host", "192.0.2.1")
     assert "cannot be opened" in fails("--model", "s3://bucket/bears")
     assert "no int8 network" in fails("--model", prebuilt.store, "--int8")
+    assert "There is no store at 'models/typo'" in fails("--model", "models/typo")
+    assert "has no revision 'abcdef0'" in fails("--model", prebuilt.store, "--revision", "abcdef0")
 
 
 @contextmanager
@@ -146,13 +148,10 @@ def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[s
 
 
 def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revision, tmp_path: Path) -> None:
-    with serves_a_problem("--model", tmp_path / "none") as (public, own):
-        assert public.startswith("There is no such model in its store.")
+    with serves_a_problem("--model", tmp_path / "none", SPACE_ID="owner/bears") as (public, own):
+        assert public.startswith("There is no such model in its store; this is tried again every minute.")
         assert str(tmp_path) not in public
         assert f"There is no store at {str(tmp_path / 'none')!r}" in own
-    with serves_a_problem("--model", prebuilt.store, "--revision", "abcdef0") as (public, own):
-        assert str(prebuilt.store) not in public
-        assert "has no revision 'abcdef0'" in own
     changes = {
         "model.onnx": lambda path: path.write_bytes(path.read_bytes()[:-100]),
         "model.json": lambda path: path.write_text("{"),

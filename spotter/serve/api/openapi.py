@@ -40,10 +40,24 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class ClassifiedFile(Classified):
+    """What a picture of a batch is. `file` is the name of its file, there if it came in a form."""
+
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class ProblemFile(Problem):
+    """Why there is no answer for a picture of a batch. `file` is the name of its file, there if it came in a form."""
+
+    file: str = ""
+
+
+@dataclass(frozen=True)
 class Batch:
     """One result for each picture, in the order in which they came."""
 
-    results: list[Classified | Problem]
+    results: list[ClassifiedFile | ProblemFile]
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,11 @@ def describe_batch(config: ServeConfig) -> dict[str, Any]:
 
 
 def _data_url(config: ServeConfig) -> dict[str, Any]:
-    return {"type": "string", "pattern": "^data:.*;base64,", "example": "data:image/jpeg;base64,/9j/4AAQ..."}
+    return {
+        "type": "string",
+        "description": "a data URL, or base64 alone",
+        "example": "data:image/jpeg;base64,/9j/4AAQ...",
+    }
 
 
 def describe_problems() -> dict[int | str, dict[str, Any]]:

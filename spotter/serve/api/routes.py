@@ -29,8 +29,10 @@ from spotter.serve.api.openapi import (
     describe_waiting,
 )
 from spotter.serve.api.prometheus import CONTENT_TYPE, Metrics
-from spotter.serve.api.request_body import read_pictures
+from spotter.serve.api.request_body import Sent, read_pictures
+from spotter.serve.batch import shown_name
 from spotter.serve.limits import Refusal, Traffic
+from spotter.serve.middleware import MOVED
 from spotter.serve.service import Answer, ModelInfo, Service, full_payload
 
 _log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ def add_routes(
         _classify_route(service, config, problem),
         methods=["POST"],
         summary="Classify a picture",
-        description=f"The picture is the body itself, the first file of a form, or a data URL in JSON; at most "
+        description=f"The picture is the body itself, the first file of a form, or base64 in JSON; at most "
         f"{config.max_upload_bytes / 1e6:g} MB.",
         openapi_extra={"requestBody": {"required": True, "content": one}},
         response_model=Classified,
@@ -77,7 +79,7 @@ def add_routes(
         _batch_route(service, traffic, config, problem),
         methods=["POST"],
         summary="Classify several pictures",
-        description=f"The files of a form, or a JSON list of data URLs; at most {config.max_batch} pictures and "
+        description=f"The files of a form, or a JSON list of base64; at most {config.max_batch} pictures and "
         f"{config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
         openapi_extra={"requestBody": {"required": True, "content": many}},
         response_model=Batch,
@@ -104,7 +106,10 @@ def add_routes(
     for path, methods in allowed.items():
         # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
         app.add_api_route(path, _other_method_route(methods), methods=METHODS, include_in_schema=False)
-    app.add_api_route("/api/{rest:path}", nothing_here, methods=METHODS, include_in_schema=False)
+    for path in ("/api", *MOVED):
+        app.add_api_route(f"{path}/{{rest:path}}", moved, methods=METHODS, include_in_schema=False)
+    for path in MOVED:
+        app.add_api_route(path, moved, methods=METHODS, include_in_schema=False)
     app.add_exception_handler(Exception, _unexpected_route(config))
 
 
@@ -118,7 +123,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
         if stage == SUPERVISED and request.query_params.get("consent") != "yes":
             return _error(403, _CONSENT)
         try:
-            picture = (await read_pictures(request, config, is_batch=False))[0]
+            picture = (await read_pictures(request, config, is_batch=False))[0].content
             if isinstance(picture, BadPicture):
                 raise picture
             answer = await service.classify(picture, "api", stage)
@@ -190,11 +195,11 @@ def _client(request: Request) -> str:
 
 
 def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
-    async def one(picture: bytes | BadPicture, stage: str | None) -> dict[str, Any]:
+    async def one(sent: Sent, stage: str | None) -> dict[str, Any]:
         try:
-            if isinstance(picture, BadPicture):
-                raise picture
-            answer = await service.classify(picture, "api batch", stage)
+            if isinstance(sent.content, BadPicture):
+                raise sent.content
+            answer = await service.classify(sent.content, "api batch", stage)
             return full_payload(answer, service.info) if answer.may_go_out else asdict(Problem(_ONE_BY_ONE))
         except BadPicture as error:
             return asdict(Problem(str(error)))
@@ -215,7 +220,8 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
         for picture in pictures:
             if await request.is_disconnected():
                 raise ClientDisconnect
-            results.append(await one(picture, stage))
+            name = {"file": shown_name(picture.name)} if picture.name else {}
+            results.append(name | await one(picture, stage))
         return JSONResponse({"results": results})
 
     return batch
@@ -260,16 +266,23 @@ def _other_method_route(allowed: str) -> Route:
     return refuse
 
 
-async def nothing_here(request: Request) -> Response:
-    """Say that there is no such route."""
-    return _error(404, "There is no such route; /api tells which there are.")
+async def moved(request: Request) -> Response:
+    """Say where to ask instead, at a route that is not there, or not any more: older tutorials name some."""
+    # Whoever is still sending would not read what is told.
+    async for _ in request.stream():
+        pass
+    return _error(404, _MOVED.format(url=_address(request)))
+
+
+def _address(request: Request) -> str:
+    # Behind a proxy the connection to this process is plain http, whatever the caller used.
+    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
+    return f"{scheme}://{request.url.netloc}"
 
 
 async def api_help(request: Request) -> Response:
-    # Behind a proxy the connection to this process is plain http, whatever the caller used.
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
     rest = ", ".join(column.name for column in fields(Classified) if column.name not in {"label", "closest"})
-    return PlainTextResponse(_HELP.format(url=f"{scheme}://{request.url.netloc}", fields=rest))
+    return PlainTextResponse(_HELP.format(url=_address(request), fields=rest))
 
 
 def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
@@ -300,6 +313,10 @@ _CONSENT = (
     "most, send ?consent=yes."
 )
 _ONE_BY_ONE = "This model is on trial: send pictures one by one, to /api/classify."
+_MOVED = (
+    "There is no such route: POST the picture to {url}/api/classify, or in Python use gradio_client: "
+    'Client("{url}").predict(handle_file("picture.jpg"), api_name="/classify"); {url}/api tells more.'
+)
 _NO_TICKET = "There is no such ticket, or not any more."
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _HELP = """Send a picture, get JSON. `label` is the answer: "not sure" when the picture is unlike those the model

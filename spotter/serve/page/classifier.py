@@ -39,16 +39,16 @@ def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
     with _blank_page(info) as page:
         with gr.Tabs(elem_id="rooms"):
             with gr.Tab(page_text("tab_one"), id="one", elem_id="room-one"):
-                picture = _one_room(service)
+                _one_room(service)
             with gr.Tab(page_text("tab_many"), id="many", elem_id="room-many"):
-                files = _many_room(service, config)
+                _many_room(service, config)
             if info.about:
                 with gr.Tab(page_text("tab_about"), id="about", elem_id="room-about"):
                     gr.HTML(page_text("about_html"))
             with gr.Tab(page_text("tab_use"), id="use", elem_id="room-use"):
                 gr.HTML(page_text("use_html"), js_on_load=snippet_script())
         gr.HTML(page_text("foot_html"), elem_id="foot")
-        _add_endpoints(service, config, picture, files)
+        _add_endpoints(service, config)
     page.i18n_instance = texts
     return page
 
@@ -107,7 +107,7 @@ def _blank_page(info: ModelInfo) -> gr.Blocks:
     return page
 
 
-def _one_room(service: Service) -> gr.Image:
+def _one_room(service: Service) -> None:
     info = service.info
     with gr.Row(elem_id="desk"):
         with gr.Column(min_width=300):
@@ -148,7 +148,6 @@ def _one_room(service: Service) -> gr.Image:
         concurrency_id="why",
         concurrency_limit=1,
     )
-    return picture
 
 
 def _feedback_corner(service: Service, picture: gr.Image) -> None:
@@ -170,7 +169,7 @@ def _feedback_corner(service: Service, picture: gr.Image) -> None:
     )
 
 
-def _many_room(service: Service, config: ServeConfig) -> gr.File:
+def _many_room(service: Service, config: ServeConfig) -> None:
     gr.HTML(page_text("limits_html"), elem_id="limits")
     files = gr.File(
         file_count="multiple",
@@ -194,12 +193,14 @@ def _many_room(service: Service, config: ServeConfig) -> gr.File:
         concurrency_id="batch",
         concurrency_limit=1,
     )
-    return files
 
 
-def _add_endpoints(service: Service, config: ServeConfig, picture: gr.Image, files: gr.File) -> None:
-    label, details, answers = gr.Label(visible=False), gr.JSON(visible=False), gr.JSON(visible=False)
-    table = gr.File(visible=False, label="table")
+def _add_endpoints(service: Service, config: ServeConfig) -> None:
+    # Components of their own: what is told about endpoints names them by their labels, and the page's are translated.
+    picture = gr.Image(visible=False, label="picture", type="filepath")
+    files = gr.File(visible=False, label="files", file_count="multiple")
+    label, details = gr.Label(visible=False, label="answer"), gr.JSON(visible=False, label="answer")
+    answers, table = gr.JSON(visible=False, label="answers"), gr.File(visible=False, label="table")
     one: dict[str, Any] = {
         "inputs": [picture],
         "preprocess": False,
