@@ -140,8 +140,10 @@ class ServeConfig:
     """Where the app listens and what it accepts.
 
     A picture has at most `max_upload_bytes`; a batch `max_batch` pictures and `max_batch_bytes`. At most `max_queue`
-    pictures or uploads wait, and `max_held_bytes` of the HTTP API's bodies are in memory; one client gets half of both,
-    at most `max_streams` open answers, and `rate_per_s` requests a second, `burst` at once. A body may take
+    pictures or uploads wait, `max_held_bytes` of the HTTP API's bodies are in memory, and `max_connections` are open
+    (with some more for health checks, below the 1,024 files that a process may usually open); of all three, a client
+    gets no more than what is then still free. It gets at most `max_streams` open answers, and `rate_per_s` requests a
+    second, `burst` at once. A body may take
     `patience_s`, and a second more for each `slowest_bytes_per_s`. Uploads through the page take at most
     `max_stored_bytes` of disk. When it is told to stop, the app finishes open requests for up to `stop_s` seconds
     (Docker kills it after ten). With `behind_proxy`, the address of a client comes from the proxy's header; otherwise
@@ -155,6 +157,7 @@ class ServeConfig:
     max_batch_bytes: int = 100_000_000
     max_queue: int = 32
     max_held_bytes: int = 300_000_000
+    max_connections: int = 800
     max_streams: int = 100
     rate_per_s: float = 300.0
     burst: int = 3000

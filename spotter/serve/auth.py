@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotter.config import LOOPBACK
 from spotter.errors import PasswordMissing, PasswordWeak
-from spotter.serve.limits import Buckets
+from spotter.serve.limits import Buckets, client_name
 
 SHORTEST = 8
 # Wrong guesses of one client: some at once, then one a minute.
@@ -94,7 +94,7 @@ class AccessControl:
         if self._check is None:
             if _host(headers.get("host", "")) not in LOOPBACK:
                 return JSONResponse({"error": "This page is for this machine alone."}, 403)
-        elif refusal := self._check.refuse(headers, str((scope.get("client") or [""])[0])):
+        elif refusal := self._check.refuse(headers, client_name(str((scope.get("client") or [""])[0]), headers, False)):
             return refusal
         return refuse_other_sites(scope, headers)
 

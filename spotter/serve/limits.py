@@ -4,15 +4,20 @@ import ipaddress
 import math
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from starlette.datastructures import Headers
 
 from spotter.config import ServeConfig
 
 BUSY = "Too many pictures at once; try again in a moment."
 BUSY_S = 2
 MOST_CLIENTS = 10_000
+TOO_MANY_OPEN = "Too many open answers; close some first."
+# So many bodies may arrive for each picture that may wait. Most wait for a slow network, not for us.
+BODIES = 4
 
 
 @dataclass(frozen=True)
@@ -24,29 +29,75 @@ class Refusal:
     retry_after_s: int | None = None
 
 
-class Traffic:
-    """Rate limit and backpressure: a token bucket for each client, and a bounded number of seats for requests.
+class Pool:
+    """A bounded number of places (or bytes) that clients share, so that a few of them never keep the others out.
 
-    One client gets half of the seats, so that nobody keeps all others out.
-    `waiting` gives the clients whose pictures wait in a queue elsewhere; they count as seated. For one thread.
+    What a client has is at most what is still free: one alone gets half, two together three quarters. The last place
+    goes to somebody who has none. For one thread.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._taken: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """How many are taken."""
+        return self._taken.total()
+
+    def of(self, client: str) -> int:
+        """How many a client has."""
+        return self._taken[client]
+
+    def has_room(self, client: str, amount: int = 1, elsewhere: Sequence[str] = ()) -> bool:
+        """Whether a client may take so many more; `elsewhere` are the clients of further places that are taken."""
+        own, free = self._taken[client] + elsewhere.count(client), self.most - self.total - len(elsewhere) - amount
+        return free >= 0 and own + amount <= max(1, free)
+
+    def take(self, client: str, amount: int = 1) -> None:
+        """Count what a client takes, whether there is room or not."""
+        self._taken[client] += amount
+
+    def give_back(self, client: str, amount: int = 1) -> None:
+        """Undo a `take`."""
+        self._taken[client] -= amount
+        if self._taken[client] <= 0:
+            del self._taken[client]
+
+    @contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """Take one place for as long as a block lasts."""
+        self.take(client)
+        try:
+            yield
+        finally:
+            self.give_back(client)
+
+
+class Traffic:
+    """Rate limit and backpressure: a token bucket for each client, and pools of what takes room.
+
+    `seats` are for pictures that are there whole, `bodies` for requests that still arrive, `held` for the bytes of both
+    that are in memory, `answers` for requests that are not answered to the end, and `streams` for those of them that
+    stay open. `waiting` gives the clients whose pictures wait in a queue elsewhere; they count as seated. For one
+    thread.
     """
 
     def __init__(self, config: ServeConfig, now: Callable[[], float] = time.monotonic) -> None:
         self.stopping = False
         self.waiting: Callable[[], list[str]] = list
-        self._config = config
+        self.seats, self.bodies = Pool(config.max_queue), Pool(BODIES * config.max_queue)
+        self.held, self.answers = Pool(config.max_held_bytes), Pool(config.max_connections * 3 // 4)
+        self.streams, self._most_streams = Pool(config.max_connections), config.max_streams
         self._buckets = Buckets(config.rate_per_s, config.burst, now)
-        self._seats: Counter[str] = Counter()
-        self._streams: Counter[str] = Counter()
-        self._held: Counter[str] = Counter()
 
     @property
     def in_flight(self) -> int:
-        return self._seats.total() + len(self.waiting())
+        return self.seats.total + len(self.waiting())
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._streams or self.in_flight)
+        return bool(self.streams.total or self.in_flight or self.bodies.total)
 
     def charge(self, client: str, tokens: int = 1) -> Refusal | None:
         """Count requests of a client; a refusal when it asked too often."""
@@ -56,31 +107,28 @@ class Traffic:
         return Refusal(429, "You are asking too often; wait a little.", math.ceil(seconds))
 
     def no_seat(self, client: str) -> Refusal | None:
+        """A refusal when a picture of a client cannot be looked at now."""
+        return None if self.seats.has_room(client, elsewhere=self.waiting()) else Refusal(503, BUSY, BUSY_S)
+
+    def no_entry(self, client: str) -> Refusal | None:
+        """A refusal when the body of a client's request need not even arrive."""
         if self.stopping:
             return Refusal(503, "The app is about to stop; try again in a moment.", BUSY_S)
-        most = self._config.max_queue
-        own = self._seats[client] + self.waiting().count(client)
-        full = self.in_flight >= most or own >= max(1, most // 2)
-        return Refusal(503, BUSY, BUSY_S) if full else None
+        return self.no_seat(client) if self.bodies.has_room(client) else Refusal(503, BUSY, BUSY_S)
+
+    def no_answer(self, client: str) -> Refusal | None:
+        """A refusal when a client has too many answers that it does not read."""
+        return None if self.answers.has_room(client) else Refusal(429, TOO_MANY_OPEN, BUSY_S)
 
     def no_stream(self, client: str) -> Refusal | None:
-        full = self._streams[client] >= self._config.max_streams
-        return Refusal(429, "Too many open answers; close some first.", BUSY_S) if full else None
+        """A refusal when a client has too many streams."""
+        return Refusal(429, TOO_MANY_OPEN, BUSY_S) if self.streams.of(client) >= self._most_streams else None
 
     def hold(self, client: str, size: int) -> Refusal | None:
         """Count bytes of a client's body that stay in memory; a refusal when there are too many of all or of it."""
-        self._held[client] += size
-        most = self._config.max_held_bytes
-        return Refusal(503, BUSY, BUSY_S) if self._held.total() > most or self._held[client] > most // 2 else None
-
-    def release(self, client: str, size: int) -> None:
-        _take_off(self._held, client, size)
-
-    def seat(self, client: str) -> AbstractContextManager[None]:
-        return _counted(self._seats, client)
-
-    def stream(self, client: str) -> AbstractContextManager[None]:
-        return _counted(self._streams, client)
+        has_room = self.held.has_room(client, size)
+        self.held.take(client, size)
+        return None if has_room else Refusal(503, BUSY, BUSY_S)
 
 
 class Buckets:
@@ -110,14 +158,17 @@ class Buckets:
         self._clients[client] = (left + tokens, when)
 
 
-def client_name(peer: str, headers: Mapping[str, str], behind_proxy: bool) -> str:
+def client_name(peer: str, headers: Headers, behind_proxy: bool) -> str:
     """Who is asking: an IPv4 address, or the network of 64 bits that an IPv6 address belongs to.
 
-    Behind a proxy it is the last public address in `X-Forwarded-For`: what comes before it, anybody can have written.
+    It is the only name of a client, for rates, lock-outs and the rollout, and nobody can choose it: of what a request
+    says about itself, only the last public address in `X-Forwarded-For` counts, and that only behind a proxy. What
+    comes before it, anybody can have written.
     """
     names = [peer]
     if behind_proxy:
-        named = [_address(part) for part in headers.get("x-forwarded-for", "").split(",")]
+        # A proxy may add to the header, or add another one.
+        named = [_address(part) for line in headers.getlist("x-forwarded-for") for part in line.split(",")]
         names = [str(address) for address in named if address and address.is_global][-1:] or names
     address = _address(names[0])
     if isinstance(address, ipaddress.IPv6Address):
@@ -131,18 +182,3 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-@contextmanager
-def _counted(counter: Counter[str], client: str) -> Iterator[None]:
-    counter[client] += 1
-    try:
-        yield
-    finally:
-        _take_off(counter, client, 1)
-
-
-def _take_off(counter: Counter[str], client: str, amount: int) -> None:
-    counter[client] -= amount
-    if counter[client] <= 0:
-        del counter[client]

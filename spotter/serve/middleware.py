@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import MutableMapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -31,14 +31,17 @@ ROUTES = (
     "/openapi.json",
     "/staff",
     "/gradio_api/upload",
+    "/gradio_api/upload_progress",
     "/gradio_api/queue",
     "/gradio_api/call",
     "/gradio_api/heartbeat",
     "/gradio_api",
     *MOVED,
 )
-STREAMS = ("/gradio_api/queue", "/gradio_api/call", "/gradio_api/heartbeat")
-FREE = ("/healthz", "/readyz", "/metrics", "page")
+STREAMS = ("/gradio_api/queue", "/gradio_api/call", "/gradio_api/heartbeat", "/gradio_api/upload_progress")
+# Whoever looks whether the app works gets an answer whatever others do.
+HEALTH = ("/healthz", "/readyz")
+FREE = (*HEALTH, "/metrics", "page")
 # Gradio's questions name files that were uploaded before.
 QUESTION_BYTES = 1_000_000
 FRAME_BYTES = 100_000
@@ -54,13 +57,16 @@ SHARED = (
     *MOVED,
 )
 
-# What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told.
+# What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told, look
+# without end whether its own files have changed.
 CLOSED = (
     "/gradio_api/file=http",
     "/gradio_api/file/",
     "/gradio_api/proxy=",
     "/gradio_api/process_recording",
     "/gradio_api/deep_link",
+    "/gradio_api/dev",
+    "/gradio_api/stream",
     "/gradio_api/custom_component",
     "/gradio_api/component_server",
     "/gradio_api/vibe-",
@@ -124,7 +130,9 @@ class Gate:
         try:
             body.refusal = self._refuse(route, client, posts, body.declared(headers))
             if body.refusal is None:
-                with self._place(route, client, posts):
+                with self._counted(route, client):
+                    if posts:
+                        body.begin()
                     await self._app(scope, body.receive, answer.send)
         except Stopped:
             pass
@@ -138,17 +146,23 @@ class Gate:
             self._metrics.requests[route, answer.status or 500] += 1
 
     def _refuse(self, route: str, client: str, posts: bool, too_large: Refusal | None) -> Refusal | None:
-        refusal = self._traffic.charge(client) if posts or route not in FREE else None
+        traffic = self._traffic
+        refusal = traffic.charge(client) if posts or route not in FREE else None
+        if refusal is None and route not in HEALTH:
+            refusal = traffic.no_answer(client)
         if refusal is None and posts:
-            refusal = too_large or self._traffic.no_seat(client)
+            refusal = too_large or traffic.no_entry(client)
         elif refusal is None and route in STREAMS:
-            refusal = self._traffic.no_stream(client)
+            refusal = traffic.no_stream(client)
         return refusal
 
-    def _place(self, route: str, client: str, posts: bool) -> Any:
-        if posts:
-            return self._traffic.seat(client)
-        return self._traffic.stream(client) if route in STREAMS else nullcontext()
+    def _counted(self, route: str, client: str) -> ExitStack:
+        places = ExitStack()
+        if route not in HEALTH:
+            places.enter_context(self._traffic.answers.place(client))
+        if route in STREAMS:
+            places.enter_context(self._traffic.streams.place(client))
+        return places
 
 
 class Stopped(Exception):
@@ -156,19 +170,29 @@ class Stopped(Exception):
 
 
 class _Body:
-    """A request's body on its way in, with a size limit and a timeout: an exception ends what exceeds them."""
+    """A request's body on its way in, with a size limit and a timeout: an exception ends what exceeds them.
+
+    It takes a seat once it is there whole, so that nobody keeps others out by sending slowly; and it is counted until
+    the answer begins, so that nobody does by reading slowly.
+    """
 
     def __init__(self, receive: Receive, client: str, limit: int, traffic: Traffic, config: ServeConfig) -> None:
         self.refusal: Refusal | None = None
         self.in_memory = False
         self._receive, self._client, self._limit, self._traffic, self._config = receive, client, limit, traffic, config
         self._begun = time.monotonic()
-        self._size = self._held = 0
-        self._is_whole = False
+        self._size = 0
+        self._is_whole = self._needs_seat = False
+        self._places, self._arriving = ExitStack(), ExitStack()
 
     def declared(self, headers: Headers) -> Refusal | None:
         length = headers.get("content-length", "")
         return self._too_large() if length.isascii() and length.isdigit() and int(length) > self._limit else None
+
+    def begin(self) -> None:
+        """Expect a picture, or what goes with one."""
+        self._needs_seat = True
+        self._arriving.enter_context(self._traffic.bodies.place(self._client))
 
     async def receive(self) -> Message:
         if self._is_whole:
@@ -182,18 +206,28 @@ class _Body:
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self._size += size
-            self._is_whole = not message.get("more_body")
             if self._size > self._limit:
                 raise self._stop(self._too_large())
             if self.in_memory:
-                self._held += size
                 refusal = self._traffic.hold(self._client, size)
+                self._places.callback(self._traffic.held.give_back, self._client, size)
                 if refusal:
                     raise self._stop(refusal)
+            self._is_whole = not message.get("more_body")
+            if self._is_whole and self._needs_seat:
+                self._sit_down()
         return message
 
+    def _sit_down(self) -> None:
+        self._arriving.close()
+        if refusal := self._traffic.no_seat(self._client):
+            raise self._stop(refusal)
+        self._places.enter_context(self._traffic.seats.place(self._client))
+
     def close(self) -> None:
-        self._traffic.release(self._client, self._held)
+        """Give back all that is counted; once is enough."""
+        self._arriving.close()
+        self._places.close()
 
     def _stop(self, refusal: Refusal) -> Stopped:
         self.refusal = refusal
@@ -217,6 +251,7 @@ class _Answer:
     async def send_own(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self._body.close()
         await self._send(message)
 
 

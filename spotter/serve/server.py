@@ -9,41 +9,97 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h11
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from gradio.routes import App
+from starlette.datastructures import Headers
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
-from spotter.serve.limits import Traffic
+from spotter.serve.limits import BUSY_S, Pool, Traffic, client_name
+from spotter.serve.middleware import HEALTH
 
 _log = logging.getLogger(__name__)
 
 PATIENCE_S = 15.0
+# Beyond `max_connections`, for health checks alone.
+SPARE_CONNECTIONS = 50
+
+
+class Connections:
+    """The connections of all clients. Whoever gets no further one may still look whether the app works."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        self._behind_proxy = config.behind_proxy
+        self._usual, self._spare = Pool(config.max_connections), Pool(SPARE_CONNECTIONS)
+
+    def take(self, peer: str) -> "Place | None":
+        """Count one more connection; None when there is no room for it."""
+        client = client_name(peer, Headers(), behind_proxy=False)
+        for pool in (self._usual, self._spare):
+            # A proxy holds the connections of everybody.
+            if pool.total < pool.most if self._behind_proxy else pool.has_room(client):
+                pool.take(client)
+                return Place(pool, client, pool is self._spare)
+        return None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a connection is counted; a `spare` one is for health checks alone."""
+
+    pool: Pool
+    client: str
+    is_spare: bool
+
+    def give_back(self) -> None:
+        """Count it no more."""
+        self.pool.give_back(self.client)
 
 
 class Connection(H11Protocol):
-    """Ends when the headers of a request do not arrive, or when its body goes on long after it was answered.
+    """Ends when the headers of a request do not arrive, when an answer is not read, or when the body of a request goes
+    on long after it was answered.
 
-    uvicorn waits for both without end. Its faster parser also takes headers without end, so this builds on the other.
+    uvicorn waits for all of them without end, and counts nobody's connections. Its faster parser also takes headers
+    without end, so this builds on the other. It uses what uvicorn does not document; a test names all of it, and fails
+    when uvicorn changes.
     """
 
     patience_s = PATIENCE_S
     _seen: RequestResponseCycle | None = None
+    _unread, _has_moved = 0, False
     _timer: asyncio.TimerHandle | None = None
+    _place: Place | None = None
+
+    def __init__(self, *words: Any, connections: Connections, **more: Any) -> None:
+        super().__init__(*words, **more)
+        self._counted = connections
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._place = self._counted.take(self.client[0] if self.client else "")
+        if self._place is None:
+            transport.write(NO_ROOM)
+            transport.close()
+        elif self._place.is_spare:
+            self.app = _HealthOnly(self.app)
         self._timer = self.loop.call_later(self.patience_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
+        if self._place:
+            self._place.give_back()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -57,15 +113,45 @@ class Connection(H11Protocol):
         # Else it was answered before it went wrong.
         self.transport.close()
 
+    def resume_writing(self) -> None:
+        self._has_moved = True
+        super().resume_writing()
+
     def _look(self) -> None:
+        unread = self.transport.get_write_buffer_size()
         is_answered = self.cycle is None or self.cycle.response_complete
         is_unfinished = self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
+        if unread and unread == self._unread and not self._has_moved:
+            # Nothing was read since the last look; to close it would wait for that without end.
+            self.transport.abort()
+            return
         if is_answered and is_unfinished and self.cycle is self._seen:
             # Nothing new since the last look.
             self.transport.close()
-            return
-        self._seen = self.cycle
+        self._seen, self._unread, self._has_moved = self.cycle, unread, False
         self._timer = self.loop.call_later(self.patience_s, self._look)
+
+
+class _HealthOnly:
+    """What stands before the app on a connection that is only there for health checks."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in HEALTH:
+            busy = JSONResponse({"error": CROWDED}, 503, {"Retry-After": str(BUSY_S), "Connection": "close"})
+            await busy(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+CROWDED = "Too many connections at once; try again in a moment."
+_TOLD = json.dumps({"error": CROWDED}).encode()
+NO_ROOM = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s" % (BUSY_S, len(_TOLD), _TOLD)
+)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -87,8 +173,6 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-# Below the 1,024 files that a process may usually have open.
-MOST_CONNECTIONS = 800
 # A client asks first and fetches the answer with another request.
 QUIET_S = 0.3
 
@@ -107,15 +191,7 @@ def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice:
         PortUnavailable: the address is taken or not ours.
     """
     listener = listen(config.host, config.port)
-    settings = uvicorn.Config(
-        app,
-        http=Connection,
-        ws="none",
-        log_level="warning",
-        timeout_graceful_shutdown=3,
-        limit_concurrency=MOST_CONNECTIONS,
-        lifespan="on",
-    )
+    settings = uvicorn_settings(app, config)
     if threading.current_thread() is threading.main_thread():
         # uvicorn raises the signal again once it is done: without this the process would end as if killed.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -123,6 +199,24 @@ def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice:
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return server.is_over
+
+
+def uvicorn_settings(
+    app: FastAPI, config: ServeConfig, *, log_level: str = "warning", grace_s: int = 3
+) -> uvicorn.Config:
+    """How uvicorn serves an app of ours; when it stops, it waits `grace_s` seconds for what is not answered."""
+    return uvicorn.Config(
+        app,
+        http=partial(Connection, connections=Connections(config)),  # type: ignore[arg-type]
+        ws="none",
+        # It would take the address of a client from a header that anybody on this machine can send, and then pass it on
+        # as the one that connects. `client_name` alone decides on that.
+        proxy_headers=False,
+        port=config.port,
+        lifespan="on",
+        log_level=log_level,
+        timeout_graceful_shutdown=grace_s,
+    )
 
 
 class _Server(uvicorn.Server):

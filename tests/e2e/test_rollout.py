@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 import app as app_command
-from spotter.config import QueueConfig
+from spotter.config import QueueConfig, ServeConfig
 from spotter.monitor.log import add_answers
 from spotter.rollout.stages import PLAN, Rollout
 from spotter.serve.page.translations import LANGUAGES, translate
@@ -147,15 +147,19 @@ def test_gradios_endpoints_keep_their_keys_and_tell_nothing(tmp_path: Path) -> N
 
 def test_gradual_answers_some_at_once_and_always_the_same_ones(tmp_path: Path) -> None:
     (tmp_path / PLAN).write_text("share = 0.5")
-    with rolling(tmp_path, "gradual") as app:
+    with rolling(tmp_path, "gradual", config=ServeConfig(behind_proxy=True)) as app:
         picture = encode(plain(RED))
-        first = [classify(app, picture, **{"X-Client-Id": f"user-{number}"})[0] for number in range(40)]
+
+        def everybody() -> list[int]:
+            return [classify(app, picture, **{"X-Forwarded-For": f"9.9.9.{number}"})[0] for number in range(40)]
+
+        first = everybody()
         assert set(first) == {200, 403}
         assert 8 < first.count(200) < 32
-        again = [classify(app, picture, **{"X-Client-Id": f"user-{number}"})[0] for number in range(40)]
-        assert again == first
-        # Without an id it goes by the address.
-        assert len({classify(app, picture)[0] for _ in range(5)}) == 1
+        assert everybody() == first
+        # Nobody chooses a better name than the own address.
+        named = [classify(app, picture, **{"X-Client-Id": f"user-{number}"})[0] for number in range(20)]
+        assert len(set(named)) == 1
         (tmp_path / PLAN).write_text("share = 1.0")
         assert classify(app, picture)[0] == 200
         assert set(logged(app, 2 * first.count(200) + 1).stage.tolist()) == {"gradual"}
@@ -227,7 +231,7 @@ def test_nothing_of_a_visitor_is_written_without_consent(prebuilt: Revision, tmp
     )  # fmt: skip
     try:
         url = address_of(process)
-        headers = {"X-Forwarded-For": ADDRESS, "User-Agent": MARK, "X-Client-Id": f"id-{MARK}"}
+        headers = {"X-Forwarded-For": ADDRESS, "User-Agent": MARK}
         client = Client(url, verbose=False, headers={"X-Forwarded-For": ADDRESS})
         photo = tmp_path / f"{MARK}.jpg"
         photo.write_bytes(marked(RED))

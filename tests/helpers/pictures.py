@@ -5,12 +5,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
+from spotter.config import ServeConfig
 from spotter.inference.prediction import Prediction
+from spotter.serve.server import uvicorn_settings
 
 LABELS = ("grizzly", "black", "teddy")
 RED, BLUE, GREEN, GREY, WHITE = (200, 30, 30), (30, 30, 200), (30, 200, 30), (128, 128, 128), (255, 255, 255)
@@ -49,9 +52,10 @@ def free_port() -> int:
 
 @contextmanager
 def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` in a thread; yields its address."""
+    """Serve `app` in a thread, with the settings of `serve`; yields its address."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=1))
+    config = replace(getattr(app.state, "config", ServeConfig()), port=port)
+    server = uvicorn.Server(uvicorn_settings(app, config, log_level="critical", grace_s=1))
     ready = threading.Event()
     started = server.startup
 

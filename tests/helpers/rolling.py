@@ -34,14 +34,17 @@ class Rolling:
 
 
 @contextmanager
-def rolling(folder: Path, stage: str, info: ModelInfo | None = None) -> Iterator[Rolling]:
+def rolling(
+    folder: Path, stage: str, info: ModelInfo | None = None, config: ServeConfig | None = None
+) -> Iterator[Rolling]:
     """Serve an app with a rollout at a stage."""
     rollout, waiting = Rollout(folder, "r-1"), WaitingFolder(folder, "r-1")
     rollout.start(stage)
     with AnswerLog(folder, "r-1", config=QUICK) as log:
         info = info or ModelInfo("Which bear?", LABELS, "r-1", 0.5)
         options = replace(info.options or AppOptions(), log=log, rollout=rollout, waiting=waiting)
-        app = create_app(predict_by_color, replace(info, options=options), ServeConfig(), password=PASSWORD)
+        info = replace(info, options=options)
+        app = create_app(predict_by_color, info, config or ServeConfig(), password=PASSWORD)
         with serving(app) as url:
             yield Rolling(url, folder, rollout, waiting)
 

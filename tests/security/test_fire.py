@@ -28,6 +28,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from gradio_client.utils import QueueError
 from PIL import Image
+from starlette.datastructures import Headers
 
 from spotter.config import ServeConfig
 from spotter.inference.prediction import Prediction
@@ -656,7 +657,7 @@ def test_buckets_fill_again_and_are_forgotten() -> None:
     ],
 )
 def test_who_a_client_is(peer: str, forwarded: str, behind_proxy: bool, name: str) -> None:
-    assert client_name(peer, {"x-forwarded-for": forwarded}, behind_proxy) == name
+    assert client_name(peer, Headers({"x-forwarded-for": forwarded}), behind_proxy) == name
 
 
 # A process of its own: what connections, signals and the system do to it.

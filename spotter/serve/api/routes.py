@@ -40,7 +40,6 @@ _log = logging.getLogger(__name__)
 Route = Callable[[Request], Awaitable[Response]]
 
 STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413}
-LONGEST_ID = 200
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -117,7 +116,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
     async def classify(request: Request) -> Response:
         if problem:
             return _error(503, problem)
-        stage, said = service.stage_for(_client(request)), request.query_params.get("said", "")
+        stage, said = service.stage_for(request.state.client), request.query_params.get("said", "")
         if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
             return _error(400, _SAY_FIRST.format(labels=", ".join(service.info.labels)))
         if stage == SUPERVISED and request.query_params.get("consent") != "yes":
@@ -188,12 +187,6 @@ def _withdraw_route(service: Service) -> Callable[..., Any]:
     return withdraw
 
 
-def _client(request: Request) -> str:
-    """Who asks: by the id that a program gives its user, or else by where the request comes from."""
-    given = request.headers.get("x-client-id", "")[:LONGEST_ID]
-    return f"id {given}" if given else str(request.state.client)
-
-
 def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
     async def one(sent: Sent, stage: str | None) -> dict[str, Any]:
         try:
@@ -216,7 +209,7 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
         if refusal:
             return _refused(refusal)
         # One after the other, so that a large batch leaves room for others between two of its pictures.
-        stage, results = service.stage_for(_client(request)), []
+        stage, results = service.stage_for(request.state.client), []
         for picture in pictures:
             if await request.is_disconnected():
                 raise ClientDisconnect
