@@ -1,9 +1,11 @@
 """Plots of a revision: confusion matrix and top losses."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from spotter.data.dataset import Dataset
 from spotter.evaluate.metrics import Evaluation
@@ -12,6 +14,8 @@ from spotter.utils.licenses import may_be_shown
 
 # With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
 MANY_LABELS = 30
+# Of the top losses; more fit into no palette.
+COLORS = 256
 
 
 def plot_confusion(evaluation: Evaluation, path: Path) -> None:
@@ -66,7 +70,10 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path) -> Non
             fontsize=9,
             color="black" if right else "firebrick",
         )
-    _save(figure, path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=90, metadata={"Software": None})
+    # Photos as PNG are five times as large with all their colours.
+    Image.open(drawn, formats=["PNG"]).convert("RGB").quantize(COLORS).save(path, "PNG", optimize=True)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -218,6 +218,19 @@ def add_reviews(folder: Path, right: Mapping[str, str]) -> None:
         raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
 
 
+def remove_reviews(folder: Path, answer: str) -> None:
+    """Forget what people said of an answer.
+
+    Raises:
+        LogUnwritable: the log cannot be written.
+    """
+    try:
+        with closing(_connect(folder)) as connection, connection:
+            connection.execute("DELETE FROM reviews WHERE answer = ?", (answer,))
+    except (sqlite3.Error, OSError) as error:
+        raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
+
+
 def add_answers(folder: Path, answers: Answers, most: int = LogConfig.most_answers) -> None:
     """Add answers from elsewhere, with their reviews; those that are there already stay as they are.
 

@@ -21,7 +21,7 @@ from spotter.config import QueueConfig
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.images import encode_to_keep
 from spotter.inference.prediction import AnswerRecord, Prediction, read_record
-from spotter.monitor.log import add_reviews
+from spotter.monitor.log import add_reviews, remove_reviews
 from spotter.recipe import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
 
@@ -153,6 +153,26 @@ class WaitingFolder:
         except OSError as error:
             raise QueueUnwritable(f"The review of the answer cannot be saved: {error.strerror}.") from error
         self._finish(outcome)
+        return True
+
+    def take_back(self, entry: Waiting, picture: bytes) -> bool:
+        """Let an answer wait again that was decided just now, with its picture, which is nowhere else any more.
+
+        Returns:
+            False if nothing was decided about it.
+
+        Raises:
+            QueueUnwritable: it cannot wait again. LogUnwritable: the review stays in the answer log.
+        """
+        if not isinstance(self.find(entry.ticket), Outcome):
+            return False
+        try:
+            # The outcome first: beside a picture that waits it would be carried out again.
+            (self._answered / f"{entry.ticket}.json").unlink()
+            write_folder(self._waiting / entry.ticket, {PICTURE: picture, FACTS: _as_json(entry)})
+        except OSError as error:
+            raise QueueUnwritable(f"The answer cannot wait again: {error.strerror}.") from error
+        remove_reviews(self._log, entry.answer)
         return True
 
     def forget(self, ticket: str) -> bool:

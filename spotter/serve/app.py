@@ -25,6 +25,7 @@ from spotter.serve.page.theme import make_theme
 from spotter.serve.server import gradio_apps_in
 from spotter.serve.service import ModelInfo, Predict, Service
 from spotter.serve.staff.guard import PREFIX, staff_routes
+from spotter.serve.staff.index import add_index
 from spotter.serve.staff.report import no_report
 from spotter.serve.staff.review import add_desk
 from spotter.serve.uploads import tidying
@@ -70,8 +71,8 @@ def create_app(
         app.add_middleware(Shared)
     add_routes(app, service, traffic, metrics, config, problem)
     staff = staff_routes(app, password)
-    if info.options.waiting:
-        add_desk(staff, info, f"{PREFIX}/review")
+    add_index(staff, info, PREFIX)
+    add_desk(staff, info, f"{PREFIX}/review")
     report = info.options.report
     staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
     app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)

@@ -150,6 +150,15 @@ def password_in(authorization: str) -> bytes | None:
     return given if kind.lower() == "basic" and colon else None
 
 
+def name_in(authorization: str) -> str:
+    """The name in an `Authorization` header of HTTP Basic, "" when there is none. Nobody has checked it."""
+    try:
+        name, _, _ = b64decode(authorization.partition(" ")[2].strip(), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return ""
+    return name.decode("utf-8", "replace").strip()
+
+
 def is_same(given: bytes, password: str) -> bool:
     """Compare in a time that tells nothing of the password, its length included."""
     return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(password.encode()).digest())

@@ -80,7 +80,7 @@ def shadow(page: Page, app: Rolling, axe: str) -> None:
 def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
     answer, state = page.locator("#answer"), page.locator("#stage-state")
     expect(desk.locator("body")).to_contain_text("There is nothing to review")
-    for color, key, words in ((RED, "Enter", "Grizzly"), (BLUE, "2", "Teddy"), (GREY, "0", "none of the things")):
+    for color, key, words in ((RED, "Enter", "Grizzly"), (BLUE, "3", "Teddy"), (GREY, "0", "none of the things")):
         page.get_by_label("Remove the picture").click()
         show(page, encode(plain(color, (900, 600))))
         expect(answer).to_contain_text("A person checks it first", timeout=30_000)

@@ -6,7 +6,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
@@ -96,6 +96,26 @@ def test_a_picture_without_a_licence_is_not_in_the_published_top_losses(tmp_path
     assert green > 1000
     assert blue > 1000
     assert red == 0
+
+
+def test_the_top_losses_are_small_whatever_the_pictures_show(tmp_path: Path) -> None:
+    luck, records = np.random.default_rng(0), []
+    for number in range(9):
+        # As rich as photos: blurred noise over a slope.
+        noise = Image.fromarray(luck.integers(0, 255, (240, 320, 3), dtype=np.uint8)).filter(
+            ImageFilter.GaussianBlur(1)
+        )
+        Image.blend(noise, Image.linear_gradient("L").resize((320, 240)).convert("RGB"), 0.7).save(
+            tmp_path / f"{number}.jpg"
+        )
+        records.append(Record("a", "folder", str(number), "a", 0, "kept", file=f"{number}.jpg"))
+    dataset = Dataset(tmp_path, ("a", "b"), tuple(records), ())
+    files = [str(record.file) for record in records]
+    wrong = np.tile([0.1, 0.9], (9, 1))
+    plot_top_losses(
+        evaluate(wrong, np.zeros(9, int), ["a", "b"], files, KNOWN, "a test"), dataset, tmp_path / "top.png"
+    )
+    assert (tmp_path / "top.png").stat().st_size < 500_000
 
 
 def test_calibration_error_of_a_case_worked_out_by_hand() -> None:

@@ -7,6 +7,7 @@ staff.add_api_route("/report", show, methods=["GET"])
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spotter.serve.auth import PasswordCheck, refuse_other_sites
@@ -29,7 +30,10 @@ def staff_routes(app: FastAPI, password: str | None) -> FastAPI:
     is there (404). Call it before Gradio is mounted, which takes every path that is left.
     """
     pages = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.mount(PREFIX, Guard(pages, password))
+    guard = Guard(pages, password)
+    # A mount has no path that ends where it begins.
+    app.router.routes.append(Route(PREFIX, guard, include_in_schema=False))
+    app.mount(PREFIX, guard)
     return pages
 
 
@@ -38,7 +42,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, password: str | None) -> None:
         self._app = app
-        question = "This page is for staff: give the password, with any name."
+        question = "This page is for staff: give the password, with your own name."
         self._check = PasswordCheck(password, "Spotter staff", question) if password else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,0 +1,71 @@
+"""The index of the staff pages: what staff can do here, what is off, and how to turn it on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from spotter.serve.service import ModelInfo
+from spotter.utils.templates import render_template
+from spotter.utils.text import plural
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that staff can do: at an address, or, where that is "", by what the words say."""
+
+    name: str
+    words: str
+    address: str = ""
+
+
+def add_index(pages: FastAPI, info: ModelInfo, base: str) -> None:
+    """Add the page at "/" to what is behind the password; `base` is the address of all of them."""
+    show = _page(info, base)
+    # The first is what is left of the address where it ends without a slash.
+    for path in (base, "/"):
+        pages.add_api_route(path, show, methods=["GET"])
+
+
+def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
+    options = info.options
+
+    async def show() -> Response:
+        waiting = len(await run_in_threadpool(options.waiting.read)) if options.waiting else 0
+        page = render_template(
+            "serve",
+            "staff.html",
+            title=info.title,
+            revision=(info.revision or "")[:12],
+            stage=options.rollout.stage if options.rollout else "",
+            problem=options.problem,
+            tasks=tasks(info, base, waiting),
+        )
+        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+    return show
+
+
+def tasks(info: ModelInfo, base: str, waiting: int) -> list[Task]:
+    """What staff can do with this app; `waiting` is the number of answers to review."""
+    options = info.options
+    return [
+        Task("Review answers", f"{plural(waiting, 'answer')} to review. Confirm or correct each.", f"{base}/review")
+        if options.waiting
+        else Task("Review answers", "Off. Start the app with --rollout STAGE and --log FOLDER."),
+        Task("Read the report", "What has changed since training, and the alerts.", f"{base}/report")
+        if options.report
+        else Task("Read the report", "Off. Start the app with --log FOLDER."),
+        Task("Read what visitors sent", "On the machine of the app: spotter feedback FOLDER lists it.")
+        if options.keep
+        else Task("Read what visitors sent", "Off. Start the app with --feedback FOLDER."),
+        Task("Move the model one stage on", "On the machine of the app: spotter promote FOLDER (its --log).")
+        if options.rollout
+        else Task("Move the model one stage on", "There is no rollout: everybody is answered at once."),
+        Task("See whether the app works", "The same for programs.", "/healthz"),
+    ]
