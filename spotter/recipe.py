@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spotter.errors import RecipeError, did_you_mean
+from spotter.names import alike, clean_label, slug, why_no_label
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,6 @@ class Recipe:
 MIN_CLASSES = 2
 # With many classes, a title that names them all would fill the page.
 MOST_IN_TITLE = 6
-# What is said where no class is; no class may be called so.
-NOT_SURE, NONE_OF_THESE = "not sure", "none of these"
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -48,7 +47,7 @@ def read_recipe(path: Path) -> Recipe:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
         raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
@@ -83,7 +82,7 @@ def recipe_from_options(options: Sequence[str]) -> Recipe:
     classes: dict[str, str] = {}
     for option in options:
         label, _, query = option.partition("=")
-        label = label.strip()
+        label = clean_label(label)
         if label in classes:
             raise RecipeError(f"The class {label!r} is given twice.")
         classes[label] = query.strip() or label
@@ -99,33 +98,22 @@ def make_recipe(classes: Mapping[str, str], name: str, title: str = "", per_clas
     if len(classes) < MIN_CLASSES:
         have = f"only {next(iter(classes))!r}" if classes else "none"
         raise RecipeError(f"A classifier needs at least {MIN_CLASSES} classes to tell apart; there is {have}.")
-    for label, query in classes.items():
+    specs = []
+    for written, query in classes.items():
+        label = clean_label(written)
         if not isinstance(query, str) or not query.strip():
             raise RecipeError(f"The class {label!r} needs a query in words, not {query!r}.")
-        if not _is_label(label):
-            raise RecipeError(f"{label!r} cannot be a label: use up to 60 letters, digits, spaces, - _ ' ( ) & + , .")
-    slugs = [slug(label) for label in classes]
-    if len(set(slugs)) < len(slugs):
-        raise RecipeError(f"Two labels differ only in case or punctuation: {', '.join(map(repr, classes))}.")
+        if reason := why_no_label(label):
+            raise RecipeError(f"{written!r} cannot be a label: {reason}.")
+        specs.append(ClassSpec(label, query.strip()))
+    if pair := alike(spec.label for spec in specs):
+        raise RecipeError(
+            f"The labels {pair[0]!r} and {pair[1]!r} differ only in case or punctuation; give one of them another name."
+        )
     if not slug(name):
         raise RecipeError(f"{name!r} cannot be the name of a recipe: it needs a letter or digit.")
-    specs = tuple(ClassSpec(label, query.strip()) for label, query in classes.items())
-    return Recipe(slug(name), specs, per_class, title or _title_of(classes))
+    return Recipe(slug(name), tuple(specs), per_class, title or _title_of([spec.label for spec in specs]))
 
 
 def _title_of(classes: Collection[str]) -> str:
     return f"{' or '.join(classes)}?" if len(classes) <= MOST_IN_TITLE else f"Which of {len(classes)} is it?"
-
-
-def _is_label(text: str) -> bool:
-    # A label is also the name of a folder, on any system.
-    safe = re.fullmatch(r"\w(?:[\w \-'()&+,.]*[\w)])?", text)
-    reserved = text.casefold() in {NOT_SURE, NONE_OF_THESE} or slug(text.partition(".")[0]).endswith("-")
-    return bool(safe) and len(text) <= 60 and not reserved
-
-
-def slug(text: str) -> str:
-    """Turn `text` into a name that is safe for a file or folder on any system ("" when nothing is left)."""
-    words = re.sub(r"[^\w]+", "-", text.casefold(), flags=re.UNICODE).strip("-_")
-    # Windows refuses these as file names, with any suffix.
-    return f"{words}-" if re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", words) else words

@@ -4,7 +4,8 @@ import pytest
 
 from spotter.config import DownloadConfig
 from spotter.errors import RecipeError
-from spotter.recipe import make_recipe, read_recipe, recipe_from_options, slug
+from spotter.names import slug
+from spotter.recipe import make_recipe, read_recipe, recipe_from_options
 from tests.conftest import ROOT
 
 
@@ -24,7 +25,7 @@ def test_the_bear_recipe_reads() -> None:
         ("per_class = 0\n[classes]\na='a'\nb='b'", "per_class"),
         ("[classes]\na = 3\nb = 'b'", "needs a query"),
         ("[classes]\n'Not Sure' = 'x'\nb = 'b'", "cannot be a label"),
-        ("[classes]\n'Cat' = 'x'\n'cat' = 'b'", "the same"),
+        ("[classes]\n'Cat' = 'x'\n'cat' = 'b'", "differ only in case"),
         ("name = '..'\n[classes]\na='a'\nb='b'", "cannot be the name"),
     ],
 )
@@ -41,9 +42,10 @@ def test_a_missing_recipe_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["../../x", "/etc", "C:\\x", "a/b", "a\0b", "x" * 300, "CON", "con.jpg", "", ".", "a\nb", "<b>", ".hidden"]
+    "label",
+    ["../../x", "/etc", "C:\\x", "a/../b", "a\0b", "x" * 300, "CON", "con.jpg", "", ".", "a\nb", "<b>", ".hidden"],
 )
-def test_labels_that_are_no_folder_names_are_refused(label: str) -> None:
+def test_labels_that_are_paths_or_devices_are_refused(label: str) -> None:
     with pytest.raises(RecipeError):
         make_recipe({label: "x", "other": "y"}, name="r")
 

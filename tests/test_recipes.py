@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from spotter.collect.collector import collect
-from spotter.recipe import read_recipe, slug
+from spotter.names import slug
+from spotter.recipe import read_recipe
 from spotter.search.folder import Folder
 from tests.conftest import ROOT
 from tests.helpers.drawing import KINDS, draw, encode

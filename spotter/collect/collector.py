@@ -17,6 +17,7 @@ from spotter.config import CollectConfig, DownloadConfig, PictureConfig
 from spotter.data.dataset import TAKEDOWN, Dataset, Record
 from spotter.data.duplicates import group_duplicates
 from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
+from spotter.names import clean_label
 from spotter.recipe import ClassSpec, Recipe
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.utils.files import write_atomically
@@ -90,7 +91,7 @@ def read_more(options: Sequence[str], recipe: Recipe) -> dict[str, list[str]]:
     for option in options:
         label, is_pair, query = (part.strip() for part in option.partition("="))
         if is_pair:
-            named = [spec.label for spec in recipe.classes if spec.label == label]
+            named = [spec.label for spec in recipe.classes if spec.label == clean_label(label)]
         else:
             query = label
             words = query.casefold()

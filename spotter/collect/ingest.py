@@ -23,6 +23,7 @@ from spotter.data.duplicates import perceptual_hash
 from spotter.data.manifest import lock_set, read_manifest, write_manifest
 from spotter.errors import BadPicture
 from spotter.images import encode_jpeg, fit_within, load_picture
+from spotter.names import folder_name
 from spotter.search.base import ImageHit
 from spotter.utils.files import write_atomically
 from spotter.utils.journal import Journal
@@ -242,7 +243,7 @@ class PictureSet:
         record = make_record(
             hit,
             "kept",
-            file=f"{hit.label}/{digest[:32]}.jpg",
+            file=f"{folder_name(str(hit.label))}/{digest[:32]}.jpg",
             sha256=digest,
             original_sha256=original,
             phash=f"{perceptual_hash(picture):016x}",

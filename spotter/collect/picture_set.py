@@ -12,7 +12,8 @@ from spotter.config import CollectConfig
 from spotter.data.dataset import Dataset
 from spotter.data.manifest import with_disputed
 from spotter.feedback.sync import fetched
-from spotter.recipe import Recipe, slug
+from spotter.names import slug
+from spotter.recipe import Recipe
 from spotter.search import SearchBackend, get_backends
 from spotter.search.feedback import VisitorFeedback
 from spotter.utils.console import say

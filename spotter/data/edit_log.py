@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import DatasetUnwritable, EditsDamaged
+from spotter.names import clean_label
 from spotter.utils.journal import Journal, Writer, split_whole
 
 EDITS = "edits.jsonl"
@@ -76,8 +77,9 @@ class Edit:
             raise ValueError(f"unknown action {edit.action!r}")
         if edit.moment.tzinfo is None:
             raise ValueError(f"the time {edit.at!r} is of no time zone")
-        # Written by hand, perhaps: without one, undo could not name it.
-        return edit if edit.batch else replace(edit, batch=edit.id)
+        # Written by hand, perhaps: without a batch undo could not name it, and accents may be apart from their letters.
+        to = edit.to if edit.to is None else clean_label(edit.to)
+        return replace(edit, to=to, batch=edit.batch or edit.id)
 
 
 class EditLog:

@@ -18,6 +18,7 @@ from spotter.data.dataset import (
 from spotter.data.edit_log import EDITS, Edit, EditLog, standing
 from spotter.data.manifest import lock_set, read_manifest, with_disputed, write_manifest
 from spotter.errors import DatasetUnwritable, TooFewPictures
+from spotter.names import folder_name
 from spotter.utils.files import write_atomically
 from spotter.utils.text import plural
 
@@ -204,9 +205,10 @@ def write_to_disk(folder: Path) -> tuple[int, int]:
                         mine.add(source)
                     if record.kept or (record.reason == IN_TWO_CLASSES and edit is not None and edit.to in labels):
                         label = str(edit.to) if edit is not None and edit.to in labels else record.label
-                        moved += _copy(source, folder / label / source.name)
-                        mine.add(folder / label / source.name)
-                        record = replace(record, file=f"{label}/{source.name}") if record.kept else record
+                        place = f"{folder_name(label)}/{source.name}"
+                        moved += _copy(source, folder / place)
+                        mine.add(folder / place)
+                        record = replace(record, file=place) if record.kept else record
                 elif str(record.reason).startswith(DELETED):
                     # Perhaps the last run was killed before it came to the file.
                     places.setdefault(str(record.sha256)[:32], set())

@@ -20,6 +20,7 @@ MODULES = (
     "image_files",
     "image_stats",
     "images",
+    "names",
     "recipe",
     "cli/__init__",
     "cli/serve",

@@ -17,7 +17,7 @@ from spotter.deploy.space_repo import CPU, ZERO_GPU, SpaceRepo, SpaceState
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
 from spotter.utils.files import temporary_folder
-from spotter.utils.text import escape_markdown
+from spotter.utils.text import escape_markdown, in_one_line
 
 CARD, ZERO_APP = "README.md", "app_zero.py"
 STORE, REVISION, CONTENTS, INT8 = VARIABLES = ("MODEL_STORE", "MODEL_REVISION", "MODEL_CONTENTS", "MODEL_INT8")
@@ -207,7 +207,7 @@ def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, flo
 
 def _space_card(card: ModelSpec, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
     repo = store.removeprefix("hf://")
-    title = " ".join("".join(c if c.isprintable() else " " for c in card.title).split())
+    title = in_one_line(card.title)
     is_zero = hardware == ZERO_GPU
     int8 = [INT8_ONNX] if card.int8 else []
     examples = sorted(card.examples.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spotter.recipe import NOT_SURE
+from spotter.names import NOT_SURE
 
 # The field with a number for each class.
 SHARES = "probabilities"

@@ -30,6 +30,7 @@ from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import familiarity_on_folds
 from spotter.images import load_picture, to_square
+from spotter.names import slug
 from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, Facts
 from spotter.publish.model_card import write_card
 from spotter.publish.writing import (
@@ -42,7 +43,7 @@ from spotter.publish.writing import (
     write_origins,
     write_reference,
 )
-from spotter.recipe import Recipe, make_recipe, slug
+from spotter.recipe import Recipe, make_recipe
 from spotter.search.folder import Folder
 from spotter.utils.files import import_root, require_room, temporary_folder
 

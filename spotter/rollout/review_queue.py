@@ -22,7 +22,7 @@ from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.images import encode_to_keep
 from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.monitor.log import add_reviews, remove_reviews
-from spotter.recipe import NONE_OF_THESE
+from spotter.names import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
 
 WAITING, ANSWERED = "waiting", "answered"

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from spotter.config import ScaleConfig
 from spotter.errors import ExtraMissing, ListUnreadable
+from spotter.names import is_system_name
+from spotter.utils.files import walk_files
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -80,8 +82,8 @@ class Listing:
 
 
 def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
-    """List the pictures of `source`: a folder and all below it, a Parquet file or a folder of them, or a text file with
-    a path or address a line. Paths are relative to the folder that the list is in.
+    """List the pictures of `source`: a folder and all below it (see `walk_files`), a Parquet file or a folder of them,
+    or a text file with a path or address a line. Paths are relative to the folder that the list is in.
 
     What is no picture, or is not there, is found out later and becomes a row with a reason. Addresses of one host are
     in one lane, so that a host meets no more requests at once, however many processes there are.
@@ -91,17 +93,18 @@ def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
         ExtraMissing: it is Parquet, and pyarrow is not installed.
     """
     config = config or ScaleConfig()
-    files = sorted(source.glob(f"*{PARQUET}")) if source.is_dir() else [source] if source.suffix == PARQUET else []
+    tables = (path for path in source.glob(f"*{PARQUET}") if not is_system_name(path.name)) if source.is_dir() else ()
+    files = sorted(tables) if source.is_dir() else [source] if source.suffix == PARQUET else []
     try:
         if files:
             return _list_parquet(files, config)
         if source.is_dir():
-            paths = sorted(path for path in source.rglob("*") if path.is_file() and not _is_hidden(path, source))
             entries = [
-                Entry(number, path.relative_to(source).as_posix(), path.absolute()) for number, path in enumerate(paths)
+                Entry(number, path.relative_to(source).as_posix(), path.absolute())
+                for number, path in enumerate(walk_files(source))
             ]
         else:
-            lines = [line.strip() for line in source.read_text(encoding="utf-8").split("\n")]
+            lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").split("\n")]
             entries = [_entry(number, line, source) for number, line in enumerate(filter(None, lines))]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
@@ -116,10 +119,6 @@ def _entry(number: int, line: str, listed_in: Path) -> Entry:
     if "://" in line:
         return Entry(number, line, line)
     return Entry(number, line, (listed_in.parent / line).absolute())
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _part_size(total: int, config: ScaleConfig) -> int:

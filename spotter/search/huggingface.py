@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from spotter.errors import FolderMissing, SourceThrottled, SourceUnavailable, UnknownSource
+from spotter.names import same_name
 from spotter.search.base import ImageHit
-from spotter.search.fields import creative_commons, credit, items, link, listing, number, same_name, table, text
+from spotter.search.fields import creative_commons, credit, items, link, listing, number, table, text
 from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
 from spotter.utils.licenses import UNKNOWN_LICENSE

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import FolderMissing, SourceUnavailable
+from spotter.names import same_name
 from spotter.search.base import ImageHit
-from spotter.search.fields import link, number, same_name, text
+from spotter.search.fields import link, number, text
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 logger = logging.getLogger(__name__)

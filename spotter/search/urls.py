@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spotter.errors import FolderMissing, SourceUnavailable
+from spotter.names import same_name
 from spotter.search.base import ImageHit
-from spotter.search.fields import creative_commons, credit, link, listing, same_name, text
+from spotter.search.fields import creative_commons, credit, link, listing, text
 
 Row = dict[str, str]
 

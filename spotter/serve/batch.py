@@ -10,13 +10,12 @@ from typing import Any
 
 from spotter.config import ServeConfig
 from spotter.inference.prediction import Prediction, table_cells, table_columns
+from spotter.names import is_system_path, is_writing
 from spotter.serve.page.translations import translate
 from spotter.utils.tables import write_rows
 
 # One entry of a zip's table of contents begins so.
 _ENTRY = b"PK\x01\x02"
-# What archivers of macOS and Windows put in unasked.
-_LITTER = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def unpack(files: Iterable[tuple[str, Path]], config: ServeConfig) -> list[Plan]
 
 def shown_name(name: str) -> str:
     """A file's name for people: one line, of bounded length, without the folders above it."""
-    text = "".join(character if character.isprintable() else " " for character in name.replace("\\", "/"))
+    text = "".join(character if is_writing(character) else " " for character in name.replace("\\", "/"))
     parts = [part for part in PurePosixPath(text).parts if part not in {"/", "..", "."}]
     short = "/".join(parts[-2:]) or "?"
     return short if len(short) <= 100 else f"{short[:48]}…{short[-48:]}"
@@ -156,7 +155,7 @@ def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
         yield lambda: Item(name, problem=NoAnswer("zip_damaged"))
         return
-    wanted = [entry for entry in entries if not entry.is_dir() and not _is_litter(entry.filename)]
+    wanted = [entry for entry in entries if not entry.is_dir() and not is_system_path(entry.filename)]
     if not wanted:
         yield lambda: Item(name, problem=NoAnswer("zip_empty"))
     for entry in wanted:
@@ -190,8 +189,3 @@ def _head(path: Path) -> bytes:
 def _is_zip(content: bytes) -> bool:
     # Not zipfile.is_zipfile, which also takes a picture with a zip behind it for one.
     return content.startswith((b"PK\x03\x04", b"PK\x05\x06"))
-
-
-def _is_litter(name: str) -> bool:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    return "__MACOSX" in parts or (bool(parts) and (parts[-1].startswith("._") or parts[-1].lower() in _LITTER))

@@ -18,7 +18,7 @@ from spotter.images import PictureSource, count_pixels, load_picture
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Neighbour
 from spotter.monitor.log import AnswerLog
-from spotter.recipe import NOT_SURE
+from spotter.names import NOT_SURE
 from spotter.rollout.challenger import SecondOpinion
 from spotter.rollout.review_queue import WaitingFolder
 from spotter.rollout.stages import FULL, GRADUAL, SHADOW, Rollout

@@ -34,7 +34,7 @@ from spotter.errors import (
 from spotter.images import load_picture, to_square
 from spotter.train.features import PIXELS, Body, RunBody, open_body, run_here
 from spotter.train.views import VIEWS, view_caches
-from spotter.utils.files import temporary_folder
+from spotter.utils.files import temporary_folder, walk_files
 
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 # How `images` prepares a picture for the body; cached features of another way are not read.
@@ -177,7 +177,7 @@ def embed_folder(folder: Path, backbone: Backbone) -> np.ndarray:
     Raises:
         FolderMissing: there is no such folder, or no picture in it.
     """
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_picture(path)]
+    paths = [path for path in walk_files(folder) if _is_picture(path)]
     if not paths:
         raise FolderMissing(
             f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."

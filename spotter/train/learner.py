@@ -30,6 +30,7 @@ from torch import nn
 from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.errors import TrainingFailed
+from spotter.names import folder_name
 from spotter.train.backbone import Backbone, compute_views, embed, run_body
 from spotter.train.distributed import how_many, share, together
 from spotter.train.head import Head, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
@@ -241,11 +242,11 @@ def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> Pat
 def labelled_view(dataset: Dataset) -> Iterator[Path]:
     """A folder for fastai, which takes labels from the names of folders: edits move no files.
 
-    It holds a link to each picture, `<label>/<name>`, and is gone afterwards.
+    It holds a link to each picture, `<folder of the label>/<name>`, and is gone afterwards.
     """
     with temporary_folder() as folder:
         for record, path in zip(dataset.records, dataset.paths, strict=True):
-            link = folder / record.label / path.name
+            link = folder / folder_name(record.label) / path.name
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(path.absolute())
         yield folder
@@ -262,9 +263,16 @@ def build_learner(
     """
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
-    files = [view / record.label / path.name for record, path in zip(dataset.records, dataset.paths, strict=True)]
+    files = [
+        view / folder_name(record.label) / path.name
+        for record, path in zip(dataset.records, dataset.paths, strict=True)
+    ]
+    category = CategoryBlock(vocab=list(dataset.labels), sort=False)
+    # What it reads are names of folders, and what it answers are labels.
+    places = category.type_tfms[0].vocab.o2i
+    places.update({folder_name(label): place for label, place in list(places.items())})
     block = DataBlock(
-        blocks=(ImageBlock, CategoryBlock(vocab=list(dataset.labels), sort=False)),
+        blocks=(ImageBlock, category),
         get_items=lambda _: files,
         get_y=parent_label,
         splitter=IndexSplitter(np.flatnonzero(held_out).tolist()),

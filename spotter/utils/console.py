@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from spotter.errors import SpotterError
+from spotter.names import is_writing
 
 # `extra` of a log record whose line stands without the program's name before it.
 WHOLE = {"is_whole": True}
@@ -48,7 +49,7 @@ def say(text: str) -> None:
 
 def printable(text: str) -> str:
     """The same text, but what came from outside cannot move the cursor or start a line."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return "".join(character if is_writing(character) else "?" for character in text)
 
 
 def log_to_stderr(program: str) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -12,6 +13,7 @@ from pathlib import Path
 from threading import get_ident
 
 from spotter.errors import TemporaryUnwritable
+from spotter.names import is_system_name
 
 
 def import_root() -> Path:
@@ -36,6 +38,47 @@ def read_bounded(path: Path, most: int) -> bytes:
     if found.st_size > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return path.read_bytes()
+
+
+def walk_files(root: Path) -> list[Path]:
+    """All files below a folder, in the order of their paths, without those that are hidden or made by a system.
+
+    Links are followed. A file or folder that several paths lead to is there once, by the path without a link if there
+    is one; so links that lead back into themselves end. A link to a folder that the root lies in is not followed.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    found: dict[str, Path] = {}
+    seen: set[str] = set()
+    waiting, top = deque([root]), Path(os.path.realpath(root))
+    while waiting:
+        below, links = [waiting.popleft()], list[Path]()
+        while below:
+            folder = below.pop()
+            real = os.path.realpath(folder)
+            if real in seen:
+                continue
+            seen.add(real)
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    path = folder / entry.name
+                    if is_system_name(entry.name):
+                        continue
+                    if entry.is_symlink():
+                        links.append(path)
+                    elif entry.is_dir():
+                        below.append(path)
+                    elif entry.is_file():
+                        found.setdefault(os.path.join(real, entry.name), path)
+        # After what lies there itself, so that no link takes its place.
+        for link in links:
+            if link.is_dir():
+                if not top.is_relative_to(os.path.realpath(link)):
+                    waiting.append(link)
+            elif link.is_file():
+                found.setdefault(os.path.realpath(link), link)
+    return sorted(found.values())
 
 
 def write_atomically(path: Path, content: bytes) -> None:

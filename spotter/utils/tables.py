@@ -5,12 +5,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
+from spotter.names import JOINERS, is_writing
+
 # A spreadsheet runs a cell that begins with one of these, in full width too, as some input methods type them.
 _RUNS = frozenset("=+-@")
 # What some spreadsheets, in the language of their user, take for the end of a cell.
 _ENDS_CELL = ";"
-# They join letters in many scripts, so a label may need them; all others of their kind nobody sees.
-_JOINERS = "\u200c\u200d"
 # Letters by name and blanks to the eye.
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
@@ -23,7 +23,7 @@ class PlainCell(str):
 
 def plain_cell(value: str | None) -> str:
     """The same text for a cell of a CSV file, which a spreadsheet shows as it is: in one line, and never a formula."""
-    text = "".join(c if c.isprintable() or c in _JOINERS else " " for c in value or "")
+    text = "".join(c if is_writing(c) else " " for c in value or "")
     return _ENDS_CELL.join(f"'{part}" if _runs(part) else part for part in text.split(_ENDS_CELL))
 
 
@@ -52,5 +52,5 @@ def _runs(text: str) -> bool:
 
 def _is_skipped(character: str) -> bool:
     # Also marks without a letter to stand on, and the quotes that a CSV file itself is written with.
-    is_unseen = character.isspace() or character in _BLANK or character in _JOINERS
+    is_unseen = character.isspace() or character in _BLANK or character in JOINERS
     return is_unseen or character == '"' or unicodedata.category(character) in {"Mn", "Me"}

@@ -3,6 +3,8 @@
 import re
 from typing import Literal
 
+from spotter.names import is_writing
+
 # All characters with a meaning in Markdown, HTML or the Hub's formulas.
 _MARKDOWN = re.compile(r"""[\\`*_{}\[\]<>#|~&$:@^="]|(?<=www)\.""")
 
@@ -44,7 +46,7 @@ def plural(count: int, noun: str) -> str:
 
 def in_one_line(text: str) -> str:
     """The same text without line breaks and other control characters, runs of blanks made one."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join("".join(c if is_writing(c) else " " for c in text).split())
 
 
 def escape_markdown(text: str) -> str:

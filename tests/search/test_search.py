@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from spotter.errors import SourceUnavailable, UnknownSource
+from spotter.names import same_name
 from spotter.search import BACKENDS, get_backend, get_backends
 from spotter.search.base import ImageHit
-from spotter.search.fields import same_name
 from spotter.search.paging import take
 
 

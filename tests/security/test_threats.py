@@ -707,7 +707,7 @@ def test_row_16_nothing_but_pixels_is_stored_or_told(
 
 # Row 17: names that lead elsewhere.
 
-NAMES = ["../../x", "/etc", "C:\\x", "a/b", "a\0b", "x" * 300, "CON", "..", "a\nb", ".hidden"]
+NAMES = ["../../x", "/etc", "C:\\x", "a/../b", "a\0b", "x" * 300, "CON", "..", "a\nb", ".hidden"]
 
 
 @pytest.mark.parametrize("label", NAMES)

@@ -91,6 +91,18 @@ def test_only_training_pictures_are_augmented(config: TrainConfig, shapes: Datas
             assert seen.numpy() == pytest.approx((plain - mean) / spread, abs=2e-5)
 
 
+def test_fastai_reads_labels_that_no_folder_can_have(shapes: Dataset, small: Backbone) -> None:
+    renamed = {"disc": "A/B", "cross": "बिल्ली.", "stripes": "C++"}
+    records = tuple(replace(record, label=renamed[record.label]) for record in shapes.records)
+    dataset = replace(shapes, labels=tuple(renamed.values()), records=records)
+    with labelled_view(dataset) as view:
+        dls = build_learner(dataset, view, np.zeros(len(records), dtype=bool), small, TrainConfig(size=32)).dls
+        read = [int(target) for _, target in dls.train_ds]
+    assert read == dataset.targets.tolist()
+    assert list(dls.vocab) == list(dataset.labels)
+    assert dls.categorize.decode(0) == "A/B"
+
+
 def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:
     nobody = np.zeros(len(shapes.records), dtype=bool)
     with labelled_view(shapes) as view:

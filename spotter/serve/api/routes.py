@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
-from spotter.recipe import NONE_OF_THESE
+from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
 from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.api.openapi import (

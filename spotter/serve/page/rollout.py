@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
-from spotter.recipe import NONE_OF_THESE
+from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
 from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.page import html

@@ -1,0 +1,119 @@
+"""Your own pictures in folders: labels of any script, hidden and linked folders."""
+
+import csv
+import io
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from spotter.collect.collector import collect
+from spotter.config import CollectConfig
+from spotter.data.edit_log import RELABEL, Edit, EditLog
+from spotter.data.edits import write_to_disk
+from spotter.data.manifest import read_dataset, read_manifest, write_attribution
+from spotter.errors import FolderMissing
+from spotter.names import folder_name
+from spotter.recipe import make_recipe
+from spotter.scale.listing import list_pictures
+from spotter.search.folder import Folder
+from spotter.utils.files import walk_files
+from tests.helpers.drawing import draw, encode
+from tests.helpers.labels import WORDS
+
+LITTER = (".Trash-1000/files", "@eaDir/x.jpg", ".ipynb_checkpoints", "__MACOSX", "$RECYCLE.BIN/S-1", "#recycle",
+          "System Volume Information", "lost+found", ".hidden/deep/er")  # fmt: skip
+
+
+def write(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(draw("disc", seed)))
+    return path
+
+
+def names(source: Folder, label: str, limit: int = 99) -> list[str]:
+    return [hit.backend_id for hit in source.search(label, limit)]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_labels_of_any_script_go_through_a_set(form: str, tmp_path: Path) -> None:
+    labels = [unicodedata.normalize("NFC", label) for label in WORDS if label not in {"Steller's jay"}]
+    for number, label in enumerate(labels):
+        # As people have them: decomposed on a Mac, and with another character for a slash.
+        written = folder_name(label) if label == "lost+found" else label.replace("/", ":" if form == "NFC" else "_")
+        folder = unicodedata.normalize(form, written)
+        write(tmp_path / "in" / folder / "a.jpg", 2 * number)
+        write(tmp_path / "in" / folder / "b.jpg", 2 * number + 1)
+    recipe = make_recipe(dict.fromkeys(labels, "x"), "many")
+    assert recipe.labels == tuple(labels)
+    place = tmp_path / "set"
+    dataset = collect(recipe, [Folder(str(tmp_path / "in"))], place, CollectConfig(min_per_class=2))
+    assert [record.label for record in dataset.records].count(labels[0]) == 2
+    assert {(r.label, str(r.file).rpartition("/")[0]) for r in dataset.records} == {(n, folder_name(n)) for n in labels}
+    assert all(path.is_file() for path in dataset.paths)
+    again = collect(recipe, [Folder(str(tmp_path / "in"))], place, CollectConfig(min_per_class=2))
+    assert again.records == dataset.records
+    assert {record.label for record in read_manifest(place)} == set(labels)
+    assert len(read_dataset(place, labels).records) == 2 * len(labels)
+    turned = dataset.records[0]
+    EditLog(place).append([Edit("anna", RELABEL, turned.sha256, None, turned.label, to) for to in ("A/B", labels[-1])])
+    assert write_to_disk(place)[0] == 1
+    (moved,) = (record for record in read_manifest(place) if record.sha256 == turned.sha256)
+    assert moved.file == f"{folder_name(labels[-1])}/{Path(str(turned.file)).name}"
+    assert (place / str(moved.file)).is_file()
+    assert not (place / str(turned.file)).exists()
+    write_attribution(place, dataset)
+    rows = list(csv.DictReader(io.StringIO((place / "ATTRIBUTION.csv").read_text(encoding="utf-8"))))
+    assert {row["file"].lstrip("'") for row in rows} == {str(record.file) for record in dataset.records}
+
+
+def test_a_label_is_found_in_the_likest_folder(tmp_path: Path) -> None:
+    for folder in ("C", "C++", "Stellers_Jay", "A_B", "cafe\u0301", "black-bear"):
+        write(tmp_path / folder / "a.jpg")
+    source = Folder(str(tmp_path))
+    found = {label: names(source, label) for label in ("C", "C++", "Steller’s jay", "A/B", "café", "Black bear")}
+    assert [ids[0].partition("/")[0] for ids in found.values()] == [
+        "C", "C++", "Stellers_Jay", "A_B", "cafe\u0301", "black-bear",
+    ]  # fmt: skip
+    with pytest.raises(FolderMissing, match="has no sub-folder for the class 'D'; it has 'A_B', "):
+        names(source, "D")
+
+
+def test_hidden_and_system_folders_hold_no_pictures(tmp_path: Path) -> None:
+    for number, litter in enumerate(LITTER):
+        write(tmp_path / "black" / litter / "deleted.jpg", number)
+        write(tmp_path / "black" / "deep" / litter / "deleted.jpg", number)
+        write(tmp_path / litter / "deleted.jpg", number)
+    for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._a.jpg"):
+        write(tmp_path / "black" / name)
+    write(tmp_path / "black" / "a.jpg")
+    write(tmp_path / "black" / "deep" / "b.jpg")
+    source = Folder(str(tmp_path))
+    assert names(source, "black") == ["black/a.jpg", "black/deep/b.jpg"]
+    assert source.labels() == ("black",)
+    assert [e.name for part in list_pictures(tmp_path).parts for e in part.entries()] == names(source, "black")
+
+
+def test_linked_folders_are_followed_once_and_cycles_end(tmp_path: Path) -> None:
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "in"
+    write(elsewhere / "c.jpg")
+    write(root / "black" / "z" / "a.jpg")
+    for link, target in (
+        ("more", elsewhere), ("again", elsewhere), ("up", root / "black"), ("up2", tmp_path), ("twin.jpg", "z/a.jpg"),
+        ("a-z", "z"), ("broken", "nowhere"), ("self", "self"),
+    ):  # fmt: skip
+        (root / "black" / link).symlink_to(target)
+    (elsewhere / "back").symlink_to(root / "black")
+    (root / "grizzly").symlink_to(elsewhere)
+    assert names(Folder(str(root)), "black") == ["black/again/c.jpg", "black/z/a.jpg"]
+    assert names(Folder(str(root)), "grizzly")[0] == "grizzly/back/z/a.jpg"
+    assert len(walk_files(root)) == 2
+    assert list_pictures(root).pictures == 2
+
+
+def test_sub_folders_without_a_picture_are_no_classes(tmp_path: Path) -> None:
+    write(tmp_path / "cafe\u0301" / "x" / "a.JPG")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "export.pkl").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    assert Folder(str(tmp_path)).labels() == ("café",)
