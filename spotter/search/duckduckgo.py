@@ -1,33 +1,43 @@
 """Pictures from DuckDuckGo's image search, through the `ddgs` package."""
 
 import itertools
+import json
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from ddgs import DDGS
+from ddgs.engines.duckduckgo_images import DuckduckgoImages
 from ddgs.exceptions import DDGSException, TimeoutException
 
 from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.fields import link, number, text
+from spotter.search.fields import items, link, number, table, text
 
 logger = logging.getLogger(__name__)
 
 # Something that always has pictures: when even this finds nothing, the service is refusing us.
 CONTROL_QUERY = "cat"
 BACKOFFS = (2.0, 5.0)
-MAX_UNREADABLE_PAGES = 2
 CHECK_TIMEOUT_S = 6.0
 
 _HOME = "https://duckduckgo.com/"
 _REASONS = {"DNSError": "its name cannot be looked up", "ConnectError": "no connection"}
 
 
-class _UnreadablePage(SourceUnavailable):
-    """One page of results makes `ddgs` stumble; another page need not."""
+class _Engine(DuckduckgoImages):
+    """The engine of `ddgs`, giving each result as the service gave it: `ddgs` would unquote its addresses (`a%2Fb.jpg`,
+    `c%23d.jpg`), and they would lead elsewhere."""
+
+    def extract_results(self, html_text: str) -> list[Any]:
+        try:
+            answer = json.loads(html_text)
+        except (ValueError, RecursionError):
+            # Such a page is how the service refuses.
+            return []
+        return items(table(answer).get("results"))
 
 
 class DuckDuckGo:
@@ -66,18 +76,17 @@ class DuckDuckGo:
         """
         timeout_s = min(self._timeout_s, CHECK_TIMEOUT_S)
         try:
-            self._client(timeout_s).extract(_HOME, fmt="content")
+            status = self._engine(timeout_s).http_client.get(_HOME).status_code
         except DDGSException as error:
             raise _failure(error, timeout_s) from error
+        if status != 200:
+            raise _throttled()
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures for `query`, each address once, best first; nothing if there are none.
 
-        A page that cannot be read is passed over, with a warning.
-
         Raises:
-            SourceUnavailable: it cannot be reached, or gave `MAX_UNREADABLE_PAGES` pages that cannot be read
-                (SourceThrottled: it refuses).
+            SourceUnavailable: it cannot be reached (SourceThrottled: it refuses).
         """
         seen: set[str] = set()
         for entries in self._pages(query) if limit > 0 else ():
@@ -94,58 +103,42 @@ class DuckDuckGo:
                 return
 
     def _pages(self, query: str) -> Iterator[list[dict[str, Any]]]:
-        client = self._client(self._timeout_s)
-        unreadable = 0
+        engine = self._engine(self._timeout_s)
         for page in itertools.count(1):
             if page > 1:
                 time.sleep(self._pause_s)
-            try:
-                yield self._page_with_retries(client, query, page)
-            except _UnreadablePage as error:
-                unreadable += 1
-                if unreadable == MAX_UNREADABLE_PAGES:
-                    raise
-                logger.warning("%r, page %d: %s", query, page, error)
+            yield self._page_with_retries(engine, query, page)
 
-    def _page_with_retries(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
+    def _page_with_retries(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
         for backoff in BACKOFFS:
             try:
-                return self._page(client, query, page)
-            except _UnreadablePage:
-                raise
+                return self._page(engine, query, page)
             except SourceUnavailable as error:
                 logger.info("%r, page %d: %s", query, page, error)
                 time.sleep(backoff * self._pause_s)
-        return self._page(client, query, page)
+        return self._page(engine, query, page)
 
-    def _page(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
-        entries = self._ask(client, query, page)
+    def _page(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
+        entries = self._ask(engine, query, page)
         if entries:
             return entries
-        # ddgs says the same about a refusal and about an end of the results.
-        if not self._ask(client, CONTROL_QUERY, 1):
+        # A refusal and an end of the results look the same.
+        if not self._ask(engine, CONTROL_QUERY, 1):
             raise _throttled()
         # The first answer may have been a refusal that is over by now.
-        return self._ask(client, query, page)
+        return self._ask(engine, query, page)
 
-    def _ask(self, client: DDGS, query: str, page: int) -> list[dict[str, Any]]:
-        started = time.monotonic()
+    def _ask(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
         try:
-            return client.images(query, backend="duckduckgo", page=page, max_results=None, safesearch="moderate")
+            found: list[Any] | None = engine.search(query, safesearch="moderate", page=page)
         except DDGSException as error:
-            if str(error) != "No results found.":
-                raise _failure(error, self._timeout_s) from error
-            # ddgs also says so when the answer took longer than its timeout.
-            if time.monotonic() - started >= self._timeout_s:
-                raise _unreachable(_too_slow(self._timeout_s)) from error
-            return []
-        except (TypeError, AttributeError) as error:
-            # ddgs cannot rank a picture whose title is null.
-            raise _UnreadablePage("DuckDuckGo gave a page of results that cannot be read; try other words.") from error
+            raise _failure(error, self._timeout_s) from error
+        return found or []
 
-    def _client(self, timeout_s: float) -> DDGS:
+    def _engine(self, timeout_s: float) -> _Engine:
         # ddgs hands the number on to an HTTP client that takes fractions of a second too.
-        return DDGS(proxy=self._proxy, timeout=timeout_s, verify=self._verify)  # type: ignore[arg-type]
+        proxy = self._proxy or os.environ.get("DDGS_PROXY")
+        return _Engine(proxy=proxy, timeout=timeout_s, verify=self._verify)  # type: ignore[arg-type]
 
 
 def _failure(error: DDGSException, timeout_s: float) -> SourceUnavailable:

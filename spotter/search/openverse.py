@@ -86,7 +86,7 @@ def _to_hit(result: dict[str, Any], query: str) -> ImageHit | None:
     if url is None:
         return None
     title, creator = text(result.get("title")), text(result.get("creator"))
-    license_id = creative_commons(result.get("license"), result.get("license_version"))
+    license_id = creative_commons(result.get("license"), result.get("license_version"), result.get("license_url"))
     # Openverse fills in `filetype`, sizes and `attribution` only for part of the pictures.
     suffix = text(result.get("filetype"))
     return ImageHit(

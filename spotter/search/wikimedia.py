@@ -31,7 +31,7 @@ _ASKED: dict[str, str | int] = {
     "prop": "imageinfo",
     "iiprop": "url|size|mime|extmetadata|user",
     "iiurlwidth": WIDTH,
-    "iiextmetadatafilter": "Artist|License|LicenseShortName|LicenseUrl|Restrictions",
+    "iiextmetadatafilter": "Artist|Attribution|License|LicenseShortName|LicenseUrl|Restrictions",
 }
 _HIDDEN = re.compile(r"<(\w+)[^<>]*display:\s*none[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _BLOCK = re.compile(r"</?(?:p|div|br|li|ul|ol|td|th|tr|table|dd|dl|dt)\b[^<>]*>", re.IGNORECASE)
@@ -139,7 +139,8 @@ def _to_hit(page: dict[str, Any], query: str) -> ImageHit | None:
         creator_url=creator_url,
         license_id=license_id,
         license_url=link(_value(told, "LicenseUrl")),
-        attribution=credit(title, creator, license_id),
+        # The words that the author asks for, where there are some.
+        attribution=_artist(_value(told, "Attribution"))[0] or credit(title, creator, license_id),
     )
 
 
@@ -155,12 +156,14 @@ def _license(told: dict[str, Any]) -> str:
     to CC0 or to the public domain mark, without restrictions, makes it one of these.
     """
     names = [_value(told, "LicenseShortName"), _value(told, "License")]
-    for name in names:
-        # Without this check the code "pd" would become the public domain mark.
-        if name.lower().startswith("cc") and (found := creative_commons(name)) != UNKNOWN_LICENSE:
-            return found
-    deed = re.match(r"https?://creativecommons\.org/publicdomain/(zero|mark)/1\.0\b", _value(told, "LicenseUrl"))
-    return creative_commons(deed[1]) if deed and not _value(told, "Restrictions") else UNKNOWN_LICENSE
+    url, is_restricted = _value(told, "LicenseUrl"), bool(_value(told, "Restrictions"))
+    deed = re.match(r"https?://creativecommons\.org/publicdomain/(zero|mark)/1\.0\b", url)
+    # Without this check the code "pd" would become the public domain mark.
+    found = [creative_commons(name, url=url) for name in names if name.lower().startswith("cc")]
+    known = [name for name in found if name != UNKNOWN_LICENSE] or ([creative_commons(deed[1])] if deed else [])
+    if not known or (is_restricted and known[0] in {"CC0-1.0", "PDM-1.0"}):
+        return UNKNOWN_LICENSE
+    return known[0]
 
 
 def _artist(markup: str) -> tuple[str | None, str | None]:

@@ -179,7 +179,12 @@ def test_skips_what_is_no_bitmap_of_the_web(mime: str) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "url", "restrictions", "license_id"),
     [
-        ("CC BY-SA 3.0 de", "cc-by-sa-3.0-de", None, "", "CC-BY-SA-3.0"),
+        ("CC BY-SA 3.0 de", "cc-by-sa-3.0-de", None, "", "CC-BY-SA-3.0-DE"),
+        ("CC BY-SA 3.0", "cc-by-sa-3.0", "https://creativecommons.org/licenses/by-sa/3.0/at/", "", "CC-BY-SA-3.0-AT"),
+        ("CC BY-SA 3.0", "cc-by-sa-3.0", "https://creativecommons.org/licenses/by-sa/3.0/deed.en", "", "CC-BY-SA-3.0"),
+        ("CC BY-SA 3.0 es", "cc-by-sa-3.0-es", None, "", "unknown"),
+        ("CC0", "cc0", CC0, "trademarked", "unknown"),
+        ("CC0", "cc0", CC0, "personality", "unknown"),
         ("CC BY-SA 4.0", None, None, "personality", "CC-BY-SA-4.0"),
         (None, "cc-by-2.0", None, None, "CC-BY-2.0"),
         ("CC BY-SA 4.0,3.0,2.5,2.0,1.0", "cc-by-sa-4.0,3.0,2.5,2.0,1.0", None, "", "CC-BY-SA-4.0"),
@@ -206,6 +211,19 @@ def test_maps_licences(name: object, code: object, url: object, restrictions: ob
     (hit,) = only(picture(1, told))
     assert hit.license_id == license_id
     assert (hit.attribution is None) == (license_id == "unknown")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ('Photo: <a href="//example.org">Ann</a> &amp; Bob', "Photo: Ann & Bob"),
+        ("", '"Bear 1" by Zoe is licensed under CC BY-SA 3.0 DE.'),
+        (None, '"Bear 1" by Zoe is licensed under CC BY-SA 3.0 DE.'),
+    ],
+)
+def test_an_attribution_of_the_authors_own_is_used(asked: object, told: str) -> None:
+    (hit,) = only(picture(1, {"Artist": "Zoe", "LicenseShortName": "CC BY-SA 3.0 de", "Attribution": asked}))
+    assert hit.attribution == told
 
 
 @pytest.mark.parametrize(
@@ -335,7 +353,7 @@ def test_reads_a_recorded_answer_of_the_older_form() -> None:
     assert by_id["18263872"].license_id == "unknown"
     assert by_id["18263872"].creator == "The original uploader was Elvezio at Italian Wikipedia."
     ported = by_id["44672185"]
-    assert (ported.license_id, ported.creator) == ("CC-BY-SA-3.0", "Eckhard Henkel")
+    assert (ported.license_id, ported.creator) == ("CC-BY-SA-3.0-DE", "Eckhard Henkel")
     assert ported.license_url == "https://creativecommons.org/licenses/by-sa/3.0/de/deed.en"
     assert by_id["44672190"].attribution == (
         '"Niedercunnersdorf Mühlgrabenweg 5 (1)" by Pascal Seibt is licensed under CC BY-SA 4.0.'
