@@ -16,7 +16,7 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from spotter.clean.state import ID_DIGITS, CleaningSet, Now, as_json, read_cleaning_set, replay_edits
-from spotter.clean.suspects import QUEUES, cell, confusion, rank
+from spotter.clean.suspects import QUEUES, WRONG, cell, confusion, confusions, disagrees, rank
 from spotter.config import CleanConfig
 from spotter.data.dataset import MANIFEST
 from spotter.data.edit_log import DELETE, KEEP, LONGEST_NAME, RELABEL, Edit, EditLog, standing
@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 DISPUTES, DECIDED, CELL = "disputes", "decided", "cell"
 MOST_AT_ONCE = 2000
+# With more classes, confusions are listed, at most so many, in the place of a table.
+MOST_IN_MATRIX, MOST_CONFUSIONS = 10, 100
 # Second looks under way at once; what is forgotten is made again in an instant.
 MOST_ALONE = 8
 
@@ -183,13 +185,20 @@ class Session:
             groups = self._members(now, name)
             todo = sum(any(now.verdict(index) is None for index in group) for group in groups)
             todo = len(groups) if name == DISPUTES else todo
-            counts.append({"name": name, "title": title, "total": len(groups), "todo": todo})
+            counts.append({"name": name, "title": title, "total": len(groups), "todo": todo, "note": ""})
+        doubted = sum(now.verdict(index) is None for index in disagrees(view).nonzero()[0].tolist())
+        for each in counts:
+            if each["name"] == WRONG:
+                each |= {"disagrees": doubted, "note": _when_to_stop(doubted)}
+        is_small = len(view.names) <= MOST_IN_MATRIX
         return {
             "title": pictures.run.recipe.title,
             "who": self.who,
             "labels": list(view.names),
             "queues": counts,
-            "confusion": confusion(view).tolist(),
+            # A table of 130 classes has 16,900 cells, nearly all of them empty.
+            "confusion": confusion(view).tolist() if is_small else [],
+            "confusions": [] if is_small else confusions(view)[:MOST_CONFUSIONS],
             "folds": sorted({int(fold) + 1 for fold in view.folds if fold >= 0}),
             "sources": sorted({record.backend for record in pictures.records}),
             "pictures": len(pictures.records),
@@ -313,6 +322,17 @@ def clean_name(text: str) -> str:
     """A person's name in one printable line, cut short."""
     words = " ".join(text.split())
     return "".join(character for character in words if character.isprintable())[:LONGEST_NAME]
+
+
+def _when_to_stop(doubted: int) -> str:
+    """What the list of wrong labels says about its own end."""
+    if not doubted:
+        return "The model disagrees with none of the labels that are undecided. You can stop here."
+    these = "this label; it comes" if doubted == 1 else f"{doubted} of these labels; they come"
+    return (
+        f"The model disagrees with {these} first. Then look at one page more. "
+        "When a whole page has no mistake, you can stop."
+    )
 
 
 def _find(now: Now, key: str) -> int:

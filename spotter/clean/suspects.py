@@ -93,7 +93,14 @@ def rank(queue: str, view: View) -> list[tuple[int, ...]]:
     if queue == WRONG:
         doubtful = int((given[order] < DOUBTFUL).sum())
         order = order[: max(doubtful, AT_LEAST)]
+        # With many classes, a label may be the most probable one and still be improbable.
+        order = order[np.argsort(~disagrees(view)[order], kind="stable")]
     return [(int(i),) for i in order]
+
+
+def disagrees(view: View) -> np.ndarray:
+    """Bool (n,): pictures that are called something else than their label now."""
+    return view.known & (view.labels >= 0) & (view.predicted != view.labels)
 
 
 def cell(view: View, actual: int, predicted: int) -> list[tuple[int, ...]]:
@@ -108,6 +115,14 @@ def confusion(view: View) -> np.ndarray:
     judged = view.known & (view.labels >= 0)
     np.add.at(counts, (view.labels[judged], view.predicted[judged]), 1)
     return counts
+
+
+def confusions(view: View) -> list[tuple[int, int, int]]:
+    """The labels that are called something else: (label now, what it was called, pictures), most frequent first."""
+    counts = confusion(view)
+    np.fill_diagonal(counts, 0)
+    pairs = [(int(row), int(column), int(counts[row, column])) for row, column in zip(*np.nonzero(counts), strict=True)]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
 def reason(queue: str, view: View, members: Sequence[int], index: int) -> str:

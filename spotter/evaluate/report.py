@@ -28,6 +28,8 @@ SHOWN_IN_CELL = 60
 # has to stay light.
 SHOWN_RIGHT = 600
 SHOWN_WRONG = 2000
+# With more classes, confusions are listed, most frequent first: a table of 130 classes has 16,900 cells.
+MOST_IN_MATRIX = 10
 # An axis ends with one of these, so that a quarter of it is a short number too.
 DIGITS = (1, 2, 4, 8)
 
@@ -107,6 +109,7 @@ def write_report(
         evaluation=evaluation,
         labels=dataset.labels,
         cells=cells,
+        most_in_matrix=MOST_IN_MATRIX,
         confused=sorted((cell for row in cells for cell in row if cell.count and not cell.right), key=_most_first),
         recognised=[row[index] for index, row in enumerate(cells) if row[index].count],
         losses=[by_file[top.file] for top in evaluation.top_losses],

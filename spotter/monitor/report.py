@@ -84,8 +84,12 @@ class Findings:
     @property
     def news(self) -> list[Change]:
         """The alerts of the last two periods, the most urgent first."""
-        recent = [change for change in self.changes if change.at >= int(self.answers.at[-1]) - 2 * self.days * DAY_S]
+        recent = [change for change in self.changes if self.is_new(change)]
         return sorted(recent, key=lambda change: (URGENCY.index(change.what), -change.at))
+
+    def is_new(self, change: Change) -> bool:
+        """Whether an alert is of the last two periods."""
+        return change.at >= int(self.answers.at[-1]) - 2 * self.days * DAY_S
 
 
 def gather(
@@ -144,7 +148,9 @@ def render(log: Path, store: str | None = None, days: float = DAYS) -> str:
 
 def fill_in(findings: Findings) -> str:
     """The report as HTML."""
-    bins = cut(findings.answers.at)
+    bins, groups = cut(findings.answers.at), _groups(findings)
+    opened = [group for group in groups if any(findings.is_new(change) for change in group)]
+    past = [group for group in groups if group not in opened]
     functions: dict[str, Callable[..., Any]] = {
         "percent": lambda share: _tied(short_percent(share)),
         "sentence": lambda change: _tied(sentence(change)),
@@ -161,8 +167,9 @@ def fill_in(findings: Findings) -> str:
         findings=findings,
         advice_now=_tied(advise(findings)),
         is_alarm=bool(findings.news),
-        groups=_groups(findings)[:SHOWN_ALERTS],
-        more_groups=max(0, len(_groups(findings)) - SHOWN_ALERTS),
+        open_groups=opened,
+        past_groups=past[:SHOWN_ALERTS],
+        more_groups=max(0, len(past) - SHOWN_ALERTS),
         charts=_charts(findings, bins),
         quiet=WatchConfig.quiet,
         settle=WatchConfig.settle,

@@ -294,6 +294,27 @@ def test_a_cell_of_the_confusion_matrix_opens_its_pictures(browser: Browser, url
     page.close()
 
 
+def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Browser, url: str) -> None:
+    page = browser.new_page(viewport=DESKTOP)
+
+    def with_many_classes(route: Route) -> None:
+        state = route.fetch().json()
+        state["labels"] += [f"breed {number}" for number in range(127)]
+        cross, disc = RECIPE.labels.index("cross"), RECIPE.labels.index("disc")
+        confusions = [[cross, disc, 2], *([number, number + 1, 1] for number in range(10, 109))]
+        route.fulfill(json=state | {"confusion": [], "confusions": confusions})
+
+    page.route("**/clean/state*", with_many_classes)
+    page.goto(url)
+    expect(page.locator("#clean-confusions button")).to_have_count(100)
+    expect(page.locator("#clean-matrix")).to_be_hidden()
+    assert page.locator("#clean-confusions").bounding_box()["height"] < DESKTOP["height"]
+    page.locator("#clean-confusions button").first.click()
+    expect(page.locator("#clean-heading")).to_have_text("cross, called disc")
+    expect(page.locator("#clean-note")).to_be_empty()
+    page.close()
+
+
 def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     page.keyboard.press("Shift+A")

@@ -54,6 +54,30 @@ def test_filters_work_together_and_leave_look_alikes_together(session: Session) 
     assert {card["label"] for card in session.cards("crossing", [together])[0]} == {"disc", "cross"}
 
 
+def test_it_says_with_how_many_labels_the_model_disagrees_and_when_to_stop(session: Session) -> None:
+    def told() -> dict:
+        return next(queue for queue in session.state()["queues"] if queue["name"] == "wrong")
+
+    wrong = told()["disagrees"]
+    matrix = session.state()["confusion"]
+    assert 0 < wrong == sum(map(sum, matrix)) - sum(matrix[i][i] for i in range(3)) < told()["todo"]
+    assert f"disagrees with {wrong} of these labels" in told()["note"]
+    for key in ids(session, "wrong")[:wrong]:
+        decide(session, [key], "keep")
+    assert told()["disagrees"] == 0
+    assert told()["todo"] > 0
+    assert told()["note"].endswith("You can stop here.")
+
+
+def test_with_many_classes_confusions_are_listed(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = session.state()["confusion"]
+    monkeypatch.setattr("spotter.clean.session.MOST_IN_MATRIX", 2)
+    state = session.state()
+    assert state["confusion"] == []
+    expected = sorted((-matrix[a][b], a, b) for a in range(3) for b in range(3) if a != b and matrix[a][b])
+    assert state["confusions"] == [(a, b, -count) for count, a, b in expected]
+
+
 def test_what_is_decided_leaves_the_open_lists_and_the_latest_comes_first(session: Session) -> None:
     first, second, third, *rest = ids(session, "losses", is_open=True)
     for key in (second, first, third):

@@ -17,6 +17,8 @@ from spotter.clean.suspects import (
     View,
     cell,
     confusion,
+    confusions,
+    disagrees,
     rank,
     reason,
     suggest,
@@ -171,3 +173,29 @@ def test_the_confusion_matrix_counts_what_its_cells_open() -> None:
     # The least probable label first.
     assert cell(seen, 1, 0) == [(3,), (2,)]
     assert suggest(WRONG, seen, (2,), 2).to == "disc"
+    assert confusions(seen) == [(1, 0, 2), (0, 1, 1)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_labels_that_the_model_doubts_come_first_however_many_classes(seed: int) -> None:
+    luck = np.random.default_rng(seed)
+    classes, pictures = 130, 400
+    names = tuple(f"breed {number}" for number in range(classes))
+    labels = luck.integers(0, classes, pictures)
+    probabilities = luck.dirichlet(np.full(classes, 0.05), pictures)
+    sure = luck.random(pictures) < 0.7
+    probabilities[sure] = 0.9 * np.eye(classes)[labels[sure]] + 0.1 / classes
+    records = tuple(record(number, names[label], number) for number, label in enumerate(labels))
+    plain = view([0] * pictures, [0.5] * pictures)
+    seen = replace(plain, names=names, records=records, labels=labels, probabilities=probabilities)
+    doubted = disagrees(seen)
+    order = [index for (index,) in rank(WRONG, seen)]
+    count = int(doubted.sum())
+    assert 0 < count < pictures
+    assert set(order[:count]) == set(np.flatnonzero(doubted).tolist())
+    for part in (order[:count], order[count:]):
+        assert (np.diff(seen.given_probability[part]) >= 0).all()
+    listed = confusions(seen)
+    assert sum(number for _, _, number in listed) == count
+    assert [number for _, _, number in listed] == sorted((number for _, _, number in listed), reverse=True)
+    assert all(confusion(seen)[actual, called] == number for actual, called, number in listed)

@@ -114,6 +114,23 @@ def test_a_full_cell_shows_the_least_sure_and_the_page_stays_light(tmp_path: Pat
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
 
 
+def test_with_many_classes_the_confusions_are_listed_most_frequent_first(tmp_path: Path) -> None:
+    labels = tuple(f"breed {number}" for number in range(130))
+    trained, dataset, folds = make_trained(tmp_path, pictures=260, labels=labels)
+    probabilities = trained.probabilities.copy()
+    # Both pictures of class 7 are called 2, as one is already.
+    probabilities[137] = probabilities[7]
+    evaluation = evaluate_held_out(replace(trained, probabilities=probabilities), dataset, folds, FamiliarityConfig())
+    write_report(evaluation, replace(trained, probabilities=probabilities), dataset, folds, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "The 3 kinds of wrong answers, most frequent first" in page.texts["confusion"]
+    listed = [str(link["aria-label"]) for link in page.all("a") if "called" in str(link.get("aria-label", ""))]
+    assert listed == ["breed 7 called breed 2: 2", "breed 0 called breed 1: 1", "breed 3 called breed 1: 1"]
+    assert 'class="matrix' not in text
+    assert text.count("<td") < 20 * len(labels)
+
+
 def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     trained, dataset, folds = make_trained(tmp_path)
     (tmp_path / "file").write_text("")

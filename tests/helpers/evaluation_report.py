@@ -25,22 +25,27 @@ def color_of(index: int) -> tuple[int, int, int]:
     return (index * 4, 255 - index * 4, 128)
 
 
-def make_trained(folder: Path, pictures: int = PICTURES, **facts: str) -> tuple[Trained, Dataset, np.ndarray]:
+def make_trained(
+    folder: Path, pictures: int = PICTURES, labels: tuple[str, ...] = LABELS, **facts: str
+) -> tuple[Trained, Dataset, np.ndarray]:
     """Pictures of one colour each, and a learner that is right about all but `CALLED`."""
-    targets = np.arange(pictures) % 3
+    classes = len(labels)
+    targets = np.arange(pictures) % classes
     records = []
     for index, target in enumerate(targets):
         Image.new("RGB", (40, 30), color_of(index % 60)).save(folder / f"{index:03}.jpg", quality=95)
-        record = Record(LABELS[target], "folder", str(index), "a", index, "kept", file=f"{index:03}.jpg", group=index)
+        record = Record(labels[target], "folder", str(index), "a", index, "kept", file=f"{index:03}.jpg", group=index)
         records.append(replace(record, **{"title": f"picture {index}", **facts}))
     predicted = np.array([CALLED.get(index, int(target)) for index, target in enumerate(targets)])
-    probabilities = np.full((pictures, 3), 0.05)
+    probabilities = np.full((pictures, classes), 0.1 / (classes - 1))
     probabilities[np.arange(pictures), predicted] = 0.9
     rng = np.random.default_rng(1)
-    features = (np.eye(3)[predicted].repeat(8, axis=1) * 3 + rng.normal(size=(pictures, 24))).astype(np.float32)
+    features = (np.eye(classes)[predicted].repeat(8, axis=1) * 3 + rng.normal(size=(pictures, 8 * classes))).astype(
+        np.float32
+    )
     everything = np.ones(pictures, dtype=bool)
     trained = Trained(None, features, everything, everything, probabilities, 2.0, 0.1, "5-fold cross-validation")
-    return trained, Dataset(folder, LABELS, tuple(records), ()), np.arange(pictures) // 3 % 5
+    return trained, Dataset(folder, labels, tuple(records), ()), np.arange(pictures) // 3 % 5
 
 
 def make_report(folder: Path, strangers: bool = True, **facts: str) -> Page:

@@ -24,7 +24,7 @@ from spotter.monitor.log import AnswerLog
 from spotter.monitor.projection import Projection
 from spotter.monitor.report import advise, gather, render
 from tests.conftest import ROOT, Published, Revision
-from tests.helpers.answers import make_answers, reviewed
+from tests.helpers.answers import joined, make_answers, reviewed
 from tests.helpers.markup import Page
 from tests.helpers.monitor_report import HOSTILE, log_of, make_report, two_months
 from tests.helpers.webhook import listening
@@ -184,3 +184,21 @@ def test_failures_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "The report cannot be written" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["report", str(tmp_path), "--days", "0"])
+
+
+def test_past_alerts_are_folded_under_the_open_ones(tmp_path: Path) -> None:
+    changed = two_months()
+    page = render(log_of(tmp_path / "changed", changed))
+    opened, folded = page.split('<section id="periods"')[0].split('<h2 id="title-alerts">')[1], "past-alerts"
+    assert 'class="alerts"' in opened
+    assert f'<details class="{folded}">' not in opened
+    # A month later nothing is open any more; what was is told, and not as what to do now.
+    later = joined(changed, make_answers(900, seed=5))
+    page = render(log_of(tmp_path / "later", later))
+    section = page.split('<section id="periods"')[0].split('<h2 id="title-alerts">')[1]
+    before, inside = section.split(f'<details class="{folded}">')
+    assert "None now." in before
+    assert 'class="alerts' not in before
+    assert re.search(r"<summary>\d+ past alerts?, older than 14 days</summary>", inside)
+    assert "brightness" in inside or "darker" in inside
+    assert "What to do" not in section

@@ -75,10 +75,13 @@
     make("option", { value: "" }, first), ...options.map(([value, text]) => make("option", { value }, text)));
   const showQueues = () => {
     const focusedName = document.activeElement?.dataset?.queue;
-    get("queues").replaceChildren(...state.queues.map(({ name, title, total, todo }) => make("li", {},
+    get("queues").replaceChildren(...state.queues.map(({ name, title, total, todo, disagrees }) => make("li", {},
       make("button", { type: "button", "data-queue": name, "aria-current": String(name === queue),
         onclick: () => open(name) }, title,
-        make("span", { class: "count", title: `${todo} of ${total} undecided` }, String(name === "decided" ? total : todo))))));
+        make("span", { class: "count", title: disagrees === undefined ? `${todo} of ${total} undecided`
+          : `the model disagrees with ${disagrees}; ${todo} to look at` },
+          String(name === "decided" ? total : disagrees ?? todo))))));
+    get("note").textContent = state.queues.find(({ name }) => name === queue)?.note || "";
     if (focusedName) get("queues").querySelector(`[data-queue="${focusedName}"]`)?.focus();
   };
   const heading = () => {
@@ -87,8 +90,19 @@
     return state.queues.find(({ name }) => name === queue)?.title || "";
   };
   const showMatrix = () => {
-    const { labels, confusion } = state;
-    get("matrix").replaceChildren(
+    const { labels, confusion, confusions } = state;
+    get("matrix").hidden = !confusion.length;
+    get("confusions").hidden = Boolean(confusion.length);
+    get("matrix-words").textContent = confusion.length
+      ? "Rows: the label now. Columns: the answer of a model that did not learn from the picture. Click a number to see its pictures."
+      : confusions.length ? "The label now, and the answer of a model that did not learn from the picture. The most frequent come first. Click one to see its pictures."
+      : "No label is called anything else by a model that did not learn from the picture.";
+    get("confusions").replaceChildren(...confusions.map(([row, column, count]) => make("li", {},
+      make("button", { type: "button", "data-cell": `${row}-${column}`,
+        onclick: () => open(`cell:${labels[row]}:${labels[column]}`) },
+        make("span", {}, make("bdi", {}, labels[row]), " called ", make("bdi", {}, labels[column])),
+        make("span", { class: "count" }, String(count))))));
+    if (confusion.length) get("matrix").replaceChildren(
       make("tr", {}, make("td"), ...labels.map((label) => make("th", { scope: "col" }, label))),
       ...labels.map((actual, row) => make("tr", {}, make("th", { scope: "row" }, actual),
         ...labels.map((predicted, column) => {
