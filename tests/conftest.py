@@ -41,6 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    # Long files first: started last, one of them would keep one core busy while the other has nothing left to do.
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.path.parent.name == "browser"}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @dataclass(frozen=True)
@@ -96,23 +99,40 @@ def trained(tiny_network: None, drawn: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="session")
-def published(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """One of the network that is the default, for what is about that: it takes three times as long."""
-    return train_and_publish(drawn, tmp_path_factory.mktemp("published"))
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """One of the network that is the default, for what is about that: it takes three times as long.
+
+    Nothing may write to its folders: who does copies them first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Next to the folders of all workers, so that one of them trains for all.
+        base = base.parent
+    base, pictures = base / "published", base / "published-pictures"
+    with LockedFile(base.with_suffix(".lock")):
+        if not pictures.exists():
+            write_folder(pictures)
+            train_and_publish(pictures, base)
+    return read_published(pictures, base)
 
 
 def train_and_publish(pictures: Path, base: Path, *options: str) -> Published:
     import train
 
-    store, data = base / "shapes", base / "data"
     output = io.StringIO()
     classes = [word for kind in KINDS for word in ("--class", kind)]
-    where = ["--search", f"folder:{pictures}", "--to", str(store), "--data", str(data)]
+    where = ["--search", f"folder:{pictures}", "--to", str(base / "shapes"), "--data", str(base / "data")]
     with contextlib.redirect_stdout(output):
         status = train.main([*classes, *where, *options])
     assert status == 0, output.getvalue()
-    revision = output.getvalue().splitlines()[-1].removeprefix("revision ")
-    return Published(pictures, store, revision, data, output.getvalue())
+    (base / "output").write_text(output.getvalue())
+    return read_published(pictures, base)
+
+
+def read_published(pictures: Path, base: Path) -> Published:
+    output = (base / "output").read_text()
+    revision = output.splitlines()[-1].removeprefix("revision ")
+    return Published(pictures, base / "shapes", revision, base / "data", output)
 
 
 @pytest.fixture(scope="session")

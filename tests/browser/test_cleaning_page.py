@@ -1,7 +1,6 @@
 """The cleaning page as people meet it: a real browser, real windows, the log on disk."""
 
 import base64
-import os
 import shutil
 import subprocess
 import sys
@@ -540,29 +539,13 @@ def test_a_set_that_went_away_is_told(client: httpx.Client, folder: Path) -> Non
     assert "cannot be read: No such file" in answer.json()["error"]
 
 
-def run_clean(*words: object, **variables: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "spotter", "clean", *map(str, words)]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-def test_the_command_refuses_in_one_sentence(folder: Path, tmp_path: Path) -> None:
-    for words, sentence in (
-        ([tmp_path], "There is no training run in"),
-        ([folder, "--host", "0.0.0.0"], "set SPOTTER_PASSWORD"),
-    ):
-        ended = run_clean(*words)
-        assert ended.returncode == 1
-        assert sentence in ended.stderr.splitlines()[-1]
-        assert "Traceback" not in ended.stderr
-
-
-def test_files_that_make_no_sense_are_refused_in_one_sentence(folder: Path, tmp_path: Path, capsys) -> None:
+def test_the_command_refuses_in_one_sentence(folder: Path, tmp_path: Path, capsys) -> None:
     short, empty = tmp_path / "short", tmp_path / "empty"
     short.write_text("1234567\n")
     empty.write_text("\n")
     for words, sentence in (
+        ([tmp_path], "There is no training run in"),
+        ([folder, "--host", "0.0.0.0"], "set SPOTTER_PASSWORD"),
         ([folder, "--host", "0.0.0.0", "--password-file", short], "at least 8 characters"),
         ([folder, "--password-file", empty], "is empty"),
         ([folder, "--password-file", tmp_path / "none"], "cannot be read"),

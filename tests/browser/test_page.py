@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import gradio
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, Route, expect
 
 from spotter.config import ServeConfig
 from spotter.errors import FeedbackUnwritable
@@ -67,7 +67,11 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextlib.contextmanager
 def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visit]:
-    context = browser.new_context(**options)
+    with browser.new_context(**options) as context:
+        yield open_page(context, address)
+
+
+def open_page(context: BrowserContext, address: str) -> Visit:
     visit = Visit(context.new_page())
 
     def remember(asked: Request) -> None:
@@ -77,16 +81,26 @@ def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visi
     visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
     visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
     visit.page.goto(address)
-    yield visit
-    context.close()
+    return visit
 
 
-@pytest.fixture(params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
-def visit(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator[Visit]:
+# A window for each test would load and compile all of the page's scripts anew.
+@pytest.fixture(scope="module", params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
+def window(request: pytest.FixtureRequest, browser: Browser) -> Iterator[tuple[BrowserContext, str]]:
     viewport, theme = request.param
-    with visiting(browser, f"{url}/?__theme={theme}", viewport=viewport) as visit:
-        visit.ready()
-        yield visit
+    with browser.new_context(viewport=viewport) as context:
+        yield context, theme
+
+
+@pytest.fixture
+def visit(window: tuple[BrowserContext, str], url: str) -> Iterator[Visit]:
+    context, theme = window
+    visit = open_page(context, f"{url}/?__theme={theme}")
+    visit.ready()
+    yield visit
+    visit.page.evaluate("localStorage.clear()")
+    visit.page.close()
+    context.clear_cookies()
 
 
 def test_a_picture_is_answered_as_soon_as_it_is_given(visit: Visit) -> None:

@@ -65,12 +65,10 @@ def hub() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("arch", ["resnet10t", "vit_tiny_patch16_224"])
-def test_weights_are_fetched_and_the_model_published(
-    arch: str, hub: str, prebuilt: Revision, drawn: Path, tmp_path: Path
-) -> None:
+def test_weights_are_fetched_and_the_model_published(arch: str, hub: str, prebuilt: Revision, tmp_path: Path) -> None:
     environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
     environment.pop("HF_HUB_OFFLINE")
-    command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{drawn}", "--arch", arch]
+    command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{prebuilt.pictures}", "--arch", arch]
     command += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8"]
     finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr

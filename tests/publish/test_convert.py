@@ -213,7 +213,7 @@ def test_a_process_that_dies_is_told(calls: Calls, sentence: str, tmp_path: Path
     path = tmp_path / "export.pkl"
     torch.save(calls, path)
     # Importing fastai takes some seconds before the export has a chance to die.
-    patience = ConvertConfig(patience_s=4 if "after" in sentence else 120)
+    patience = ConvertConfig(patience_s=4 if "within" in sentence else 120)
     with pytest.raises(BrokenExport, match=sentence):
         export_network(Export(path), tmp_path / "model.onnx", patience)
 

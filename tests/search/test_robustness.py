@@ -180,6 +180,13 @@ def copy_to(content: Any, path: tuple[Any, ...]) -> tuple[Any, Any]:
     return copied, parent
 
 
+def shortened(content: Any, length: int) -> Any:
+    """`content` with the first `length` entries of each list: of the others, no field would be changed."""
+    if isinstance(content, dict):
+        return {key: shortened(value, length) for key, value in content.items()}
+    return [shortened(value, length) for value in content[:length]] if isinstance(content, list) else content
+
+
 def check(hit: ImageHit) -> None:
     for field in fields(hit):
         value = getattr(hit, field.name)
@@ -237,7 +244,7 @@ def test_a_recorded_answer(file: str) -> None:
     path: Path = SHARED / "fixtures" / f"{file}.json"
     if not path.is_file():
         pytest.skip(f"the recorded answer {file} (../shared/fixtures) is not on this machine")
-    tried, _ = try_out(file.partition("-")[0], json.loads(path.read_bytes()))
+    tried, _ = try_out(file.partition("-")[0], shortened(json.loads(path.read_bytes()), 8))
     assert tried > 0
 
 

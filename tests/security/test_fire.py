@@ -37,7 +37,7 @@ from spotter.serve.app import create_app
 from spotter.serve.limits import Buckets, client_name
 from spotter.serve.service import AT_ONCE, ModelInfo, Predict
 from spotter.serve.uploads import remove_old_files
-from tests.conftest import ROOT, Revision
+from tests.conftest import ROOT, Published, Revision
 from tests.helpers.drawing import draw, turned
 from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_bomb, png_damaged_at, tell_tale, zipped
 from tests.helpers.patience import wait_until
@@ -579,14 +579,14 @@ def strangers() -> dict[str, Image.Image]:
     }
 
 
-def test_row_33_what_it_did_not_learn_is_not_sure(prebuilt: Revision, tmp_path: Path) -> None:
-    predictor = Predictor.load(prebuilt.store)
+def test_row_33_what_it_did_not_learn_is_not_sure(published: Published, tmp_path: Path) -> None:
+    predictor = Predictor.load(published.store)
     with running(tmp_path / "uploads", predict=predictor.predict) as app:
         for name, picture in strangers().items():
             answer = httpx.post(f"{app.url}/api/classify", content=encode(picture)).json()
             assert answer["familiar"] is False, name
             assert app.ask("/predict", encode(picture), tmp_path) == (True, "not sure"), name
-        known = (prebuilt.folder / "example-1.jpg").read_bytes()
+        known = (published.folder / "example-1.jpg").read_bytes()
         assert app.ask("/predict", known, tmp_path) == (True, "disc")
 
 

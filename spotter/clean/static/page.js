@@ -29,7 +29,7 @@
     try { answer = await fetch(`/clean/${path}`, options); }
     catch {
       isLost = true;
-      throw new Error("The page's server does not answer; start scripts/clean again. Nothing decided is lost.");
+      throw new Error("The page's server does not answer. Start the cleaning page again. Nothing decided is lost.");
     }
     if (isLost) { isLost = false; say(""); }
     try { content = await answer.json(); }
