@@ -242,6 +242,8 @@ def _as_spec(content: dict[str, Any]) -> ModelSpec:
     except ValidationError as error:
         raise BrokenModel(_refusal(error.errors(include_url=False))) from error
     values = {name: getattr(read, name) for name in _ModelJson.model_fields if name != "int8"}
+    # A page, and what it tells programs, has to be called something.
+    values["title"] = read.title if read.title.strip() else read.name.strip() or "Spotter"
     return ModelSpec(**values, int8=_as_int8(read.int8) if read.int8 else None)
 
 

@@ -20,7 +20,7 @@ from spotter.collect.takedown import Takedown
 from spotter.config import DownloadConfig, PictureConfig
 from spotter.data.dataset import IN_TWO_CLASSES, TAKEDOWN, Record, disputed_file
 from spotter.data.duplicates import perceptual_hash
-from spotter.data.manifest import lock_set, read_manifest, write_manifest
+from spotter.data.manifest import lock_set, read_manifest, read_records, write_manifest
 from spotter.errors import BadPicture
 from spotter.images import encode_jpeg, fit_within, load_picture
 from spotter.names import folder_name
@@ -76,7 +76,7 @@ class PictureSet:
         self._lock_file = lock_set(folder)
         # What a power failure takes of it is fetched again.
         self._journal = Journal(folder / JOURNAL, sync=False)
-        written = read_manifest(folder) + [Record.from_json(line) for line in self._journal.lines()]
+        written = read_manifest(folder) + read_records(folder / JOURNAL, self._journal.lines())
         known = [self._checked(record) for record in written if not record.kept or _is_whole(folder, record)]
         if len(known) < len(written):
             log.warning(

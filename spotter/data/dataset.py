@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from spotter.utils.journal import read_as
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
@@ -75,9 +76,13 @@ class Record:
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Record":
-        """Read a line of the manifest."""
-        facts = json.loads(line)
-        return cls(**{**facts, "flags": tuple(facts.get("flags", ()))})
+        """Read a line of the manifest.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
+        record = read_as(cls, json.loads(line))
+        return replace(record, flags=tuple(map(str, record.flags)))
 
 
 @dataclass(frozen=True)

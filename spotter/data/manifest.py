@@ -49,10 +49,19 @@ def read_manifest(folder: Path) -> list[Record]:
     path = folder / MANIFEST
     if not path.exists():
         return []
+    # Not str.splitlines: titles may hold other line separators than this.
+    return read_records(path, path.read_bytes().split(b"\n"))
+
+
+def read_records(path: Path, lines: Iterable[bytes]) -> list[Record]:
+    """The records in the lines of the file at `path`.
+
+    Raises:
+        DatasetUnwritable: one of them is none.
+    """
     try:
-        # Not str.splitlines: titles may hold other line separators than this.
-        return [Record.from_json(line) for line in path.read_bytes().split(b"\n") if line]
-    except (ValueError, TypeError) as error:
+        return [Record.from_json(line) for line in lines if line]
+    except (ValueError, TypeError, RecursionError) as error:
         raise DatasetUnwritable(f"{str(path)!r} is damaged ({error}); move it away to collect anew.") from error
 
 

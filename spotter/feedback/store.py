@@ -16,6 +16,7 @@ from spotter.errors import FeedbackUnwritable
 from spotter.images import encode_to_keep
 from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.utils.files import write_folder
+from spotter.utils.journal import read_as
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "2"
@@ -115,8 +116,8 @@ class FeedbackFolder:
         for place in self.folder.glob("*/") if self.folder.is_dir() else ():
             if _ID.fullmatch(place.name) and (place / PICTURE).is_file():
                 try:
-                    found.append(Feedback(**read_record(json.loads((place / FACTS).read_bytes()), "answer")))
-                except (OSError, ValueError, TypeError, KeyError):
+                    found.append(read_as(Feedback, read_record(json.loads((place / FACTS).read_bytes()), "answer")))
+                except (OSError, ValueError, TypeError, KeyError, RecursionError):
                     continue
         for entry in sorted(found, key=lambda entry: (entry.time, entry.id)):
             yield entry, self.folder / entry.id / PICTURE

@@ -75,6 +75,12 @@ def read_record(facts: Any, class_key: str) -> dict[str, Any]:
     """
     if not isinstance(facts, dict):
         raise TypeError("This is no JSON object.")
+    if SHARES in facts:
+        shares = facts[SHARES]
+        if not isinstance(shares, dict) or not all(isinstance(share, float | int) for share in shares.values()):
+            raise TypeError("These are no probabilities.")
+        if facts.get("closest", facts.get(class_key)) not in shares:
+            raise KeyError("The most probable class has no probability.")
     if "closest" in facts:
         return facts
     rest = {name: value for name, value in facts.items() if name != class_key}

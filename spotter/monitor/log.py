@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 FILE = "answers.sqlite"
 VERSION = 1
 BUSY_S = 5.0
+# The last second of 2199. What a clock that is wrong wrote down as later, or as before 1970, no chart could show.
+LATEST = 7_258_118_399
 _COLUMNS = (
     "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
     "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability"
@@ -275,14 +277,17 @@ def read_answers(folder: Path) -> Answers:
     query = """
         SELECT answers.*, coalesce(reviews.label, ''), coalesce(reviews.number, 0) FROM answers
         LEFT JOIN reviews ON reviews.number = (SELECT max(number) FROM reviews WHERE answer = answers.id)
+        WHERE typeof(answers.at) = 'integer' AND answers.at BETWEEN 0 AND ?
         ORDER BY answers.number
     """
     try:
         with closing(_open_to_read(path)) as connection:
-            rows = connection.execute(query).fetchall()
+            rows = connection.execute(query, (LATEST,)).fetchall()
+        return _as_answers(rows)
     except sqlite3.Error as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
-    return _as_answers(rows)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise LogUnreadable(f"The answer log in {str(folder)!r} holds rows that are no answers: {error}.") from error
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

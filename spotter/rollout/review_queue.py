@@ -24,6 +24,7 @@ from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.monitor.log import add_reviews, remove_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
+from spotter.utils.journal import read_as
 
 WAITING, ANSWERED = "waiting", "answered"
 PICTURE, FACTS = "picture.jpg", "answer.json"
@@ -239,15 +240,15 @@ class WaitingFolder:
         place = self._waiting / ticket
         try:
             facts = json.loads((place / FACTS).read_bytes())
-            return Waiting(**read_record(facts, "label")) if (place / PICTURE).is_file() else None
-        except (OSError, ValueError, TypeError, KeyError):
+            return read_as(Waiting, read_record(facts, "label")) if (place / PICTURE).is_file() else None
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def _outcome(self, ticket: str) -> Outcome | None:
         try:
             facts = read_record(json.loads((self._answered / f"{ticket}.json").read_bytes()), "label")
-            return Outcome(**{column.name: facts[column.name] for column in fields(Outcome)})
-        except (OSError, ValueError, TypeError, KeyError):
+            return read_as(Outcome, {column.name: facts[column.name] for column in fields(Outcome)})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from spotter.config import STAGES, GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor.log import last_numbers
-from spotter.utils.journal import Journal, Writer
+from spotter.utils.journal import Journal, Writer, read_as
 
 _log = logging.getLogger(__name__)
 
@@ -220,8 +220,8 @@ def read_history(folder: Path) -> list[Move]:
     moves = []
     for number, line in enumerate(lines, start=1):
         try:
-            move = Move(**json.loads(line))
-        except (ValueError, TypeError) as error:
+            move = read_as(Move, json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
             if _is_cut_short(line):
                 continue
             raise RolloutDamaged(

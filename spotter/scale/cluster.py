@@ -27,6 +27,7 @@ from spotter.errors import ClusterUnavailable, SpotterError
 from spotter.scale.classify import ClassifyJob, Done, Fetch, Worker
 from spotter.scale.listing import Part, lane_of
 from spotter.train.features import Body, BodyRunner
+from spotter.utils.text import one_line
 
 LOCAL = "local"
 
@@ -52,7 +53,7 @@ def cluster(address: str, cores: int | None = None, config: ScaleConfig | None =
         ray.init(address=address, **quiet, **(here if address == LOCAL else {}))
     except (RayError, RuntimeError, ValueError, OSError, ConnectionError) as error:
         where = "on this machine" if address == LOCAL else f"at {address!r}"
-        raise ClusterUnavailable(f"There is no Ray cluster {where}: {str(error).splitlines()[0]}") from error
+        raise ClusterUnavailable(f"There is no Ray cluster {where}: {one_line(error)}") from error
     try:
         yield Cluster(int(ray.cluster_resources().get("CPU", 1)), config)
     finally:
@@ -93,7 +94,7 @@ def on_cluster(
                 raise result
             yield result
     except (RayTaskError, RayError) as error:
-        raise ClusterUnavailable(f"The cluster could not do it: {str(error).strip().splitlines()[-1]}") from error
+        raise ClusterUnavailable(f"The cluster could not do it: {one_line(error, -1)}") from error
 
 
 class _Actor:

@@ -20,6 +20,7 @@ from spotter.serve.limits import Traffic
 from spotter.serve.middleware import Gate
 from spotter.serve.server import listen
 from spotter.serve.service import Answer, ModelInfo, Service
+from spotter.utils.text import one_line
 
 NAME = "spotter"
 
@@ -95,7 +96,7 @@ def endpoint(model: Model, config: EndpointConfig) -> Iterator[str]:
         try:
             serve.run(replicas, name=NAME)
         except RuntimeError as error:
-            raise ClusterUnavailable(f"The replicas do not start: {str(error).splitlines()[0]}") from error
+            raise ClusterUnavailable(f"The replicas do not start: {one_line(error)}") from error
         yield f"http://{config.host}:{config.port}"
     finally:
         # What is asked is still answered. Not serve.shutdown(): others may serve on the same cluster.

@@ -56,7 +56,7 @@ def create_app(
             answer 503, and `predict` is never called.
         password: of the pages below `/staff`; None: there are none.
     """
-    app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = FastAPI(title=info.title or "Spotter", version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
     metrics, traffic = Metrics(), Traffic(config)
     service = Service(predict, info, metrics)
     page = problem_page(info, problem) if problem else classifier_page(service, config)

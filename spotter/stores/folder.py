@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from spotter.bundle.reading import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
 from spotter.stores.base import Event, content_name, promised_name
 from spotter.utils.files import write_durably
-from spotter.utils.journal import Journal, sync_folder
+from spotter.utils.journal import Journal, read_as, sync_folder
 
 STALE_SECONDS = 24 * 3600
 
@@ -95,8 +96,8 @@ class FolderStore:
             BrokenModel: what tells it is damaged.
         """
         try:
-            told = enumerate(map(json.loads, self._journal.lines()), 1)
-            return [Event(**event, version=f"v{number}", contents=event["revision"]) for number, event in told]
+            told = enumerate((read_as(Event, json.loads(line)) for line in self._journal.lines()), 1)
+            return [replace(event, version=f"v{number}", contents=event.revision) for number, event in told]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._unreadable("history.jsonl") from error
 

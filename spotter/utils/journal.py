@@ -1,15 +1,22 @@
-"""An append-only file of JSON objects, one a line, that many may write and read at once.
+"""An append-only file of JSON objects, one a line, that many may write and read at once; and what such an object is.
 
 A part of a line that a crash or a full disk left is ignored by readers, and the next writer removes it.
 """
 
+import functools
 import json
 import os
+import types
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from spotter.utils.locks import LockedFile, write_all
+
+T = TypeVar("T")
 
 
 class Journal:
@@ -96,6 +103,37 @@ def split_whole(content: bytes) -> tuple[bytes, bytes]:
         return whole, rest if isinstance(json.loads(rest), dict) else b""
     except (ValueError, RecursionError):
         return whole, b""
+
+
+def read_as(kind: type[T], facts: object) -> T:
+    """A dataclass from a JSON object that somebody may have edited.
+
+    Raises:
+        TypeError: it is no object, it has other fields, or one of them is not of the type that the class says.
+    """
+    if not isinstance(facts, dict):
+        raise TypeError("not a JSON object")
+    # mypy takes a class for something that may have no hash.
+    for name, allowed in _types(kind).items():  # type: ignore[arg-type]
+        value = facts.get(name)
+        if name in facts and (not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed)):
+            raise TypeError(f"{name} is {str(value)[:40]!r}")
+    return kind(**facts)
+
+
+@functools.cache
+def _types(kind: Any) -> dict[str, tuple[type, ...]]:
+    """For each field of a dataclass the types of the JSON values that it may have."""
+    hints = typing.get_type_hints(kind)
+    return {field.name: _plain_types(hints[field.name]) for field in fields(kind)}
+
+
+def _plain_types(hint: Any) -> tuple[type, ...]:
+    if isinstance(hint, types.UnionType):
+        return tuple(kind for part in typing.get_args(hint) for kind in _plain_types(part))
+    plain = typing.get_origin(hint) or hint
+    # In JSON, 1.0 may be written as 1, and a tuple is a list.
+    return {float: (float, int), tuple: (tuple, list)}.get(plain, (plain,))
 
 
 def sync_folder(folder: Path) -> None:

@@ -44,6 +44,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def one_line(error: Exception, which: int = 0) -> str:
+    """A line of what an exception says, the first or the last (-1); its kind where it says nothing."""
+    return [*str(error).strip().splitlines(), type(error).__name__][which if str(error).strip() else 0]
+
+
 def in_one_line(text: str) -> str:
     """The same text without line breaks and other control characters, runs of blanks made one."""
     return " ".join("".join(c if is_writing(c) else " " for c in text).split())

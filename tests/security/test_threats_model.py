@@ -23,16 +23,20 @@ from safetensors.numpy import save
 
 from spotter.bundle.onnx_check import check_network
 from spotter.bundle.reading import read_bundle
+from spotter.config import ServeConfig
 from spotter.errors import BrokenModel
 from spotter.inference import session
 from spotter.inference.predictor import Predictor
 from spotter.inference.session import open_session
+from spotter.serve.app import create_app
+from spotter.serve.service import ModelInfo
 from spotter.stores import FolderStore
 from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
 from tests.helpers.hub import WRITER, Hub
+from tests.helpers.pictures import predict_by_color
 
 
 @pytest.fixture
@@ -261,6 +265,14 @@ def test_row_26_model_json(changes: dict, sentence: str, bundle: Path) -> None:
     assert sentence in told
     assert len(told) < 200
     assert told.isprintable()
+
+
+@pytest.mark.parametrize("title", ["", " ", "\n\t"])
+def test_row_26_a_model_without_a_title_has_that_of_its_name(title: str, bundle: Path) -> None:
+    card = read_bundle(sign(bundle, title=title)).card
+    assert card.title == card.name != ""
+    info = ModelInfo("", card.labels)
+    assert create_app(predict_by_color, info, ServeConfig()).openapi()["info"]["title"] == "Spotter"
 
 
 def test_row_26_a_model_json_that_says_something_twice(bundle: Path, prebuilt: Revision) -> None:
