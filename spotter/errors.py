@@ -45,6 +45,10 @@ class BadPicture(SpotterError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["BadPicture"], tuple[str, str]]:
+        # Processes of a cluster send it to one another.
+        return type(self), (self.reason, str(self))
+
 
 class DatasetUnwritable(SpotterError):
     """The folder for the collected pictures or cached features cannot be written."""

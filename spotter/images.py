@@ -1,8 +1,10 @@
 """Decodes pictures to upright 8-bit RGB, in the same way for training and for the app."""
 
 import io
+import logging
+import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,17 +14,23 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from spotter.config import PictureConfig
-from spotter.errors import BadPicture
+from spotter.errors import BadPicture, SpotterError
 from spotter.image_bmp import decode as decode_bitmap
 from spotter.image_bmp import read_header
 from spotter.image_files import PictureFile, damaged, read_file, read_orientation
+
+_log = logging.getLogger(__name__)
 
 # Starts no thread before it is used.
 _resizers = ThreadPoolExecutor(2, thread_name_prefix="resize")
 
 PictureSource = bytes | str | Path | Image.Image
 
+FAILED = "Something went wrong on this side; the picture was not classified."
 BACKGROUND = (255, 255, 255)
+# A picture that is gone, where one has to be shown.
+GREY = (225, 225, 225)
+HEADER_BYTES = 1_000_000
 PARALLEL_SIDE = 600
 # Rows at a time that are laid on white.
 BAND = 256
@@ -55,21 +63,63 @@ def load_picture(source: PictureSource, config: PictureConfig | None = None) -> 
             file cannot be read. Nothing else: whatever a decoder raises is this picture's reason.
     """
     config = config or PictureConfig()
-    with _reasons(config):
+    with own_reason(damaged, config):
         if isinstance(source, Image.Image):
             _check_size(source.size, config)
             return _turn(_flatten(source), _orientation_of(source))
-        return _decode(_read(source), config)
+        return _decode(read_encoded(source, config), config)
+
+
+@contextmanager
+def own_reason(
+    otherwise: Callable[[], BadPicture] | None = None, config: PictureConfig | None = None
+) -> Iterator[None]:
+    """Whatever is raised inside, where one picture is worked on, is the reason why that picture is left out.
+
+    This is the one place that catches everything. Decoders raise what they like (struct.error, AttributeError,
+    OverflowError ...), and tomorrow something else; and one picture must never end a run over many. Expected failures
+    that are not about the picture (any other `SpotterError`, such as a full disk) pass.
+
+    Args:
+        otherwise: makes the reason of what nobody expected. None: it is "failed", and the log says in a line what
+            was raised, and where.
+
+    Raises:
+        BadPicture: anything went wrong.
+    """
+    try:
+        yield
+    except SpotterError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(config or PictureConfig()) from error
+    except MemoryError as error:
+        raise BadPicture("too-large", "There is not enough memory to decode the picture.") from error
+    except Exception as error:
+        if otherwise:
+            raise otherwise() from error
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        _log.warning("a picture is left out: %r, in %s, line %s", error, at.filename, at.lineno)
+        raise BadPicture("failed", FAILED) from error
+
+
+def load_stored(path: Path) -> Image.Image:
+    """Decode a picture of a set for a report or a sheet; a grey one, and a line in the log, where it is gone by now."""
+    try:
+        return load_picture(path)
+    except BadPicture as error:
+        _log.warning("%s: %s", path, error)
+        return Image.new("RGB", (96, 96), GREY)
 
 
 def count_pixels(source: PictureSource) -> int:
     """How many pixels a picture has by its header; 0 when it cannot be told."""
     config = PictureConfig()
     try:
-        with _reasons(config):
+        with own_reason(damaged, config):
             if isinstance(source, Image.Image):
                 return source.width * source.height
-            file = _accept(_read(source), config)
+            file = _accept(read_encoded(source, config), config)
             if file.format == "BMP":
                 header = read_header(file.data)
                 return header.width * header.height
@@ -154,30 +204,26 @@ def encode_to_keep(picture: Image.Image) -> bytes:
     return encode_jpeg(fit_within(picture.convert("RGB"), KEPT_SIDE), KEPT_QUALITY)
 
 
-@contextmanager
-def _reasons(config: PictureConfig) -> Iterator[None]:
-    # Decoders raise what they like (struct.error, AttributeError, OverflowError, SyntaxError ...), and tomorrow
-    # something else. One picture must never end a run, so all of it is the picture's reason.
-    try:
-        yield
-    except BadPicture:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(config) from error
-    except MemoryError as error:
-        raise BadPicture("too-large", "There is not enough memory to decode the picture.") from error
-    except Exception as error:
-        raise damaged() from error
+def read_encoded(source: bytes | str | Path, config: PictureConfig | None = None) -> bytes:
+    """The bytes of an encoded picture, read from its file if a path is given.
 
-
-def _read(source: bytes | str | Path) -> bytes:
+    Raises:
+        BadPicture: its file cannot be read or is empty, or it is larger than any picture of the largest size.
+    """
+    config = config or PictureConfig()
+    # Four bytes a pixel, and something for the header: a film among the pictures must not fill the memory.
+    most = 4 * config.max_pixels + HEADER_BYTES
     try:
-        data = Path(source).read_bytes() if isinstance(source, str | Path) else source
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                source = file.read(most + 1)
     except (OSError, ValueError) as error:
         raise BadPicture("no-file", "The picture's file cannot be read.") from error
-    if not data:
+    if not source:
         raise BadPicture("empty", "The picture is empty (0 bytes).")
-    return data
+    if len(source) > most:
+        raise _too_large(config)
+    return source
 
 
 def _accept(data: bytes, config: PictureConfig) -> PictureFile:

@@ -24,7 +24,7 @@ from spotter.config import FamiliarityConfig
 from spotter.data.dataset import Dataset
 from spotter.data.edit_log import EditLog
 from spotter.data.edits import apply_edits
-from spotter.data.manifest import read_dataset, with_disputed
+from spotter.data.manifest import read_dataset, with_disputed, without_damaged
 from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
@@ -122,7 +122,8 @@ def compute_features(task: Task, dataset: Dataset) -> Features:
     from spotter.train import backbone
 
     body = backbone.load_backbone(task.config)
-    return Features(dataset, body, backbone.compute_features(body, dataset))
+    dataset, values = backbone.readable(dataset, backbone.compute_features(body, dataset))
+    return Features(dataset, body, values)
 
 
 @stage("Look at what was collected")
@@ -277,7 +278,7 @@ def read_again(folder: Path) -> tuple[Task, Dataset]:
         NoTrainingRun: there is no run to repeat.
     """
     last = read_run(folder)
-    dataset = with_disputed(read_dataset(folder, last.recipe.labels))
+    dataset = without_damaged(with_disputed(read_dataset(folder, last.recipe.labels)))
     # Beside the recipes' folders, where train.py reads it.
     takedown = Takedown(folder.absolute().parent.parent / LIST)
     dataset = replace(dataset, records=tuple(r for r in dataset.records if not takedown.covers(r)))

@@ -44,10 +44,10 @@ def run(options: Options) -> str:
         # Imported late, so that a mistake in the recipe is reported at once and not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from spotter.data.audit import review
-        from spotter.train.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone
+        from spotter.train.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone, readable
 
         backbone = load_backbone(TrainConfig())
-        features = compute_features(backbone, dataset)
+        dataset, features = readable(dataset, compute_features(backbone, dataset))
         edits = EditLog(dataset.folder).read()
         logits, spreads = imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
         _, sayings = review(dataset, features, logits, spreads, edits)

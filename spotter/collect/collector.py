@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -22,6 +23,7 @@ from spotter.recipe import ClassSpec, Recipe
 from spotter.search.base import ImageHit, SearchBackend
 from spotter.utils.files import write_atomically
 from spotter.utils.licenses import allows
+from spotter.utils.text import writable
 
 MORE = "more.json"
 Failure = SourceUnavailable | FolderMissing
@@ -179,7 +181,7 @@ class _Gathering:
         def allowed() -> Iterator[ImageHit]:
             try:
                 for found in source.search(spec.label if source.by_label else query, limit):
-                    hit = replace(found, label=spec.label)
+                    hit = _as_text(replace(found, label=spec.label))
                     if (hit.backend, hit.backend_id) in seen:
                         continue
                     if reason := self._refusal(hit):
@@ -199,6 +201,12 @@ class _Gathering:
         if self.takedown.covers(hit):
             return TAKEDOWN
         return None if allows(self.config.license, hit.license_id) else f"{LICENSE}{hit.license_id}"
+
+
+def _as_text(hit: ImageHit) -> ImageHit:
+    """The same hit, with texts that can be written down: names of files may be in any encoding."""
+    texts: dict[str, Any] = {name: writable(value) for name, value in vars(hit).items() if isinstance(value, str)}
+    return replace(hit, **texts)
 
 
 def _remember(folder: Path, more: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

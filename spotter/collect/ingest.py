@@ -20,9 +20,9 @@ from spotter.collect.takedown import Takedown
 from spotter.config import DownloadConfig, PictureConfig
 from spotter.data.dataset import IN_TWO_CLASSES, TAKEDOWN, Record, disputed_file
 from spotter.data.duplicates import perceptual_hash
-from spotter.data.manifest import lock_set, read_manifest, read_records, write_manifest
+from spotter.data.manifest import is_whole, lock_set, read_manifest, read_records, write_manifest
 from spotter.errors import BadPicture
-from spotter.images import encode_jpeg, fit_within, load_picture
+from spotter.images import encode_jpeg, fit_within, load_picture, own_reason, read_encoded
 from spotter.names import folder_name
 from spotter.search.base import ImageHit
 from spotter.utils.files import write_atomically
@@ -77,7 +77,7 @@ class PictureSet:
         # What a power failure takes of it is fetched again.
         self._journal = Journal(folder / JOURNAL, sync=False)
         written = read_manifest(folder) + read_records(folder / JOURNAL, self._journal.lines())
-        known = [self._checked(record) for record in written if not record.kept or _is_whole(folder, record)]
+        known = [self._checked(record) for record in written if not record.kept or is_whole(folder, record)]
         if len(known) < len(written):
             log.warning(
                 "%d stored pictures are missing or damaged; they are collected again", len(written) - len(known)
@@ -148,9 +148,12 @@ class PictureSet:
     def _read(self, hits: Iterator[ImageHit]) -> Iterator[Record]:
         def prepare(hit: ImageHit) -> tuple[Record, bytes]:
             try:
-                content = hit.path.read_bytes() if hit.path else hit.content or b""
-            except OSError as error:
-                return make_record(hit, "dropped", reason=f"unreadable ({error.strerror})"), b""
+                with own_reason():
+                    content = read_encoded(hit.path or hit.content or b"", self.pictures)
+            except BadPicture as error:
+                cause = error.__cause__
+                told = f"unreadable ({cause.strerror})" if isinstance(cause, OSError) else error.reason
+                return make_record(hit, "dropped", reason=told), b""
             return self._verify(hit, content)
 
         for record, encoded in map_ahead(prepare, hits, os.cpu_count() or 1):
@@ -233,9 +236,10 @@ class PictureSet:
         if (same := self._by_content.get((str(hit.label), original))) is not None:
             return _with_facts(hit, same), b""
         try:
-            with self._decoding:
+            with self._decoding, own_reason():
                 picture = fit_within(load_picture(content, self.pictures), self.pictures.stored_side)
                 encoded = encode_jpeg(picture, self.pictures.stored_quality)
+                phash = f"{perceptual_hash(picture):016x}"
         except BadPicture as error:
             return make_record(hit, "dropped", reason=error.reason, original_sha256=original), b""
         digest = hashlib.sha256(encoded).hexdigest()
@@ -246,7 +250,7 @@ class PictureSet:
             file=f"{folder_name(str(hit.label))}/{digest[:32]}.jpg",
             sha256=digest,
             original_sha256=original,
-            phash=f"{perceptual_hash(picture):016x}",
+            phash=phash,
             width=picture.width,
             height=picture.height,
             final_url=final_url,
@@ -344,8 +348,3 @@ def _with_facts(hit: ImageHit, known: Record) -> Record:
 def _drain(ready: deque[Record]) -> Iterator[Record]:
     while ready:
         yield ready.popleft()
-
-
-def _is_whole(folder: Path, record: Record) -> bool:
-    path = folder / str(record.file)
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == record.sha256

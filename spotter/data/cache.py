@@ -6,6 +6,7 @@ missing, because everything in it can be computed again.
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from spotter.errors import DatasetUnwritable
+from spotter.errors import BadPicture, DatasetUnwritable
+from spotter.images import own_reason
 from spotter.utils.files import write_atomically
 
+_log = logging.getLogger(__name__)
 FOLDER = "features"
 # Pictures computed between two writes.
 PART = 1000
@@ -87,15 +90,26 @@ class FeatureCache:
         return [], np.zeros((0, self.width), dtype=np.float32)
 
 
-def measure_once(path: Path, keys: Sequence[str | None], measure: Callable[[int], Value]) -> list[Value]:
+def measure_once(
+    path: Path, keys: Sequence[str | None], measure: Callable[[int], Value], otherwise: Value
+) -> list[Value]:
     """Call `measure` with the position of each key, several at once; what the JSON file `path` knows is not measured.
 
     `path` has to name everything that the values, which JSON must be able to hold, depend on beside the picture. What
-    has no key is always measured.
+    has no key is always measured. What cannot be measured, as its picture is gone by now, is `otherwise` for this time.
 
     Raises:
         DatasetUnwritable: they cannot be stored.
     """
+
+    def measure_or_none(index: int) -> Value | None:
+        try:
+            with own_reason():
+                return measure(index)
+        except BadPicture as error:
+            _log.warning("a stored picture is not measured: %s", error)
+            return None
+
     known: dict[str | None, Value] = {}
     with contextlib.suppress(FileNotFoundError, ValueError):
         known = dict(json.loads(path.read_bytes()))
@@ -104,11 +118,12 @@ def measure_once(path: Path, keys: Sequence[str | None], measure: Callable[[int]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(missing), PART):
             part = missing[start : start + PART]
-            values.update(zip(part, pool.map(measure, part), strict=True))
+            found = zip(part, pool.map(measure_or_none, part), strict=True)
+            values.update((index, value) for index, value in found if value is not None)
             # What is known of pictures that are gone is left out.
             content = {keys[index]: value for index, value in values.items() if keys[index]}
             _write(path, json.dumps(content).encode())
-    return [values[index] for index in range(len(keys))]
+    return [values.get(index, otherwise) for index in range(len(keys))]
 
 
 def _write(path: Path, content: bytes) -> None:

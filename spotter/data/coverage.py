@@ -124,7 +124,6 @@ def measure_coverage(
         spreads: float (n,), for each record `measure_spread` of its picture, if that could be measured.
 
     Raises:
-        BadPicture: a stored picture is damaged.
         DatasetUnwritable: what was measured cannot be stored.
     """
     paths = dataset.paths
@@ -132,6 +131,7 @@ def measure_coverage(
         dataset.folder / FOLDER / f"tones-{MEASURE}.json",
         [record.sha256 for record in dataset.records],
         lambda index: _tones(paths[index]),
+        otherwise=(False, False),
     )
     tones = np.array(measured, dtype=bool).reshape(-1, 2)
     targets = dataset.targets
@@ -194,7 +194,6 @@ def write_coverage(
 
     Raises:
         DatasetUnwritable: `path` cannot be written.
-        BadPicture: a stored picture is damaged.
     """
     records = {str(record.file): record for record in dataset.records}
     functions: dict[str, Callable[..., Any]] = {

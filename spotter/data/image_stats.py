@@ -5,10 +5,11 @@ from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from spotter.data.cache import FOLDER, measure_once
 from spotter.image_stats import ImageStats, measure_image
-from spotter.images import load_picture
+from spotter.images import GREY, load_picture
 
 # To be raised when they are measured in another way: what was measured before is then not read.
 MEASURE = 1
@@ -21,5 +22,6 @@ def measure_images(folder: Path, keys: Sequence[str], paths: Sequence[Path]) -> 
         DatasetUnwritable: what was measured cannot be kept.
     """
     place = folder / FOLDER / f"looks-{MEASURE}.json"
-    found = measure_once(place, keys, lambda index: astuple(measure_image(load_picture(paths[index]))))
+    grey = astuple(measure_image(Image.new("RGB", (96, 96), GREY)))
+    found = measure_once(place, keys, lambda index: astuple(measure_image(load_picture(paths[index]))), grey)
     return np.array(found, dtype=float).reshape(len(keys), len(fields(ImageStats)))

@@ -1,6 +1,8 @@
 """The manifest of a data set: one line for each picture that was found, with what was decided about it."""
 
+import hashlib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from spotter.utils.files import write_atomically
 from spotter.utils.locks import LockedFile
 from spotter.utils.tables import write_rows
 
+_log = logging.getLogger(__name__)
 LOCK = ".lock"
 
 
@@ -91,6 +94,23 @@ def with_disputed(dataset: Dataset) -> Dataset:
         for number, record in enumerate(waiting.values())
     ]
     return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+
+
+def is_whole(folder: Path, record: Record) -> bool:
+    """Whether a picture lies in the set's folder as it was stored."""
+    try:
+        return hashlib.sha256((folder / str(record.file)).read_bytes()).hexdigest() == record.sha256
+    except OSError:
+        return False
+
+
+def without_damaged(dataset: Dataset) -> Dataset:
+    """The set without the pictures that are gone or damaged since they were stored; a line in the log counts them."""
+    whole = tuple(record for record in dataset.records if is_whole(dataset.folder, record))
+    lost = len(dataset.records) - len(whole)
+    if lost:
+        _log.warning("%d stored pictures are missing or damaged and left out; train.py collects them again", lost)
+    return replace(dataset, records=whole)
 
 
 def write_manifest(folder: Path, records: Iterable[Record]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from spotter.images import encode_jpeg, load_picture
+from spotter.images import encode_jpeg, load_stored
 
 if TYPE_CHECKING:
     # For their fields alone: the app makes a page too, and has no set.
@@ -23,7 +23,7 @@ def make_thumbnails(dataset: "Dataset") -> Callable[[str], str]:
 
     @functools.cache
     def thumbnail(file: str) -> str:
-        picture = load_picture(dataset.folder / file)
+        picture = load_stored(dataset.folder / file)
         picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
         return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()
 

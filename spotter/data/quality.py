@@ -89,16 +89,16 @@ def find_quality_flags(
         For each record its flags, in the order of `QUALITY_FLAGS`; an empty tuple for most.
 
     Raises:
-        BadPicture: a stored picture is damaged.
         DatasetUnwritable: what was measured cannot be stored.
     """
     config = config or QualityConfig()
     settings = hashlib.sha256(f"{MEASURE}{config}".encode()).hexdigest()[:12]
     paths = dataset.paths
-    measured = measure_once(
+    measured: list[list[str]] = measure_once(
         dataset.folder / FOLDER / f"flags-{settings}.json",
         [record.sha256 for record in dataset.records],
         lambda index: sorted(_flags_of_pixels(paths[index], config)),
+        otherwise=[],
     )
     flags = [set(found) for found in measured]
     for index in np.flatnonzero(_far_from_class(dataset, features, config)):

@@ -25,9 +25,9 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
     different = [len(np.unique(groups[targets == index])) for index in range(len(dataset.labels))]
     smallest = min(different)
     if smallest < 2:
+        label = dataset.labels[different.index(smallest)]
         raise TooFewPictures(
-            f"The class {dataset.labels[different.index(1)]!r} has only copies of one picture; it needs different "
-            f"pictures to learn from."
+            f"The class {label!r} has only copies of one picture; it needs different pictures to learn from."
         )
     splitter = StratifiedGroupKFold(n_splits=min(folds, smallest), shuffle=True, random_state=seed)
     assigned = np.zeros(len(targets), dtype=np.int64)

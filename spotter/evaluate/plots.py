@@ -9,7 +9,7 @@ from PIL import Image
 
 from spotter.data.dataset import Dataset
 from spotter.evaluate.metrics import Evaluation
-from spotter.images import fit_within, load_picture
+from spotter.images import fit_within, load_stored
 from spotter.utils.licenses import may_be_shown
 
 # With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
@@ -60,7 +60,7 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path) -> Non
         axes.axis("off")
     for axes, top in zip(grid, evaluation.top_losses, strict=False):
         if shown[top.file]:
-            axes.imshow(np.asarray(fit_within(load_picture(dataset.folder / top.file), 320)))
+            axes.imshow(np.asarray(fit_within(load_stored(dataset.folder / top.file), 320)))
         else:
             axes.imshow(np.full((240, 320, 3), 225, dtype=np.uint8))
             axes.text(160, 120, "not shown:\nno licence to publish it", ha="center", va="center", fontsize=9)

@@ -90,7 +90,6 @@ def write_report(
 
     Raises:
         DatasetUnwritable: `path` cannot be written.
-        BadPicture: a stored picture is damaged.
     """
     thumbnail = make_thumbnails(dataset)
     judged = _judged_pictures(trained, dataset)

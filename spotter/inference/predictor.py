@@ -18,7 +18,7 @@ from spotter.bundle.format import ModelSpec
 from spotter.bundle.reading import Bundle, read_bundle, read_model_json
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.errors import BadPicture, BrokenModel, NoExplanation
-from spotter.images import PictureSource, fit_within, frame, load_picture, to_square
+from spotter.images import PictureSource, fit_within, frame, load_picture, own_reason, to_square
 from spotter.inference.explain import draw_evidence
 from spotter.inference.familiarity import familiarity
 from spotter.inference.prediction import Prediction
@@ -106,9 +106,9 @@ class Predictor:
         """Classify one picture: a path, encoded bytes, or a PIL picture.
 
         Raises:
-            BadPicture: it cannot be decoded or is refused.
+            BadPicture: it cannot be decoded or is refused, or something unforeseen went wrong with it.
         """
-        with self._counted():
+        with own_reason(), self._counted():
             return self._answer(self._square(source)[None], keep=True)[0]
 
     def predict_many(self, sources: Iterable[PictureSource]) -> list[Prediction]:
@@ -158,14 +158,15 @@ class Predictor:
             raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
         if not self.explains:
             raise NoExplanation(f"A network of the kind {self.card.arch!r} cannot show where it looked.")
-        picture = load_picture(source)
-        squares = self._square(picture)[None]
-        probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})
-        index = self.labels.index(label) if label else int(probabilities[0].argmax())
-        # What speaks for all labels alike speaks for none.
-        evidence = activation[0, index] - activation[0].mean(axis=0)
-        shown = fit_within(picture, EXPLAINED_SIDE)
-        return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
+        with own_reason():
+            picture = load_picture(source)
+            squares = self._square(picture)[None]
+            probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})
+            index = self.labels.index(label) if label else int(probabilities[0].argmax())
+            # What speaks for all labels alike speaks for none.
+            evidence = activation[0, index] - activation[0].mean(axis=0)
+            shown = fit_within(picture, EXPLAINED_SIDE)
+            return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
 
     def nearest(self, source: PictureSource, count: int) -> list[Neighbour]:
         """The `count` rows of the reference that are nearest to a picture, nearest first.
@@ -175,7 +176,8 @@ class Predictor:
         Raises:
             BadPicture: it cannot be decoded or is refused.
         """
-        _, embeddings = self._run(self._square(source)[None])
+        with own_reason():
+            _, embeddings = self._run(self._square(source)[None])
         # Not "@", as in `familiarity`.
         cosines = np.einsum("d,md->m", embeddings[0], self._reference)
         rows = np.argsort(-cosines, kind="stable")[:count].tolist()

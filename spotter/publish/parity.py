@@ -12,7 +12,7 @@ from PIL import Image
 from spotter.bundle.format import ParityReport
 from spotter.config import ParityConfig
 from spotter.errors import ParityError
-from spotter.images import load_picture
+from spotter.images import load_picture, load_stored
 
 
 def check_parity(
@@ -59,7 +59,7 @@ def parity_pictures(paths: Sequence[Path], count: int = ParityConfig.min_picture
     variants = _variants()
 
     def make(index: int) -> bytes:
-        return variants[index % len(variants)](load_picture(paths[index * len(paths) // count]))
+        return variants[index % len(variants)](load_stored(paths[index * len(paths) // count]))
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(make, range(count)))

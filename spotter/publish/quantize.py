@@ -16,7 +16,7 @@ from spotter.bundle.format import INT8_ONNX, ONNX, Int8
 from spotter.bundle.reading import Bundle, read_bundle
 from spotter.config import Int8Config
 from spotter.data.dataset import Dataset
-from spotter.images import load_picture, to_square
+from spotter.images import load_picture, load_stored, to_square
 from spotter.inference.cpu import processor_name
 from spotter.inference.familiarity import familiarity
 from spotter.inference.predictor import Predictor
@@ -49,7 +49,7 @@ def add_int8(
     bundle = read_bundle(files)
     last = folds == folds.max()
     calibration = _spread(_paths(dataset, trained.learnt_from & last), config.pictures)
-    squares = [to_square(load_picture(path), bundle.card.size, bundle.card.resize) for path in calibration]
+    squares = [to_square(load_stored(path), bundle.card.size, bundle.card.resize) for path in calibration]
     network = quantise(bundle.onnx, squares)
     figures = measure(bundle, network, dataset, folds, trained, trained.judged & ~last, config)
     refusal = refuse(figures, config)
@@ -135,7 +135,7 @@ def measure(
         speed_ratio=speed_ratio(
             open_session(bundle.onnx, ONNX),
             open_session(network, INT8_ONNX),
-            to_square(load_picture(dataset.paths[0]), card.size, card.resize)[None],
+            to_square(load_stored(dataset.paths[0]), card.size, card.resize)[None],
             config.runs,
         ),
         processor=processor_name(),

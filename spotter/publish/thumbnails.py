@@ -4,6 +4,7 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from safetensors.numpy import save as save_tensors
 
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.data.dataset import Record
+from spotter.errors import BadPicture
+from spotter.images import own_reason
 from spotter.utils.licenses import may_be_shown
 
 # Pixels of the longer side; JPEG quality; how many at most, so that the file stays near 3 MB.
@@ -50,8 +53,13 @@ def write_thumbnails(path: Path, chosen: dict[int, int], records: Sequence[Recor
     """Write the chosen pictures of `folder`, small, with their credits; nothing when none is chosen."""
     if not chosen:
         return
-    thumbnails = {row: _make(records[index], folder / str(records[index].file)) for row, index in chosen.items()}
-    path.write_bytes(encode_thumbnails(thumbnails))
+    thumbnails: dict[int, Thumbnail] = {}
+    for row, index in chosen.items():
+        # One that is gone by now is not shown.
+        with suppress(BadPicture), own_reason():
+            thumbnails[row] = _make(records[index], folder / str(records[index].file))
+    if thumbnails:
+        path.write_bytes(encode_thumbnails(thumbnails))
 
 
 def encode_thumbnails(thumbnails: dict[int, Thumbnail]) -> bytes:

@@ -49,6 +49,7 @@ def write_examples(folder: Path, dataset: Dataset, trained: HeldOut) -> dict[str
     for number, label in enumerate(dataset.labels, 1):
         mine = [index for index in sureness if dataset.records[index].label == label]
         shown = [i for i in mine if may_be_shown(dataset.records[i].backend, dataset.records[i].license_id)]
+        shown = [index for index in shown if paths[index].is_file()]
         if shown:
             examples[label] = f"example-{number}.jpg"
             best = max(shown, key=sureness.__getitem__)

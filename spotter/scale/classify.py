@@ -13,6 +13,7 @@ from spotter.errors import BadPicture
 from spotter.inference.predictor import Predictor
 from spotter.scale.answers import AnswerFile, Row
 from spotter.scale.listing import Entry, Listing, Part
+from spotter.utils.text import writable
 
 Key = TypeVar("Key")
 
@@ -150,14 +151,14 @@ def classify(entries: Iterable[Entry], predictor: Predictor, job: ClassifyJob) -
                 asked.append(entry)
                 yield content
             else:
-                rows.append(Row(entry.id, entry.name, error=content.error))
+                rows.append(Row(entry.id, writable(entry.name), error=content.error))
 
     for answer in predictor.predict_each(contents()):
         entry = asked.popleft()
         if isinstance(answer, BadPicture):
-            rows.append(Row(entry.id, entry.name, error=answer.reason))
+            rows.append(Row(entry.id, writable(entry.name), error=answer.reason))
         else:
-            rows.append(Row(entry.id, entry.name, answer))
+            rows.append(Row(entry.id, writable(entry.name), answer))
     return sorted(rows, key=lambda row: row.id)
 
 
@@ -177,7 +178,8 @@ def read(entries: Iterable[Entry], job: ClassifyJob) -> Iterator[tuple[Entry, by
         elif isinstance(entry.source, Path):
             yield entry, _read_file(entry.source, job.config)
         else:
-            yield entry, entry.source
+            # A column of a table may hold anything.
+            yield entry, entry.source if isinstance(entry.source, bytes) else Unread("not-a-picture")
     for outcome in job.fetch(remote, job.downloads) if remote else ():
         content = outcome.content
         yield outcome.key, content if content is not None else Unread(str(outcome.error))

@@ -104,7 +104,7 @@ def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
                 for number, path in enumerate(walk_files(source))
             ]
         else:
-            lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").split("\n")]
+            lines = [line.strip() for line in _read_text(source).split("\n")]
             entries = [_entry(number, line, source) for number, line in enumerate(filter(None, lines))]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
@@ -113,6 +113,12 @@ def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
         raise ListUnreadable(f"There is no picture in {str(source)!r}.")
     names = "\n".join(str(entry.source) for entry in entries)
     return Listing(_cut(entries, config), len(entries), _digest([names], config))
+
+
+def _read_text(path: Path) -> str:
+    # A name in another encoding is one of its lines, and leads to its file all the same.
+    content = path.read_bytes()
+    return content.decode("utf-8-sig", "strict" if b"\0" in content else "surrogateescape")
 
 
 def _entry(number: int, line: str, listed_in: Path) -> Entry:

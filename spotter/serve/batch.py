@@ -2,13 +2,16 @@
 
 import io
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spotter.config import ServeConfig
+from spotter.errors import BadPicture
+from spotter.image_files import damaged
+from spotter.images import own_reason
 from spotter.inference.prediction import Prediction, table_cells, table_columns
 from spotter.names import is_system_path, is_writing
 from spotter.serve.page.translations import translate
@@ -39,6 +42,7 @@ class Item:
     problem: NoAnswer | None = None
 
 
+GONE = NoAnswer("other", (("text", "The file cannot be read any more."),))
 # Reads a picture when it is called, so that one at a time is in memory.
 Plan = Callable[[], Item]
 
@@ -52,23 +56,29 @@ class Result:
     problem: NoAnswer | None = None
 
 
-def unpack(files: Iterable[tuple[str, Path]], config: ServeConfig) -> list[Plan]:
+def unpack(files: Iterable[tuple[str, Path | None]], config: ServeConfig) -> list[Plan]:
     """Plan to read some files, zips opened (but none within a zip): a plan for each picture or problem. Nothing is
     written, whatever names a zip holds.
 
     What goes beyond the limits becomes a problem: one for each file, one for all the pictures that are too many.
 
     Args:
-        files: (name for people, path).
+        files: (name for people, path; None: there is no such file).
     """
     budget = _Budget(config)
     plans: list[Plan] = []
     for given, path in files:
         name = shown_name(given)
-        if _is_zip(_head(path)):
-            plans += _plan_zip(name, path, budget)
-        elif budget.take_one():
-            plans.append(lambda name=name, path=path: _read_file(name, path, budget))  # type: ignore[misc]
+        try:
+            if path is None:
+                plans.append(lambda name=name: Item(name, problem=GONE))  # type: ignore[misc]
+            elif _is_zip(_head(path)):
+                plans += _plan_zip(name, path, budget)
+            elif budget.take_one():
+                plans.append(lambda name=name, path=path: _read_file(name, path, budget))  # type: ignore[misc]
+        except OSError:
+            # A file that is gone by now is one picture less, not the end of the batch.
+            plans.append(lambda name=name: Item(name, problem=GONE))  # type: ignore[misc]
     if budget.left_out:
         problem = NoAnswer("left_out", (("count", budget.left_out), ("most", config.max_batch)))
         plans.append(lambda: Item("…", problem=problem))
@@ -137,8 +147,11 @@ class _Budget:
 
 
 def _read_file(name: str, path: Path, budget: _Budget) -> Item:
-    with path.open("rb") as stream:
-        return budget.read(name, stream)
+    try:
+        with path.open("rb") as stream:
+            return budget.read(name, stream)
+    except OSError:
+        return Item(name, problem=GONE)
 
 
 def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
@@ -149,10 +162,10 @@ def _plan_zip(name: str, path: Path, budget: _Budget) -> Iterator[Plan]:
     if path.read_bytes().count(_ENTRY) > 10 * budget.config.max_batch + 100:
         yield lambda: Item(name, problem=NoAnswer("zip_many"))
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, EOFError):
+    entries: list[zipfile.ZipInfo] | None = None
+    with suppress(BadPicture), own_reason(damaged), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if entries is None:
         yield lambda: Item(name, problem=NoAnswer("zip_damaged"))
         return
     wanted = [entry for entry in entries if not entry.is_dir() and not is_system_path(entry.filename)]
@@ -167,10 +180,11 @@ def _read_entry(path: Path, entry: zipfile.ZipInfo, budget: _Budget) -> Item:
     name = shown_name(entry.filename)
     if entry.flag_bits & 1:
         return Item(name, problem=NoAnswer("locked"))
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
-            item = budget.read(name, stream)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError, EOFError, zlib.error):
+    item: Item | None = None
+    # Each way of packing has errors of its own (zlib.error, LZMAError, struct.error ...): no list would be whole.
+    with suppress(BadPicture), own_reason(damaged), zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
+        item = budget.read(name, stream)
+    if item is None:
         return Item(name, problem=NoAnswer("packed"))
     if _is_zip(item.content):
         return Item(name, problem=NoAnswer("nested"))

@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import BadPicture, QueueUnwritable
-from spotter.images import PictureSource, count_pixels, load_picture
+from spotter.images import PictureSource, count_pixels, load_picture, own_reason
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Neighbour
 from spotter.monitor.log import AnswerLog
@@ -179,17 +179,19 @@ class Service:
         return queue.add(answer.picture, answer.prediction, id_)
 
     def _work(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
-        with self._large if count_pixels(source) > LARGE_PIXELS else contextlib.nullcontext():
-            begun = time.perf_counter()
-            picture = load_picture(source)
-            decoded = time.perf_counter()
-            prediction = self._predict(picture)
-            done = time.perf_counter()
-        id_ = self._record(prediction, picture, route, stage) if route else ""
-        self._remember(source, id_)
-        spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
-        timings = {name: round(1000 * span, 2) for name, span in spans.items()}
-        return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)
+        # Also what comes after the answer, such as measuring the picture for the log.
+        with own_reason():
+            with self._large if count_pixels(source) > LARGE_PIXELS else contextlib.nullcontext():
+                begun = time.perf_counter()
+                picture = load_picture(source)
+                decoded = time.perf_counter()
+                prediction = self._predict(picture)
+                done = time.perf_counter()
+            id_ = self._record(prediction, picture, route, stage) if route else ""
+            self._remember(source, id_)
+            spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
+            timings = {name: round(1000 * span, 2) for name, span in spans.items()}
+            return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)
 
     def _record(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None) -> str:
         options = self.info.options

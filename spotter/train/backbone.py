@@ -3,11 +3,13 @@
 import copy
 import difflib
 import hashlib
+import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,11 +33,12 @@ from spotter.errors import (
     UnknownArchitecture,
     WeightsUnavailable,
 )
-from spotter.images import load_picture, to_square
+from spotter.images import load_picture, own_reason, to_square
 from spotter.train.features import PIXELS, Body, RunBody, open_body, run_here
 from spotter.train.views import VIEWS, view_caches
 from spotter.utils.files import temporary_folder, walk_files
 
+_log = logging.getLogger(__name__)
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 # How `images` prepares a picture for the body; cached features of another way are not read.
 PREPARED = "as fastai's Resize, Pillow bilinear"
@@ -82,13 +85,25 @@ def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run
     the result with torch. A run that is killed loses the last `part` pictures at most. `run` says where it runs.
 
     Returns:
-        float32 array of shape (n, width): the pooled features.
+        float32 array of shape (n, width): the pooled features; 0 throughout for a picture that cannot be read.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
         TrainingFailed: the features are not finite numbers.
     """
     return _compute(backbone, dataset, part, run)[0]
+
+
+def readable(dataset: Dataset, features: np.ndarray) -> tuple[Dataset, np.ndarray]:
+    """Leave the pictures out that are stored but cannot be read any more, with their features from `compute_features`.
+
+    The log counts them. The next collection fetches them again.
+    """
+    there = np.asarray(features.any(axis=1))
+    if there.all():
+        return dataset, features
+    _log.warning("%d stored pictures cannot be read any more and are left out", int((~there).sum()))
+    return replace(dataset, records=tuple(compress(dataset.records, there.tolist()))), features[there]
 
 
 def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
@@ -118,10 +133,15 @@ def _compute(backbone: Backbone, dataset: Dataset, part: int, run: RunBody) -> t
             )
         some, missing = missing[: len(rows)], missing[len(rows) :]
         features[some] = rows
-        cache.add([keys[index] for index in some], rows)
+        # What cannot be read now may be there the next time.
+        there = rows.any(axis=1)
+        cache.add([keys[index] for index in some[there]], rows[there])
         if some_spreads is not None:
             spreads[some] = some_spreads
-            spread_cache.add([keys[index] for index in some], some_spreads)
+            spread_cache.add([keys[index] for index in some[there]], some_spreads[there])
+    there = features.any(axis=1)
+    if not there.all():
+        return features, spreads[:, 0] if _sees_spreads(backbone) else None
     cache.tidy(keys, features)
     if not _sees_spreads(backbone):
         return features, None
@@ -150,16 +170,23 @@ def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
         session = open_body(_export(backbone, ["features"]))
 
         def run(path: Path) -> np.ndarray:
-            picture = load_picture(path)
-            views = [to_square(view(picture), backbone.size, backbone.resize) for view in VIEWS.values()]
-            return np.concatenate([session.run(["features"], {PIXELS: square[None]})[0] for square in views])
+            try:
+                with own_reason():
+                    picture = load_picture(path)
+                    views = [to_square(view(picture), backbone.size, backbone.resize) for view in VIEWS.values()]
+                    return np.concatenate([session.run(["features"], {PIXELS: square[None]})[0] for square in views])
+            except BadPicture as error:
+                _log.warning("%s has no other views: %s", path, error)
+                return np.zeros((len(VIEWS), backbone.width), np.float32)
 
         paths = [dataset.paths[index] for index in missing]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = np.stack(list(tqdm(pool.map(run, paths), desc="  views", unit="", total=len(paths))))
+        there = rows.any(axis=(1, 2))
+        alone = plain.read(keys)[0][missing[~there]]
         for number, (cache, (features, _)) in enumerate(zip(caches, found, strict=True)):
-            features[missing] = rows[:, number]
-            cache.add([keys[index] for index in missing], rows[:, number])
+            features[missing[there]], features[missing[~there]] = rows[there, number], alone
+            cache.add([keys[index] for index in missing[there]], rows[there, number])
     return [features for features, _ in found]
 
 
@@ -177,12 +204,14 @@ def embed_folder(folder: Path, backbone: Backbone) -> np.ndarray:
     Raises:
         FolderMissing: there is no such folder, or no picture in it.
     """
-    paths = [path for path in walk_files(folder) if _is_picture(path)]
-    if not paths:
+    paths = list(walk_files(folder))
+    rows = run_body(backbone, paths) if paths else np.zeros((0, backbone.width), np.float32)
+    rows = rows[rows.any(axis=1)]
+    if not len(rows):
         raise FolderMissing(
             f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."
         )
-    return embed(run_body(backbone, paths))
+    return embed(rows)
 
 
 def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:
@@ -285,14 +314,6 @@ def _sees_spreads(backbone: Backbone) -> bool:
     # What is small and what fills the picture was calibrated on this network's map of the centre square alone.
     default = TrainConfig()
     return (backbone.arch, backbone.size, backbone.resize) == (PACKAGED_ARCH, default.size, default.resize)
-
-
-def _is_picture(path: Path) -> bool:
-    try:
-        load_picture(path)
-    except BadPicture:
-        return False
-    return True
 
 
 def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:

@@ -3,6 +3,7 @@
 Needs neither torch nor fastai.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,10 @@ import onnxruntime
 from tqdm import tqdm
 
 from spotter.data.subject_size import measure_spread
-from spotter.images import load_picture, to_square
+from spotter.errors import BadPicture
+from spotter.images import load_picture, own_reason, to_square
 
+_log = logging.getLogger(__name__)
 PIXELS = "pixels"
 
 
@@ -49,11 +52,10 @@ class BodyRunner:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Compute the pooled features, float32 (n, width), and the spreads, float32 (n, 1) or None, of some pictures.
 
+        A picture that cannot be read has features of 0 throughout, as no other has.
+
         Args:
             told: is called after each picture.
-
-        Raises:
-            BadPicture: one of them cannot be decoded.
         """
         pairs = []
         with ThreadPoolExecutor(self.cores) as pool:
@@ -64,9 +66,16 @@ class BodyRunner:
         return np.stack([row for row, _ in pairs]), spreads
 
     def _run_one(self, path: Path) -> tuple[np.ndarray, float | None]:
-        square = to_square(load_picture(path), self.body.size, self.body.resize)
-        features, *places = self._session.run(self.body.outputs, {PIXELS: square[None]})
-        return features[0], measure_spread(places[0][0], *self.body.classifier) if self.body.classifier else None
+        try:
+            with own_reason():
+                square = to_square(load_picture(path), self.body.size, self.body.resize)
+                features, *places = self._session.run(self.body.outputs, {PIXELS: square[None]})
+                return features[0], measure_spread(
+                    places[0][0], *self.body.classifier
+                ) if self.body.classifier else None
+        except BadPicture as error:
+            _log.warning("%s is left out: %s", path, error)
+            return np.zeros(self._session.get_outputs()[0].shape[-1], np.float32), 0.0
 
 
 # Runs a body over pictures, and yields the features and spreads of so many at a time, in their order.
@@ -74,11 +83,7 @@ RunBody = Callable[[Body, Sequence[Path], int], Iterator[tuple[np.ndarray, np.nd
 
 
 def run_here(body: Body, paths: Sequence[Path], part: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Run a body over pictures on all cores of this machine; see `RunBody`.
-
-    Raises:
-        BadPicture: one of them cannot be decoded.
-    """
+    """Run a body over pictures on all cores of this machine; see `RunBody`."""
     runner = BodyRunner(body)
     with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
         for start in range(0, len(paths), part):

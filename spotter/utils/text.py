@@ -49,6 +49,12 @@ def one_line(error: Exception, which: int = 0) -> str:
     return [*str(error).strip().splitlines(), type(error).__name__][which if str(error).strip() else 0]
 
 
+def writable(text: str) -> str:
+    """The same text, with escapes for what no file can hold in UTF-8: halves of characters, and the bytes of a file's
+    name that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def in_one_line(text: str) -> str:
     """The same text without line breaks and other control characters, runs of blanks made one."""
     return " ".join("".join(c if is_writing(c) else " " for c in text).split())

@@ -10,10 +10,10 @@ from spotter.collect.collector import collect
 from spotter.config import TrainConfig
 from spotter.data.cache import MOST_SMALL_FILES, FeatureCache, measure_once
 from spotter.data.dataset import Dataset
-from spotter.errors import BadPicture, DatasetUnwritable
+from spotter.errors import DatasetUnwritable
 from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
-from spotter.train.backbone import Backbone, compute_features, load_backbone
+from spotter.train.backbone import Backbone, compute_features, load_backbone, readable
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 
 
@@ -100,15 +100,18 @@ def test_a_run_cut_short_goes_on_from_what_it_had_computed(tmp_path: Path, backb
     dataset = collected(tmp_path, write_folder(tmp_path / "source", count=6))
     content = dataset.paths[9].read_bytes()
     dataset.paths[9].write_bytes(b"cut")
-    with pytest.raises(BadPicture):
-        compute_features(backbone, dataset, part=4)
-    assert len(stored_features(tmp_path)) == 2
+    features = compute_features(backbone, dataset, part=4)
+    assert np.flatnonzero(~features.any(axis=1)).tolist() == [9]
+    left, of_left = readable(dataset, features)
+    assert [record for record in dataset.records if record not in left.records] == [dataset.records[9]]
+    assert np.array_equal(of_left, np.delete(features, 9, axis=0))
+    assert len(stored_features(tmp_path)) == 5
     # Were they computed again, the eighth would not be found.
     dataset.paths[7].unlink()
     dataset.paths[9].write_bytes(content)
     features = compute_features(backbone, dataset, part=100)
-    assert len(stored_features(tmp_path)) == 3
-    assert (features != 0).any(axis=1).all()
+    assert len(stored_features(tmp_path)) == 6
+    assert features.any(axis=1).all()
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
@@ -118,25 +121,25 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path) -> None:
         measured.append(index)
         return [index]
 
-    assert measure_once(path, keys(1, 2, 3), measure) == [[0], [1], [2]]
-    assert measure_once(path, keys(3, 7, 1), measure) == [[2], [1], [0]]
+    assert measure_once(path, keys(1, 2, 3), measure, [9]) == [[0], [1], [2]]
+    assert measure_once(path, keys(3, 7, 1), measure, [9]) == [[2], [1], [0]]
     assert sorted(measured) == [0, 1, 1, 2]
     # Two was gone, and is forgotten.
-    assert measure_once(path, keys(2), measure) == [[0]]
+    assert measure_once(path, keys(2), measure, [9]) == [[0]]
     path.write_text('{"half')
-    assert measure_once(path, keys(1), measure) == [[0]]
-    assert measure_once(tmp_path / "y.json", [None, None], measure) == [[0], [1]]
+    assert measure_once(path, keys(1), measure, [9]) == [[0]]
+    assert measure_once(tmp_path / "y.json", [None, None], measure, [9]) == [[0], [1]]
 
 
 def test_what_was_measured_before_a_failure_is_kept(tmp_path: Path) -> None:
     def measure(index: int, last: int) -> int:
         if index > last:
-            raise BadPicture("corrupt", "damaged")
+            raise DatasetUnwritable("The disk is full.")
         return index
 
     path, many = tmp_path / "x.json", keys(*range(1500))
-    with pytest.raises(BadPicture):
-        measure_once(path, many, lambda index: measure(index, 1200))
-    with pytest.raises(BadPicture):
-        measure_once(path, many[:1001], lambda index: measure(index, -1))
-    assert measure_once(path, many[:1000], lambda index: measure(index, -1)) == list(range(1000))
+    with pytest.raises(DatasetUnwritable):
+        measure_once(path, many, lambda index: measure(index, 1200), -1)
+    with pytest.raises(DatasetUnwritable):
+        measure_once(path, many[:1001], lambda index: measure(index, -1), -1)
+    assert measure_once(path, many[:1000], lambda index: measure(index, -1), -1) == list(range(1000))

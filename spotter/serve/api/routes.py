@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
+from spotter.images import FAILED
 from spotter.monitor.log import add_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 Route = Callable[[Request], Awaitable[Response]]
 
-STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413}
+STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413, "failed": 500}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -283,7 +284,7 @@ def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
         # Starlette logs the traceback after this answer, which it gives outside of all that stands before the routes;
         # the caller learns nothing about the machine.
         shared = {"Access-Control-Allow-Origin": "*"} if config.is_shared else None
-        return _error(500, "Something went wrong on this side; the picture was not classified.", shared)
+        return _error(500, FAILED, shared)
 
     return unexpected
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -164,13 +165,17 @@ def batch_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
 
 async def _plan(payloads: Any, config: ServeConfig) -> list[Plan]:
     given = payloads if isinstance(payloads, list) else [payloads]
-    files = []
+    files: list[tuple[str, Path | None]] = []
     for payload in given:
+        name = str(payload.get("orig_name") or "") if isinstance(payload, dict) else ""
         try:
             path = path_in(payload, None)
+            files.append((name or path.name, path))
         except BadPicture as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        files.append((str(payload.get("orig_name") or path.name), path))
+            files.append((name, None))
+            problem = error
+    if not any(path for _, path in files):
+        raise gr.Error(str(problem), print_exception=False) from problem
     return await run_in_threadpool(unpack, files, config)
 
 
