@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -322,6 +322,20 @@ def soak(
     return found
 
 
+def memory_after_large_mb(url: str, pid: int, pictures: int = 32, at_once: int = 8) -> tuple[float, float, int]:
+    """Ask about pictures as large as an app takes, transparent ones that cost most, so many at once.
+
+    Returns:
+        The memory before and after them in MB, and how many were not answered.
+    """
+    buffer = io.BytesIO()
+    Image.new("RGBA", (7000, 7000), (200, 60, 30, 128)).save(buffer, "PNG")
+    before = memory_mb(pid)
+    with ThreadPoolExecutor(at_once) as pool, httpx.Client(timeout=300) as client:
+        outcomes = list(pool.map(lambda _: _ask_plain(client, url, buffer.getvalue()), range(pictures)))
+    return before, memory_mb(pid), len(outcomes) - outcomes.count("answered")
+
+
 def _ask_plain(client: httpx.Client, url: str, content: bytes) -> str:
     try:
         status = client.post(f"{url}/api/classify", content=content).status_code
@@ -377,12 +391,17 @@ def print_soak(store: Path, paths: Sequence[Path], requests: int, port: int) -> 
         started = time.perf_counter()
         found = soak(url, process.pid, Path(temporary), pictures, requests)
         seconds = time.perf_counter() - started
+        before, after, unanswered = memory_after_large_mb(url, process.pid)
     print(f"\n{requests} requests in {seconds:.0f} s, {requests / seconds:.0f} a second, lost: {found.lost}")
     print("p50 {:.0f} ms, p99 {:.0f} ms, longest {:.0f} ms".format(*map(found.percentile_ms, (0.5, 0.99, 1.0))))
     print(", ".join(f"{outcome}: {count}" for outcome, count in sorted(found.outcomes.items())))
     print("\n| Requests | Memory (MB) | Uploads on disk (MB) |\n|---|---|---|")
     for number, memory, stored in found.samples:
         print(f"| {number} | {memory:.0f} | {stored:.1f} |")
+    print(
+        f"\n32 transparent pictures of 7000 x 7000 pixels, eight at once: {unanswered} not answered, memory "
+        f"{before:.0f} MB before, {after:.0f} MB after ({after / before:.2f} times)"
+    )
 
 
 def _many_pixels() -> bytes:

@@ -178,9 +178,9 @@ def test_a_batch_over_http_loses_no_other_picture() -> None:
     assert results.status_code == 200
     told = results.json()["results"]
     assert [answer.get("closest", answer.get("label")) for answer in (told[0], told[-1])] == ["grizzly"] * 2
-    assert [list(answer) for answer in told[1:-1]] == [["error"]] * (len(contents) - 2)
+    assert [list(answer) for answer in told[1:-1]] == [["file", "error"]] * (len(contents) - 2)
     assert (alone.status_code, alone.json()) == (500, {"error": FAILED})
-    assert told[1] == {"error": FAILED}
+    assert told[1] == {"file": "1.png", "error": FAILED}
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -20,6 +20,7 @@ from spotter.serve.limits import Traffic
 from spotter.serve.middleware import Gate
 from spotter.serve.server import listen
 from spotter.serve.service import Answer, ModelInfo, Service
+from spotter.utils.memory import give_back_large_blocks
 from spotter.utils.text import one_line
 
 NAME = "spotter"
@@ -58,6 +59,7 @@ def build_api(model: Model, config: ServeConfig) -> FastAPI:
     Raises:
         As `Predictor.load`.
     """
+    give_back_large_blocks()
     predictor: Predictor = model.load(cores=1)
     card = predictor.card
     info = ModelInfo(card.title, card.labels, predictor.revision, card.threshold, summary=card.summary)

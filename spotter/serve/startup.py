@@ -41,6 +41,7 @@ from spotter.serve.service import AppOptions, ModelInfo
 from spotter.serve.staff.report import ReportPage
 from spotter.utils.console import log_to_stderr
 from spotter.utils.imports import lasting_imports
+from spotter.utils.memory import give_back_large_blocks
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ def pull_model(options: argparse.Namespace) -> Pulled:
         PasswordWeak: that of the staff pages is too easy to guess.
     """
     log_to_stderr(options.program)
+    give_back_large_blocks()
     password = read_password()
     try:
         predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))

@@ -795,14 +795,16 @@ def test_memory_and_disk_stay_where_they_are(prebuilt: Revision, tmp_path: Path)
     disk.mkdir()
     command = [sys.executable, "app.py", "--model", prebuilt.store, "--port", port]
     pictures = [path.read_bytes() for path in sorted(prebuilt.pictures.rglob("*.jpg"))]
-    with bench_serving.app_running(command, f"http://127.0.0.1:{port}", TMPDIR=str(disk)) as process:
-        first, second = (
-            bench_serving.soak(f"http://127.0.0.1:{port}", process.pid, disk, pictures, 300) for _ in range(2)
-        )
+    url = f"http://127.0.0.1:{port}"
+    with bench_serving.app_running(command, url, TMPDIR=str(disk)) as process:
+        first, second = (bench_serving.soak(url, process.pid, disk, pictures, 300) for _ in range(2))
         assert (first.lost, second.lost) == (0, 0), second.outcomes
         assert {outcome.split()[0] for outcome in second.outcomes} >= {"good", "cut", "page", "empty"}
+        ordinary, large, unanswered = bench_serving.memory_after_large_mb(url, process.pid)
     before, after = first.samples[-1], second.samples[-1]
     assert after[1] - before[1] < 15
+    assert unanswered == 0
+    assert large < 1.3 * ordinary
     assert after[2] < 2
     assert len(second.spans) == 300
     # What the process kept for itself goes with it.
