@@ -10,7 +10,7 @@ from spotter.bundle.reading import Bundle, read_bundle
 from spotter.config import HUB
 from spotter.errors import ArticleUnwritable
 from spotter.serve.about import error_sentence, read_about
-from spotter.serve.page.snippets import frame_snippet
+from spotter.serve.page.snippets import element_snippet
 from spotter.serve.page.translations import join_labels, translate
 from spotter.stores import open_store
 from spotter.utils.templates import render_template
@@ -62,7 +62,7 @@ def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credi
         "limits": translate("about_limits_text", "en"),
         "origins": [(own if s == "folder" else s, "–" if s == "folder" else lic, n) for s, lic, n in about.origins],
         "plots": plots,
-        "widget": frame_snippet(bundle.card.title).at(app) if app else "",
+        "widget": element_snippet(bundle.card.title).at(app) if app else "",
         "credits": credits,
         "revision": revision,
     }

@@ -19,7 +19,7 @@ from spotter.utils.files import write_folder
 from spotter.utils.journal import read_as
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
-CONSENT = "2"
+CONSENT = "3"
 PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
 FILES = frozenset({PICTURE, FACTS})
 # So that visitors cannot fill the disk.

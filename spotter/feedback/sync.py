@@ -109,6 +109,11 @@ def folder_of(place: str) -> Path:
     return (STORAGE if lasts else Path()) / "feedback" / place.removeprefix(DATASETS).replace("/", "-")
 
 
+def dataset_of(place: str | None) -> str:
+    """The data set of `place`, as `OWNER/NAME`; "" where that is a folder or nothing."""
+    return place.removeprefix(DATASETS) if place and place.startswith(DATASETS) else ""
+
+
 def fetched(place: str) -> Path:
     """The folder with the entries of `place`: itself, or filled from the data set first.
 

@@ -12,15 +12,19 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from gradio.route_utils import FnIndexInferError
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Scope
 
 from spotter.config import ServeConfig
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.api.routes import add_routes
 from spotter.serve.limits import Traffic
 from spotter.serve.middleware import Closed, Gate, Shared
-from spotter.serve.page.classifier import classifier_page, embed_script, problem_page
-from spotter.serve.page.script import embed_head, page_script
+from spotter.serve.page.classifier import classifier_page, problem_page
+from spotter.serve.page.document import Document, Dress
+from spotter.serve.page.preview import add_preview, add_thumbnails, render_head
+from spotter.serve.page.script import early_script, embed_script, page_script
 from spotter.serve.page.theme import make_theme
 from spotter.serve.server import gradio_apps_in
 from spotter.serve.service import ModelInfo, Predict, Service
@@ -58,6 +62,7 @@ def create_app(
     """
     app = FastAPI(title=info.title or "Spotter", version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
     metrics, traffic = Metrics(), Traffic(config)
+    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
     service = Service(predict, info, metrics)
     page = problem_page(info, problem) if problem else classifier_page(service, config)
     traffic.waiting = lambda: _waiting(page)
@@ -65,6 +70,8 @@ def create_app(
     if not config.is_shared:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         app.add_middleware(CORSMiddleware, allow_origins=[])
+    # Inside the gate, which names the client.
+    app.add_middleware(Document, dress=_dress(service, style))
     app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
     if config.is_shared:
         # Before the gate, so that a page elsewhere can also read why it is refused.
@@ -75,13 +82,14 @@ def create_app(
     add_desk(staff, info, f"{PREFIX}/review")
     report = info.options.report
     staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
-    app.add_api_route("/gradio.js", embed_script, methods=["GET"], include_in_schema=False)
-    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
-    return mount_page(app, page, config, css=style, js=page_script(config.max_upload_bytes), head=embed_head())
+    app.add_api_route("/embed.js", _embed, methods=["GET"], include_in_schema=False)
+    add_preview(app, info)
+    add_thumbnails(app, info)
+    return mount_page(app, page, config, js=page_script(config.max_upload_bytes))
 
 
 def mount_page(
-    app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str, js: str | None = None, head: str = ""
+    app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str = "", js: str | None = None, head: str = ""
 ) -> FastAPI:
     """Put a Gradio page at the root of `app`, after its other routes, with the guards that only `launch` has."""
     _fetch_nothing(page)
@@ -117,6 +125,16 @@ def mount_page(
         inner.add_exception_handler(FnIndexInferError, _no_such_endpoint)
         inner.add_exception_handler(RequestValidationError, _no_question)
     return mounted
+
+
+def _dress(service: Service, style: str) -> Dress:
+    script = early_script()
+
+    def dress(scope: Scope, asked: Headers, language: str) -> tuple[str, dict[str, str]]:
+        stage = service.stage_for(scope["state"]["client"])
+        return render_head(service.info, scope, asked, language, style, script), {"stage": stage} if stage else {}
+
+    return dress
 
 
 def _fetch_nothing(page: gr.Blocks) -> None:
@@ -177,6 +195,16 @@ def _waiting(page: gr.Blocks) -> list[str]:
     waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
     working = [event for job in queue.active_jobs if job for event in job]
     return [event.request.scope["state"]["client"] for event in [*waiting, *working]]
+
+
+async def _embed() -> Response:
+    # Any page may load it, also one that takes nothing from elsewhere that does not say so.
+    headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Cache-Control": "max-age=3600",
+    }
+    return Response(embed_script(), media_type="text/javascript", headers=headers)
 
 
 async def _favicon() -> Response:

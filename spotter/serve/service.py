@@ -39,6 +39,8 @@ class AppOptions:
     # Keeps feedback: a picture, the answer, what the visitor said of it (None: none of the labels) and, as `logged`,
     # the answer's id in the log. Gives the id of the entry.
     keep: Callable[..., str] | None = None
+    # The data set on the Hub that feedback goes to; "": it stays in a folder.
+    feedback_dataset: str = ""
     # Removes an entry of feedback by its id; whether there was one.
     forget: Callable[[str], bool] | None = None
     # The answer log, for drift tests.

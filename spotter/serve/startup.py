@@ -27,7 +27,7 @@ from spotter.errors import (
     UnknownStore,
 )
 from spotter.feedback.store import FeedbackFolder
-from spotter.feedback.sync import STORAGE, Sender, folder_of, open_dataset
+from spotter.feedback.sync import STORAGE, Sender, dataset_of, folder_of, open_dataset
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
 from spotter.monitor.log import AnswerLog
@@ -257,6 +257,7 @@ def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, 
             nearest=predictor.nearest if predictor.thumbnails else None,
             keep=partial(entries.add, revision=predictor.revision) if entries else None,
             forget=entries.delete if entries else None,
+            feedback_dataset=dataset_of(options.feedback),
         ),
         about=read_about(card, predictor.metrics, predictor.revision),
     )

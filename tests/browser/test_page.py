@@ -1,61 +1,32 @@
 """The page as people meet it: a real browser, a real server, a stand-in for the model."""
 
-import contextlib
 import csv
 import io
 import json
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import gradio
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Request, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Route, expect
 
 from spotter.config import ServeConfig
 from spotter.errors import FeedbackUnwritable
 from spotter.feedback.store import FeedbackFolder
 from spotter.monitor.log import AnswerLog, read_answers
 from spotter.serve.app import create_app
-from spotter.serve.page.snippets import Snippet, element_snippet, frame_snippet
 from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.loopback import JsonServer
 from tests.helpers.page import TABS, make_info
 from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
-
-
-@dataclass
-class Visit:
-    """An open page, and what it asked for and complained about."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def show(self, name: str, content: bytes, kind: str = "image/png") -> None:
-        self.page.set_input_files("#picture input[type=file]", [{"name": name, "mimeType": kind, "buffer": content}])
-
-    def says(self, words: str) -> None:
-        expect(self.page.locator("#answer")).to_contain_text(words, timeout=30_000)
-
-    def ready(self, words: str = "Choose a picture") -> None:
-        self.says(words)
-        expect(self.page.locator("#answer[role=status]")).to_be_attached()
-        expect(self.page.get_by_text("Loading...")).to_have_count(0)
-
-    def open(self, tab: str) -> None:
-        button = self.page.get_by_role("tab", name=tab)
-        if not button.is_visible():
-            self.page.locator("#rooms .overflow-menu > button").click()
-            button = self.page.locator("#rooms .overflow-dropdown button", has_text=tab)
-        button.click()
+from tests.helpers.visit import Visit, open_page, visiting
 
 
 @pytest.fixture(scope="module")
@@ -63,25 +34,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     info = make_info(tmp_path_factory.mktemp("examples"))
     with serving(create_app(predict_by_color, info, ServeConfig())) as address:
         yield address
-
-
-@contextlib.contextmanager
-def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visit]:
-    with browser.new_context(**options) as context:
-        yield open_page(context, address)
-
-
-def open_page(context: BrowserContext, address: str) -> Visit:
-    visit = Visit(context.new_page())
-
-    def remember(asked: Request) -> None:
-        visit.requests.append(asked.url)
-
-    visit.page.on("request", remember)
-    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
-    visit.page.goto(address)
-    return visit
 
 
 # A window for each test would load and compile all of the page's scripts anew.
@@ -305,8 +257,8 @@ def test_the_snippets_have_the_address_and_can_be_copied(visit: Visit, url: str)
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visit.open("Embed & API")
     codes = visit.page.locator("#room-use code")
-    expect(codes.first).to_contain_text(f'<iframe src="{url}/?embed=1"')
-    expect(codes.nth(1)).to_contain_text(f"{url}/gradio.js?v={gradio.__version__}")
+    expect(codes.first).to_contain_text(f'<script src="{url}/embed.js" async></script>')
+    expect(codes.nth(1)).to_contain_text(f'<iframe src="{url}/?embed=1&amp;__theme=light"')
     assert "https://your-app" not in visit.page.locator("#room-use").inner_text()
     visit.page.locator("#room-use .copy").first.click()
     expect(visit.page.locator("#room-use .copy").first).to_have_text("Copied")
@@ -376,7 +328,9 @@ def test_all_of_it_works_by_keyboard(visit: Visit) -> None:
             "¿Por qué?",
         ),
         ("zh-CN", "zh", "选择一张图片", "多张图片", "Grizzly，把握 97%", "不确定", "为什么？"),
-        ("de-DE", "en", "Choose a picture", "Many", "Grizzly, 97 % sure", "Not sure", "Why?"),
+        ("de-DE", "de", "Wähle ein Bild", "Viele", "Grizzly, zu 97 % sicher", "Nicht sicher", "Warum?"),
+        ("fr-CA", "fr", "Choisissez une photo", "Plusieurs", "Grizzly, sûr à 97 %", "pas sûr", "Pourquoi ?"),
+        ("pt-BR", "en", "Choose a picture", "Many", "Grizzly, 97 % sure", "Not sure", "Why?"),
     ],
 )
 def test_the_page_speaks_the_visitors_language(
@@ -400,7 +354,7 @@ def test_the_page_speaks_the_visitors_language(
         assert "spotter_" not in text
         assert "__i18n__" not in text
         if language != "en":
-            for english in ("Choose a", "picture", "sure", "Many", "About"):
+            for english in ("Choose a", "picture", " sure", "Many", "About"):
                 assert english not in text.replace("Which bear is this?", "")
         assert overflow(visit.page) <= 0
 
@@ -443,13 +397,20 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         page = visit.page
         visit.ready()
         state, send = page.locator("#feedback-state"), page.locator("#send")
+        said, right = page.locator("#said"), page.locator("#right")
         expect(page.locator("#feedback")).to_be_hidden()
         visit.show("blue.png", encode(plain(BLUE)))
         visit.says("Black, 97 % sure")
-        page.locator("#feedback .label-wrap").click()
+        expect(right).to_contain_text("Was this right?")
+        for later in (said, page.locator("#consent"), send):
+            expect(later).to_be_hidden()
+        right.get_by_text("No", exact=True).click()
+        # Where it is kept is said before it is.
+        expect(page.locator("#consent")).to_contain_text("in a folder of theirs")
+        assert "Hugging Face" not in page.locator("#feedback").inner_text()
         send.click()
         expect(state).to_contain_text("First choose what it is")
-        page.locator("#said").get_by_text("grizzly", exact=True).click()
+        said.get_by_text("grizzly", exact=True).click()
         send.click()
         expect(state).to_contain_text("without your consent")
         assert list(entries.read()) == []
@@ -472,13 +433,30 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
         page.locator("#forget").click()
         expect(state).to_contain_text("It is deleted")
         assert list(entries.read()) == []
-        page.locator("#said").get_by_text("none of these", exact=True).click()
+        said.get_by_text("none of these", exact=True).click()
         page.locator("#consent input").check()
         send.click()
         expect(state).to_contain_text("have it deleted later, give this number")
         assert [entry.said for entry, _ in entries.read()] == [None]
         visit.show("red.png", encode(plain(RED)))
         visit.says("Grizzly, 97 % sure")
+        expect(state).to_have_text("")
+        # Each picture is asked about anew.
+        expect(page.locator("#right input:checked")).to_have_count(0)
+        right.get_by_text("Yes", exact=True).click()
+        expect(said).to_be_hidden()
+        page.locator("#consent input").check()
+        send.click()
+        expect(state).to_contain_text("have it deleted later, give this number")
+        assert sorted((entry.said or "", entry.closest) for entry, _ in entries.read()) == [
+            ("", "black"),
+            ("grizzly", "grizzly"),
+        ]
+        # There was no answer that could be right or wrong.
+        visit.show("grey.png", encode(plain(GREY)))
+        visit.says("Not sure")
+        expect(right).to_be_hidden()
+        expect(said).to_be_visible()
         expect(state).to_have_text("")
         expect(page.locator("#forget")).to_have_count(0)
         page.get_by_label("Remove the picture").click()
@@ -492,67 +470,6 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
 
 def test_nobody_is_asked_where_feedback_is_off(visit: Visit) -> None:
     assert visit.page.locator("#feedback").count() == 0
-
-
-def blog(snippet: Snippet, address: str) -> JsonServer:
-    page = (
-        f"<!doctype html><html lang=en><title>My blog</title><body><h1>My blog</h1>{snippet.at(address)}</body></html>"
-    )
-    return JsonServer(lambda path, query: (200, {"Content-Type": "text/html; charset=utf-8"}, page.encode()))
-
-
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_blog_embeds_the_app_in_a_frame(browser: Browser, url: str, viewport: dict) -> None:
-    with (
-        blog(frame_snippet("Which bear is this?"), url) as other,
-        visiting(browser, other.url, viewport=viewport) as visit,
-    ):
-        assert urlsplit(other.url).port != urlsplit(url).port
-        frame = visit.page.frame_locator("iframe")
-        answer = frame.locator("#answer")
-        expect(answer).to_contain_text("Choose a picture", timeout=30_000)
-        for hidden in ("#headline", "#foot", "#examples", "#rooms .tab-wrapper"):
-            expect(frame.locator(hidden).first).to_be_hidden()
-        frame.locator("#picture input[type=file]").set_input_files(
-            [{"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(BLUE))}]
-        )
-        expect(answer).to_contain_text("Black, 97 % sure", timeout=30_000)
-        expect(frame.locator("#bars meter")).to_have_count(3)
-        # The frame is as high as what is in it: nothing to scroll, nothing empty.
-        visit.page.wait_for_timeout(500)
-        inside = visit.page.frames[1].evaluate(
-            "[document.documentElement.scrollHeight, innerHeight, document.querySelector('main').offsetHeight]"
-        )
-        assert inside[0] <= inside[1]
-        assert inside[1] - inside[2] < 60
-        assert overflow(visit.page) <= 0
-        assert not visit.errors
-
-
-def test_the_frame_can_be_dark(browser: Browser, url: str) -> None:
-    with visiting(browser, f"{url}/?embed=1&__theme=dark") as visit:
-        visit.says("Choose a picture")
-        assert visit.page.evaluate("document.body.classList.contains('dark')")
-        assert visit.page.evaluate("getComputedStyle(document.querySelector('gradio-app')).backgroundColor") == (
-            "rgb(22, 23, 20)"
-        )
-
-
-def test_a_blog_embeds_the_app_as_an_element(browser: Browser, tmp_path: Path) -> None:
-    # Other sites may read an app that is not for this machine alone; the test reaches it on this machine all the same.
-    app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
-    with (
-        serving(app) as url,
-        blog(element_snippet(gradio.__version__), url) as other,
-        visiting(browser, other.url, viewport=DESKTOP) as visit,
-    ):
-        visit.says("Choose a picture")
-        expect(visit.page.locator("#headline")).to_be_hidden()
-        visit.show("a.png", encode(plain(BLUE)))
-        visit.says("Black, 97 % sure")
-        allowed = (f"{url}/", f"{other.url}/", "blob:", "data:")
-        assert not [asked for asked in visit.requests if not asked.startswith(allowed)]
-        assert visit.page.evaluate("document.documentElement.lang") == "en"
 
 
 def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: Path) -> None:

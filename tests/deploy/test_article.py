@@ -30,7 +30,10 @@ def test_the_article_has_figures_plots_sources_and_the_widget(prebuilt: Revision
         for words in (
             *figures,
             "disc, cross and stripes",
-            f"{APP}/?embed=1",
+            f'<script src="{APP}/embed.js" async></script>',
+            f'<spotter-app src="{APP}" theme="light">',
+            # Where scripts and unknown elements are taken out, a link is left.
+            f'<a href="{APP}">',
             prebuilt.revision,
             "decide about people",
         ):
@@ -43,7 +46,7 @@ def test_the_article_has_figures_plots_sources_and_the_widget(prebuilt: Revision
 
 def test_without_an_app_there_is_no_widget(prebuilt: Revision, tmp_path: Path) -> None:
     write_article(str(prebuilt.store), prebuilt.revision, "", tmp_path)
-    assert "<iframe" not in (tmp_path / "article.md").read_text() + (tmp_path / "article.html").read_text()
+    assert "<spotter-app" not in (tmp_path / "article.md").read_text() + (tmp_path / "article.html").read_text()
 
 
 def test_what_a_model_says_stays_words(prebuilt: Revision, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_an_entry_has_its_facts_and_no_metadata(entries: FeedbackFolder) -> None
     picture.info["exif"] = exif.tobytes()
     id_ = entries.add(picture, prediction(), "cross", "abc")
     ((entry, path),) = entries.read()
-    assert (entry.id, entry.closest, entry.said, entry.revision, entry.consent) == (id_, "disc", "cross", "abc", "2")
+    assert (entry.id, entry.closest, entry.said, entry.revision, entry.consent) == (id_, "disc", "cross", "abc", "3")
     assert not entry.is_right
     assert entry.sentence() == "the model said disc (90%), a visitor cross"
     with Image.open(path) as kept:

@@ -1,19 +1,18 @@
 """The page that visitors meet, as Gradio components."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from starlette.responses import Response
 
 from spotter.config import ServeConfig
 from spotter.serve.about import about_html
 from spotter.serve.page import html
-from spotter.serve.page.gradio_io import label_choices, page_text
+from spotter.serve.page.gradio_io import label_choices, page_text, yes_or_no
 from spotter.serve.page.handlers import (
     batch_handler,
     classify_handler,
+    example_handler,
     forget_handler,
     many_handler,
     page_handler,
@@ -22,7 +21,7 @@ from spotter.serve.page.handlers import (
     why_handler,
 )
 from spotter.serve.page.rollout import stage_corner
-from spotter.serve.page.script import snippet_script
+from spotter.serve.page.script import gallery_script, snippet_script
 from spotter.serve.page.snippets import element_snippet, frame_snippet, program_snippets
 from spotter.serve.page.translations import LANGUAGES, as_message, messages, name_key, translate
 from spotter.serve.service import AT_ONCE, ModelInfo, Service
@@ -62,14 +61,6 @@ def problem_page(info: ModelInfo, problem: str) -> gr.Blocks:
     return page
 
 
-async def embed_script() -> Response:
-    """The script of this version of Gradio that makes `<gradio-app>` work on other pages."""
-    script = (Path(gr.__file__).parent / "templates" / "frontend" / "gradio.js").read_text(encoding="utf-8")
-    # A module from elsewhere is only loaded where its server allows it; this one is the same for everybody.
-    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "max-age=3600"}
-    return Response(script, media_type="text/javascript", headers=headers)
-
-
 def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]:
     limits = {
         "count": config.max_batch,
@@ -80,20 +71,22 @@ def _messages(info: ModelInfo, config: ServeConfig) -> dict[str, dict[str, str]]
     tables = {}
     for language in LANGUAGES:
         pages = {
-            "start_html": html.start(info.labels, language),
-            "limits_html": html.note(translate("limits", language, **limits)),
+            "start_html": html.start(info, language),
+            "limits_html": html.limits(info, language, **limits),
             "foot_html": html.foot(info, language),
             "use_html": html.use(program_snippets(), _embeds(info), language),
         }
+        if info.examples:
+            pages["examples_html"] = html.gallery(info, language)
         if info.about:
             pages["about_html"] = about_html(info.about, language)
         made = {name_key(key): as_message(markup) for key, markup in pages.items()}
-        tables[language] = messages(language) | made
+        tables[language] = messages(language) | made | {name_key("consent"): html.consent(info, language)}
     return tables
 
 
 def _embeds(info: ModelInfo) -> tuple[Any, ...]:
-    return frame_snippet(info.title), element_snippet(gr.__version__)
+    return element_snippet(info.title), frame_snippet(info.title)
 
 
 def _problem(problem: str, language: str) -> str:
@@ -151,7 +144,9 @@ def _one_room(service: Service) -> None:
 
 
 def _feedback_corner(service: Service, picture: gr.Image) -> None:
-    with gr.Accordion(page_text("feedback"), open=False, elem_id="feedback"):
+    # The style sheet shows each part when the one before it is answered.
+    with gr.Column(elem_id="feedback"):
+        right = gr.Radio(yes_or_no(), label=page_text("feedback"), elem_id="right")
         said = gr.Radio(label_choices(service.info.labels), label=page_text("it_is"), elem_id="said")
         consent = gr.Checkbox(label=page_text("consent"), value=False, elem_id="consent")
         send = gr.Button(page_text("send"), elem_id="send")
@@ -160,12 +155,19 @@ def _feedback_corner(service: Service, picture: gr.Image) -> None:
         kept = gr.State("")
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     send.click(
-        send_handler(service), [picture, said, consent], [told, kept, consent, forget], preprocess=False, **private
+        send_handler(service),
+        [picture, right, said, consent],
+        [told, kept, consent, forget],
+        preprocess=False,
+        **private,
     )
     forget.click(forget_handler(service), [kept], [told, kept, forget], **private)
     # Consent is for one picture.
     picture.change(
-        lambda: (None, False, "", "", gr.update(visible=False)), [], [said, consent, told, kept, forget], **private
+        lambda: (None, None, False, "", "", gr.update(visible=False)),
+        [],
+        [right, said, consent, told, kept, forget],
+        **private,
     )
 
 
@@ -238,15 +240,14 @@ def _picture_input() -> gr.Image:
 
 
 def _add_examples(picture: gr.Image, info: ModelInfo) -> None:
-    paths = [path for path, _ in info.examples]
     # Exactly these files may be shown and classified in place, wherever the model is stored.
-    gr.set_static_paths(paths)
-    gr.Examples(
-        [[path] for path in paths],
-        inputs=[picture],
-        label=page_text("examples"),
-        examples_per_page=12,
-        cache_examples=False,
+    gr.set_static_paths([path for path, _ in info.examples])
+    gallery = gr.HTML(page_text("examples_html"), elem_id="examples", js_on_load=gallery_script())
+    gallery.select(
+        example_handler(info),
+        [],
+        [picture],
+        queue=False,
+        show_progress="hidden",
         api_visibility="private",
-        elem_id="examples",
     )

@@ -11,6 +11,7 @@ from spotter.errors import BadPicture
 from spotter.serve.page.translations import name_key, pick_language
 from spotter.serve.service import ModelInfo
 
+YES, NO = "yes", "no"
 # What stands for none of the labels; a label's place stands for it, as a label may be any text.
 NONE = "none"
 
@@ -38,6 +39,11 @@ def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
     return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]
 
 
+def yes_or_no() -> list[tuple[str, str]]:
+    """What can be said of an answer."""
+    return [(page_text("yes"), YES), (page_text("no"), NO)]
+
+
 def path_in(payload: Any, info: ModelInfo | None) -> Path:
     """The picture that a payload names: an upload, or one of the examples of `info`.
 
@@ -56,7 +62,8 @@ def path_in(payload: Any, info: ModelInfo | None) -> Path:
 
 def language_of(request: gr.Request | None) -> str:
     """The language of whoever asks."""
-    return pick_language(request.headers.get("accept-language") if request else None)
+    # Gradio sends the page's own query along with each question.
+    return pick_language(request.headers.get("accept-language"), request.query_params.get("lang")) if request else "en"
 
 
 def client_of(request: gr.Request | None) -> str:

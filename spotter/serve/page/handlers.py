@@ -19,6 +19,7 @@ from spotter.images import load_picture
 from spotter.serve.batch import NoAnswer, Plan, Result, as_csv, as_json, unpack
 from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
+    YES,
     Inputs,
     chosen_label,
     client_of,
@@ -41,7 +42,7 @@ def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
     async def show(payload: Inputs | None, request: gr.Request) -> Any:
         language, more = language_of(request), corner.reset() if corner else {}
         if not payload:
-            told = html.start(service.info.labels, language), "", ""
+            told = html.start(service.info, language), "", ""
         else:
             try:
                 stage = service.stage_for(client_of(request))
@@ -53,10 +54,24 @@ def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
                 if corner and not answer.may_go_out:
                     told, more = (held_words(answer, language), "", ""), corner.hold(answer)
                 else:
-                    told = html.answer(answer.prediction, language), html.bars(answer.prediction, MAX_BARS), ""
+                    told = (
+                        html.answer(answer.prediction, language),
+                        html.bars(answer.prediction, MAX_BARS, language),
+                        "",
+                    )
         return dict(zip(corner.others, told, strict=True)) | more if corner else told
 
     return show
+
+
+def example_handler(info: ModelInfo) -> Callable[..., Any]:
+    def choose(event: gr.EventData) -> Any:
+        number = event._data.get("index") if isinstance(event._data, dict) else None
+        if isinstance(number, int) and 0 <= number < len(info.examples):
+            return info.examples[number][0]
+        return gr.skip()
+
+    return choose
 
 
 def why_handler(service: Service) -> Callable[..., Any]:
@@ -86,7 +101,9 @@ def why_handler(service: Service) -> Callable[..., Any]:
 def send_handler(service: Service) -> Callable[..., Any]:
     labels, keep = service.info.labels, service.info.options.keep
 
-    async def send(payload: Inputs | None, said: Any, consent: Any, request: gr.Request) -> tuple[str, str, bool, Any]:
+    async def send(
+        payload: Inputs | None, right: Any, said: Any, consent: Any, request: gr.Request
+    ) -> tuple[str, str, bool, Any]:
         language, hidden = language_of(request), gr.update(visible=False)
 
         def refuse(key: str) -> tuple[str, str, bool, Any]:
@@ -94,7 +111,7 @@ def send_handler(service: Service) -> Callable[..., Any]:
 
         if not payload or not keep:
             return refuse("send_picture")
-        if not is_choice(said, labels):
+        if right != YES and not is_choice(said, labels):
             return refuse("send_choose")
         if consent is not True:
             return refuse("send_consent")
@@ -102,7 +119,10 @@ def send_handler(service: Service) -> Callable[..., Any]:
             path = path_in(payload, service.info)
             picture = await run_in_threadpool(load_picture, path)
             answer = await service.classify(picture)
-            label = chosen_label(said, labels)
+            if right == YES and not answer.prediction.familiar:
+                # There was no answer that could be right.
+                return refuse("send_choose")
+            label = answer.prediction.label if right == YES else chosen_label(said, labels)
             id_ = await run_in_threadpool(partial(keep, picture, answer.prediction, label, logged=service.logged(path)))
         except BadPicture:
             return refuse("send_picture")

@@ -15,8 +15,9 @@ from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Neighbour
 from spotter.serve.about import error_sentence
 from spotter.serve.batch import NoAnswer, Result
+from spotter.serve.page.preview import MOST_EXAMPLES
 from spotter.serve.page.snippets import ADDRESS, Snippet
-from spotter.serve.page.translations import has_text, join_labels, translate, translate_html
+from spotter.serve.page.translations import LANGUAGES, has_text, join_labels, translate, translate_html
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
 from spotter.utils.text import percent
@@ -28,13 +29,15 @@ _percent = partial(percent, digits=0, ends="open")
 
 def headline(info: ModelInfo) -> str:
     """The title."""
-    return render_part("headline.html", info=info)
+    return render_part("headline.html", title=info.title)
 
 
 def foot(info: ModelInfo, language: str) -> str:
-    """The last line: the error in words, and the revision."""
+    """The end of the page: the error in words, the revision, and the languages to choose from."""
     told = (info.about and error_sentence(info.about, language)) or info.summary
-    return render_part("foot.html", told=told, revision=(info.revision or "")[:12])
+    return render_part(
+        "foot.html", language, told=told, revision=(info.revision or "")[:12], language=language, languages=LANGUAGES
+    )
 
 
 def words(heading: str, more: str = "", kind: str = "hint") -> str:
@@ -42,9 +45,31 @@ def words(heading: str, more: str = "", kind: str = "hint") -> str:
     return render_part("words.html", pieces=re.split("([0-9]+ %)", heading), more=more, kind=kind)
 
 
-def start(labels: tuple[str, ...], language: str) -> str:
-    """What stands where the answer will be."""
-    return words(translate("start", language), translate("knows", language, labels=join_labels(labels, language)))
+def start(info: ModelInfo, language: str) -> str:
+    """What stands where the answer will be, with a word about the trial where there is one."""
+    told = words(translate("start", language), translate("knows", language, labels=join_labels(info.labels, language)))
+    return told + trial(info, ("trial_shadow", "trial_supervised"), language)
+
+
+def limits(info: ModelInfo, language: str, **figures: Any) -> str:
+    """How many pictures are taken at once; or that none are, where a trial forbids it."""
+    return note(translate("limits", language, **figures)) + trial(info, ("trial_many",), language)
+
+
+def gallery(info: ModelInfo, language: str) -> str:
+    """The examples, small, to choose one."""
+    return render_part("gallery.html", language, labels=[label for _, label in info.examples[:MOST_EXAMPLES]])
+
+
+def consent(info: ModelInfo, language: str) -> str:
+    """What is asked of a visitor before a picture is kept: it names the place where it is kept."""
+    place = info.options.feedback_dataset
+    return translate("consent_dataset", language, name=place) if place else translate("consent_folder", language)
+
+
+def trial(info: ModelInfo, keys: Sequence[str], language: str) -> str:
+    """What a visitor has to know before a picture is given. The page shows what fits the visitor's stage."""
+    return render_part("trial.html", language, keys=keys) if info.options.rollout else ""
 
 
 def answer(prediction: Prediction, language: str) -> str:
@@ -75,10 +100,10 @@ def picture_problem(error: BadPicture) -> NoAnswer:
     return NoAnswer(error.reason) if has_text(error.reason) else NoAnswer("other", (("text", str(error)),))
 
 
-def bars(prediction: Prediction, most: int) -> str:
-    """A bar for each of the most probable labels."""
+def bars(prediction: Prediction, most: int, language: str) -> str:
+    """A bar for each of the most probable labels; pale, and with a word of warning, where it is not sure."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: item[1], reverse=True)[:most]
-    return render_part("bars.html", ranked=ranked, familiar=prediction.familiar, percent=_percent)
+    return render_part("bars.html", language, ranked=ranked, familiar=prediction.familiar, percent=_percent)
 
 
 def reasons(label: str, drawn: Image.Image | None, near: Sequence[Neighbour] | None, most: int, language: str) -> str:

@@ -140,7 +140,7 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         yours = translate("none_of_these", language) if label is None else label
         return corner.reset() | {
             words: html.answer(answer.prediction, language),
-            bars: html.bars(answer.prediction, MAX_BARS),
+            bars: html.bars(answer.prediction, MAX_BARS, language),
             reasons: "",
             corner.told: html.note(translate(key, language, label=yours)),
         }

@@ -18,9 +18,19 @@ _NAMES = {
 }
 
 
-def embed_head() -> str:
-    """What belongs into the head of the page."""
-    return f"<script>\n{_read('embed.js')}</script>"
+def early_script() -> str:
+    """What runs before anything of the page is drawn."""
+    return f"{_read('early.js')}startEarly({json.dumps(list(LANGUAGES))});\n"
+
+
+def embed_script() -> str:
+    """What other pages load for `<spotter-app>`."""
+    return _read("embed.js")
+
+
+def gallery_script() -> str:
+    """What runs when the examples appear."""
+    return _read("gallery.js")
 
 
 def snippet_script() -> str:
@@ -33,7 +43,7 @@ def page_script(most_bytes: int) -> str:
 
     `most_bytes` is the size of the largest file that is taken.
     """
-    keys = [*_NAMES.values(), "picture", "example", "looking", "unreadable", "not-a-picture", "file_too_large"]
+    keys = [*_NAMES.values(), "picture", "looking", "unreadable", "not-a-picture", "file_too_large"]
     keys += ["no_answer", "try_again"]
     limit = f"{most_bytes / 1e6:g}"
     texts = {language: {key: translate(key, language, limit=limit) for key in keys} for language in LANGUAGES}

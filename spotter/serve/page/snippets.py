@@ -31,14 +31,14 @@ def program_snippets() -> tuple[Snippet, ...]:
     )
 
 
+def element_snippet(title: str) -> Snippet:
+    """The app as an element of another page: a frame that is as high as what it shows. Without scripts, a link."""
+    return Snippet("use_embed", "html", _fill_in("element.html", title=title))
+
+
 def frame_snippet(title: str) -> Snippet:
-    """The app in a frame of another page, as high as what it shows."""
-    return Snippet("use_embed", "html", _fill_in("frame.html", title=title))
-
-
-def element_snippet(version: str) -> Snippet:
-    """The app as an element of another page, with the script of this `version` of Gradio from the app itself."""
-    return Snippet("use_element", "html", _fill_in("element.html", version=version))
+    """The app in a plain frame of another page."""
+    return Snippet("use_frame", "html", _fill_in("frame.html", title=title))
 
 
 def _fill_in(name: str, **values: str) -> str:

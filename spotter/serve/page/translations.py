@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from spotter.utils.files import package_file
 
-LANGUAGES = ("en", "es", "zh")
+# Each with its own name. The first is for whoever reads none of them.
+LANGUAGES = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "zh": "中文"}
 
 
 def translate(key: str, language: str, **values: Any) -> str:
@@ -44,7 +45,7 @@ def texts(language: str) -> dict[str, str]:
 
 def has_text(key: str) -> bool:
     """Whether there is such a text."""
-    return key in texts(LANGUAGES[0])
+    return key in texts("en")
 
 
 def join_labels(labels: tuple[str, ...], language: str, most: int = 12) -> str:
@@ -56,21 +57,20 @@ def join_labels(labels: tuple[str, ...], language: str, most: int = 12) -> str:
     return comma.join(labels[:-1][: most - 1]) + skipped + last + labels[-1]
 
 
-def pick_language(accepted: str | None) -> str:
-    """The language of an Accept-Language header: of its first choice, by the rule that Gradio's page goes by.
+def pick_language(accepted: str | None, asked: str | None = None) -> str:
+    """The language that was `asked` for; else that of the first choice of an Accept-Language header; else English.
 
-    Gradio knows zh-CN and zh-TW, but no plain zh; anything unknown is English.
+    The page itself goes by the same rule: see `serve/static/early.js`.
     """
+    if asked in LANGUAGES:
+        return str(asked)
     choices = []
     for position, part in enumerate((accepted or "").split(",")):
         tag, _, weight = part.strip().partition(";")
         text = weight.strip().removeprefix("q=")
         choices.append((-float(text) if text.replace(".", "", 1).isdecimal() else -1.0, position, tag.strip().lower()))
-    first = min(choices)[2]
-    if first in {"zh-cn", "zh-tw"}:
-        return "zh"
-    base = first.partition("-")[0]
-    return base if base in {"en", "es"} else "en"
+    base = min(choices)[2].partition("-")[0]
+    return base if base in LANGUAGES else "en"
 
 
 def messages(language: str) -> dict[str, str]:

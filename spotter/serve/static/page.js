@@ -3,15 +3,16 @@
 // size in bytes of the largest file that is taken.
 function startPage(data) {
   const own = window.__gradio_mode__ === "app";
-  // The rule that Gradio goes by, and the server.
-  const tag = (navigator.language || "en").toLowerCase();
-  const language = ["zh-cn", "zh-tw"].includes(tag) ? "zh" : tag.split("-")[0] === "es" ? "es" : "en";
-  const texts = data.texts[language], names = data.names;
+  const language = document.documentElement.dataset.language || "en";
+  const texts = data.texts[language] || data.texts.en, names = data.names;
   const root = document.querySelector("main.contain") || document.body;
   (own ? document.documentElement : root).lang = language;
   if (!own) root.closest(".gradio-container")?.classList.add("embed");
 
   // The wrappers stay while their content changes, which is what a screen reader needs to read the change out.
+  // Piece by piece the page would jump while it grows; so it is seen when all that stands on it at the start is there.
+  const parts = [...root.querySelectorAll("#headline, #picture, #examples, #answer, #foot")];
+  const show = () => document.documentElement.classList.add("ready");
   const tend = () => {
     for (const id of ["answer", "many-state"]) {
       const live = document.getElementById(id);
@@ -30,12 +31,19 @@ function startPage(data) {
       if (button.textContent.trim()) button.removeAttribute("aria-label");
     for (const image of root.querySelectorAll("#picture img:not([alt]), #picture img[alt='']"))
       image.alt = texts.picture;
-    const labels = root.querySelector("[data-examples]")?.dataset.examples.split("\n") || [];
-    root.querySelectorAll("#examples .gallery-item").forEach((button, index) => {
-      button.setAttribute("aria-label", `${texts.example}: ${labels[index] || index + 1}`);
-    });
     if (root.querySelector("#picture .image-frame img")) unveil();
+    if (root.querySelector("#answer h2, #answer p") && parts.every((part) => part.childElementCount)) show();
   };
+  root.addEventListener("click", (event) => {
+    const link = event.target.closest?.("#foot .languages a");
+    if (!link || !own) return;
+    event.preventDefault();
+    // A browser may keep nothing for a page in a frame of another site; the address says it all the same.
+    try { localStorage.setItem("spotter-language", link.lang); } catch { /* Then it is asked again next time. */ }
+    const there = new URL(location.href);
+    there.searchParams.set("lang", link.lang);
+    location.assign(there);
+  });
   let asked = 0;
   new MutationObserver(() => {
     cancelAnimationFrame(asked);
