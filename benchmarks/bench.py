@@ -8,6 +8,7 @@
     scripts/bench --serving --pictures folder:photos/bears  (answers through Gradio and plain HTTP, many photos)
     scripts/bench --soak 10000                              (so many requests, one in a hundred bad)
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
+    scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -208,7 +209,14 @@ def main() -> None:
         "--work", type=Path, metavar="FOLDER", help="keep the models for --serving and --soak, or use them"
     )
     parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
+    parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
     options = parser.parse_args()
+    if options.page:
+        # Here: the browser is no package of what is measured otherwise.
+        from bench_page import print_page
+
+        print_page(options.page, [free_port(), free_port()])
+        return
     if options.ray:
         # Here: Ray is optional.
         from bench_ray import print_ray
