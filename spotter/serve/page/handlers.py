@@ -69,7 +69,7 @@ def example_handler(info: ModelInfo) -> Callable[..., Any]:
         number = event._data.get("index") if isinstance(event._data, dict) else None
         if isinstance(number, int) and 0 <= number < len(info.examples):
             return info.examples[number][0]
-        return gr.skip()
+        raise gr.Error("There is no such example.", print_exception=False)
 
     return choose
 
