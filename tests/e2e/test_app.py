@@ -1,5 +1,6 @@
 """The app as a command over a real published model, met through real clients."""
 
+import argparse
 import json
 import os
 import re
@@ -18,6 +19,8 @@ import pytest
 from gradio_client import Client, handle_file
 from markupsafe import escape
 
+import app
+from spotter.serve.startup import public_sentence, pull_model
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
@@ -115,12 +118,21 @@ def test_the_folder_for_uploads_need_not_exist_yet(prebuilt: Revision, tmp_path:
     assert list((tmp_path / "a" / "b").glob("spotter-app-*")) == []
 
 
-def test_what_cannot_be_served_is_one_sentence_and_exit_1(prebuilt: Revision) -> None:
+def test_what_cannot_be_served_is_one_sentence_and_exit_1(
+    prebuilt: Revision, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert "Cannot listen" in fails("--model", prebuilt.store, "--host", "192.0.2.1")
-    assert "cannot be opened" in fails("--model", "s3://bucket/bears")
-    assert "no int8 network" in fails("--model", prebuilt.store, "--int8")
-    assert "There is no store at 'models/typo'" in fails("--model", "models/typo")
-    assert "has no revision 'abcdef0'" in fails("--model", prebuilt.store, "--revision", "abcdef0")
+    for words, sentence in (
+        (["--model", "s3://bucket/bears"], "cannot be opened"),
+        (["--model", str(prebuilt.store), "--int8"], "no int8 network"),
+        (["--model", "models/typo"], "There is no store at 'models/typo'"),
+        (["--model", str(prebuilt.store), "--revision", "abcdef0"], "has no revision 'abcdef0'"),
+    ):
+        assert app.main(words) == 1
+        output, errors = capsys.readouterr()
+        assert output == ""
+        assert sentence in errors
+        assert len(errors.splitlines()) == 1, errors
 
 
 @contextmanager
@@ -147,11 +159,17 @@ def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[s
         assert stop(process) == 0
 
 
-def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revision, tmp_path: Path) -> None:
+def test_a_model_that_is_not_there_is_told_by_the_page_of_a_space(tmp_path: Path) -> None:
     with serves_a_problem("--model", tmp_path / "none", SPACE_ID="owner/bears") as (public, own):
         assert public.startswith("There is no such model in its store; this is tried again every minute.")
         assert str(tmp_path) not in public
         assert f"There is no store at {str(tmp_path / 'none')!r}" in own
+
+
+def test_a_broken_model_is_told_without_paths_or_secrets(
+    prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRITER)
     changes = {
         "model.onnx": lambda path: path.write_bytes(path.read_bytes()[:-100]),
         "model.json": lambda path: path.write_text("{"),
@@ -160,10 +178,13 @@ def test_a_model_that_is_not_there_or_broken_is_told_by_the_page(prebuilt: Revis
     for name, change in changes.items():
         broken = Path(shutil.copytree(prebuilt.store, tmp_path / name))
         change(broken / "revisions" / prebuilt.revision / name)
-        with serves_a_problem("--model", broken, SPACE_ID="owner/bears", HF_TOKEN=WRITER) as (public, own):
-            assert name in public or "changed after it was published" in public
-            assert str(tmp_path) not in public
-            assert WRITER not in public + own
+        asked = argparse.Namespace(model=str(broken), revision=None, int8=False, program="app.py")
+        pulled = pull_model(asked)
+        assert pulled.why
+        public = public_sentence(str(pulled.why), type(pulled.why))
+        assert name in public or "changed after it was published" in public
+        assert str(tmp_path) not in public
+        assert WRITER not in public + str(pulled.why)
 
 
 AGAIN = "import sys, app; from spotter.serve import startup; startup.RETRY_S = 0.5; sys.exit(app.main())"
@@ -201,11 +222,12 @@ def wait_for_status(port: int, status: int) -> dict:
     raise AssertionError(f"no answer with status {status}")
 
 
-def test_no_model_is_wrong_usage() -> None:
-    process = start(MODEL_STORE="")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "--model" in errors
+def test_no_model_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("MODEL_STORE", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        app.main([])
+    assert ended.value.code == 2
+    assert "--model" in capsys.readouterr().err
 
 
 def test_on_a_space_the_environment_says_what_to_serve(prebuilt: Revision) -> None:
