@@ -330,7 +330,7 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
 
     def wrong(picture):
         answer = predictor.predict(picture)
-        return replace(answer, label="disc", familiar=True)
+        return replace(answer, closest="disc", familiar=True)
 
     with (
         serving(create_app(wrong, info, ServeConfig())) as url,

@@ -54,7 +54,8 @@ def free_port() -> int:
 def serving(app: FastAPI) -> Iterator[str]:
     """Serve `app` in a thread, with the settings of `serve`; yields its address."""
     port = free_port()
-    config = replace(getattr(app.state, "config", ServeConfig()), port=port)
+    # A test may put a function of its own before the app.
+    config = replace(getattr(getattr(app, "state", None), "config", ServeConfig()), port=port)
     server = uvicorn.Server(uvicorn_settings(app, config, log_level="critical", grace_s=1))
     ready = threading.Event()
     started = server.startup
