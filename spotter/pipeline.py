@@ -82,7 +82,7 @@ def read_recipe(options: Namespace) -> Task:
         recipe=recipe,
         config=options.config,
         store=store,
-        command=train_command(options, sources),
+        command=train_command(options, recipe),
         sources=sources,
         more=more,
         strangers=options.unfamiliar,

@@ -14,6 +14,7 @@ from spotter.data.edits import Verdict, judge_edits
 from spotter.data.manifest import read_dataset, with_disputed
 from spotter.data.previews import short_title
 from spotter.data.training_run import Run
+from spotter.utils.licenses import origin_words
 
 ID_DIGITS = 16
 
@@ -125,8 +126,8 @@ def as_json(now: Now, queue: str, group: Sequence[int], index: int) -> dict[str,
         "reason": reason(queue, view, group, index),
         "title": short_title(record) or Path(record.backend_id).name[:120],
         "source": record.backend,
+        "origin": origin_words(record.backend, record.license_id),
         "creator": record.creator,
-        "license": record.license_id,
         "page": record.page_url,
         "size": f"{record.width} × {record.height}",
         "suggestion": {"to": suggestion.to} if suggestion else None,

@@ -11,6 +11,7 @@ from spotter.collect.takedown import Takedown
 from spotter.config import CollectConfig
 from spotter.data.dataset import Dataset
 from spotter.data.manifest import with_disputed
+from spotter.errors import RecipeError
 from spotter.feedback.sync import fetched
 from spotter.names import slug
 from spotter.recipe import Recipe
@@ -55,8 +56,14 @@ def fill_set(
         more, takedown, fetch: as for `collect`.
 
     Raises:
-        As `collect`.
+        RecipeError: there is something more to search for, and no source that searches. As `collect`.
     """
+    if more and not any(source.searches and not source.by_label for source in sources):
+        named = " and ".join(source.name for source in sources)
+        raise RecipeError(
+            f"--more searches for further pictures, and {named} cannot search: add a source that can, such as "
+            f"openverse, to --search, or add the pictures to what it reads."
+        )
     config = CollectConfig(license=license)
     dataset = collect(recipe, sources, folder, config, more=more, takedown=takedown, fetch=fetch)
     for line in (dataset.summary(), *dataset.by_source(), *dataset.complaints()):

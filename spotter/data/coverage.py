@@ -28,6 +28,8 @@ from spotter.images import load_picture
 from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
+# Sources that give what they have of a label, and cannot search for anything else.
+BY_LABEL = frozenset({"feedback", "folder", "hf", "manifest", "urls"})
 CLUSTERABLE = 10
 MOST_CLUSTERS = 8
 EXEMPLARS = 12
@@ -196,10 +198,10 @@ def write_coverage(
         DatasetUnwritable: `path` cannot be written.
     """
     records = {str(record.file): record for record in dataset.records}
-    functions: dict[str, Callable[..., Any]] = {
+    functions: dict[str, Callable[..., Any] | None] = {
         "thumbnail": make_thumbnails(dataset),
         "name": lambda file: _name(records[file]),
-        "command": _command,
+        "command": _command if can_search(dataset) else None,
         "share": _share,
         "rows": _rows,
     }
@@ -216,6 +218,11 @@ def write_coverage(
         shown_flagged=SHOWN_FLAGGED,
         pair_name=_name,
     )
+
+
+def can_search(dataset: Dataset) -> bool:
+    """Whether `--more` could find pictures for this set where the others came from."""
+    return any(record.backend not in BY_LABEL for record in (*dataset.records, *dataset.dropped))
 
 
 def _tones(path: Path) -> tuple[bool, bool]:

@@ -13,6 +13,7 @@ from spotter.serve.about import error_sentence, read_about
 from spotter.serve.page.snippets import element_snippet
 from spotter.serve.page.translations import join_labels, translate
 from spotter.stores import open_store
+from spotter.utils.licenses import origin_cells
 from spotter.utils.templates import render_template
 
 PLOTS = ("confusion.png", "top_losses.png")
@@ -51,7 +52,6 @@ def write_article(store: str, revision: str | None, app: str, to: Path) -> list[
 
 def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credits: str) -> dict[str, Any]:
     about = read_about(bundle.card, bundle.metrics, revision)
-    own = translate("own", "en")
     return {
         "title": bundle.card.title,
         "names": join_labels(bundle.card.labels, "en"),
@@ -60,7 +60,7 @@ def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credi
         "mixups": _mixups(bundle.card.labels, bundle.metrics.get("confusion", [])),
         "accepted": f"{about.accepted:.1%}" if about.accepted is not None else "",
         "limits": translate("about_limits_text", "en"),
-        "origins": [(own if s == "folder" else s, "–" if s == "folder" else lic, n) for s, lic, n in about.origins],
+        "origins": [(*origin_cells(source, license_id), count) for source, license_id, count in about.origins],
         "plots": plots,
         "widget": element_snippet(bundle.card.title).at(app) if app else "",
         "credits": credits,

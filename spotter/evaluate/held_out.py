@@ -56,10 +56,11 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
     said = [
         evaluation.sentence(),
         f"calibration: expected error {evaluation.calibration.expected_calibration_error:.1%} of the probabilities "
-        f"(before temperature scaling {evaluation.uncalibrated.expected_calibration_error:.1%})",
+        f"(before temperature scaling {evaluation.uncalibrated.expected_calibration_error:.1%}); "
+        f"{evaluation.calibration.sentence()}",
     ]
     if evaluation.learning:
-        said.append(evaluation.learning.outlook.sentence)
+        said.append(evaluation.advice())
     if strangers:
         low, high = strangers.refused_interval
         said.append(

@@ -55,6 +55,11 @@ class Outlook:
     then: float | None = None
     fall_interval: tuple[float, float] | None = None
 
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether more pictures are expected to help."""
+        return self.now is not None and self.then is not None and self.then <= (1 - HARDLY) * self.now
+
 
 @dataclass(frozen=True)
 class LearningCurve:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from spotter.config import TrainConfig
 from spotter.evaluate.calibration import Calibration, calibrate, unscale
 from spotter.evaluate.learning_curve import LearningCurve
 from spotter.utils.stats import wilson_interval
@@ -77,6 +78,16 @@ class Evaluation:
             f"{self.wrong} of {self.pictures} wrong: error {self.error:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}; {self.how})"
         )
+
+    def advice(self) -> str:
+        """What more pictures would bring, and of which class they are needed most; "" where that was not measured."""
+        if self.learning is None:
+            return ""
+        outlook, classes = self.learning.outlook, sorted(self.classes, key=lambda figures: figures.pictures)
+        is_uneven = classes[-1].pictures > TrainConfig.uneven * classes[0].pictures
+        if not (outlook.is_worth_it and is_uneven):
+            return outlook.sentence
+        return f"{outlook.sentence} Of {classes[0].label} there are fewest, so begin with those."
 
     def brief(self) -> str:
         """The error in words for a visitor of the page."""

@@ -18,6 +18,7 @@ from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.train.learner import Trained
 from spotter.utils.charts import WITH_AXES, Chart, Line, Mark, round_up
+from spotter.utils.licenses import origin_words
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
@@ -99,6 +100,7 @@ def write_report(
         "thumbnail": lambda record: thumbnail(str(record.file)),
         "share": _share,
         "percent": _percent,
+        "origin": origin_words,
     }
     write_page(
         path,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
-from spotter.data.dataset import Dataset
+from spotter.data.dataset import MANIFEST, Dataset
 from spotter.data.training_run import Run
-from spotter.recipe import Recipe
+from spotter.recipe import Recipe, read_recipe
 from spotter.search import SearchBackend
 from spotter.stores import Store
+from spotter.utils.files import import_root
 
 # torch and scikit-learn come with these: nothing of them before a training needs it.
 if TYPE_CHECKING:
@@ -76,18 +77,38 @@ class Candidate:
     changes: "Changes | None" = None
 
 
-def train_command(options: Namespace, sources: Sequence[SearchBackend]) -> str:
-    """The command that makes such a model, for its card; without folders of this machine."""
-    words = ["train.py", *([str(options.recipe.name)] if options.recipe else [])]
-    for name, values in (("--class", options.classes), ("--more", options.more)):
-        words += [word for value in values for word in (name, value)]
-    names = ",".join(source.name for source in sources)
-    words += ["--search", names, "--license", options.license, "--arch", options.arch]
+RECIPES = import_root() / "recipes"
+# Where the card's command looks for one's own pictures: the folders of this machine are nobody's business.
+PICTURES = "pictures"
+
+
+def train_command(options: Namespace, recipe: Recipe) -> str:
+    """The command that makes such a model, for its card: it runs in a checkout, and names no folder of this machine.
+
+    A recipe of one's own is written out as its classes. Pictures of a list come from the manifest that is published
+    beside the card. Visitors' pictures are left out, as they are not published.
+    """
+    words = ["train.py"]
+    shipped = RECIPES / options.recipe.name if options.recipe else None
+    if shipped and shipped.is_file() and read_recipe(shipped) == recipe:
+        words.append(f"{RECIPES.name}/{shipped.name}")
+    else:
+        for spec in recipe.classes:
+            words += ["--class", spec.label if spec.query == spec.label else f"{spec.label}={spec.query}"]
+    words += [word for value in options.more for word in ("--more", value)]
+    words += ["--search", _public_sources(options.search), "--license", options.license, "--arch", options.arch]
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
         if getattr(options, name) != getattr(TrainConfig, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
     return shlex.join(words)
+
+
+def _public_sources(search: str) -> str:
+    public = {"folder": f"folder:{PICTURES}", "urls": f"manifest:{MANIFEST}", "manifest": f"manifest:{MANIFEST}"}
+    parts = [part.strip() for part in search.split(",")]
+    named = [public.get(part.partition(":")[0], part) for part in parts if part.partition(":")[0] != "feedback"]
+    return ",".join(dict.fromkeys(named))
 
 
 def as_run(candidate: Candidate) -> Run:

@@ -15,6 +15,7 @@ from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.image_stats import REAL
 from spotter.publish.premortem import QUESTIONS
+from spotter.utils.licenses import origin_cells
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import render_template
 from spotter.utils.text import escape_markdown, in_one_line
@@ -86,7 +87,8 @@ def _body(
 ) -> str:
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
-    outlook = evaluation.learning.outlook.sentence.rstrip(".") if evaluation.learning else ""
+    outlook = escape_markdown(evaluation.advice().rstrip("."))
+    by_chance = evaluation.calibration.sentence()
     return render_template(
         "publish",
         "card.md",
@@ -100,6 +102,7 @@ def _body(
         outlook=outlook[:1].upper() + outlook[1:],
         calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
         uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
+        by_chance=by_chance[:1].upper() + by_chance[1:],
         temperature=f"{card.temperature:.2f}",
         loss=f"{evaluation.negative_log_likelihood:.3f}",
         threshold=f"{card.threshold:.3f}",
@@ -111,6 +114,7 @@ def _body(
         real=REAL,
         thumbnails=(folder / THUMBNAILS).exists(),
         origins=sorted(Counter((r.label, r.backend, r.license_id) for r in dataset.records).items()),
+        origin_cells=origin_cells,
         license_id=license_id,
         head=f"fine-tuned for {epochs} epochs" if epochs else "frozen, under a linear head",
         command=command,

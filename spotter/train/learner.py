@@ -337,10 +337,7 @@ def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]
     if is_uneven(dataset.targets, config):
         counts = np.bincount(dataset.targets)
         few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
-        said.append(
-            f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same, and more "
-            f"pictures of {few} would help most"
-        )
+        said.append(f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same")
         said.append(f"loss of linear heads on {where}, the mean of the classes: {losses}; {taken}")
     else:
         said.append(f"loss of linear heads on {where}: {losses}; {taken}")

@@ -29,3 +29,17 @@ def may_be_shown(backend: str, license_id: str) -> bool:
 
 
 UNKNOWN_LICENSE = "unknown"
+# Who a picture from a folder is from: nobody asks its owner for a licence.
+OWN = "the owner's own"
+
+
+def origin_cells(source: str, license_id: str) -> tuple[str, str]:
+    """A source and a licence as the two cells of a table: "openverse", "CC-BY-4.0"."""
+    return (OWN, "–") if source == "folder" else (source, license_id)
+
+
+def origin_words(source: str, license_id: str) -> str:
+    """The same in a few words: "openverse, CC-BY-4.0"."""
+    if source == "folder":
+        return OWN
+    return f"{source}, licence unknown" if license_id == UNKNOWN_LICENSE else f"{source}, {license_id}"

@@ -8,12 +8,15 @@ import pytest
 
 from spotter.collect.collector import collect
 from spotter.collect.download import download_all
+from spotter.collect.picture_set import fill_set
+from spotter.collect.takedown import Takedown
 from spotter.config import CollectConfig, DownloadConfig
 from spotter.data.dataset import Dataset
 from spotter.data.manifest import read_manifest
-from spotter.errors import SourceUnavailable, TooFewPictures
-from spotter.recipe import make_recipe
-from tests.helpers.drawing import draw, encode
+from spotter.errors import RecipeError, SourceUnavailable, TooFewPictures
+from spotter.recipe import make_recipe, recipe_from_options
+from spotter.search.folder import Folder
+from tests.helpers.drawing import KINDS, draw, encode, write_folder
 from tests.helpers.loopback import JsonServer
 from tests.helpers.stand import Stand
 
@@ -120,3 +123,12 @@ def test_licences_are_obeyed_and_recorded(server: JsonServer, tmp_path: Path) ->
     dropped = {record.reason for record in read_manifest(tmp_path / "open") if not record.kept}
     assert "license unknown" in dropped
     assert {record.creator for record in read_manifest(tmp_path / "open")} == {"A. Nyone"}
+
+
+def test_more_is_refused_where_nothing_can_search_for_it(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    recipe = recipe_from_options(KINDS)
+    more = {"disc": ["disc at night"]}
+    with pytest.raises(RecipeError, match="folder cannot search: add a source that can"):
+        fill_set(recipe, [Folder(str(source))], tmp_path / "set", "any", more, Takedown())
+    assert not (tmp_path / "set").exists()

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.data.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
+from spotter.data.coverage import BY_LABEL, JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
 from spotter.data.dataset import Dataset
 from spotter.data.quality import QUALITY_FLAGS
 from spotter.data.subject_size import FILLING, SMALL
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
+from spotter.search import BACKENDS
 from tests.helpers.coverage_report import make_dataset, make_features, make_report
 from tests.helpers.drawing import draw
 from tests.helpers.markup import Page
@@ -192,6 +193,15 @@ def test_the_commands_can_be_copied_into_a_shell(report: str) -> None:
         ["--more", 'grizzly=it\'s "small" from behind'],
         ["--more", "R2-D2 & friends'=it's \"small\" from behind"],
     ]
+
+
+def test_nothing_is_to_be_searched_for_where_no_source_searches(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, {"grizzly": 30})
+    write_coverage([describe_one(dataset)], dataset, tmp_path / "coverage.html")
+    text = Page((tmp_path / "coverage.html").read_text()).text
+    assert "Seen from every side? If not, add some." in " ".join(text.split())
+    assert "--more" not in text
+    assert {name for name, source in BACKENDS.items() if source.by_label or not source.searches} == BY_LABEL
 
 
 def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

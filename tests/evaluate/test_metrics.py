@@ -15,7 +15,7 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.calibration import calibrate, unscale
 from spotter.evaluate.held_out import evaluate_held_out
-from spotter.evaluate.learning_curve import foresee, learning_curve
+from spotter.evaluate.learning_curve import LearningCurve, Outlook, foresee, learning_curve
 from spotter.evaluate.metrics import Familiarity, evaluate
 from spotter.evaluate.ood import evaluate_strangers, familiarity_on_folds, score_known
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
@@ -295,3 +295,42 @@ def test_strangers_are_judged_as_sklearn_and_counting_pairs_do() -> None:
     assert found.refused_interval == wilson_interval(found.refused, 80)
     assert found.accepted_known == (known >= 0.9).mean()
     assert (found.roc[0], found.roc[-1]) == ((0, 0), (1, 1))
+
+
+def test_perfect_probabilities_show_an_error_by_chance_and_it_is_told_how_large() -> None:
+    rng = np.random.default_rng(3)
+    first = rng.beta(12, 1, 376)
+    probabilities = np.stack([first, 1 - first], axis=1)
+    found = []
+    for _ in range(60):
+        targets = (rng.random(376) >= first).astype(int)
+        told = calibrate(probabilities, targets)
+        found.append(told.expected_calibration_error)
+    low, high = told.by_chance_interval
+    assert 0 < low < told.by_chance < high < 0.1
+    assert np.mean(found) == pytest.approx(told.by_chance, rel=0.15)
+    assert np.mean([low <= each <= high for each in found]) > 0.75
+    # On a hundred times as many pictures there is little of it left.
+    many = calibrate(np.tile(probabilities, (100, 1)), np.zeros(37_600, dtype=int))
+    assert many.by_chance < told.by_chance / 5
+    assert f"{told.by_chance:.1%}" in told.sentence()
+    assert calibrate(probabilities, targets) == told
+
+
+def test_advice_about_more_pictures_does_not_contradict_itself() -> None:
+    outlooks = [
+        Outlook("More pictures of the same kind would hardly help.", now=0.1, then=0.095),
+        Outlook("Another 50 would bring it to 5 %.", now=0.1, then=0.05),
+        Outlook("Too few pictures are wrong to say what more of them would bring."),
+    ]
+    targets = np.repeat([0, 1], [20, 60])
+    probabilities = np.where(targets[:, None] == [0, 1], 0.9, 0.1)
+    names = [str(number) for number in range(80)]
+    told = [
+        evaluate(
+            probabilities, targets, ("bee", "ant"), names, KNOWN, "", learning=LearningCurve((), 1, outlook)
+        ).advice()
+        for outlook in outlooks
+    ]
+    assert ["bee" in advice for advice in told] == [False, True, False]
+    assert all(advice.startswith(outlook.sentence) for advice, outlook in zip(told, outlooks, strict=True))

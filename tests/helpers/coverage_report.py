@@ -37,7 +37,8 @@ def make_features(*sizes: int) -> np.ndarray:
 def make_report(folder: Path) -> Path:
     """A report full of what comes from strangers."""
     dataset = make_dataset(folder, {"grizzly": 60, "R2-D2 & friends'": 3, "nothing": 0})
-    records = [replace(record, title=HOSTILE, creator=HOSTILE, query='it\'s "small"') for record in dataset.records]
+    said = {"backend": "openverse", "title": HOSTILE, "creator": HOSTILE, "query": 'it\'s "small"'}
+    records = [replace(record, **said) for record in dataset.records]
     dataset = replace(dataset, records=tuple(records))
     flags = [tuple(QUALITY_FLAGS) if index < 30 else () for index in range(len(records))]
     spreads = np.linspace(0.5, 0.8, len(records))

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastai.learner import load_learner
 from huggingface_hub import ModelCard as HubCard
 from markdown_it import MarkdownIt
+from PIL import Image
 
+from spotter import Predictor
 from spotter.bundle.format import ModelSpec
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
@@ -19,7 +22,8 @@ from spotter.publish.model_card import write_card
 from spotter.publish.premortem import QUESTIONS
 from spotter.recipe import make_recipe
 from spotter.utils.text import escape_markdown
-from tests.conftest import Revision
+from tests.conftest import ROOT, Revision
+from tests.helpers.drawing import draw, encode, turned
 
 LABELS = ("disc", "cross")
 HOSTILE = [
@@ -126,6 +130,60 @@ def test_the_code_in_it_runs(prebuilt: Revision, tmp_path: Path, monkeypatch, ca
         exec(code, {})  # noqa: S102
         assert re.search(r"^\(?'?cross\b", capsys.readouterr().out.replace("\r", "\n"), re.MULTILINE)
     assert 'api_name="/predict"' in client
+
+
+def test_the_fastai_call_in_it_and_in_the_docs_answers_as_the_app_does(
+    prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned, transparent, of 16 bits, with a palette: as fastai alone reads them, half get other probabilities."""
+    picture = Image.open(prebuilt.folder / "example-1.jpg")
+    layer = picture.convert("RGBA")
+    layer.putalpha(Image.linear_gradient("L").resize(layer.size))
+    palette = layer.quantize(16)
+    grey = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 200)
+    files = [turned(draw("cross", number), number) for number in range(1, 9)]
+    files += [encode(each, "PNG") for each in (layer, palette, grey, picture.convert("LA"))]
+    files.append(encode(picture, "JPEG"))
+    monkeypatch.chdir(tmp_path)
+    store, predictor = tmp_path / "models" / "bears" / "revisions" / "REV", Predictor.load(prebuilt.store)
+    shutil.copytree(prebuilt.folder, store)
+    shutil.copy(prebuilt.folder / "export.pkl", tmp_path)
+    of_docs = (ROOT / "docs" / "serving.md").read_text()
+    calls = [code for text in (written(tmp_path / "card", make_card()), of_docs) for code in fastai_calls(text)]
+    assert len(calls) == 2
+    apart = []
+    for number, content in enumerate(files):
+        (tmp_path / "picture.jpg").write_bytes(content)
+        expected = list(predictor.predict(content).probabilities.values())
+        told: list[tuple] = []
+        # One reading of the pickle is enough for each call.
+        for code in calls if number == 0 else calls[:1]:
+            exec(code, {"print": told.append})  # noqa: S102
+        for _, _, probabilities in told:
+            assert np.abs(probabilities.numpy() - expected).max() < 1e-4, number
+        alone = load_learner(store / "export.pkl").predict(tmp_path / "picture.jpg")[2].numpy()
+        apart.append(float(np.abs(alone - expected).max()))
+    # Or this test would show nothing.
+    assert sum(each > 5e-4 for each in apart) > 2
+    assert apart[-1] < 1e-4
+
+
+def fastai_calls(text: str) -> list[str]:
+    return [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "load_learner" in code]
+
+
+def test_the_command_is_explained_where_it_needs_files(tmp_path: Path) -> None:
+    own = written(tmp_path / "a", make_card(command="train.py --class a --class b --search folder:pictures"))
+    assert "`pictures` stands for a folder of one's own pictures" in own
+    assert "`manifest.jsonl` is the file from here" not in own
+    listed = written(tmp_path / "b", make_card(command="train.py --search manifest:manifest.jsonl"))
+    assert "`manifest.jsonl` is the file from here" in listed
+
+
+def test_ones_own_pictures_are_called_so(tmp_path: Path) -> None:
+    text = written(tmp_path, make_card(), dataset=make_dataset(source="folder"))
+    assert "| disc | the owner's own | – | " in text
+    assert "unknown" not in text
 
 
 def test_a_converted_model_says_so_and_claims_no_unseen_pictures(tmp_path: Path) -> None:

@@ -232,8 +232,7 @@
         if (to) { focusOn(id); decide([{ id, action: "relabel", to }]); }
       } }, make("option", { value: "" }, "Move to …"), ...others.map(([label, index]) =>
         make("option", { value: label }, index < 9 ? `${index + 1}  ${label}` : label)))];
-    const license = card.license === "unknown" ? "licence unknown" : card.license;
-    const facts = [card.source, license, card.creator, card.size, card.fold && `fold ${card.fold}`].filter(Boolean).join(" · ");
+    const facts = [card.origin, card.creator, card.size, card.fold && `fold ${card.fold}`].filter(Boolean).join(" · ");
     const link = /^https?:\/\//.test(card.page || "")
       ? make("a", { href: card.page, target: "_blank", rel: "noopener noreferrer nofollow" }, "Its page") : null;
     node.replaceChildren(image,

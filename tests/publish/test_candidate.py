@@ -1,0 +1,57 @@
+"""The card's command: it runs as it is printed, and names nothing of the machine that it ran on."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from spotter.cli import make_parser
+from spotter.cli import train as command
+from spotter.publish.candidate import PICTURES, train_command
+from spotter.recipe import choose_recipe
+from spotter.search import get_backends
+from tests.conftest import ROOT
+
+OWN = 'name = "mine"\nper_class = 7\n[classes]\n"it\'s a" = "a, b = c"\nb = "b"\n'
+
+
+@pytest.mark.parametrize("recipe", ["shipped", "own", "classes"])
+@pytest.mark.parametrize(
+    ("search", "shown"),
+    [
+        ("openverse,wikimedia", "openverse,wikimedia"),
+        ("folder:{here}/private", f"folder:{PICTURES}"),
+        ("hf:owner/things", "hf:owner/things"),
+        ("urls:{here}/list.txt,openverse", "manifest:manifest.jsonl,openverse"),
+        ("urls:{here}/list.txt,manifest:{here}/m.jsonl", "manifest:manifest.jsonl"),
+        ("folder:{here}/private,feedback:{here}/visitors", f"folder:{PICTURES}"),
+    ],
+)
+def test_the_cards_command_runs_as_it_is_printed(
+    recipe: str, search: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(OWN)
+    chosen = {
+        "shipped": [str(ROOT / "recipes" / "bears.toml")],
+        "own": [str(tmp_path / "mine.toml")],
+        "classes": ["--class", "a=b c", "--class", "d"],
+    }[recipe]
+    monkeypatch.chdir(tmp_path)
+    more = ["--more", f"{ {'shipped': 'black', 'own': 'b', 'classes': 'd'}[recipe] }=at night"]
+    words = [*chosen, "--search", search.format(here=tmp_path), *(more if "openverse" in search else [])]
+    options = make_parser(command, "train.py").parse_args([*words, "--fine-tune", "2", "--size", "96", "--int8"])
+    known = choose_recipe(options.recipe, options.classes)
+    printed = train_command(options, known)
+    assert str(tmp_path) not in printed
+    # What a reader has: a checkout, pictures of their own, and the files of the revision.
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    (tmp_path / PICTURES).mkdir()
+    (tmp_path / "manifest.jsonl").write_text("")
+    program, *arguments = shlex.split(printed)
+    assert program == "train.py"
+    again = make_parser(command, program).parse_args(arguments)
+    assert again.search == shown
+    assert choose_recipe(again.recipe, again.classes).classes == known.classes
+    assert [source.name for source in get_backends(again.search)]
+    assert (again.fine_tune, again.size, again.int8, again.more) == (2, 96, True, options.more)
+    assert train_command(again, known) == printed or recipe == "own"
