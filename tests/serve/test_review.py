@@ -120,6 +120,20 @@ def test_a_key_is_the_same_class_on_every_picture_and_two_browsers_share_nothing
             assert "too late" in client.post(f"{app.url}/staff/review", data={"undo": "1"}).text
 
 
+def test_people_who_give_no_name_are_told_apart_by_their_browsers(tmp_path: Path) -> None:
+    with rolling(tmp_path, "supervised") as app:
+        for color in (RED, BLUE):
+            httpx2.post(f"{app.url}/api/classify?consent=yes", content=encode(plain(color)))
+        with httpx2.Client(auth=("", PASSWORD)) as one, httpx2.Client(auth=("", PASSWORD)) as other:
+            pages = [client.get(f"{app.url}/staff/review").text for client in (one, other, one, other)]
+            first, second, again, too = (re.findall(r'name="ticket" value="(\w+)"', page)[0] for page in pages)
+            assert (first, second) == (again, too)
+            assert first != second
+            one.post(f"{app.url}/staff/review", data={"ticket": first, "said": "0"})
+            assert 'name="undo"' in one.get(f"{app.url}/staff/review").text
+            assert 'name="undo"' not in other.get(f"{app.url}/staff/review").text
+
+
 def test_many_classes_have_a_key_each_as_far_as_there_are_keys() -> None:
     assert len(set(KEYS)) == len(KEYS)
     # One is none of them, and the other takes back.

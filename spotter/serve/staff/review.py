@@ -40,6 +40,8 @@ KEYS = "123456789abcdefghijklmnopqrstvwxyz"
 LEASE_S = 120.0
 # For so long a decision can be taken back; the picture is in memory until then, and on no disk.
 UNDO_S = 60.0
+# No name that is typed begins so.
+NAMELESS, COOKIE = " ", "reviewer"
 # Reviewers whose last decision is remembered.
 MOST_REVIEWERS = 50
 
@@ -53,7 +55,7 @@ class Decided:
 
 
 class Desk:
-    """Hands out the answers of a queue: one to each reviewer, who goes by the name given with the password."""
+    """Hands out the answers of a queue: one to each reviewer."""
 
     def __init__(self, queue: WaitingFolder, labels: Sequence[str], now: Callable[[], float] = time.monotonic) -> None:
         self._queue, self._labels, self._now = queue, labels, now
@@ -157,7 +159,10 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Callable[..., Any]:
             f"default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'nonce-{nonce}'; "
             "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
-        return Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
+        page = Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
+        if name.startswith(NAMELESS):
+            page.set_cookie(COOKIE, name.removeprefix(NAMELESS), path=base, httponly=True, samesite="strict")
+        return page
 
     return show
 
@@ -188,7 +193,9 @@ def _decide(desk: Desk, info: ModelInfo, base: str) -> Callable[..., Any]:
 
 
 def _reviewer(request: Request) -> str:
-    return name_in(request.headers.get("authorization", "")).casefold()
+    """Who asks: by the name given with the password, or, where none is given, by a cookie of this page alone."""
+    name = name_in(request.headers.get("authorization", "")).casefold()
+    return name or NAMELESS + (request.cookies.get(COOKIE) or secrets.token_urlsafe(16))
 
 
 def _picture(queue: WaitingFolder) -> Callable[..., Any]:
