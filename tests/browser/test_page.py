@@ -340,6 +340,10 @@ def test_the_page_speaks_the_visitors_language(
         visit.says(start)
         # Gradio puts the browser's own language there first.
         expect(visit.page.locator("html")).to_have_attribute("lang", language)
+        edges = visit.page.locator("#rooms [role=tab]").evaluate_all(
+            "(tabs) => tabs.map((tab) => [tab.scrollWidth - tab.clientWidth, tab.getBoundingClientRect().right])"
+        )
+        assert all(cut <= 0 and right <= PHONE["width"] for cut, right in edges), edges
         visit.show("a.png", encode(plain(RED)))
         visit.says(answer)
         visit.page.get_by_role("button", name=why).click()
@@ -357,6 +361,14 @@ def test_the_page_speaks_the_visitors_language(
             for english in ("Choose a", "picture", " sure", "Many", "About"):
                 assert english not in text.replace("Which bear is this?", "")
         assert overflow(visit.page) <= 0
+        # Another language is one click, and it stays when the page is opened again.
+        visit.page.get_by_role("link", name="Deutsch" if language != "de" else "English").click()
+        other = "Wähle ein Bild" if language != "de" else "Choose a picture"
+        visit.says(other)
+        visit.page.goto(url)
+        visit.says(other)
+        visit.show("c.png", encode(plain(RED)))
+        visit.says("Grizzly, zu 97 % sicher" if language != "de" else "Grizzly, 97 % sure")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
