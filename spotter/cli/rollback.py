@@ -4,7 +4,8 @@
     spotter rollback hf://owner/bears        # to the version before the newest
     spotter rollback hf://owner/bears v2
 
-The history keeps everything, so a rollback can be rolled back too. The last line on stdout is `revision REV`, the
+The history keeps everything, so a rollback can be rolled back too, by naming the version. Two
+rollbacks without one go two versions back. The last line on stdout is `revision REV`, the
 revision that the store now gives by default.
 """
 

@@ -19,7 +19,7 @@ from spotter.data.edit_log import EDITS, Edit, EditLog, standing
 from spotter.data.manifest import lock_set, read_manifest, with_disputed, write_manifest
 from spotter.errors import DatasetUnwritable, TooFewPictures
 from spotter.names import folder_name
-from spotter.utils.files import write_atomically
+from spotter.utils.files import remove_parts, write_atomically
 from spotter.utils.text import plural
 
 # Of the pictures of a set: more that the model itself chose are not learnt from.
@@ -187,6 +187,8 @@ def write_to_disk(folder: Path) -> tuple[int, int]:
     """
     try:
         with lock_set(folder):
+            for inside in (folder, *(each for each in folder.iterdir() if each.is_dir())):
+                remove_parts(inside)
             before = read_manifest(folder)
             verdicts, _ = judge_edits(EditLog(folder).read(), before)
             labels = {record.label for record in before}

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +19,7 @@ from spotter.images import encode_to_keep
 from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.utils.files import write_folder
 from spotter.utils.journal import read_as
+from spotter.utils.locks import remove_abandoned
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "3"
@@ -24,7 +27,16 @@ PICTURE, FACTS, DELETED = "picture.jpg", "feedback.json", "deleted.txt"
 FILES = frozenset({PICTURE, FACTS})
 # So that visitors cannot fill the disk.
 MOST = 10_000
-_ID = re.compile(r"[0-9a-f]{32}")
+HALF_DONE_S = 3600
+ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Removal(Enum):
+    """What became of a wish to delete an entry."""
+
+    GONE = "it is deleted everywhere"
+    SOON = "it is deleted here, and a copy elsewhere will be"
+    UNKNOWN = "there is no such entry, so nothing was deleted"
 
 
 @dataclass(frozen=True)
@@ -96,15 +108,25 @@ class FeedbackFolder:
         Raises:
             FeedbackUnwritable: the folder cannot be written.
         """
-        if _ID.fullmatch(id_) and not (self.folder / id_).exists():
+        if ID.fullmatch(id_) and not (self.folder / id_).exists():
             self._put(id_, picture, facts)
 
     def ids(self) -> set[str]:
         """The ids of the entries that are here."""
         names = os.listdir(self.folder) if self.folder.is_dir() else []
-        return {name for name in names if _ID.fullmatch(name)}
+        return {name for name in names if ID.fullmatch(name)}
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written: nobody was told that it is kept."""
+        remove_abandoned(self.folder, ".")
+        for place in self.folder.glob(".*/") if self.folder.is_dir() else ():
+            # Without a claim, as earlier versions left them.
+            is_old = time.time() - place.stat().st_mtime > HALF_DONE_S
+            if ID.fullmatch(place.name[1:]) and is_old and not place.with_name(f"{place.name}.lock").exists():
+                shutil.rmtree(place, ignore_errors=True)
 
     def _put(self, id_: str, picture: bytes, facts: bytes) -> None:
+        self.tidy()
         try:
             write_folder(self.folder / id_, {PICTURE: picture, FACTS: facts})
         except OSError as error:
@@ -112,9 +134,10 @@ class FeedbackFolder:
 
     def read(self) -> Iterator[tuple[Feedback, Path]]:
         """The entries, oldest first, each with the path of its picture. What is no entry of ours is passed over."""
+        self.tidy()
         found = []
         for place in self.folder.glob("*/") if self.folder.is_dir() else ():
-            if _ID.fullmatch(place.name) and (place / PICTURE).is_file():
+            if ID.fullmatch(place.name) and (place / PICTURE).is_file():
                 try:
                     found.append(read_as(Feedback, read_record(json.loads((place / FACTS).read_bytes()), "answer")))
                 except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -128,8 +151,9 @@ class FeedbackFolder:
         Raises:
             FeedbackUnwritable: it cannot be removed.
         """
+        self.tidy()
         place = self.folder / id_
-        if not _ID.fullmatch(id_) or not place.is_dir():
+        if not ID.fullmatch(id_) or not place.is_dir():
             return False
         try:
             # The note first: whoever is killed in between deletes again.
@@ -143,6 +167,26 @@ class FeedbackFolder:
         except OSError as error:
             raise FeedbackUnwritable(f"The entry {id_} could not be deleted: {error.strerror}.") from error
         return True
+
+    def remove(self, id_: str) -> Removal:
+        """Delete an entry as `delete` does; what to tell whoever sent it.
+
+        Raises:
+            FeedbackUnwritable: it cannot be removed.
+        """
+        return Removal.GONE if self.delete(id_) else Removal.UNKNOWN
+
+    def note_deletion(self, id_: str) -> None:
+        """Remember that an entry is to be deleted wherever there is a copy of it.
+
+        Raises:
+            FeedbackUnwritable: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._note_deletion(id_)
+        except OSError as error:
+            raise FeedbackUnwritable(f"The entry {id_} could not be deleted: {error.strerror}.") from error
 
     def _note_deletion(self, id_: str) -> None:
         with (self.folder / DELETED).open("a", encoding="utf-8") as notes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from spotter.config import DATASETS, FeedbackConfig
 from spotter.errors import FeedbackMissing, SpotterError, UnknownStore
-from spotter.feedback.store import FeedbackFolder
+from spotter.feedback.store import FeedbackFolder, Removal
 
 if TYPE_CHECKING:
     # The Hub's client takes a while to load, and most apps keep feedback in a folder alone.
@@ -34,7 +34,8 @@ class Sender:
     ) -> None:
         self.problem = ""
         self._entries, self._dataset, self._config = entries, dataset, config or FeedbackConfig()
-        self._closing = threading.Event()
+        self._closing, self._asked = threading.Event(), threading.Event()
+        self._there: frozenset[str] = frozenset()
         dataset.hush()
         self._thread = threading.Thread(target=self._work, name="feedback", daemon=True)
         self._thread.start()
@@ -42,6 +43,7 @@ class Sender:
     def close(self) -> None:
         """Send what waits, as far as there is time for it, and stop."""
         self._closing.set()
+        self._asked.set()
         self._thread.join(self._config.close_s)
 
     def __enter__(self) -> Self:
@@ -54,14 +56,31 @@ class Sender:
         is_last = False
         while not is_last:
             is_last = self._closing.is_set()
+            self._asked.clear()
             try:
-                send(self._entries, self._dataset, self._config.most)
+                self._there = send(self._entries, self._dataset, self._config.most)
             except SpotterError as error:
                 self._say(str(error))
             else:
                 self._say("")
             if not is_last:
-                self._closing.wait(self._config.batch_s)
+                # Whoever closes sets both; one that came between is seen at the next look.
+                self._asked.wait(0 if self._closing.is_set() else self._config.batch_s)
+
+    def remove(self, id_: str) -> Removal:
+        """Delete an entry in the folder now, and in the data set as soon as that can be reached.
+
+        Raises:
+            FeedbackUnwritable: it cannot be deleted here.
+        """
+        is_there = id_ in self._there
+        if not self._entries.delete(id_):
+            if not is_there:
+                return Removal.UNKNOWN
+            # Sent before this folder was begun anew, as on a Space that has restarted.
+            self._entries.note_deletion(id_)
+        self._asked.set()
+        return Removal.SOON
 
     def _say(self, problem: str) -> None:
         """Tell the operator once when trouble begins, and once when it is over."""
@@ -71,8 +90,11 @@ class Sender:
         self.problem = problem
 
 
-def send(entries: FeedbackFolder, dataset: "FeedbackDataset", most: int = FeedbackConfig.most) -> None:
+def send(entries: FeedbackFolder, dataset: "FeedbackDataset", most: int = FeedbackConfig.most) -> frozenset[str]:
     """Send what the data set lacks; what was deleted in one of the two is deleted in the other.
+
+    Returns:
+        The ids of the entries that are there now.
 
     Raises:
         As `FeedbackDataset.send`. FeedbackUnwritable: an entry cannot be deleted here.
@@ -80,6 +102,7 @@ def send(entries: FeedbackFolder, dataset: "FeedbackDataset", most: int = Feedba
     listing = dataset.send({id_: entries.folder / id_ for id_ in entries.ids()}, entries.deleted(), most)
     for id_ in listing.deleted & entries.ids():
         entries.delete(id_)
+    return frozenset(listing.files)
 
 
 def receive(entries: FeedbackFolder, dataset: "FeedbackDataset") -> None:

@@ -31,15 +31,17 @@ from spotter.utils.console import WHOLE
 _log = logging.getLogger(__name__)
 
 FILE = "answers.sqlite"
-VERSION = 1
+# Logs of earlier versions are read, and brought to this one when something is written.
+VERSION, OLDEST = 2, 1
 BUSY_S = 5.0
 # The last second of 2199. What a clock that is wrong wrote down as later, or as before 1970, no chart could show.
 LATEST = 7_258_118_399
 _COLUMNS = (
     "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
-    "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability"
+    "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability, counts"
 )
 _WORDS = {"id", "revision", "label", "route", "stage", "challenger", "challenger_label", "right"}
+_YES_OR_NO = {"familiar", "counts"}
 _WHOLE = {"number", "at", "side", "review"}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -47,7 +49,7 @@ CREATE TABLE IF NOT EXISTS answers (
   label TEXT NOT NULL, probability REAL NOT NULL, familiarity REAL NOT NULL, familiar INTEGER NOT NULL,
   route TEXT NOT NULL, brightness REAL NOT NULL, contrast REAL NOT NULL, colourfulness REAL NOT NULL,
   sharpness REAL NOT NULL, side INTEGER NOT NULL, projection BLOB,
-  stage TEXT, challenger TEXT, challenger_label TEXT, challenger_probability REAL);
+  stage TEXT, challenger TEXT, challenger_label TEXT, challenger_probability REAL, counts INTEGER NOT NULL DEFAULT 1);
 CREATE TABLE IF NOT EXISTS reviews (
   number INTEGER PRIMARY KEY AUTOINCREMENT, answer TEXT NOT NULL, label TEXT NOT NULL, at INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS reviews_by_answer ON reviews (answer);
@@ -71,7 +73,8 @@ class Answers:
 
     `number` counts answers and `review` reviews, in the order they were written (0: not reviewed); `at` is in seconds
     since 1970; `right` is what a reviewer said, "" where nobody did; `projection` is float32 (n, k), and NaN where
-    nothing was kept of an embedding, as `challenger_probability` is where there was no challenger.
+    nothing was kept of an embedding, as `challenger_probability` is where there was no challenger. `counts` is false
+    for answers beyond one client's share of them: they may not move a rollout.
     """
 
     number: np.ndarray
@@ -93,6 +96,7 @@ class Answers:
     challenger: np.ndarray
     challenger_label: np.ndarray
     challenger_probability: np.ndarray
+    counts: np.ndarray
     right: np.ndarray
     review: np.ndarray
 
@@ -136,10 +140,12 @@ class AnswerLog:
         stage: str | None = None,
         challenger: Challenger | None = None,
         id_: str = "",
+        counts: bool = True,
     ) -> str:
         """Log an answer about an RGB picture and return the answer's id (a new one, unless it has one from `new_id`).
 
-        `route` is a word for how it was asked, `stage` for how the answer was used.
+        `route` is a word for how it was asked, `stage` for how the answer was used, `counts` as in
+        `Answers`.
         """
         id_ = id_ or new_id()
         if len(self._rows) >= self._config.most_waiting:
@@ -148,7 +154,8 @@ class AnswerLog:
         best = prediction.probabilities[prediction.closest]
         told = (prediction.closest, best, prediction.familiarity, int(prediction.familiar), route)
         second = (None, None, None) if challenger is None else astuple(challenger)
-        self._rows.append((id_, int(time.time()), told, sample_picture(picture), prediction.embedding, stage, second))
+        sample, last = sample_picture(picture), (*second, int(counts))
+        self._rows.append((id_, int(time.time()), told, sample, prediction.embedding, stage, last))
         self._arrived.set()
         return id_
 
@@ -275,14 +282,15 @@ def read_answers(folder: Path) -> Answers:
     if not path.is_file():
         raise LogUnreadable(f"There is no answer log in {str(folder)!r}; app.py --log {folder} writes one.")
     query = """
-        SELECT answers.*, coalesce(reviews.label, ''), coalesce(reviews.number, 0) FROM answers
+        SELECT answers.*, {missing} coalesce(reviews.label, ''), coalesce(reviews.number, 0) FROM answers
         LEFT JOIN reviews ON reviews.number = (SELECT max(number) FROM reviews WHERE answer = answers.id)
         WHERE typeof(answers.at) = 'integer' AND answers.at BETWEEN 0 AND ?
         ORDER BY answers.number
     """
     try:
         with closing(_open_to_read(path)) as connection:
-            rows = connection.execute(query, (LATEST,)).fetchall()
+            missing = "" if _check_version(connection) == VERSION else "1,"
+            rows = connection.execute(query.format(missing=missing), (LATEST,)).fetchall()
         return _as_answers(rows)
     except sqlite3.Error as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
@@ -310,17 +318,28 @@ def _connect(folder: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_size_limit = 1000000")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.executescript(f"{_SCHEMA} PRAGMA user_version = {VERSION};")
-        _check_version(connection)
+        if _check_version(connection) < VERSION:
+            _bring_up_to_date(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check_version(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+def _check_version(connection: sqlite3.Connection) -> int:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if not OLDEST <= version <= VERSION:
         raise sqlite3.DatabaseError(f"it is of version {version} and this is {VERSION}; move it away")
+    return version
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    with connection:
+        # Of several who write at the same moment, one is first.
+        connection.execute("BEGIN IMMEDIATE")
+        if _check_version(connection) < VERSION:
+            connection.execute("ALTER TABLE answers ADD COLUMN counts INTEGER NOT NULL DEFAULT 1")
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _write(folder: Path, rows: Iterable[tuple[Any, ...]], most: int) -> None:
@@ -348,7 +367,7 @@ def _as_answers(rows: list[tuple[Any, ...]]) -> Answers:
     arrays = {
         name: np.array([value or "" for value in values], dtype=np.str_)
         if name in _WORDS
-        else np.array(values, dtype=bool if name == "familiar" else np.int64 if name in _WHOLE else np.float64)
+        else np.array(values, dtype=bool if name in _YES_OR_NO else np.int64 if name in _WHOLE else np.float64)
         for name, values in given.items()
     }
     return Answers(projection=projection, **arrays)

@@ -44,22 +44,30 @@ class SecondOpinion:
         self.idle = threading.Event()
         self.idle.set()
         self._predict, self._log = predict, log
-        self._rows: deque[tuple[Prediction, Image.Image, str, str | None, str]] = deque()
+        self._rows: deque[tuple[Prediction, Image.Image, str, str | None, bool, str]] = deque()
         self._pixels, self._end = 0, math.inf
         self._lock = threading.Lock()
         self._arrived, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="challenger", daemon=True)
         self._thread.start()
 
-    def record(self, prediction: Prediction, picture: Image.Image, route: str = "", *, stage: str | None = None) -> str:
+    def record(
+        self,
+        prediction: Prediction,
+        picture: Image.Image,
+        route: str = "",
+        *,
+        stage: str | None = None,
+        counts: bool = True,
+    ) -> str:
         """Log an answer about an RGB picture, with the challenger's once it has one; return the answer's id."""
         size = picture.width * picture.height
         with self._lock:
             if self._closing.is_set() or (self._pixels and self._pixels + size > MOST_PIXELS):
-                return self._log.record(prediction, picture, route, stage=stage)
+                return self._log.record(prediction, picture, route, stage=stage, counts=counts)
             id_ = new_id()
             self._pixels += size
-            self._rows.append((prediction, picture, route, stage, id_))
+            self._rows.append((prediction, picture, route, stage, counts, id_))
         self._arrived.set()
         return id_
 
@@ -89,7 +97,9 @@ class SecondOpinion:
             if self._closing.is_set():
                 return
 
-    def _ask(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None, id_: str) -> None:
+    def _ask(
+        self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None, counts: bool, id_: str
+    ) -> None:
         second: dict[str, Any] = {}
         if self.idle.wait(IDLE_WITHIN_S) and time.monotonic() < self._end:
             try:
@@ -98,7 +108,7 @@ class SecondOpinion:
             except ChallengerFailed as error:
                 # The answer is logged all the same.
                 self._say(str(error))
-        self._log.record(prediction, picture, route, stage=stage, id_=id_, **second)
+        self._log.record(prediction, picture, route, stage=stage, counts=counts, id_=id_, **second)
 
     def _said(self, picture: Image.Image) -> Challenger:
         try:

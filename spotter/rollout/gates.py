@@ -12,6 +12,7 @@ from spotter.monitor.alerts import sentence
 from spotter.monitor.baseline import Published
 from spotter.monitor.drift import Change, find_changes
 from spotter.monitor.log import Answers, read_answers
+from spotter.rollout.fairness import fair_answers
 from spotter.rollout.stages import DEMOTED, FULL, PROMOTED, SHADOW, Move, Rollout
 from spotter.utils.stats import wilson_interval
 from spotter.utils.text import short_percent
@@ -76,7 +77,8 @@ def promote(folder: Path, published: Sequence[Published] = (), revision: str | N
     last = rollout.catch_up()
     if last.to == FULL:
         raise PromotionRefused("It is at the last stage already: full.")
-    checks = check_gate(answers, find_changes(answers, published), last, getattr(rollout.config, last.to))
+    changes = find_changes(fair_answers(answers), published)
+    checks = check_gate(answers, changes, last, getattr(rollout.config, last.to))
     if failed := [check.sentence() for check in checks if not check.is_met]:
         met = "; ".join(check.sentence() for check in checks if check.is_met) or "nothing"
         raise PromotionRefused(f"It stays at {last.to}. Not met: {'; '.join(failed)}. Met: {met}.")
@@ -109,7 +111,8 @@ def demote_on_alert(folder: Path, revision: str, published: Sequence[Published] 
     if last.to == SHADOW:
         return None
     answers = read_answers(folder)
-    changes = [change for change in find_changes(answers, published) if _is_of(change, revision)]
+    # The report tells whatever changes; only what several people met takes answers away.
+    changes = [change for change in find_changes(fair_answers(answers), published) if _is_of(change, revision)]
     news = find_news(changes, answers, last, rollout.config.together)
     if news is None:
         return None

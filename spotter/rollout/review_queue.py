@@ -25,6 +25,7 @@ from spotter.monitor.log import add_reviews, remove_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
 from spotter.utils.journal import read_as
+from spotter.utils.locks import LOCK, remove_abandoned
 
 WAITING, ANSWERED = "waiting", "answered"
 PICTURE, FACTS = "picture.jpg", "answer.json"
@@ -193,6 +194,7 @@ class WaitingFolder:
         Raises:
             QueueUnwritable: something cannot be removed.
         """
+        remove_abandoned(self._waiting, ".")
         oldest = time.time() - self._config.keep_days * DAY_S
         for place in _places(self._answered):
             ticket, age = place.stem, _modified(place)
@@ -206,6 +208,8 @@ class WaitingFolder:
             elif age < oldest or (place.name.startswith(".") and age < time.time() - HALF_DONE_S):
                 place.unlink(missing_ok=True)
         for place in _places(self._waiting):
+            if place.suffix == LOCK:
+                continue
             is_half = place.name.startswith(".") or not (place / PICTURE).is_file()
             if _modified(place) < (time.time() - HALF_DONE_S if is_half else oldest):
                 self._remove(place.name)

@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 SHADOW, SUPERVISED, GRADUAL, FULL = STAGES
 # What a reviewer says who finds none of the labels right; no label can be called so.
 STATE, KEY, PLAN = "rollout.jsonl", "rollout.key", "rollout.toml"
+KEY_BYTES = 32
 STARTED, PROMOTED, DEMOTED = "started", "promoted", "demoted"
 
 
@@ -70,10 +71,15 @@ class Rollout:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _create(self.folder / PLAN, as_toml(RolloutConfig()).encode(), 0o644)
-            _create(self.folder / KEY, secrets.token_bytes(32), 0o600)
+            _create(self.folder / KEY, secrets.token_bytes(KEY_BYTES), 0o600)
             self._key = (self.folder / KEY).read_bytes()
         except OSError as error:
             raise RolloutDamaged(f"The rollout cannot be kept in {str(self.folder)!r}: {error.strerror}.") from error
+        if len(self._key) < KEY_BYTES:
+            raise RolloutDamaged(
+                f"The key in {str(self.folder / KEY)!r} is empty or cut short, so anybody could work out who is "
+                "answered at once; remove the file, and a new key is made."
+            )
         read_plan(self.folder)
         with self._locked() as (history, writer):
             if not history:

@@ -32,7 +32,7 @@ class BatchedService(Service):
     On a processor a batch takes as long as its pictures one by one; it saves the way to the thread and back.
     """
 
-    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
+    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None, client: str) -> Answer:
         # There is no rollout here, and no log.
         answer: Answer | BadPicture = await self._together((source, asked))
         if isinstance(answer, BadPicture):
@@ -48,7 +48,7 @@ class BatchedService(Service):
 
     def _try(self, source: PictureSource, since: float) -> Answer | BadPicture:
         try:
-            return self._work(source, since, "", None)
+            return self._work(source, since, "", None, "")
         except BadPicture as error:
             return error
 

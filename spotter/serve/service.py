@@ -14,12 +14,14 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import BadPicture, QueueUnwritable
+from spotter.feedback.store import Removal
 from spotter.images import PictureSource, count_pixels, load_picture, own_reason
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Neighbour
 from spotter.monitor.log import AnswerLog
 from spotter.names import NOT_SURE
 from spotter.rollout.challenger import SecondOpinion
+from spotter.rollout.fairness import FairShares
 from spotter.rollout.review_queue import WaitingFolder
 from spotter.rollout.stages import FULL, GRADUAL, SHADOW, Rollout
 from spotter.rollout.watcher import Watcher
@@ -41,8 +43,8 @@ class AppOptions:
     keep: Callable[..., str] | None = None
     # The data set on the Hub that feedback goes to; "": it stays in a folder.
     feedback_dataset: str = ""
-    # Removes an entry of feedback by its id; whether there was one.
-    forget: Callable[[str], bool] | None = None
+    # Removes an entry of feedback by its id; what became of it.
+    forget: Callable[[str], Removal] | None = None
     # The answer log, for drift tests.
     log: AnswerLog | None = None
     # Shows staff what the log says.
@@ -118,6 +120,7 @@ class Service:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
         self._asking = 0
+        self._shares = FairShares()
         self._logged: OrderedDict[str, str] = OrderedDict()
 
     def stage_for(self, client: str) -> str | None:
@@ -125,14 +128,16 @@ class Service:
         rollout = self.info.options.rollout
         return rollout.treat(client) if rollout else None
 
-    async def classify(self, source: PictureSource, route: str = "", stage: str | None = None) -> Answer:
+    async def classify(
+        self, source: PictureSource, route: str = "", stage: str | None = None, client: str = ""
+    ) -> Answer:
         """Classify a picture. `route` says in a word how it was asked, for the answer log; "" keeps it out of that.
 
-        `stage` is how the answer is used, from `stage_for`.
+        `stage` is how the answer is used, from `stage_for`; `client` is who asks.
         """
         asked, outcome = time.perf_counter(), "failed"
         try:
-            answer = await self._answer(source, asked, route, stage)
+            answer = await self._answer(source, asked, route, stage, client)
             outcome = "sure" if answer.prediction.familiar else "not-sure"
             return answer
         except BadPicture as error:
@@ -141,9 +146,9 @@ class Service:
         finally:
             self._metrics.count_picture(outcome, time.perf_counter() - asked)
 
-    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
+    async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None, client: str) -> Answer:
         async with self._counted(), self._turn:
-            return await run_in_threadpool(self._work, source, asked, route, stage)
+            return await run_in_threadpool(self._work, source, asked, route, stage, client)
 
     def logged(self, source: Path) -> str:
         """The id of the latest logged answer about the picture at a path, "" when it is not known any more."""
@@ -180,7 +185,7 @@ class Service:
             raise QueueUnwritable("No answers wait for a person here.")
         return queue.add(answer.picture, answer.prediction, id_)
 
-    def _work(self, source: PictureSource, asked: float, route: str, stage: str | None) -> Answer:
+    def _work(self, source: PictureSource, asked: float, route: str, stage: str | None, client: str) -> Answer:
         # Also what comes after the answer, such as measuring the picture for the log.
         with own_reason():
             with self._large if count_pixels(source) > LARGE_PIXELS else contextlib.nullcontext():
@@ -189,16 +194,18 @@ class Service:
                 decoded = time.perf_counter()
                 prediction = self._predict(picture)
                 done = time.perf_counter()
-            id_ = self._record(prediction, picture, route, stage) if route else ""
+            id_ = self._record(prediction, picture, route, stage, client) if route else ""
             self._remember(source, id_)
             spans = {"decode": decoded - begun, "predict": done - decoded, "total": done - asked}
             timings = {name: round(1000 * span, 2) for name, span in spans.items()}
             return Answer(prediction, timings, id_, stage, None if stage in (*AT_ONCE_STAGES, SHADOW) else picture)
 
-    def _record(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None) -> str:
+    def _record(self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None, client: str) -> str:
         options = self.info.options
         recorder = options.challenger or options.log
-        return recorder.record(prediction, picture, route, stage=stage) if recorder else ""
+        if recorder is None:
+            return ""
+        return recorder.record(prediction, picture, route, stage=stage, counts=self._shares.count(client))
 
 
 def withheld(answer: Answer) -> Answer:

@@ -183,11 +183,19 @@ def operated(predictor: Predictor, options: argparse.Namespace, folder: Path) ->
         RolloutDamaged, LogUnreadable: the rollout cannot begin, or go on.
     """
     with ExitStack() as stack:
-        stack.enter_context(_sending(options.feedback))
+        sender = stack.enter_context(_sending(options.feedback))
         app_options = AppOptions()
         if options.log:
             log = stack.enter_context(AnswerLog(Path(options.log), predictor.revision or "", predictor.reference))
             app_options = stack.enter_context(_careful(predictor, options, log))
+        if options.feedback:
+            entries = FeedbackFolder(folder_of(options.feedback))
+            entries.tidy()
+            app_options = replace(
+                app_options,
+                keep=partial(entries.add, revision=predictor.revision),
+                forget=sender.remove if sender else entries.remove,
+            )
         yield _described(predictor, options, folder, app_options)
 
 
@@ -225,25 +233,24 @@ def _load_challenger(options: argparse.Namespace) -> Predictor | None:
 
 
 @contextmanager
-def _sending(feedback: str | None) -> Iterator[None]:
+def _sending(feedback: str | None) -> Iterator[Sender | None]:
     """Send what visitors say to the Hub, where it is to go there.
 
     Raises:
         UnknownStore: that is no data set's address.
     """
     if not feedback or not feedback.startswith(DATASETS):
-        yield
+        yield None
         return
     folder = folder_of(feedback)
     if "SPACE_ID" in os.environ and not folder.is_relative_to(STORAGE):
         _log.warning(UNSENT, folder)
-    with Sender(FeedbackFolder(folder), open_dataset(feedback)):
-        yield
+    with Sender(FeedbackFolder(folder), open_dataset(feedback)) as sender:
+        yield sender
 
 
 def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, app_options: AppOptions) -> ModelInfo:
     card = predictor.card
-    entries = FeedbackFolder(folder_of(options.feedback)) if options.feedback else None
     return ModelInfo(
         title=card.title,
         labels=card.labels,
@@ -255,8 +262,6 @@ def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, 
             app_options,
             explain=predictor.explain if predictor.explains else None,
             nearest=predictor.nearest if predictor.thumbnails else None,
-            keep=partial(entries.add, revision=predictor.revision) if entries else None,
-            forget=entries.delete if entries else None,
             feedback_dataset=dataset_of(options.feedback),
         ),
         about=read_about(card, predictor.metrics, predictor.revision),

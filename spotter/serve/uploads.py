@@ -12,26 +12,31 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from spotter.errors import TemporaryUnwritable
+from spotter.utils.files import claimed_folder
 
 PERIOD_S = 5.0
 
 
 @contextlib.contextmanager
 def own_folder() -> Iterator[Path]:
-    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it."""
+    """Make a folder of this process's own, gone at the end, and let Gradio keep uploads in it.
+
+    What a killed app left, uploads of its visitors among it, is removed.
+    """
     place = os.environ.get("GRADIO_TEMP_DIR")
-    try:
-        if place:
-            os.makedirs(place, exist_ok=True)
-        made = tempfile.TemporaryDirectory(prefix="spotter-app-", dir=place)
-    except OSError as error:
-        raise TemporaryUnwritable(
-            f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in TMPDIR."
-        ) from error
-    with made as folder:
+    with contextlib.ExitStack() as stack:
+        try:
+            if place:
+                os.makedirs(place, exist_ok=True)
+            folder = stack.enter_context(claimed_folder(Path(place or tempfile.gettempdir()), "spotter-app-"))
+        except OSError as error:
+            raise TemporaryUnwritable(
+                f"The app's temporary folder cannot be made: {error.strerror}; free some space, or name another in "
+                "TMPDIR."
+            ) from error
         os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "uploads")
         try:
-            yield Path(folder)
+            yield folder
         finally:
             os.environ.pop("GRADIO_TEMP_DIR")
             os.environ |= {"GRADIO_TEMP_DIR": place} if place else {}

@@ -1,7 +1,7 @@
 """What every store offers, and how a set of files is named by its contents."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -53,7 +53,25 @@ class Store(Protocol):
         """What happened to `main`, oldest first."""
 
     def rollback(self, revision: str | None = None) -> str:
-        """Take `main` back to the files of `revision` (None: of the one before); return the revision it now names."""
+        """Take `main` back to the files of `revision` (None: of the one before, as `find_earlier`); return the revision
+        that it names then."""
+
+
+def find_earlier(events: Iterable[Event]) -> Event | None:
+    """What stood in `main` before what stands there now; None when nothing of ours did.
+
+    Whatever was taken back is passed over, so that of two rollbacks in a row the second goes further back, and never to
+    what the first one left.
+    """
+    standing: list[Event] = []
+    for event in events:
+        places = [place for place, each in enumerate(standing) if event.contents and each.contents == event.contents]
+        if event.action == "rollback" and places:
+            del standing[places[-1] + 1 :]
+        elif not standing or standing[-1].contents != event.contents:
+            standing.append(event)
+    # Edits by other means have no contents that could be published again.
+    return next((event for event in reversed(standing[:-1]) if event.contents), None)
 
 
 def content_name(folder: Path) -> str:

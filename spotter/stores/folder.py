@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spotter.bundle.reading import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
-from spotter.stores.base import Event, content_name, promised_name
+from spotter.stores.base import Event, content_name, find_earlier, promised_name
 from spotter.utils.files import write_durably
 from spotter.utils.journal import Journal, read_as, sync_folder
 
@@ -102,16 +102,20 @@ class FolderStore:
             raise self._unreadable("history.jsonl") from error
 
     def rollback(self, revision: str | None = None) -> str:
-        """Point `main` at `revision`, or at the one it named before; return it.
+        """Point `main` at `revision`, or at the one before (`find_earlier`); return it.
 
         Raises:
             RevisionMissing: there is no such revision, or none before.
         """
         if revision is None:
-            earlier = [event.revision for event in self.history() if event.revision != self.head()]
-            if not earlier:
+            events, head = self.history(), self.head()
+            # Whoever was killed between the two wrote a line about what never happened.
+            while events and events[-1].revision != head:
+                events.pop()
+            earlier = find_earlier(events)
+            if earlier is None:
                 raise RevisionMissing(f"The store {str(self.root)!r} has no earlier revision to go back to.")
-            revision = earlier[-1]
+            revision = earlier.revision
         name = self.pull(revision)[1]
         try:
             self._point_main(name, "rollback")

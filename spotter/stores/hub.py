@@ -33,7 +33,7 @@ from spotter.errors import (
     StoreUnreachable,
     StoreUnwritable,
 )
-from spotter.stores.base import Event, content_name, promised_hashes, promised_name
+from spotter.stores.base import Event, content_name, find_earlier, promised_hashes, promised_name
 from spotter.stores.hub_client import RACES, SILENCE_S, HubClient
 
 Operation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
@@ -176,7 +176,7 @@ class HubStore(HubClient):
         return events
 
     def rollback(self, revision: str | None = None) -> str:
-        """Publish the files of `revision` again, or those of the last one that differ from the newest.
+        """Publish the files of `revision` again, or those of the one before (`find_earlier`).
 
         The Hub copies them itself. Nothing leaves the history, and pinned revisions stay.
 
@@ -188,11 +188,10 @@ class HubStore(HubClient):
             As `push`.
         """
         if revision is None:
-            events = self.history()
-            earlier = [event for event in events if event.contents not in {"", events[-1].contents}]
-            if not earlier:
+            earlier = find_earlier(self.history())
+            if earlier is None:
                 raise RevisionMissing(f"{self.address} has no earlier revision to go back to.")
-            revision = earlier[-1].revision
+            revision = earlier.revision
         target = self._find(revision)
         content = self._fetch(MODEL_JSON, target).read_bytes()
         files, name = set(promised_hashes(content) or ()), promised_name(content)

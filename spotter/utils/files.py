@@ -2,18 +2,21 @@
 
 import errno
 import os
+import re
+import secrets
 import shutil
 import stat
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from threading import get_ident
 
 from spotter.errors import TemporaryUnwritable
 from spotter.names import is_system_name
+from spotter.utils.locks import Claim, remove_abandoned
 
 
 def import_root() -> Path:
@@ -105,22 +108,64 @@ def write_durably(path: Path, content: bytes) -> None:
 def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder with some files in one step, and flush it to the disk: readers see the whole folder or none.
 
-    Until then it is `.NAME` beside its place, where whoever is killed leaves it.
+    Until then it is `.NAME` beside its place, where whoever is killed leaves it; `remove_abandoned` removes that.
     """
     part = place.with_name(f".{place.name}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with Claim(place.parent, part.name):
+        try:
+            part.mkdir(exist_ok=True)
+            for name, content in files.items():
+                write_durably(part / name, content)
+            part.rename(place)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what `write_atomically` left half done in a folder, where the process that wrote it is gone."""
+    for path in folder.glob(".*.part"):
+        found = _PART.search(path.name)
+        if found and not _is_running(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
     try:
-        part.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            write_durably(part / name, content)
-        part.rename(place)
-    except OSError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        # It is somebody else's, or this system does not tell.
+        return True
+    return True
 
 
+# Of all that this project makes in the temporary folder.
+PREFIX = "spotter-"
+_PART = re.compile(r"\.(\d+)\.\d+\.part$")
 _REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 # A disk with less than this is full: a write fills it before it fails.
 _FULL_BYTES = 1 << 20
+
+
+@contextmanager
+def claimed_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder in `place` that is gone afterwards; those of killed processes with the same prefix go now.
+
+    Raises:
+        OSError: it cannot be made or removed.
+    """
+    remove_abandoned(place, prefix)
+    folder = place / f"{prefix}{secrets.token_hex(6)}"
+    with Claim(place, folder.name):
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
 
 
 @contextmanager
@@ -131,22 +176,22 @@ def temporary_folder() -> Iterator[Path]:
         TemporaryUnwritable: it cannot be made or removed, or its disk does not take the files in it. What goes wrong
             elsewhere while it is there is raised as it is.
     """
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix="spotter-")
-    except OSError as error:
-        raise _unwritable(error) from error
-    folder = Path(temporary.name)
-    try:
-        yield folder
-    except OSError as error:
-        if _is_of(folder, error):
-            raise _unwritable(error) from error
-        raise
-    finally:
+    with ExitStack() as stack:
         try:
-            temporary.cleanup()
+            folder = stack.enter_context(claimed_folder(Path(tempfile.gettempdir()), PREFIX))
         except OSError as error:
             raise _unwritable(error) from error
+        try:
+            yield folder
+        except OSError as error:
+            if _is_of(folder, error):
+                raise _unwritable(error) from error
+            raise
+        finally:
+            try:
+                stack.close()
+            except OSError as error:
+                raise _unwritable(error) from error
 
 
 def require_room(folder: Path, size: int = _FULL_BYTES) -> None:

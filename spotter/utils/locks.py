@@ -2,6 +2,9 @@
 
 import errno
 import os
+import shutil
+import stat
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Self
@@ -10,6 +13,7 @@ from filelock import FileLock, Timeout, has_fcntl, lock_descriptor
 
 # Seconds between two attempts to get a lock that somebody else holds.
 POLL_S = 0.01
+LOCK = ".lock"
 
 
 class LockedFile:
@@ -62,6 +66,53 @@ class LockedFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Claim:
+    """Says that a temporary thing in a folder is in use: `NAME.lock` beside it, locked for as long as this lives.
+
+    It is there before the thing is and goes after it, so that `remove_abandoned` can tell what a killed process left.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / f"{name}{LOCK}"
+        while True:
+            lock = LockedFile(self._path, permissions=0o600)
+            # Whoever tidies up may have removed it before it was locked.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.file.fileno()), self._path.stat()):
+                    break
+            lock.close()
+        self._lock = lock
+
+    def close(self) -> None:
+        """Give it back; the thing is gone, or complete and under another name."""
+        self._path.unlink(missing_ok=True)
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove the temporary folders in `folder` whose names begin with `prefix` and whose claim nobody holds any more.
+
+    What belongs to somebody else, or cannot be removed, stays.
+    """
+    for path in folder.glob(f"{prefix}*{LOCK}"):
+        with suppress(OSError):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+                continue
+            with LockedFile(path, wait=False):
+                shutil.rmtree(path.with_name(path.name.removesuffix(LOCK)), ignore_errors=True)
+                path.unlink(missing_ok=True)
 
 
 def write_all(file: FileIO, content: bytes) -> None:

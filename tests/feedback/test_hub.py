@@ -19,7 +19,7 @@ from spotter.collect.picture_set import open_sources
 from spotter.config import FeedbackConfig
 from spotter.errors import FeedbackMissing, StoreUnreachable, StoreUnwritable, UnknownStore
 from spotter.feedback.hub import FeedbackDataset
-from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder
+from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder, Removal
 from spotter.feedback.sync import Sender, folder_of, open_dataset, receive, send
 from spotter.inference.prediction import Prediction
 from tests.conftest import ROOT, Revision
@@ -232,6 +232,25 @@ def test_a_hub_that_is_down_is_told_once_and_nothing_is_lost(
     assert told.count("Feedback stays in ") == told.count("Feedback is sent again.") == 1
     assert WRITER not in told
     assert len(told.splitlines()) == 2
+
+
+def test_what_a_visitor_deletes_goes_on_the_hub_too_also_when_the_folder_was_lost(
+    hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset], tmp_path: Path
+) -> None:
+    here, lost = add(entries, 2)
+    send(entries, open_())
+    # A Space that restarts begins with an empty folder.
+    (tmp_path / "new").mkdir()
+    (entries.folder / here).rename(tmp_path / "new" / here)
+    begun_anew = FeedbackFolder(tmp_path / "new")
+    with Sender(begun_anew, open_(), FeedbackConfig(batch_s=600)) as sender:
+        for nonsense in ("", "0" * 32, "../x", lost[:-1]):
+            assert sender.remove(nonsense) is Removal.UNKNOWN
+        wait_until(lambda: sender.remove(lost) is Removal.SOON, 30)
+        assert sender.remove(here) is Removal.SOON
+        # At once, not after ten minutes.
+        wait_until(lambda: there(hub) == set(), 30)
+    assert begun_anew.ids() == set()
 
 
 def test_what_came_last_goes_out_when_the_app_stops(

@@ -23,7 +23,7 @@ from spotter.data.edit_log import Edit, EditLog
 from spotter.data.edits import apply_edits
 from spotter.data.splits import deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
-from spotter.feedback.store import FACTS, PICTURE, FeedbackFolder
+from spotter.feedback.store import FACTS, PICTURE, FeedbackFolder, Removal
 from spotter.inference.prediction import Prediction
 from spotter.monitor.compare import judge_reviews
 from spotter.monitor.log import AnswerLog, read_answers
@@ -98,6 +98,16 @@ def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:
     assert [entry.id for entry, _ in entries.read()] == [second]
     assert entries.deleted() == {first}
     assert not (entries.folder / first).exists()
+
+
+def test_what_is_not_deleted_is_not_said_to_be(entries: FeedbackFolder) -> None:
+    id_ = entries.add(drawing(1), prediction(), "disc", None)
+    for nonsense in ("", "0" * 32, id_[:-1], id_.upper() + "0", f"../{id_}", f"{id_}/", "deleted.txt"):
+        assert entries.remove(nonsense) is Removal.UNKNOWN
+    assert entries.ids() == {id_}
+    assert entries.remove(id_) is Removal.GONE
+    assert entries.ids() == set()
+    assert entries.remove(id_) is Removal.UNKNOWN
 
 
 def test_a_visitor_can_delete_on_a_full_disk(small_disk: Path) -> None:

@@ -39,6 +39,7 @@ def make_answers(count: int, seed: int = 0, **columns: object) -> Answers:
         "challenger": words,
         "challenger_label": words,
         "challenger_probability": np.full(count, np.nan),
+        "counts": np.ones(count, dtype=bool),
         "right": words,
         "review": np.zeros(count, dtype=int),
     }

@@ -51,9 +51,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Serve `app` in a thread, with the settings of `serve`; yields its address."""
-    port = free_port()
+def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
+    """Serve `app` in a thread, with the settings of `serve`, on a free port or on one; yields its address."""
+    port = port or free_port()
     # A test may put a function of its own before the app.
     config = replace(getattr(getattr(app, "state", None), "config", ServeConfig()), port=port)
     server = uvicorn.Server(uvicorn_settings(app, config, log_level="critical", grace_s=1))

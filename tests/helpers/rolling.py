@@ -35,7 +35,7 @@ class Rolling:
 
 @contextmanager
 def rolling(
-    folder: Path, stage: str, info: ModelInfo | None = None, config: ServeConfig | None = None
+    folder: Path, stage: str, info: ModelInfo | None = None, config: ServeConfig | None = None, port: int | None = None
 ) -> Iterator[Rolling]:
     """Serve an app with a rollout at a stage."""
     rollout, waiting = Rollout(folder, "r-1"), WaitingFolder(folder, "r-1")
@@ -45,7 +45,7 @@ def rolling(
         options = replace(info.options or AppOptions(), log=log, rollout=rollout, waiting=waiting)
         info = replace(info, options=options)
         app = create_app(predict_by_color, info, config or ServeConfig(), password=PASSWORD)
-        with serving(app) as url:
+        with serving(app, port) as url:
             yield Rolling(url, folder, rollout, waiting)
 
 

@@ -263,3 +263,13 @@ def test_a_killed_process_leaves_whole_moves(tmp_path: Path) -> None:
     rollout = Rollout(tmp_path, "r1")
     assert rollout.move(rollout.last, DEMOTED, "shadow", "", {})
     assert rollout.stage == "shadow"
+
+
+@pytest.mark.parametrize("key", [b"", b"x", bytes(31)])
+def test_a_key_that_anybody_can_guess_is_refused(tmp_path: Path, key: bytes) -> None:
+    (tmp_path / KEY).write_bytes(key)
+    with pytest.raises(RolloutDamaged, match="empty or cut short"):
+        Rollout(tmp_path, "r1").start("gradual")
+    (tmp_path / KEY).unlink()
+    Rollout(tmp_path, "r1").start("gradual")
+    assert len((tmp_path / KEY).read_bytes()) == 32

@@ -16,7 +16,7 @@ import pytest
 from spotter.cli import main
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable, UnknownStore
 from spotter.stores import FolderStore, Store, open_store
-from spotter.stores.base import content_name
+from spotter.stores.base import Event, content_name, find_earlier
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT
 from tests.helpers.bundles import make_bundle, same_files
@@ -75,14 +75,25 @@ class TestEveryStore:
         assert [event.contents for event in events] == [content_name(files) for files in (one, two, one, two)]
         assert all(datetime.fromisoformat(event.at).utcoffset() == timedelta(0) for event in events)
 
-    def test_rollback_goes_back_and_forth_and_forgets_nothing(self, store: Store, tmp_path: Path) -> None:
+    def test_of_two_rollbacks_the_second_goes_further_back(self, store: Store, tmp_path: Path) -> None:
+        one, two, three = (make_bundle(tmp_path / name, name) for name in ("one", "two", "three"))
+        for files in (one, two, three):
+            store.push(files)
+        for files in (two, one):
+            assert same_files(store.pull(store.rollback())[0], files)
+        with pytest.raises(RevisionMissing, match="no earlier"):
+            store.rollback()
+        # What is published after that follows on what stands.
+        store.push(two)
+        assert same_files(store.pull(store.rollback())[0], one)
+
+    def test_rollback_to_a_revision_goes_anywhere_and_forgets_nothing(self, store: Store, tmp_path: Path) -> None:
         one = make_bundle(tmp_path / "one", "one", **{"old.txt": "only here"})
         two = make_bundle(tmp_path / "two", "two", **{"new.txt": "only here"})
         first, second = store.push(one), store.push(two)
-        for files in (one, two, one):
-            name = store.rollback()
-            assert store.head() == name == store.pull()[1]
-            assert same_files(store.pull()[0], files)
+        name = store.rollback()
+        assert store.head() == name == store.pull()[1]
+        assert same_files(store.pull()[0], one)
         assert same_files(store.pull(store.rollback("v2"))[0], two)
         assert same_files(store.pull(store.rollback(first))[0], one)
         assert same_files(store.pull(second)[0], two)
@@ -109,6 +120,29 @@ class TestEveryStore:
         model.write_text(model.read_text().replace('"format": 1', '"format":  1'))
         with pytest.raises(BrokenModel):
             store.pull(content_name(files))
+
+
+def test_what_stood_before_is_what_was_not_taken_back() -> None:
+    generator = random.Random(7)
+    for _ in range(500):
+        standing: list[str] = []
+        events = []
+        for _ in range(generator.randrange(1, 12)):
+            if len(standing) > 1 and generator.random() < 0.4:
+                found = find_earlier(events)
+                assert found
+                assert found.contents == standing[-2]
+                standing.pop()
+                events.append(Event(found.revision, "rollback", "", "", found.contents))
+            else:
+                name = generator.choice("abcdef")
+                if not standing or standing[-1] != name:
+                    if name in standing:
+                        continue
+                    standing.append(name)
+                events.append(Event(name, "push", "", "", name))
+        found = find_earlier(events)
+        assert (found.contents if found else None) == (standing[-2] if len(standing) > 1 else None)
 
 
 def test_both_stores_give_the_same_files_the_same_name(hub: Hub, tmp_path: Path) -> None:

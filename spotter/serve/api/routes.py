@@ -126,7 +126,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
             picture = (await read_pictures(request, config, is_batch=False))[0].content
             if isinstance(picture, BadPicture):
                 raise picture
-            answer = await service.classify(picture, "api", stage)
+            answer = await service.classify(picture, "api", stage, request.state.client)
         except BadPicture as error:
             return _error(STATUS.get(error.reason, 400), str(error))
         if stage == SUPERVISED:
@@ -189,11 +189,11 @@ def _withdraw_route(service: Service) -> Callable[..., Any]:
 
 
 def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
-    async def one(sent: Sent, stage: str | None) -> dict[str, Any]:
+    async def one(sent: Sent, stage: str | None, client: str) -> dict[str, Any]:
         try:
             if isinstance(sent.content, BadPicture):
                 raise sent.content
-            answer = await service.classify(sent.content, "api batch", stage)
+            answer = await service.classify(sent.content, "api batch", stage, client)
             return full_payload(answer, service.info) if answer.may_go_out else asdict(Problem(_ONE_BY_ONE))
         except BadPicture as error:
             return asdict(Problem(str(error)))
@@ -215,7 +215,7 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
             if await request.is_disconnected():
                 raise ClientDisconnect
             name = {"file": shown_name(picture.name)} if picture.name else {}
-            results.append(name | await one(picture, stage))
+            results.append(name | await one(picture, stage, request.state.client))
         return JSONResponse({"results": results})
 
     return batch

@@ -8,7 +8,7 @@ import gradio as gr
 from spotter.config import ServeConfig
 from spotter.serve.about import about_html
 from spotter.serve.page import html
-from spotter.serve.page.gradio_io import label_choices, page_text, yes_or_no
+from spotter.serve.page.gradio_io import browser_state, label_choices, page_text, yes_or_no
 from spotter.serve.page.handlers import (
     batch_handler,
     classify_handler,
@@ -18,6 +18,7 @@ from spotter.serve.page.handlers import (
     page_handler,
     predict_handler,
     send_handler,
+    sent_ids,
     why_handler,
 )
 from spotter.serve.page.rollout import stage_corner
@@ -38,7 +39,7 @@ def classifier_page(service: Service, config: ServeConfig) -> gr.Blocks:
     with _blank_page(info) as page:
         with gr.Tabs(elem_id="rooms"):
             with gr.Tab(page_text("tab_one"), id="one", elem_id="room-one"):
-                _one_room(service)
+                _one_room(service, page)
             with gr.Tab(page_text("tab_many"), id="many", elem_id="room-many"):
                 _many_room(service, config)
             if info.about:
@@ -100,7 +101,7 @@ def _blank_page(info: ModelInfo) -> gr.Blocks:
     return page
 
 
-def _one_room(service: Service) -> None:
+def _one_room(service: Service, page: gr.Blocks) -> None:
     info = service.info
     with gr.Row(elem_id="desk"):
         with gr.Column(min_width=300):
@@ -114,7 +115,7 @@ def _one_room(service: Service) -> None:
                 page_text("why"), elem_id="ask-why", visible=bool(info.options.explain or info.options.nearest)
             )
             reasons = gr.HTML("", elem_id="why")
-            corner = stage_corner(service, picture, words, bars, reasons) if info.options.rollout else None
+            corner = stage_corner(service, page, picture, words, bars, reasons) if info.options.rollout else None
             if info.options.keep:
                 _feedback_corner(service, picture)
     # preprocess=False: load_picture gets the file as it was sent; Gradio's own decoding would come first.
@@ -144,6 +145,8 @@ def _one_room(service: Service) -> None:
 
 
 def _feedback_corner(service: Service, picture: gr.Image) -> None:
+    # In the visitor's browser: what the server remembers of a page is gone after a restart, or 200 others.
+    sent = browser_state([], "feedback")
     # The style sheet shows each part when the one before it is answered.
     with gr.Column(elem_id="feedback"):
         right = gr.Radio(yes_or_no(), label=page_text("feedback"), elem_id="right")
@@ -152,21 +155,20 @@ def _feedback_corner(service: Service, picture: gr.Image) -> None:
         send = gr.Button(page_text("send"), elem_id="send")
         told = gr.HTML("", elem_id="feedback-state")
         forget = gr.Button(page_text("forget"), visible=False, elem_id="forget")
-        kept = gr.State("")
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     send.click(
         send_handler(service),
-        [picture, right, said, consent],
-        [told, kept, consent, forget],
+        [picture, right, said, consent, sent],
+        [told, sent, consent, forget],
         preprocess=False,
         **private,
     )
-    forget.click(forget_handler(service), [kept], [told, kept, forget], **private)
+    forget.click(forget_handler(service), [sent], [told, sent, forget], **private)
     # Consent is for one picture.
     picture.change(
-        lambda: (None, None, False, "", "", gr.update(visible=False)),
-        [],
-        [right, said, consent, told, kept, forget],
+        lambda ids: (None, None, False, "", gr.update(visible=bool(sent_ids(ids)))),
+        [sent],
+        [right, said, consent, told, forget],
         **private,
     )
 

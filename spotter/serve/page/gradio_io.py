@@ -34,6 +34,12 @@ def page_text(key: str) -> Any:
     return str(gr.I18n()(name_key(key)))
 
 
+def browser_state(empty: Any, name: str) -> gr.BrowserState:
+    """What the visitor's browser keeps for this app, also when the page is closed or the app starts again."""
+    # The secret is none: it only has to be the same after a restart, and what is kept is the visitor's own.
+    return gr.BrowserState(empty, storage_key=f"spotter-{name}", secret="spotter")  # noqa: S106
+
+
 def label_choices(labels: Sequence[str]) -> list[tuple[str, str]]:
     """The labels to choose from, and `NONE`; see `is_choice`."""
     return [*((label, str(number)) for number, label in enumerate(labels)), (page_text("none_of_these"), NONE)]

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, FeedbackUnwritable
+from spotter.feedback.store import ID, Removal
 from spotter.images import load_picture
 from spotter.serve.batch import NoAnswer, Plan, Result, as_csv, as_json, unpack
 from spotter.serve.page import html
@@ -36,6 +37,9 @@ _log = logging.getLogger(__name__)
 ASKED_ROWS, SHOWN_NEIGHBOURS = 100, 6
 # Seconds between two updates of the table of many pictures.
 UPDATE_S = 0.3
+# A browser keeps the ids of so many entries that its visitor sent.
+REMEMBERED_IDS = 100
+_REMOVALS = {Removal.GONE: "forgotten", Removal.SOON: "forgotten_soon", Removal.UNKNOWN: "not_here"}
 
 
 def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
@@ -46,7 +50,7 @@ def page_handler(service: Service, corner: Corner | None) -> Callable[..., Any]:
         else:
             try:
                 stage = service.stage_for(client_of(request))
-                answer = await service.classify(path_in(payload, service.info), "page", stage)
+                answer = await service.classify(path_in(payload, service.info), "page", stage, client_of(request))
             except BadPicture as error:
                 # Said where the answer would be: a passing toast would leave the answer for the picture before.
                 told = html.refusal(error, language), "", ""
@@ -102,12 +106,12 @@ def send_handler(service: Service) -> Callable[..., Any]:
     labels, keep = service.info.labels, service.info.options.keep
 
     async def send(
-        payload: Inputs | None, right: Any, said: Any, consent: Any, request: gr.Request
-    ) -> tuple[str, str, bool, Any]:
-        language, hidden = language_of(request), gr.update(visible=False)
+        payload: Inputs | None, right: Any, said: Any, consent: Any, sent: Any, request: gr.Request
+    ) -> tuple[str, list[str], bool, Any]:
+        language, ids = language_of(request), sent_ids(sent)
 
-        def refuse(key: str) -> tuple[str, str, bool, Any]:
-            return html.note(translate(key, language)), "", consent is True, hidden
+        def refuse(key: str) -> tuple[str, list[str], bool, Any]:
+            return html.note(translate(key, language)), ids, consent is True, gr.update(visible=bool(ids))
 
         if not payload or not keep:
             return refuse("send_picture")
@@ -129,23 +133,33 @@ def send_handler(service: Service) -> Callable[..., Any]:
         except FeedbackUnwritable as error:
             _log.warning("%s", error)
             return refuse("not_sent")
-        return html.note(translate("sent", language, id=id_)), id_, False, gr.update(visible=True)
+        ids = [*ids, id_][-REMEMBERED_IDS:]
+        return html.note(translate("sent", language, id=id_)), ids, False, gr.update(visible=True)
 
     return send
 
 
 def forget_handler(service: Service) -> Callable[..., Any]:
-    async def forget(id_: str, request: gr.Request) -> tuple[str, str, Any]:
-        language = language_of(request)
+    remove = service.info.options.forget
+
+    async def forget(sent: Any, request: gr.Request) -> tuple[str, list[str], Any]:
+        language, ids = language_of(request), sent_ids(sent)
+        if not ids or not remove:
+            return html.note(translate("nothing_sent", language)), [], gr.update(visible=False)
         try:
-            if service.info.options.forget:
-                await run_in_threadpool(service.info.options.forget, id_)
+            removal = await run_in_threadpool(remove, ids[-1])
         except FeedbackUnwritable as error:
             _log.warning("%s", error)
-            return html.note(translate("not_forgotten", language)), id_, gr.update(visible=True)
-        return html.note(translate("forgotten", language)), "", gr.update(visible=False)
+            return html.note(translate("not_forgotten", language)), ids, gr.update(visible=True)
+        told, rest = translate(_REMOVALS[removal], language, id=ids[-1]), ids[:-1]
+        return html.note(told), rest, gr.update(visible=bool(rest))
 
     return forget
+
+
+def sent_ids(sent: Any) -> list[str]:
+    """The ids of what a visitor sent, oldest first, as the visitor's browser has kept them; it may send anything."""
+    return [id_ for id_ in sent if isinstance(id_, str) and ID.fullmatch(id_)] if isinstance(sent, list) else []
 
 
 def many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
@@ -160,7 +174,7 @@ def many_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
         yield html.progress(0, len(plans), language), "", hidden
         shown = time.monotonic()
         for plan in plans:
-            results.append(await _classify_one(service, plan, stage))
+            results.append(await _classify_one(service, plan, stage, client_of(request)))
             if time.monotonic() - shown >= UPDATE_S:
                 yield html.progress(len(results), len(plans), language), html.table(results, language), hidden
                 shown = time.monotonic()
@@ -176,7 +190,7 @@ def batch_handler(service: Service, config: ServeConfig) -> Callable[..., Any]:
         if not files:
             raise gr.Error("There are no files: send at least one.", print_exception=False)
         stage = service.stage_for(client_of(request))
-        results = [await _classify_one(service, plan, stage) for plan in await _plan(files, config)]
+        results = [await _classify_one(service, plan, stage, client_of(request)) for plan in await _plan(files, config)]
         answers = {"results": as_json(results), "threshold": service.info.threshold, "revision": service.info.revision}
         return answers, _save_csv(results, service.info)
 
@@ -199,12 +213,12 @@ async def _plan(payloads: Any, config: ServeConfig) -> list[Plan]:
     return await run_in_threadpool(unpack, files, config)
 
 
-async def _classify_one(service: Service, plan: Plan, stage: str | None) -> Result:
+async def _classify_one(service: Service, plan: Plan, stage: str | None, client: str) -> Result:
     item = await run_in_threadpool(plan)
     if item.problem:
         return Result(item.name, problem=item.problem)
     try:
-        answer = await service.classify(item.content, "files", stage)
+        answer = await service.classify(item.content, "files", stage, client)
     except BadPicture as error:
         return Result(item.name, problem=html.picture_problem(error))
     # Others wait for the same network: let them in between.
@@ -239,6 +253,6 @@ def classify_handler(service: Service) -> Callable[..., Any]:
 async def _classify_or_say_why(service: Service, payload: Inputs | None, request: gr.Request) -> Answer:
     try:
         stage = service.stage_for(client_of(request))
-        return await service.classify(path_in(payload, service.info), "client", stage)
+        return await service.classify(path_in(payload, service.info), "client", stage, client_of(request))
     except BadPicture as error:
         raise gr.Error(str(error), print_exception=False) from error

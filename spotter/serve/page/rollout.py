@@ -11,11 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.monitor.log import add_reviews
 from spotter.names import NONE_OF_THESE
-from spotter.rollout.review_queue import Outcome, Waiting
+from spotter.rollout.review_queue import Outcome, Waiting, WaitingFolder
 from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
     Inputs,
+    browser_state,
     chosen_label,
     client_of,
     is_choice,
@@ -38,7 +39,7 @@ Values = dict[Any, Any]
 @dataclass(frozen=True)
 class Held:
     """What the server remembers of the picture on the page: the answer's id in the log, the ticket where it waits, and
-    whether it was shown."""
+    whether it was shown. The visitor's browser keeps the ticket too, as this is gone after a restart."""
 
     answer: str = ""
     ticket: str = ""
@@ -59,6 +60,7 @@ class Corner:
     withdraw: gr.Button
     timer: gr.Timer
     held: gr.State
+    ticket: gr.BrowserState
     others: list[Any] = field(default_factory=list)
 
     @property
@@ -86,8 +88,10 @@ class Corner:
         return self.reset() | {box: gr.update(visible=True), self.held: Held(answer.id)}
 
 
-def stage_corner(service: Service, picture: gr.Image, words: gr.HTML, bars: gr.HTML, reasons: gr.HTML) -> Corner:
-    """Add the components, and what their buttons do."""
+def stage_corner(
+    service: Service, page: gr.Blocks, picture: gr.Image, words: gr.HTML, bars: gr.HTML, reasons: gr.HTML
+) -> Corner:
+    """Add the components to a page, and what their buttons do."""
     with gr.Column(visible=False, elem_id="own-word") as own_word:
         said = gr.Radio(label_choices(service.info.labels), label=page_text("you_say"), elem_id="own-label")
         tell = gr.Button(page_text("say_it"), variant="primary", elem_id="say-it")
@@ -97,14 +101,17 @@ def stage_corner(service: Service, picture: gr.Image, words: gr.HTML, bars: gr.H
     told = gr.HTML("", elem_id="stage-state")
     withdraw = gr.Button(page_text("withdraw"), visible=False, elem_id="withdraw")
     timer = gr.Timer(POLL_S, active=False)
-    held = gr.State(Held())
-    corner = Corner(own_word, said, tell, wait, consent, ask, told, withdraw, timer, held, [words, bars, reasons])
+    held, ticket = gr.State(Held()), browser_state("", "ticket")
+    others = [words, bars, reasons]
+    corner = Corner(own_word, said, tell, wait, consent, ask, told, withdraw, timer, held, ticket, others)
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     work = private | {"preprocess": False, "concurrency_id": "inference", "concurrency_limit": AT_ONCE}
     tell.click(_say_handler(service, corner), [picture, said, held], corner.outputs, **work)
-    ask.click(_ask_handler(service, corner), [picture, consent, held], corner.outputs, **work)
-    withdraw.click(_withdraw_handler(service, corner), [held], corner.outputs, **private)
-    timer.tick(_poll_handler(service, corner), [held], corner.outputs, **private)
+    ask.click(_ask_handler(service, corner), [picture, consent, held], [*corner.outputs, ticket], **work)
+    withdraw.click(_withdraw_handler(service, corner), [held, ticket], [*corner.outputs, ticket], **private)
+    timer.tick(_poll_handler(service, corner), [held, ticket], [*corner.outputs, ticket], **private)
+    # When the page is opened again, whoever waits still does.
+    gr.on([page.load], _again_handler(service, corner), [ticket], [*corner.outputs, ticket], **private)
     return corner
 
 
@@ -128,7 +135,7 @@ def _say_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         try:
             # It was logged when the picture came, unless Gradio forgot about this page in between.
             route = "" if held.answer else "page"
-            answer = await service.classify(path_in(payload, service.info), route, SHADOW)
+            answer = await service.classify(path_in(payload, service.info), route, SHADOW, client_of(request))
             reviews = {held.answer or answer.id: NONE_OF_THESE if label is None else label}
             await run_in_threadpool(add_reviews, log.folder, reviews)
         except BadPicture as error:
@@ -160,7 +167,7 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
             return {}
         try:
             route = "" if held.answer else "page"
-            answer = await service.classify(path_in(payload, service.info), route, SUPERVISED)
+            answer = await service.classify(path_in(payload, service.info), route, SUPERVISED, client_of(request))
             id_ = held.answer or answer.id
             ticket = await run_in_threadpool(service.let_wait, answer, id_)
         except BadPicture as error:
@@ -168,13 +175,7 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
         except QueueUnwritable as error:
             _log.warning("%s", error)
             return {corner.told: html.note(translate("not_waiting", language))}
-        return corner.reset() | {
-            words: html.words(translate("waiting", language), translate("waiting_why", language)),
-            corner.told: html.note(translate("ticket", language, id=ticket)),
-            corner.withdraw: gr.update(visible=True),
-            corner.timer: gr.update(active=True),
-            corner.held: replace(held, answer=id_, ticket=ticket),
-        }
+        return _waiting(corner, ticket, language) | {corner.held: replace(held, answer=id_, ticket=ticket)}
 
     return ask
 
@@ -182,31 +183,69 @@ def _ask_handler(service: Service, corner: Corner) -> Callable[..., Any]:
 def _poll_handler(service: Service, corner: Corner) -> Callable[..., Any]:
     queue = service.info.options.waiting
 
-    async def poll(held: Held, request: gr.Request) -> Any:
-        found = await run_in_threadpool(queue.find, held.ticket) if queue and held.ticket else None
-        if isinstance(found, Waiting):
-            return gr.skip()
-        language = language_of(request)
-        words, *_ = corner.others
-        if not isinstance(found, Outcome):
-            return corner.reset() | {words: html.words(translate("gone", language)), corner.held: Held()}
-        return corner.reset() | {words: html.outcome(found.said, found.is_confirmed, language)}
+    async def poll(held: Held, ticket: Any, request: gr.Request) -> Any:
+        found = await _find(queue, held.ticket or ticket)
+        return gr.skip() if isinstance(found, Waiting) else _no_longer(corner, found, language_of(request))
 
     return poll
+
+
+def _again_handler(service: Service, corner: Corner) -> Callable[..., Any]:
+    queue = service.info.options.waiting
+
+    async def show_again(ticket: Any, request: gr.Request) -> Any:
+        if not ticket:
+            return gr.skip()
+        found, language = await _find(queue, ticket), language_of(request)
+        if isinstance(found, Waiting):
+            return _waiting(corner, found.ticket, language) | {corner.held: Held(found.answer, found.ticket)}
+        return _no_longer(corner, found, language)
+
+    return show_again
 
 
 def _withdraw_handler(service: Service, corner: Corner) -> Callable[..., Any]:
     queue = service.info.options.waiting
 
-    async def withdraw(held: Held, request: gr.Request) -> Any:
+    async def withdraw(held: Held, ticket: Any, request: gr.Request) -> Any:
         language = language_of(request)
         words, *_ = corner.others
+        found = await _find(queue, held.ticket or ticket)
         try:
-            if queue:
-                await run_in_threadpool(queue.forget, held.ticket)
+            is_gone = isinstance(found, Waiting) and queue and await run_in_threadpool(queue.forget, found.ticket)
         except QueueUnwritable as error:
             _log.warning("%s", error)
             return {corner.told: html.note(translate("not_forgotten", language))}
-        return corner.reset() | {words: html.words(translate("forgotten", language)), corner.held: Held(held.answer)}
+        if not is_gone:
+            # Reviewed meanwhile, so the picture is gone too; or there is nothing by that name.
+            return _no_longer(corner, found, language)
+        told = {words: html.words(translate("forgotten", language)), corner.held: Held(held.answer)}
+        return corner.reset() | told | {corner.ticket: ""}
 
     return withdraw
+
+
+async def _find(queue: WaitingFolder | None, ticket: Any) -> Waiting | Outcome | None:
+    """What waits under a ticket, as a browser kept it; it may send anything."""
+    return await run_in_threadpool(queue.find, ticket) if queue and isinstance(ticket, str) else None
+
+
+def _waiting(corner: Corner, ticket: str, language: str) -> Values:
+    words, *_ = corner.others
+    return corner.reset() | {
+        words: html.words(translate("waiting", language), translate("waiting_why", language)),
+        corner.told: html.note(translate("ticket", language, id=ticket)),
+        corner.withdraw: gr.update(visible=True),
+        corner.timer: gr.update(active=True),
+        corner.ticket: ticket,
+    }
+
+
+def _no_longer(corner: Corner, found: Outcome | Waiting | None, language: str) -> Values:
+    """As it is when an answer waits no more: what a person said, or that it is not there."""
+    words, *_ = corner.others
+    if not isinstance(found, Outcome):
+        told = {words: html.words(translate("gone", language)), corner.held: Held()}
+    else:
+        told = {words: html.outcome(found.said, found.is_confirmed, language)}
+    return corner.reset() | told | {corner.ticket: ""}
