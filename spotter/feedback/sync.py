@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Of a Space that pays for it.
+# Where a Space has a storage bucket mounted, if it has one.
 STORAGE = Path("/data")
 
 
@@ -125,7 +125,7 @@ def receive(entries: FeedbackFolder, dataset: "FeedbackDataset") -> None:
 
 def folder_of(place: str) -> Path:
     """Where entries stand on this machine: the folder itself, or for a data set `feedback/OWNER-NAME`, which a Space
-    has in its persistent storage if there is any."""
+    has in its storage bucket if one is mounted."""
     if not place.startswith(DATASETS):
         return Path(place).expanduser()
     lasts = "SPACE_ID" in os.environ and os.access(STORAGE, os.W_OK)

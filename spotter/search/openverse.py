@@ -22,7 +22,8 @@ class Openverse:
     """Search by words in the open pictures of Flickr, Wikimedia, museums and others; each with licence and creator.
 
     Asked without a key, Openverse allows 20 requests a minute, 200 a day, and 20 pictures a request; a search ends
-    after 240 pictures. A token in the environment variable `OPENVERSE_TOKEN` raises the daily number. Openverse does
+    after 240 pictures. A token in the environment variable `OPENVERSE_TOKEN` is sent, but was still counted as no
+    key in autumn 2026 (https://github.com/WordPress/openverse/issues/5613). Openverse does
     not vouch for the licences it shows and forbids to scrape its catalogue (https://docs.openverse.org/terms_of_service.html).
 
     Args:

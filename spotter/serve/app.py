@@ -20,7 +20,7 @@ from spotter.config import ServeConfig
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.api.routes import add_routes
 from spotter.serve.limits import Traffic
-from spotter.serve.middleware import Closed, Gate, Shared
+from spotter.serve.middleware import Closed, Gate, NoSniffing, Shared
 from spotter.serve.page.classifier import classifier_page, problem_page
 from spotter.serve.page.document import Document, Dress
 from spotter.serve.page.preview import add_preview, add_thumbnails, render_head
@@ -100,6 +100,7 @@ def mount_page(
     page.state_session_capacity = SESSIONS
     app.add_api_route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False)
     app.add_middleware(Closed)
+    app.add_middleware(NoSniffing)
     # Last, because Gradio takes every path that is left.
     mounted = gr.mount_gradio_app(
         app,

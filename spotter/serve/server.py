@@ -31,6 +31,7 @@ from spotter.serve.middleware import HEALTH
 _log = logging.getLogger(__name__)
 
 PATIENCE_S = 15.0
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 # Beyond `max_connections`, for health checks alone.
 SPARE_CONNECTIONS = 50
 
@@ -107,7 +108,7 @@ class Connection(H11Protocol):
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             body = json.dumps({"error": "This is no HTTP request."}).encode()
             length = (b"content-length", str(len(body)).encode())
-            headers = [(b"content-type", b"application/json"), length, (b"connection", b"close")]
+            headers = [(b"content-type", b"application/json"), length, (b"connection", b"close"), NOSNIFF]
             for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         # Else it was answered before it went wrong.
@@ -149,7 +150,8 @@ class _HealthOnly:
 CROWDED = "Too many connections at once; try again in a moment."
 _TOLD = json.dumps({"error": CROWDED}).encode()
 NO_ROOM = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: %d\r\nconnection: close\r\n"
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+    b"x-content-type-options: nosniff\r\nretry-after: %d\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s" % (BUSY_S, len(_TOLD), _TOLD)
 )
 

@@ -51,8 +51,8 @@ LATER = (StoreUnreachable, RevisionMissing)
 UNASKED = "the questions about what could go wrong with this model are unanswered: run scripts/premortem."
 NOBODY = "nobody can review waiting answers: the review page needs a password in STAFF_PASSWORD."
 UNSENT = (
-    "a Space without persistent storage forgets %s when it restarts, and with it what visitors sent in the last five "
-    "minutes."
+    "a Space without a storage bucket at /data forgets %s when it restarts, and with it what visitors sent in the last "
+    "five minutes."
 )
 # What visitors see if the error's own sentence would name a path or an address.
 PUBLIC = {

@@ -283,7 +283,8 @@ def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
     async def unexpected(request: Request, error: Exception) -> Response:
         # Starlette logs the traceback after this answer, which it gives outside of all that stands before the routes;
         # the caller learns nothing about the machine.
-        shared = {"Access-Control-Allow-Origin": "*"} if config.is_shared else None
+        shared = {"X-Content-Type-Options": "nosniff"}
+        shared |= {"Access-Control-Allow-Origin": "*"} if config.is_shared else {}
         return _error(500, FAILED, shared)
 
     return unexpected
