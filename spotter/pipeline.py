@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spotter.collect.collector import read_more
-from spotter.collect.picture_set import fill_set, open_sources, picture_folder
+from spotter.collect.picture_set import fill_set, picture_folder, read_options
 from spotter.collect.takedown import LIST, Takedown
 from spotter.config import FamiliarityConfig
 from spotter.data.dataset import Dataset
@@ -29,7 +29,6 @@ from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers
-from spotter.recipe import choose_recipe
 from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
 from spotter.utils.console import run_command, say, stage
@@ -72,11 +71,10 @@ def read_recipe(options: Namespace) -> Task:
         RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: an option names nothing that exists.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
-    recipe = choose_recipe(options.recipe, options.classes)
+    recipe, sources = read_options(options)
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
     store.check()
-    sources = open_sources(options.search, options.feedback)
     say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
     return Task(
         recipe=recipe,

@@ -21,7 +21,8 @@ class ClassSpec:
 @dataclass(frozen=True)
 class Recipe:
     """What to tell apart. `per_class` is the number of pictures wanted for each class. `license` is the licence of the
-    model, as the Hub names it ("apache-2.0"), or "" when its owner gives none.
+    model, as the Hub names it ("apache-2.0"), or "" when its owner gives none. `region` is the language and country of
+    a search ("de-CH"), or "" for that of each service.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Recipe:
     per_class: int = 150
     title: str = ""
     license: str = ""
+    region: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -41,7 +43,8 @@ MOST_IN_TITLE = 6
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe (TOML: `name`, maybe `title`, `license` and `per_class`, and a table `[classes]` label = "query").
+    """Read a recipe (TOML: `name`, maybe `title`, `license`, `region` and `per_class`, and a table `[classes]`
+    label = "query").
 
     Raises:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
@@ -64,17 +67,11 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(
             f"In {str(path)!r}, license must be a licence id of the Hub, such as 'mit', not {license_id!r}."
         )
+    for name in ("name", "title", "region"):
+        if not isinstance(table.get(name, ""), str):
+            raise RecipeError(f"In {str(path)!r}, {name} must be a text, not {table[name]!r}.")
     recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
-    return replace(recipe, license=license_id)
-
-
-def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:
-    """Read the recipe at `path`; without one, make it of `classes`, each LABEL or LABEL=QUERY.
-
-    Raises:
-        RecipeError: it does not describe a classifier.
-    """
-    return read_recipe(path) if path else recipe_from_options(classes)
+    return replace(recipe, license=license_id, region=table.get("region", ""))
 
 
 def recipe_from_options(options: Sequence[str]) -> Recipe:

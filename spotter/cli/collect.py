@@ -26,15 +26,13 @@ def run(options: Options) -> str:
     """Collect the pictures and look at them; return the folder of the set."""
     from spotter.collect.collector import read_more
     from spotter.collect.download import download_all
-    from spotter.collect.picture_set import fill_set, open_sources, picture_folder
+    from spotter.collect.picture_set import fill_set, picture_folder, read_options
     from spotter.collect.takedown import LIST, Takedown
     from spotter.data.edit_log import EditLog
-    from spotter.recipe import choose_recipe
 
     with stage("Collect the pictures"):
-        recipe = choose_recipe(options.recipe, options.classes)
+        recipe, sources = read_options(options)
         more = read_more(options.more, recipe)
-        sources = open_sources(options.search, options.feedback)
         folder, takedown = picture_folder(options.data, recipe, options.search), Takedown(options.data / LIST)
         with with_cluster(options.ray) as on:
             fetch = on.fetch if on else download_all

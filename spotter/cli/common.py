@@ -36,7 +36,7 @@ def add_picture_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="LABEL=QUERY",
-        help="a class, instead of a recipe; repeatable",
+        help="a class, instead of a recipe; repeatable (without both: the labels of the source)",
     )
     parser.add_argument(
         "--search",
@@ -44,6 +44,10 @@ def add_picture_options(parser: Parser) -> None:
         metavar="SOURCE",
         help=f"sources of pictures, separated by commas: {', '.join(SOURCES)}",
     )
+    parser.add_argument(
+        "--region", default="", metavar="REGION", help="language and country of the search, such as de-CH or ja-JP"
+    )
+    parser.add_argument("--title", default="", help="what the page asks (default: made of the labels)")
     parser.add_argument("--license", choices=POLICIES, default="any", help="which licences to accept (default: any)")
     parser.add_argument(
         "--more",

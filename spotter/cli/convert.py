@@ -73,7 +73,7 @@ def run(options: Options) -> str:
         with stage("Open the export, in a process of its own"):
             shutil.copyfile(options.export, files / PICKLE)
             export = convert.Export(files / PICKLE, options.functions)
-            facts = convert.export_network(export, files / ONNX)
+            facts = convert.export_network(export, files / ONNX, portable=files / PICKLE)
             say(f"{facts.arch}, {facts.size} pixels ({facts.resize}): {', '.join(facts.labels)}")
 
         with stage("Run it on the pictures"):

@@ -18,9 +18,9 @@ from spotter.config import CollectConfig, DownloadConfig, PictureConfig
 from spotter.data.dataset import TAKEDOWN, Dataset, Record
 from spotter.data.duplicates import group_duplicates
 from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
-from spotter.names import clean_label
+from spotter.names import clean_label, find_name
 from spotter.recipe import ClassSpec, Recipe
-from spotter.search.base import ImageHit, SearchBackend
+from spotter.search.base import ImageHit, LabelledSource, SearchBackend
 from spotter.utils.files import write_atomically
 from spotter.utils.licenses import allows
 from spotter.utils.text import writable
@@ -55,12 +55,14 @@ def collect(
         fetch: `download_all`, or the same with other rules for addresses.
 
     Raises:
-        SourceUnavailable, FolderMissing: every source failed, and left a class without enough pictures.
+        SourceUnavailable, FolderMissing: every source failed, and left a class without enough pictures; or no source
+            has one of the labels, which is found out before anything is collected.
         TooFewPictures: classes have fewer than `min_per_class` usable pictures.
         DatasetUnwritable: `folder` cannot be written, or another run is collecting into it.
     """
     config = config or CollectConfig()
     takedown = takedown or Takedown()
+    _require_labels(recipe, sources)
     try:
         store = PictureSet(folder, pictures or PictureConfig(), downloads or DownloadConfig(), takedown, fetch)
         try:
@@ -105,6 +107,17 @@ def read_more(options: Sequence[str], recipe: Recipe) -> dict[str, list[str]]:
             )
         more.setdefault(named[0], []).append(query)
     return more
+
+
+def _require_labels(recipe: Recipe, sources: Sequence[SearchBackend]) -> None:
+    """Raise what the first source would raise for a label that none of them has."""
+    known = [source.labels() if isinstance(source, LabelledSource) else () for source in sources]
+    for spec in recipe.classes:
+        if known and all(labels and find_name(spec.label, labels) is None for labels in known):
+            # Some have more than they list, such as a sub-folder without a picture.
+            for source in sources:
+                for _ in source.search(spec.label, 1):
+                    break
 
 
 class _Gathering:

@@ -1,7 +1,9 @@
 """The picture set that a command names: its sources, its folder, and filling it."""
 
 import hashlib
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spotter.collect.collector import collect
@@ -13,21 +15,62 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import with_disputed
 from spotter.errors import RecipeError
 from spotter.feedback.sync import fetched
-from spotter.names import slug
-from spotter.recipe import Recipe
-from spotter.search import SearchBackend, get_backends
+from spotter.names import clean_label, find_name, is_writing, slug
+from spotter.recipe import Recipe, make_recipe, read_recipe, recipe_from_options
+from spotter.search import LabelledSource, SearchBackend, get_backends, read_region
 from spotter.search.feedback import VisitorFeedback
 from spotter.utils.console import say
 
+MOST_IN_TITLE = 120
 
-def open_sources(search: str, feedback: str | None) -> list[SearchBackend]:
-    """Open the sources that `search` names, separated by commas, and then that of the feedback, if there is one.
+
+def read_options(options: Namespace) -> tuple[Recipe, list[SearchBackend]]:
+    """The recipe and the sources that the options of `add_picture_options` name. Without a recipe and classes, the
+    labels of the sources are the classes.
 
     Raises:
+        RecipeError: there is no recipe, or it does not describe a classifier.
+        As `open_sources`.
+    """
+    recipe = read_recipe(options.recipe) if options.recipe else None
+    if options.classes:
+        recipe = recipe_from_options(options.classes)
+    region = options.region or (recipe.region if recipe else "")
+    sources = open_sources(options.search, options.feedback, region)
+    recipe = recipe or _recipe_of(sources, options.search)
+    title = clean_label(options.title or "")
+    if len(title) > MOST_IN_TITLE or not all(map(is_writing, title)):
+        raise RecipeError(f"--title must be one line of at most {MOST_IN_TITLE} characters, not {options.title!r}.")
+    return replace(recipe, title=title or recipe.title, region=str(read_region(region)) if region else ""), sources
+
+
+def _recipe_of(sources: Sequence[SearchBackend], search: str) -> Recipe:
+    """The labels of the sources as a recipe, named like the first folder, file or data set that has some."""
+    labels: dict[str, None] = {}
+    for source in sources:
+        for label in source.labels() if isinstance(source, LabelledSource) else ():
+            labels.setdefault(find_name(label, labels) or label)
+    if not labels:
+        raise RecipeError(
+            "A classifier needs at least 2 classes to tell apart; there is none. Give a recipe, --class several times, "
+            "or a source that has labels, such as --search folder:PATH with a sub-folder for each class."
+        )
+    place = search.partition(":")[2].partition(",")[0].partition(":")[0]
+    return make_recipe(dict(zip(labels, labels, strict=True)), name=slug(Path(place).resolve().stem) or "classes")
+
+
+def open_sources(search: str, feedback: str | None, region: str = "") -> list[SearchBackend]:
+    """Open the sources that `search` names, separated by commas, and then that of the feedback, if there is one.
+
+    Args:
+        region: the language and country to search for, "" for that of each service.
+
+    Raises:
+        RecipeError: this is no region.
         UnknownSource, FolderMissing, FeedbackMissing: one of them is none.
         UnknownStore, AccessRefused, StoreUnreachable, CacheUnwritable: the feedback cannot be had from the Hub.
     """
-    sources = get_backends(search)
+    sources = get_backends(search, region)
     return [*sources, VisitorFeedback(str(fetched(feedback)))] if feedback else [*sources]
 
 
@@ -35,7 +78,8 @@ def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
     """The folder for this recipe's pictures from these sources; each folder or file on disk has one of its own."""
     names = "-".join(slug(part.partition(":")[0]) for part in search.split(","))
     place = f"-{hashlib.sha256(str(Path(search).resolve()).encode()).hexdigest()[:8]}" if ":" in search else ""
-    return data / recipe.name / f"{names[:60]}{place}"
+    region = f"-{recipe.region.lower()}" if recipe.region else ""
+    return data / recipe.name / f"{names[:60]}{region}{place}"
 
 
 def fill_set(

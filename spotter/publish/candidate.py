@@ -3,7 +3,7 @@
 import shlex
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,8 @@ import numpy as np
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import MANIFEST, Dataset
 from spotter.data.training_run import Run
-from spotter.recipe import Recipe, read_recipe
-from spotter.search import SearchBackend
+from spotter.recipe import Recipe, make_recipe, read_recipe
+from spotter.search import BACKENDS, SearchBackend
 from spotter.stores import Store
 from spotter.utils.files import import_root
 
@@ -89,12 +89,19 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     beside the card. Visitors' pictures are left out, as they are not published.
     """
     words = ["train.py"]
+    classes = {spec.label: spec.query for spec in recipe.classes}
+    plain = make_recipe(classes, recipe.name)
     shipped = RECIPES / options.recipe.name if options.recipe else None
-    if shipped and shipped.is_file() and read_recipe(shipped) == recipe:
-        words.append(f"{RECIPES.name}/{shipped.name}")
-    else:
-        for spec in recipe.classes:
-            words += ["--class", spec.label if spec.query == spec.label else f"{spec.label}={spec.query}"]
+    if shipped and shipped.is_file():
+        read = read_recipe(shipped)
+        if replace(read, title=recipe.title, region=recipe.region) == recipe:
+            words, plain = [*words, f"{RECIPES.name}/{shipped.name}"], read
+    if len(words) == 1:
+        for label, query in classes.items():
+            words += ["--class", label if query == label else f"{label}={query}"]
+    for name in ("title", "region"):
+        if getattr(recipe, name) != getattr(plain, name):
+            words += [f"--{name}", getattr(recipe, name)]
     words += [word for value in options.more for word in ("--more", value)]
     words += ["--search", _public_sources(options.search), "--license", options.license, "--arch", options.arch]
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
@@ -105,8 +112,10 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
 
 
 def _public_sources(search: str) -> str:
-    public = {"folder": f"folder:{PICTURES}", "urls": f"manifest:{MANIFEST}", "manifest": f"manifest:{MANIFEST}"}
-    parts = [part.strip() for part in search.split(",")]
+    own = f"folder:{PICTURES}"
+    public = {"folder": own, "table": own, "urls": f"manifest:{MANIFEST}", "manifest": f"manifest:{MANIFEST}"}
+    # The rest of a path with a comma in it is no source.
+    parts = [part.strip() for part in search.split(",") if part.partition(":")[0].strip() in BACKENDS]
     named = [public.get(part.partition(":")[0], part) for part in parts if part.partition(":")[0] != "feedback"]
     return ",".join(dict.fromkeys(named))
 

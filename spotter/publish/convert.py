@@ -5,6 +5,7 @@ What that process tells comes as a text file, an ONNX file and an array; nothing
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import familiarity_on_folds
 from spotter.images import load_picture, to_square
 from spotter.names import slug
-from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, Facts
+from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, PORTABLE, Facts
 from spotter.publish.model_card import write_card
 from spotter.publish.writing import (
     count_origins,
@@ -73,8 +74,13 @@ class NetworkAnswers:
         return np.ones(len(self.embeddings), dtype=bool)
 
 
-def export_network(export: Export, path: Path, config: ConvertConfig | None = None) -> Facts:
+def export_network(
+    export: Export, path: Path, config: ConvertConfig | None = None, portable: Path | None = None
+) -> Facts:
     """Open the export in another process, which writes its network to `path`.
+
+    If the export holds paths of Windows or of a newer Python, fastai alone cannot open it here; then the same export
+    without them is written to `portable`.
 
     Raises:
         BrokenExport: it cannot be opened, or the process died or took too long.
@@ -87,6 +93,8 @@ def export_network(export: Export, path: Path, config: ConvertConfig | None = No
             told: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
             facts = Facts(**(told | {name: tuple(told[name]) for name in ("labels", "mean", "std")}))
             network = (folder / NETWORK).read_bytes()
+            if portable and (folder / PORTABLE).exists():
+                shutil.copyfile(folder / PORTABLE, portable)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise BrokenExport("The process that opened the export ended without an answer.") from error
     check_network(network)

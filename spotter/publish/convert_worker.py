@@ -4,6 +4,7 @@ Opening a pickle runs code of whoever made it, so nothing here is to be called i
 """
 
 import json
+import pathlib
 import pickle
 import runpy
 import sys
@@ -30,6 +31,8 @@ from spotter.train.backbone import FeatureNetwork
 from spotter.train.export import ServingNetwork, export_serving, predict_with_pickle
 
 FACTS, NETWORK, ANSWERS, FAILURE = "facts.json", "network.onnx", "answers.npy", "failure.txt"
+# The same export, if the one that was given cannot be opened by fastai alone here.
+PORTABLE = "portable.pkl"
 # Of values in [0, 1]; one step of a pixel is 0.004 there.
 SAME = 1e-4
 PROBES = 8
@@ -53,7 +56,8 @@ class Facts:
 def main(arguments: list[str]) -> int:
     """Do one task: `export PICKLE FOLDER [FUNCTIONS]` or `answer PICKLE FOLDER [FUNCTIONS]`.
 
-    `export` writes `facts.json` and `network.onnx` into FOLDER; `answer` writes `answers.npy`, the probabilities of the
+    `export` writes `facts.json` and `network.onnx` into FOLDER, and `portable.pkl` if the export holds paths of another
+    system; `answer` writes `answers.npy`, the probabilities of the
     PNGs there in the order of their names. An expected failure is its class and sentence in `failure.txt`,
     and status 1.
     """
@@ -63,7 +67,11 @@ def main(arguments: list[str]) -> int:
         for each in functions:
             define(Path(each))
         if task == "export":
-            facts = export(open_export(path), folder / NETWORK)
+            learn, is_foreign = _open(path)
+            facts = export(learn, folder / NETWORK)
+            if is_foreign:
+                learn.path = learn.dls.path = Path()
+                learn.export((folder / PORTABLE).absolute())
             (folder / FACTS).write_text(json.dumps(asdict(facts)), encoding="utf-8")
         else:
             pictures = [Image.open(picture).convert("RGB") for picture in sorted(folder.glob("*.png"))]
@@ -87,9 +95,25 @@ def open_export(path: Path) -> Learner:
     Raises:
         BrokenExport: it is no such file, is damaged, or needs what is not here.
     """
+    return _open(path)[0]
+
+
+def _open(path: Path) -> tuple[Learner, bool]:
+    """A Learner, and whether its pickle holds paths of another system or Python."""
+    foreign: list[str] = []
+
+    class Unpickler(_Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            # A path of Windows cannot be made here, and newer Pythons keep paths elsewhere. Nothing is read from them.
+            is_path = module.partition(".")[0] == "pathlib" and name.endswith("Path")
+            if is_path and (module != "pathlib" or not isinstance(Path(), getattr(pathlib, name, ()))):
+                foreign.append(name)
+                return pathlib.PurePath
+            return super().find_class(module, name)
+
     # A module of our own, as load_learner hides what find_class cannot find behind an UnboundLocalError.
     finder = ModuleType("finder")
-    vars(finder).update(vars(pickle), Unpickler=_Unpickler, __name__="finder")
+    vars(finder).update(vars(pickle), Unpickler=Unpickler, __name__="finder")
     try:
         learn = load_learner(path, pickle_module=finder)
     except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, UnicodeDecodeError) as error:
@@ -107,7 +131,7 @@ def open_export(path: Path) -> Learner:
         raise BrokenExport(
             f"The export holds a {type(learn).__name__} and not a fastai Learner: give what learn.export() wrote."
         )
-    return learn
+    return learn, bool(foreign)
 
 
 def export(learn: Learner, path: Path) -> Facts:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from spotter.errors import AnswersUnwritable, ExtraMissing
 from spotter.inference.prediction import AnswerRecord, table_cells, table_columns
-from spotter.utils.tables import read_rows, write_rows
+from spotter.utils.tables import plain_cell, read_rows, write_rows
 
 CSV, PARQUET = ".csv", ".parquet"
 RUN = "run.json"
@@ -56,6 +56,26 @@ class AnswerFile:
     @property
     def folder(self) -> Path:
         return self.path.with_name(f"{self.path.name}.parts")
+
+    def is_finished(self, names: Mapping[int, str], count: int) -> bool:
+        """Whether the whole file is there already, by this model and for these pictures.
+
+        Args:
+            names: what is known of the pictures' names, by number. count: how many pictures there are.
+        """
+        if not self.path.is_file():
+            return False
+        found = 0
+        try:
+            for id_, cells in self._read(self.path):
+                own = names.get(id_, cells[1])
+                if id_ != found or cells[1] not in {own, plain_cell(own)} or cells[-2] != self.revision:
+                    return False
+                found += 1
+        except (ValueError, IndexError, KeyError):
+            # Some other table.
+            return False
+        return found == count
 
     def begin(self, digest: str) -> None:
         """Make the folder for the parts, or go on in that of an earlier run over the same pictures.
@@ -177,7 +197,7 @@ class AnswerFile:
             else:
                 with path.open(encoding="utf-8", newline="") as file:
                     rows = read_rows(file)
-                    next(rows)
+                    next(rows, None)
                     for cells in rows:
                         yield int(cells[0]), list(cells)
         except OSError as error:

@@ -5,20 +5,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from spotter.config import ScaleConfig
-from spotter.errors import ExtraMissing, ListUnreadable
+from spotter.errors import ListUnreadable
 from spotter.names import is_system_name
 from spotter.utils.files import walk_files
-
-if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
+from spotter.utils.parquet import URL, PictureColumn, open_parquet, picture_column, read_picture
 
 PARQUET = ".parquet"
-# In this order: bytes need no reading, and a path is nearer than an address.
-COLUMNS = ("bytes", "path", "url")
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,7 @@ class Rows:
     """Rows `start` to `stop` of a row group of a Parquet file, the first of them with the number `first`."""
 
     file: Path
-    column: str
+    column: PictureColumn
     group: int
     start: int
     stop: int
@@ -71,6 +66,10 @@ class Listing:
     parts: tuple[Part, ...]
     pictures: int
     digest: str
+
+    def names(self) -> dict[int, str]:
+        """The names of the pictures by their numbers, as far as they are known without reading Parquet."""
+        return {entry.id: entry.name for part in self.parts if not isinstance(part.work, Rows) for entry in part.work}
 
     def lanes(self) -> list[tuple[Part, ...]]:
         """The parts, those that must follow one another together."""
@@ -163,36 +162,14 @@ def _digest(texts: Iterable[str], config: ScaleConfig) -> str:
     return digest.hexdigest()
 
 
-def open_parquet(path: Path) -> "ParquetFile":
-    """Open a Parquet file.
-
-    Raises:
-        ListUnreadable: it is none. ExtraMissing: pyarrow is not installed.
-    """
-    try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            "Parquet needs pyarrow: pip install -r requirements-ray.txt; without it, use a folder or a list, and .csv."
-        ) from error
-    try:
-        return ParquetFile(path)
-    except ArrowInvalid as error:
-        raise ListUnreadable(f"{str(path)!r} is not a Parquet file.") from error
-
-
 def _list_parquet(files: Sequence[Path], config: ScaleConfig) -> Listing:
     groups: list[Rows] = []
     facts: list[str] = []
     total = 0
     for path in files:
         with open_parquet(path) as file:
-            names = file.schema_arrow.names
-            column = next((name for name in COLUMNS if name in names), None)
-            if column is None:
-                raise ListUnreadable(f"{str(path)!r} has no column {', '.join(map(repr, COLUMNS))}: it has {names}.")
-            facts.append(f"{path.absolute()} {path.stat().st_size} {column}")
+            column = picture_column(file.schema_arrow, path)
+            facts.append(f"{path.absolute()} {path.stat().st_size} {column.name}")
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
                 facts.append(str(count))
@@ -200,7 +177,7 @@ def _list_parquet(files: Sequence[Path], config: ScaleConfig) -> Listing:
                 total += count
     if not total:
         raise ListUnreadable(f"There is no picture in {str(files[0])!r}.")
-    if any(rows.column == "url" for rows in groups):
+    if any(rows.column.kind == URL for rows in groups):
         # Only who has read the addresses knows which of them are of one host.
         parts = _cut([entry for rows in groups for entry in _read_rows(rows)], config)
         return Listing(parts, total, _digest(facts, config))
@@ -216,11 +193,11 @@ def _list_parquet(files: Sequence[Path], config: ScaleConfig) -> Listing:
 def _read_rows(rows: Rows) -> Iterator[Entry]:
     with open_parquet(rows.file) as file:
         names = [name for name in ("url", "path") if name in file.schema_arrow.names]
-        table = file.read_row_group(rows.group, columns=[*dict.fromkeys([rows.column, *names])])
+        table = file.read_row_group(rows.group, columns=[*dict.fromkeys([rows.column.name, *names])])
         table = table.slice(rows.start, rows.stop - rows.start)
         for offset, row in enumerate(table.to_pylist()):
-            number, value = rows.first + offset, row[rows.column]
-            name = next((str(row[name]) for name in names if row[name]), f"{rows.file.name}#{number}")
-            if rows.column == "path":
-                value = (rows.file.parent / str(value or "")).absolute()
-            yield Entry(number, name, value if value is not None else b"")
+            number, value = rows.first + offset, row[rows.column.name]
+            inside = value.get("path") if isinstance(value, dict) else None
+            known = (str(found) for found in (*(row[name] for name in names), inside) if found)
+            name = next(known, f"{rows.file.name}#{number}")
+            yield Entry(number, name, read_picture(value, rows.column, rows.file.parent))

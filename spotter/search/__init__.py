@@ -1,7 +1,7 @@
 """The picture sources: a literal dict from name to class."""
 
 from spotter.errors import UnknownSource, did_you_mean
-from spotter.search.base import ImageHit, SearchBackend
+from spotter.search.base import ImageHit, LabelledSource, RegionalSource, SearchBackend
 from spotter.search.brave import Brave
 from spotter.search.duckduckgo import DuckDuckGo
 from spotter.search.feedback import VisitorFeedback
@@ -10,11 +10,21 @@ from spotter.search.huggingface import HuggingFace
 from spotter.search.inaturalist import INaturalist
 from spotter.search.manifest import Manifest
 from spotter.search.openverse import Openverse
+from spotter.search.region import Region, read_region
 from spotter.search.sample import Sample
 from spotter.search.urls import Urls
 from spotter.search.wikimedia import Wikimedia
 
-__all__ = ["BACKENDS", "ImageHit", "SearchBackend", "get_backend", "get_backends"]
+__all__ = [
+    "BACKENDS",
+    "ImageHit",
+    "LabelledSource",
+    "Region",
+    "SearchBackend",
+    "get_backend",
+    "get_backends",
+    "read_region",
+]
 
 BACKENDS: dict[str, type[SearchBackend]] = {
     "brave": Brave,
@@ -31,11 +41,15 @@ BACKENDS: dict[str, type[SearchBackend]] = {
 }
 
 
-def get_backend(address: str) -> SearchBackend:
+def get_backend(address: str, region: str = "") -> SearchBackend:
     """Open the source named by `address`: a name, or `name:argument` as in `folder:pictures/bears`.
+
+    Args:
+        region: language and country of the search, such as "de-CH"; sources that cannot search for one ignore it.
 
     Raises:
         UnknownSource: no such name, or a missing or superfluous argument; the message lists the choices.
+        RecipeError: this is no region.
     """
     name, _, argument = address.partition(":")
     if name not in BACKENDS:
@@ -46,14 +60,19 @@ def get_backend(address: str) -> SearchBackend:
         raise UnknownSource(f"The source {name!r} takes no argument, but got {argument!r}.")
     if source.argument and not argument:
         raise UnknownSource(f"The source {name!r} needs an argument: write --search {name}:{source.argument}.")
-    return source(argument) if argument else source()
+    opened = source(argument) if argument else source()
+    if region:
+        wanted = read_region(region)
+        if isinstance(opened, RegionalSource):
+            opened.region = wanted
+    return opened
 
 
-def get_backends(addresses: str) -> list[SearchBackend]:
+def get_backends(addresses: str, region: str = "") -> list[SearchBackend]:
     """Open the sources named by `addresses`, separated by commas, in their order; commas in paths are left alone.
 
     Raises:
-        UnknownSource: as `get_backend`.
+        UnknownSource, RecipeError: as `get_backend`.
     """
     parts = addresses.split(",")
     whole = parts[:1]
@@ -62,4 +81,4 @@ def get_backends(addresses: str) -> list[SearchBackend]:
             whole[-1] += f",{part}"
         else:
             whole.append(part)
-    return [get_backend(address) for address in whole]
+    return [get_backend(address, region) for address in whole]

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from spotter.search.region import Region
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 
@@ -48,7 +49,7 @@ class SearchBackend(Protocol):
     `argument` names what has to follow the colon in `--search name:argument`, such as "PATH", and is then the first
     argument of the class; "" when nothing may follow. `searches` is True when the source stops at the recipe's number
     of pictures; False (a folder) when everything it holds is taken. `by_label` is True when it is asked with the label
-    instead of the query.
+    instead of the query. `region`, where a source has one, is the country and language to search for.
     """
 
     name: str
@@ -64,5 +65,25 @@ class SearchBackend(Protocol):
         Raises, also after some hits:
             SourceUnavailable: the source cannot be reached or answers nonsense (SourceThrottled: asked too often).
             FolderMissing: a source that is asked by the label does not have it.
+        """
+        ...
+
+
+@runtime_checkable
+class RegionalSource(Protocol):
+    """A source that can search for a country or language; None is the service's own."""
+
+    region: Region | None
+
+
+@runtime_checkable
+class LabelledSource(Protocol):
+    """A source of pictures that have labels already."""
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it has, in its order; () when that is not known.
+
+        Raises:
+            SourceUnavailable, FolderMissing: it cannot be read.
         """
         ...

@@ -11,10 +11,23 @@ from spotter.search.base import ImageHit
 from spotter.search.fields import items, link, number, table, text
 from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
+from spotter.search.region import Region
 
 KEY = "BRAVE_API_KEY"
 # One request gives no more, and there is no second page.
 MAX_RESULTS = 200
+# What the service takes; it refuses all else.
+_COUNTRY_CODES = (
+    "AR AU AT BE BR CA CL DK FI FR DE GR HK IN ID IT JP KR MY MX NL NZ NO CN PL PT PH RU SA ZA ES SE CH TW TR GB US"
+)
+_COUNTRIES = frozenset(_COUNTRY_CODES.split())
+_LANGUAGE_CODES = (
+    "ar bg bn ca cs da de el en en-gb es et eu fi fr gl gu he hi hr hu is it jp kn ko lt lv ml mr ms nb nl pa pl "
+    "pt-br pt-pt ro ru sk sl sr sv ta te th tr uk vi zh-hans zh-hant"
+)
+_SEARCHED = frozenset(_LANGUAGE_CODES.split())
+_LANGUAGES = {"ja": "jp", "no": "nb", "pt": "pt-pt", "pt-BR": "pt-br", "zh": "zh-hans", "zh-TW": "zh-hant",
+              "zh-HK": "zh-hant", "en-GB": "en-gb"}  # fmt: skip
 
 
 class Brave:
@@ -38,6 +51,7 @@ class Brave:
     argument = ""
     searches = True
     by_label = False
+    region: Region | None = None
 
     def __init__(
         self,
@@ -71,6 +85,13 @@ class Brave:
 
     def _hits(self, query: str, count: int) -> Iterator[ImageHit | None]:
         params: dict[str, str | int] = {"q": query, "count": count, "safesearch": "strict"}
+        if self.region:
+            country = self.region.country.upper()
+            params["country"] = country if country in _COUNTRIES else "ALL"
+            languages = _LANGUAGES.get(self.region.language, self.region.language)
+            languages = _LANGUAGES.get(str(self.region), languages)
+            if languages in _SEARCHED:
+                params["search_lang"] = languages
         results = self._client.get(self._base_url, params).get("results")
         if not isinstance(results, list):
             raise SourceUnavailable("Brave answers with JSON in an unknown format.")

@@ -15,6 +15,7 @@ from ddgs.exceptions import DDGSException, TimeoutException
 from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.fields import items, link, number, table, text
+from spotter.search.region import Region
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class _Engine(DuckduckgoImages):
 
 
 class DuckDuckGo:
-    """Search by words, without a key; pages of up to 100 pictures, asked for slowly.
+    """Search by words, without a key; pages of up to 100 pictures, asked for slowly. Without a region it searches from
+    the United States, in English.
 
     Args:
         proxy: address of an HTTP or SOCKS proxy.
@@ -54,6 +56,7 @@ class DuckDuckGo:
     argument = ""
     searches = True
     by_label = False
+    region: Region | None = None
 
     def __init__(
         self,
@@ -130,7 +133,9 @@ class DuckDuckGo:
 
     def _ask(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
         try:
-            found: list[Any] | None = engine.search(query, safesearch="moderate", page=page)
+            found: list[Any] | None = engine.search(
+                query, region=self.region.market if self.region else "us-en", safesearch="moderate", page=page
+            )
         except DDGSException as error:
             raise _failure(error, self._timeout_s) from error
         return found or []

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from spotter.errors import FolderMissing, SourceThrottled, SourceUnavailable, UnknownSource
-from spotter.names import same_name
+from spotter.names import clean_label, same_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, items, link, listing, number, table, text
 from spotter.search.json_client import JsonClient
@@ -27,17 +27,24 @@ MAX_ROWS = 10_000
 
 @dataclass(frozen=True)
 class _Split:
-    """One split. `labels` are those known beforehand; `numbered` when rows have a label's place among them instead."""
+    """One split. `labels` are those known beforehand; `numbered` when rows have a label's place among them instead.
+    `image` and `label` are the names of its columns."""
 
     config: str
     name: str
+    image: str
+    label: str
     labels: tuple[str, ...]
     numbered: bool
     license_id: str
 
 
 class HuggingFace:
-    """The rows of a data set with the columns `image` and `label`, found by the label (case, " ", "-", "_" ignored).
+    """The rows of a data set, found by the label (case, " ", "-", "_" ignored).
+
+    Taken are its one column of pictures and its one column of classes, whatever their names; of several, those named
+    `image` and `label`. `OWNER/DATASET:LABEL` or `OWNER/DATASET:LABEL:IMAGE` name others. Without a column of classes,
+    a column of texts is taken.
 
     Taken from the first configuration: its split "train", or else its first. No key; a token in the environment
     variable `HF_TOKEN` (https://huggingface.co/settings/tokens) opens private and gated data sets. The licence is the
@@ -45,7 +52,7 @@ class HuggingFace:
     that cannot be filtered is read row by row, the first `MAX_ROWS` only.
 
     Args:
-        argument: the data set, as `owner/name`.
+        argument: the data set, as `owner/name`, and perhaps the columns of labels and pictures behind colons.
         base_url: where the viewer's API answers.
         hub_url: where the Hub answers.
         per_minute: requests a minute.
@@ -70,8 +77,14 @@ class HuggingFace:
         per_minute: float = 60,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not re.fullmatch(r"[a-zA-Z0-9][\w.-]{0,95}/[\w-][\w.-]{0,95}", argument, re.ASCII):
-            raise UnknownSource(f"{argument!r} cannot be a data set; write --search hf:OWNER/DATASET.")
+        argument, *columns = argument.split(":")
+        is_name = re.fullmatch(r"[a-zA-Z0-9][\w.-]{0,95}/[\w-][\w.-]{0,95}", argument, re.ASCII)
+        if not is_name or len(columns) > 2 or not all(columns):
+            raise UnknownSource(
+                f"{argument!r} cannot be a data set; write --search hf:OWNER/DATASET, or hf:OWNER/DATASET:LABEL:IMAGE "
+                "with the names of its columns."
+            )
+        self._columns = (*columns, "", "")[:2]
         token = os.environ.get("HF_TOKEN", "").strip()
         # The HTTP client would show a token that it cannot send.
         if not re.fullmatch(r"[!-~]*", token):
@@ -86,12 +99,16 @@ class HuggingFace:
         headers = {"Authorization": f"Bearer {token}"} if token else None
         self._client = JsonClient("Hugging Face", per_minute, headers, refusals=refusals, sleep=sleep)
 
+    def labels(self) -> tuple[str, ...]:
+        """The names of its classes, or the texts in its column of labels, as far as these are counted."""
+        return tuple(dict.fromkeys(clean_label(label) for label in self._split.labels if label.strip()))
+
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures of the label `query`, in the order of the rows.
 
         Raises:
             FolderMissing: the data set has no such label.
-            SourceUnavailable: it cannot be reached, there is no such data set, it has no columns `image` and `label`,
+            SourceUnavailable: it cannot be reached, there is no such data set, it is not clear which columns to take,
                 or the answer is nonsense (SourceThrottled: it was asked too often).
         """
         return take(self._hits(query), limit)
@@ -105,7 +122,7 @@ class HuggingFace:
         others: set[str] = set()
         for row in self._rows(split, alike):
             looked_at += 1
-            name = _label(table(row.get("row")).get("label"), split)
+            name = _label(table(row.get("row")).get(split.label), split)
             if name is None:
                 continue
             if same_name(name, label):
@@ -123,8 +140,9 @@ class HuggingFace:
         """The rows that have the labels at `places`, perhaps among others."""
         if places:
             values = [str(place) if split.numbered else _quoted(split.labels[place]) for place in places]
+            column = '"' + split.label.replace('"', '""') + '"'
             try:
-                yield from self._pages(split, "filter", where=" OR ".join(f'"label"={value}' for value in values))
+                yield from self._pages(split, "filter", where=" OR ".join(f"{column}={value}" for value in values))
                 return
             except SourceThrottled:
                 raise
@@ -156,21 +174,41 @@ class HuggingFace:
         names = [name for other, name in named if other == config]
         name = "train" if "train" in names else names[0]
         features = items(self._ask("rows", config=config, split=name, offset=0, length=1).get("features"))
-        columns = {text(feature.get("name")): table(feature.get("type")) for feature in features}
-        kind = columns.get("label", {})
+        columns = {known: table(f.get("type")) for f in features if (known := text(f.get("name")))}
+        wanted_label, wanted_image = self._columns
+        image = self._choose(columns, wanted_image, "image", ["Image"])
+        label = self._choose(columns, wanted_label, "label", ["ClassLabel", "text"])
+        kind = columns[label]
         classes = kind.get("names") if kind.get("_type") == "ClassLabel" else None
         numbered = isinstance(classes, list)
-        readable = numbered or kind.get("dtype") in ("string", "large_string")
-        if columns.get("image", {}).get("_type") != "Image" or not readable:
-            raise SourceUnavailable(
-                f"{self._dataset!r} needs a column `image` of pictures and a column `label` of classes or texts; "
-                f"it has {listing(name for name in columns if name)}."
-            )
-        labels = [text(name) or "" for name in classes] if isinstance(classes, list) else self._texts(config, name)
-        return _Split(config, name, tuple(labels), numbered, _license(card.get("license")))
+        labels = (
+            [text(name) or "" for name in classes] if isinstance(classes, list) else self._texts(config, name, label)
+        )
+        return _Split(config, name, image, label, tuple(labels), numbered, _license(card.get("license")))
 
-    def _texts(self, config: str, split: str) -> list[str]:
-        """The different texts in the column `label`; [] when they are too many, or not counted."""
+    def _choose(self, columns: dict[str, dict[str, Any]], wanted: str, usual: str, kinds: list[str]) -> str:
+        """The name of the column to take: the one that is wanted, or the only one of the first kind that there is."""
+        fitting = [[name for name, type_ in columns.items() if _kind(type_) == kind] for kind in kinds]
+        if wanted:
+            if any(wanted in names for names in fitting):
+                return wanted
+            raise SourceUnavailable(
+                f"{self._dataset!r} has no column {wanted!r} for the {usual}; it has {listing(columns)}."
+            )
+        for names in fitting:
+            if len(names) == 1 or usual in names:
+                return usual if usual in names else names[0]
+            if names:
+                raise SourceUnavailable(
+                    f"{self._dataset!r} has several columns that could be the {usual}: {listing(names)}; write "
+                    f"--search hf:{self._dataset}:LABEL:IMAGE with the names of the two columns to take."
+                )
+        raise SourceUnavailable(
+            f"{self._dataset!r} needs a column of pictures and one of classes or texts; it has {listing(columns)}."
+        )
+
+    def _texts(self, config: str, split: str, column: str) -> list[str]:
+        """The different texts in a column; [] when they are too many, or not counted."""
         try:
             answer = self._ask("statistics", config=config, split=split)
         except SourceThrottled:
@@ -178,7 +216,7 @@ class HuggingFace:
         except SourceUnavailable as error:
             logger.info("The labels of %s are not known beforehand: %s", self._dataset, error)
             return []
-        columns = [entry for entry in items(answer.get("statistics")) if entry.get("column_name") == "label"]
+        columns = [entry for entry in items(answer.get("statistics")) if entry.get("column_name") == column]
         # Of a part of the rows, the texts are not all there are.
         counted = table(columns[0].get("column_statistics")) if columns and answer.get("partial") is not True else {}
         return list(table(counted.get("frequencies")))
@@ -187,7 +225,7 @@ class HuggingFace:
         return self._client.get(f"{self._base_url}/{kind}", {"dataset": self._dataset, **params})
 
     def _to_hit(self, row: dict[str, Any], label: str, split: _Split) -> ImageHit | None:
-        place, picture = row.get("row_idx"), table(table(row.get("row")).get("image"))
+        place, picture = row.get("row_idx"), table(table(row.get("row")).get(split.image))
         url = link(picture.get("src"))
         if url is None or type(place) is not int or place < 0:
             return None
@@ -205,6 +243,15 @@ class HuggingFace:
             license_id=split.license_id,
             attribution=credit(title, None, split.license_id),
         )
+
+
+def _kind(type_: dict[str, Any]) -> str:
+    """What a column holds: "Image", "ClassLabel", "text", or another word of the viewer."""
+    if type_.get("_type") == "Value" and type_.get("dtype") in ("string", "large_string"):
+        return "text"
+    # Classes without their names are numbers that nobody can read.
+    is_nameless = type_.get("_type") == "ClassLabel" and not isinstance(type_.get("names"), list)
+    return "" if is_nameless else text(type_.get("_type")) or ""
 
 
 def _label(value: Any, split: _Split) -> str | None:

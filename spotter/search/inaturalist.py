@@ -11,6 +11,7 @@ from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, items, link, number, table, text
 from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
+from spotter.search.region import Region
 
 PAGE_SIZE = 200
 # iNaturalist answers with an error to whoever asks for what comes after the first 10,000 observations.
@@ -36,6 +37,7 @@ class INaturalist:
     argument = ""
     searches = True
     by_label = False
+    region: Region | None = None
 
     def __init__(
         self,
@@ -73,6 +75,8 @@ class INaturalist:
             "order_by": "votes",
             "per_page": PAGE_SIZE,
             "page": page,
+            # The language of the names of species that it gives.
+            **({"locale": str(self.region)} if self.region else {}),
         }
         answer = self._client.get(self._base_url, params)
         if not isinstance(answer.get("results"), list):

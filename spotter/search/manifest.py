@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import FolderMissing, SourceUnavailable
-from spotter.names import same_name
+from spotter.names import clean_label, same_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, number, text
 from spotter.utils.licenses import UNKNOWN_LICENSE
@@ -38,6 +38,10 @@ class Manifest:
         path = Path(argument).expanduser()
         self.path = path / "manifest.jsonl" if path.is_dir() else path
         self._lines = self._read()
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the pictures that can be had, each once, in the order of the file."""
+        return tuple(dict.fromkeys(clean_label(str(line.get("label"))) for line in self._lines if _to_hit(line)))
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the pictures of the label `query` as hits of the sources that they came from.

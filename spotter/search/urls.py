@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spotter.errors import FolderMissing, SourceUnavailable
-from spotter.names import same_name
+from spotter.names import clean_label, same_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, link, listing, text
 
@@ -43,6 +43,10 @@ class Urls:
         if self.path.suffix.lower() == ".csv" and not is_table:
             raise self._bad(1, "a CSV file begins with the names of its columns, among them label and url")
         self._rows = list(self._table_rows(lines, header) if is_table else self._text_rows(lines))
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the rows, each once, in the order of the file."""
+        return tuple(dict.fromkeys(clean_label(row["label"]) for row in self._rows))
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the pictures of the label `query`, each address once, in the order of the file.

@@ -12,6 +12,7 @@ from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, items, link, number, table, text
 from spotter.search.json_client import JsonClient
 from spotter.search.paging import take
+from spotter.search.region import Region
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 # Originals may have 30 MB as JPEG; Commons scales them for us, but only to some widths
@@ -54,6 +55,7 @@ class Wikimedia:
     argument = ""
     searches = True
     by_label = False
+    region: Region | None = None
 
     def __init__(
         self,
@@ -88,7 +90,9 @@ class Wikimedia:
             position = following
 
     def _ask(self, query: str, position: dict[str, str | int]) -> dict[str, Any]:
-        answer = self._client.get(self._base_url, {**_ASKED, "gsrsearch": f"{query} filetype:bitmap", **position})
+        language = {"uselang": self.region.language} if self.region else {}
+        asked = {**_ASKED, **language, "gsrsearch": f"{query} filetype:bitmap", **position}
+        answer = self._client.get(self._base_url, asked)
         if "error" in answer:
             # MediaWiki tells its own errors with HTTP 200.
             code = text(table(answer["error"]).get("code")) or "no code"

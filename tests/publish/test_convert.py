@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +42,7 @@ from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
 from spotter.publish.convert import Export, export_network, recipe_of
 from spotter.publish.convert_worker import Facts, define, export, open_export
+from spotter.publish.convert_worker import main as worker_main
 from spotter.publish.parity import parity_pictures
 from spotter.train.export import predict_with_pickle
 from tests.helpers.drawing import write_folder
@@ -120,6 +122,42 @@ def test_the_network_answers_like_the_export(
     assert probabilities == pytest.approx(expected, abs=1e-4)
     assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-4)
     assert 2 + len(activation) == outputs
+
+
+def made_elsewhere(export: Path, target: Path, old: bytes, new: bytes) -> Path:
+    """The same export as another system or Python would have written it."""
+    with zipfile.ZipFile(export) as given, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as written:
+        for entry in given.infolist():
+            content = given.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert old in content
+                content = content.replace(old, new)
+            written.writestr(entry, content)
+    return target
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "pathlib\nWindowsPath", "pathlib\nPureWindowsPath", "pathlib._local\nWindowsPath", "pathlib._local\nPosixPath",
+        "pathlib._local\nPurePosixPath", "pathlib._types\nSomePath",
+    ],
+)  # fmt: skip
+def test_an_export_of_another_system_or_python_is_opened(named: str, plain: Path, tmp_path: Path) -> None:
+    path = made_elsewhere(plain, tmp_path / "e.pkl", b"cpathlib\nPosixPath\n", f"c{named}\n".encode())
+    (tmp_path / "out").mkdir()
+    assert worker_main(["export", str(path), str(tmp_path / "out")]) == 0
+    assert export(open_export(plain), tmp_path / "plain.onnx").labels == ("cross", "disc", "stripes")
+    network = (tmp_path / "out" / "network.onnx").read_bytes()
+    assert network == (tmp_path / "plain.onnx").read_bytes()
+    pictures = [Image.effect_noise((80, 90), 60 + n).convert("RGB") for n in range(3)]
+    answers = predict_with_pickle(tmp_path / "out" / "portable.pkl", pictures)
+    assert answers == pytest.approx(predict_with_pickle(plain, pictures), abs=1e-6)
+
+
+def test_an_export_of_this_system_is_published_as_it_is(plain: Path, tmp_path: Path) -> None:
+    assert worker_main(["export", str(plain), str(tmp_path)]) == 0
+    assert not (tmp_path / "portable.pkl").exists()
 
 
 def flag(*arguments: str | Path) -> list[str]:

@@ -202,8 +202,28 @@ def test_the_command_tells_what_it_did(
     told = capsys.readouterr().out
     assert told.splitlines()[-1] == str(to)
     assert "3 of 10 have no answer: " in told
-    assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
-    assert "already exists; remove it, or name another file." in capsys.readouterr().err
+    written = to.read_bytes()
+    assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 0
+    told = capsys.readouterr().out
+    assert "has all answers of this model for these pictures; remove it to classify them again" in told
+    assert told.splitlines()[-1] == str(to)
+    assert to.read_bytes() == written
+    (mixed / "new.jpg").write_bytes(b"x")
+    others = [mixed, prebuilt.pictures / "disc"]
+    for other in others:
+        assert main(["classify", str(other), "--model", str(prebuilt.store), "--to", str(to)]) == 1
+        assert "already exists; remove it, or name another file." in capsys.readouterr().err
+    (mixed / "new.jpg").unlink()
+    for damage in (
+        written[:-40],
+        written + b"x",
+        b"",
+        b"a,b\n1,2\n",
+        written.replace(prebuilt.revision.encode(), b"r"),
+    ):
+        to.write_bytes(damage)
+        assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 1
+        assert "already exists; remove it, or name another file." in capsys.readouterr().err
 
 
 def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
@@ -221,6 +241,13 @@ def test_without_ray_all_runs_here_and_the_option_says_what_to_install(
     (tmp_path / "list.parquet").write_bytes(b"")
     with pytest.raises(ExtraMissing):
         list_pictures(tmp_path / "list.parquet")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_list_with_a_byte_order_mark_keeps_its_first_picture(ends: str, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbf" + ends.join(["a.jpg", "b.jpg", ""]).encode())
+    (part,) = list_pictures(tmp_path / "list.txt").parts
+    assert [(entry.name, entry.source) for entry in part.entries()] == [(n, tmp_path / n) for n in ("a.jpg", "b.jpg")]
 
 
 def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
@@ -243,8 +270,27 @@ def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
     assert tables["p"] == {**tables["mixed"], "file": [f"mixed/{name}" for name in names]}
     assert tables["b"]["id"] == list(range(10))
     assert set(tables["b"]["probabilities"][1]) == set(predictor.labels)
+    # As the Hub and img2dataset write them; nothing is fetched where the bytes are there.
+    inside = [{"bytes": content, "path": Path(name).name} for name, content in zip(names, contents, strict=True)]
+    beside = [{"bytes": None, "path": f"mixed/{name}"} for name in names]
+    links = [f"http://127.0.0.1:9/{name}" for name in names]
+    types = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    for columns in (
+        {"image": inside, "label": [0] * len(names)},
+        {"image": pyarrow.array(beside, types)},
+        {"url": links, "key": names, "jpg": contents, "status": ["success"] * len(names)},
+        {"caption": names, "pixels": contents},
+        {"file_name": [f"mixed/{name}" for name in names], "url": links},
+    ):
+        parquet.write_table(pyarrow.table(columns), tmp_path / "h.parquet", row_group_size=7)
+        listed = [entry for part in list_pictures(tmp_path / "h.parquet", CONFIG).parts for entry in part.entries()]
+        read_back = [e.source if isinstance(e.source, bytes) else Path(e.source).read_bytes() for e in listed]
+        assert read_back == contents
+    parquet.write_table(pyarrow.table({"a": contents, "b": contents}), tmp_path / "two.parquet")
+    with pytest.raises(ListUnreadable, match="has several columns of pictures"):
+        list_pictures(tmp_path / "two.parquet")
     parquet.write_table(pyarrow.table({"name": names}), tmp_path / "none.parquet")
-    with pytest.raises(ListUnreadable, match="has no column 'bytes', 'path', 'url'"):
+    with pytest.raises(ListUnreadable, match="has no column of pictures"):
         list_pictures(tmp_path / "none.parquet")
 
 

@@ -18,6 +18,7 @@ import trustme
 from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.base import ImageHit
 from spotter.search.duckduckgo import DuckDuckGo
+from spotter.search.region import read_region
 from tests.conftest import SHARED
 
 RECORDED = SHARED / "fixtures"
@@ -38,6 +39,7 @@ class StandIn(socketserver.ThreadingTCPServer):
         self.tls = tls
         self.connect_status = 200
         self.asked: list[tuple[str, int]] = []
+        self.regions: list[str] = []
         self.home: Callable[[str], Answer] = lambda query: (200, VQD_PAGE)
         self.page: PageMaker = pages_of(250)
 
@@ -56,6 +58,7 @@ class StandIn(socketserver.ThreadingTCPServer):
             return self.home(query)
         start = int(words.get("s", ["0"])[0])
         self.asked.append((query, start))
+        self.regions += words["l"]
         return self.page(query, start)
 
 
@@ -161,6 +164,13 @@ def test_gives_every_field(service: StandIn, source: DuckDuckGo) -> None:
             height=480,
         )
     ]
+
+
+def test_searches_for_the_region(service: StandIn, source: DuckDuckGo) -> None:
+    search(source, limit=1)
+    source.region = read_region("ja-JP")
+    search(source, limit=1)
+    assert service.regions == ["us-en", "jp-jp"]
 
 
 def test_a_repeated_page_ends_the_search(service: StandIn, source: DuckDuckGo) -> None:

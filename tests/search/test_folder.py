@@ -3,20 +3,25 @@
 import csv
 import io
 import unicodedata
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from spotter.cli.common import add_picture_options
 from spotter.collect.collector import collect
+from spotter.collect.picture_set import picture_folder, read_options
 from spotter.config import CollectConfig
 from spotter.data.edit_log import RELABEL, Edit, EditLog
 from spotter.data.edits import write_to_disk
 from spotter.data.manifest import read_dataset, read_manifest, write_attribution
-from spotter.errors import FolderMissing
+from spotter.errors import FolderMissing, RecipeError
 from spotter.names import folder_name
 from spotter.recipe import make_recipe
 from spotter.scale.listing import list_pictures
 from spotter.search.folder import Folder
+from spotter.search.region import Region
+from spotter.utils.argument_parser import Parser
 from spotter.utils.files import walk_files
 from tests.helpers.drawing import draw, encode
 from tests.helpers.labels import WORDS
@@ -109,6 +114,54 @@ def test_linked_folders_are_followed_once_and_cycles_end(tmp_path: Path) -> None
     assert names(Folder(str(root)), "grizzly")[0] == "grizzly/back/z/a.jpg"
     assert len(walk_files(root)) == 2
     assert list_pictures(root).pictures == 2
+
+
+def options(*words: str, base: Path) -> Namespace:
+    parser = Parser("train")
+    add_picture_options(parser)
+    return parser.parse_args([*words, "--data", str(base)])
+
+
+def test_sub_folders_name_the_classes(tmp_path: Path) -> None:
+    for label in ("बिल्ली", "A_B", "black bear"):
+        write(tmp_path / "My pets" / label / "a.jpg")
+    write(tmp_path / "My pets" / ".Trash" / "a.jpg")
+    (tmp_path / "list.csv").write_text("label,url\nteddy,http://a.example/1.jpg\nBlack-Bear,http://a.example/2.jpg\n")
+    search = f"folder:{tmp_path}/My pets,urls:{tmp_path}/list.csv"
+    recipe, sources = read_options(options("--search", search, base=tmp_path))
+    assert recipe.labels == ("A_B", "black bear", "बिल्ली", "teddy")
+    assert recipe.name == "my-pets"
+    assert [source.name for source in sources] == ["folder", "urls"]
+    words = ("--search", search, "--title", " Which pet’s this? ", "--region", "ch-de")
+    recipe, _ = read_options(options(*words, base=tmp_path))
+    assert (recipe.title, recipe.region) == ("Which pet’s this?", "de-CH")
+    with pytest.raises(RecipeError, match="--title must be one line of at most 120 characters"):
+        read_options(options("--search", search, "--title", "a\nb", base=tmp_path))
+    with pytest.raises(RecipeError, match=r"there is none\. Give a recipe, --class several times, or a source"):
+        read_options(options("--search", "sample", base=tmp_path))
+
+
+def test_a_recipe_may_name_a_title_and_a_region(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbftitle = 'Which?'\nregion = 'jp-jp'\n[classes]\na = 'a'\nb = 'b'\n")
+    recipe, sources = read_options(options(str(path), "--search", "wikimedia", base=tmp_path))
+    assert (recipe.title, recipe.region) == ("Which?", "ja-JP")
+    assert sources[0].region == Region("jp", "ja")  # type: ignore[attr-defined]
+    recipe, _ = read_options(options(str(path), "--search", "wikimedia", "--region", "en-US", base=tmp_path))
+    assert recipe.region == "en-US"
+    assert picture_folder(tmp_path, recipe, "wikimedia").name == "wikimedia-en-us"
+    path.write_text("region = 3\n[classes]\na = 'a'\nb = 'b'\n")
+    with pytest.raises(RecipeError, match="region must be a text"):
+        read_options(options(str(path), base=tmp_path))
+
+
+def test_every_label_is_looked_for_before_anything_is_collected(tmp_path: Path) -> None:
+    for number in range(6):
+        write(tmp_path / "in" / "a" / f"{number}.jpg", number)
+    recipe = make_recipe({"a": "x", "nowhere": "y"}, "r")
+    with pytest.raises(FolderMissing, match="has no sub-folder for the class 'nowhere'; it has 'a'"):
+        collect(recipe, [Folder(str(tmp_path / "in"))], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
 
 
 def test_sub_folders_without_a_picture_are_no_classes(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class Service:
     def __init__(self, content: list[Any], label: object = CLASS_LABEL, card: object = None, **changes: Answer) -> None:
         self.rows, self.label, self.card, self.changes = content, label, card, changes
         self.splits = [("default", "test"), ("default", "train"), ("other", "train")]
+        self.more: list[tuple[str, object]] = []
+        self.names = ("image", "label")
 
     def __call__(self, path: str, query: dict[str, str]) -> Answer:
         kind = "hub" if path == "/hub/api/datasets/ann/bears" else path.removeprefix("/viewer/")
@@ -59,11 +61,13 @@ class Service:
             return self.statistics()
         rows = self.rows
         if kind == "filter":
-            wanted = [json.loads(value) for value in re.findall(r'"label"=(\d+)', query["where"])]
-            wanted += [value.replace("''", "'") for value in re.findall(r"\"label\"='((?:[^']|'')*)'", query["where"])]
+            column = re.escape(self.names[1].replace('"', '""'))
+            wanted = [json.loads(value) for value in re.findall(rf'"{column}"=(\d+)', query["where"])]
+            wanted += [v.replace("''", "'") for v in re.findall(rf"\"{column}\"='((?:[^']|'')*)'", query["where"])]
             rows = [entry for entry in rows if entry["row"]["label"] in wanted]
         start = int(query["offset"])
-        features = [("image", {"_type": "Image"}), ("label", self.label)]
+        features = [(self.names[0], {"_type": "Image"}), (self.names[1], self.label), *self.more]
+        rows = [{**entry, "row": self.renamed(entry["row"])} for entry in rows]
         content = {
             "features": [{"feature_idx": place, "name": n, "type": kind} for place, (n, kind) in enumerate(features)],
             "rows": rows[start : start + int(query["length"])],
@@ -73,10 +77,13 @@ class Service:
         }
         return answer(content)
 
+    def renamed(self, cells: dict[str, Any]) -> dict[str, Any]:
+        return {{"image": self.names[0], "label": self.names[1]}.get(name, name): cell for name, cell in cells.items()}
+
     def statistics(self) -> Answer:
         frequencies = {entry["row"]["label"]: 1 for entry in self.rows if isinstance(entry["row"]["label"], str)}
         counted = {"nan_count": 0, "nan_proportion": 0.0, "n_unique": len(frequencies), "frequencies": frequencies}
-        column = {"column_name": "label", "column_type": "string_label", "column_statistics": counted}
+        column = {"column_name": self.names[1], "column_type": "string_label", "column_statistics": counted}
         return answer({"num_examples": len(self.rows), "statistics": [column], "partial": False})
 
 
@@ -291,8 +298,8 @@ def test_maps_licences(card: object, license_id: str) -> None:
 @pytest.mark.parametrize(
     "features",
     [
-        [("img", {"_type": "Image"}), ("label", CLASS_LABEL)],
-        [("image", {"_type": "Image"}), ("fine_label", CLASS_LABEL)],
+        [("img", {"_type": "Value", "dtype": "binary"}), ("label", CLASS_LABEL)],
+        [("image", [{"_type": "Image"}]), ("label", CLASS_LABEL)],
         [("image", TEXT), ("label", CLASS_LABEL)],
         [("image", {"_type": "Image"}), ("label", {"dtype": "int64", "_type": "Value"})],
         [("image", {"_type": "Image"}), ("label", {"dtype": ["string"], "_type": "Value"})],
@@ -304,8 +311,46 @@ def test_maps_licences(card: object, license_id: str) -> None:
 def test_other_columns_are_refused(features: list[tuple[str, object]]) -> None:
     content = {"features": [{"name": name, "type": kind} for name, kind in features], "rows": []}
     listed = "it has " + (", ".join(sorted(repr(name) for name, _ in features)) or "none at all")
-    with pytest.raises(SourceUnavailable, match=f"needs a column `image` .*{listed}"):
+    with pytest.raises(SourceUnavailable, match=f"needs a column of pictures and one of classes or texts; {listed}"):
         places(Service([], rows=answer(content)), "grizzly")
+
+
+INT = {"dtype": "int64", "_type": "Value"}
+
+
+@pytest.mark.parametrize(
+    "names", [("img", "labels"), ("image", "fine_label"), ("pixel_values", "species"), ("x", 'a"b')]
+)
+@pytest.mark.parametrize("label", [CLASS_LABEL, TEXT])
+def test_the_columns_are_found_by_their_types(names: tuple[str, str], label: object) -> None:
+    number = CLASSES.index("grizzly")
+    labels = [number, 1 - number, number] if label is CLASS_LABEL else ["grizzly", "black", "grizzly"]
+    service = Service([row(place, value) for place, value in enumerate(labels)], label)
+    service.names = names
+    service.more = [("id", INT), ("sizes", {"feature": INT, "_type": "Sequence"}), ("mask", None)]
+    if label is CLASS_LABEL:
+        service.more += [("caption", TEXT), ("coarse", {"_type": "ClassLabel"})]
+    assert places(service, "grizzly") == [0, 2]
+
+
+def test_of_several_columns_the_usual_or_the_named_ones_are_taken() -> None:
+    service = Service([row(0, 0, img={"src": "https://a.example/2.jpg"}, coarse=1)], CLASS_LABEL)
+    service.names = ("picture", "fine")
+    service.more = [("img", {"_type": "Image"}), ("coarse", CLASS_LABEL)]
+    several = "several columns that could be the image: 'img', 'picture'; write --search hf:ann/bears:LABEL:IMAGE"
+    with JsonServer(service) as server:
+        for dataset in ("ann/bears", "ann/bears:fine"):
+            with pytest.raises(SourceUnavailable, match=several):
+                list(search(server, CLASS_LABEL["names"][0], dataset=dataset))
+        (hit,) = search(server, CLASS_LABEL["names"][0], dataset="ann/bears:fine:img")
+        assert hit.image_url == "https://a.example/2.jpg"
+        with pytest.raises(SourceUnavailable, match="no column 'finer' for the label; it has 'coarse', 'fine'"):
+            list(search(server, "x", dataset="ann/bears:finer:img"))
+        service.more = [("coarse", CLASS_LABEL)]
+        with pytest.raises(SourceUnavailable, match="several columns that could be the label: 'coarse', 'fine'"):
+            list(search(server, "x"))
+    service.names = ("image", "label")
+    assert places(service, CLASS_LABEL["names"][0]) == [0]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -408,6 +453,9 @@ def test_an_impossible_token_is_refused(monkeypatch: pytest.MonkeyPatch, token: 
         "ann/b\n",
         "a/é",
         "//",
+        "ann/bears:",
+        "ann/bears::img",
+        "ann/bears:a:b:c",
     ],
 )
 def test_what_is_no_name_of_a_data_set_is_refused(argument: str) -> None:

@@ -5,7 +5,7 @@
 
 The pictures are a folder, a Parquet file, or a list of paths and addresses. The file has a row for each picture, in the
 order of the list. A picture that cannot be read has a reason instead of an answer. The last line on stdout is the file.
-If you run the command again, it continues where it stopped.
+If you run the command again, it continues where it stopped. A file that is finished stays as it is.
 """
 
 from pathlib import Path
@@ -45,6 +45,9 @@ def run(options: Options) -> str:
         predictor, model = Model(options.model, options.revision, int8=options.int8).pinned()
         answers = AnswerFile(options.to.absolute(), predictor.labels, str(predictor.revision))
         say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+        if answers.is_finished(listing.names(), listing.pictures):
+            say(f"{options.to} has all answers of this model for these pictures; remove it to classify them again")
+            return str(options.to)
 
     with stage("Classify"), tqdm(desc="  pictures", unit="", total=listing.pictures) as bar:
 

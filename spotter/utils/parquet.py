@@ -1,0 +1,103 @@
+"""Parquet files of pictures, as img2dataset, the Hub and data frames write them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spotter.errors import ExtraMissing, ListUnreadable
+
+if TYPE_CHECKING:
+    from pyarrow import Schema
+    from pyarrow.parquet import ParquetFile
+
+# In this order: bytes need no reading, and a path is nearer than an address.
+BYTES, PATH, URL = "bytes", "path", "url"
+_NAMES = {
+    BYTES: ("bytes", "image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo", "content", "image_bytes"),
+    PATH: ("path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "image", "img", "fname"),
+    URL: ("url", "image_url", "URL", "link"),
+}
+
+
+@dataclass(frozen=True)
+class PictureColumn:
+    """Where the pictures of a table are: a column of bytes (or of structs with bytes), of paths, or of addresses."""
+
+    name: str
+    kind: str
+
+
+def open_parquet(path: Path) -> "ParquetFile":
+    """Open a Parquet file.
+
+    Raises:
+        ListUnreadable: it is none. ExtraMissing: pyarrow is not installed.
+    """
+    try:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            "Parquet needs pyarrow: pip install -r requirements-ray.txt; without it, use a folder or a list, and .csv."
+        ) from error
+    try:
+        return ParquetFile(path)
+    except ArrowInvalid as error:
+        raise ListUnreadable(f"{str(path)!r} is not a Parquet file.") from error
+
+
+def picture_column(schema: "Schema", path: Path) -> PictureColumn:
+    """Find the column of pictures: by its type, and by its name where several have the type.
+
+    Raises:
+        ListUnreadable: there is none, or it is not clear which it is.
+    """
+    from pyarrow import types
+
+    def is_picture(type_: Any) -> bool:
+        if types.is_struct(type_):
+            return any(field.name == "bytes" and is_picture(field.type) for field in type_)
+        return types.is_binary(type_) or types.is_large_binary(type_)
+
+    def is_text(type_: Any) -> bool:
+        return types.is_string(type_) or types.is_large_string(type_)
+
+    pictures = [field.name for field in schema if is_picture(field.type)]
+    named = [name for name in _NAMES[BYTES] if name in pictures]
+    if named or len(pictures) == 1:
+        return PictureColumn((named or pictures)[0], BYTES)
+    if pictures:
+        raise ListUnreadable(
+            f"{str(path)!r} has several columns of pictures: {pictures}; call the one to take {_NAMES[BYTES][0]!r}."
+        )
+    texts = [field.name for field in schema if is_text(field.type)]
+    for kind in (PATH, URL):
+        found = [name for name in _NAMES[kind] if name in texts]
+        if found:
+            return PictureColumn(found[0], kind)
+    raise ListUnreadable(
+        f"{str(path)!r} has no column of pictures (bytes), and none called 'path' or 'url': it has {schema.names}."
+    )
+
+
+def read_picture(value: Any, column: PictureColumn, folder: Path) -> bytes | Path | str:
+    """The picture in a cell: its bytes, or its path or address; paths are relative to `folder`."""
+    if isinstance(value, dict):
+        inside, path = value.get("bytes"), value.get("path")
+        return (folder / str(path)).absolute() if path and inside is None else bytes(inside or b"")
+    if column.kind == PATH:
+        return (folder / str(value or "")).absolute()
+    if column.kind == URL:
+        return str(value or "")
+    return value if isinstance(value, bytes) else b""
+
+
+def class_names(schema: "Schema", column: str) -> list[str] | None:
+    """The names of the numbers in a column of classes, as the Hub writes them; None where there are none."""
+    try:
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        names = told["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return [str(name) for name in names] if isinstance(names, list) else None
