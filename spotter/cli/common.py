@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # The names of `spotter.search.BACKENDS`, which needs packages that an app does not have.
 SOURCES = (
-    "brave", "duckduckgo", "feedback", "folder", "hf", "inaturalist", "manifest", "openverse", "sample", "urls",
-    "wikimedia",
+    "brave", "duckduckgo", "feedback", "folder", "hf", "inaturalist", "manifest", "openverse", "sample", "table",
+    "urls", "wikimedia",
 )  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def add_picture_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="LABEL=QUERY",
-        help="a class, instead of a recipe; repeatable (without both: the labels of the source)",
+        help="a class, instead of a recipe; repeatable",
     )
     parser.add_argument(
         "--search",
@@ -45,7 +45,7 @@ def add_picture_options(parser: Parser) -> None:
         help=f"sources of pictures, separated by commas: {', '.join(SOURCES)}",
     )
     parser.add_argument(
-        "--region", default="", metavar="REGION", help="language and country of the search, such as de-CH or ja-JP"
+        "--region", default="", metavar="REGION", help="language and country of the search, such as de-CH"
     )
     parser.add_argument("--title", default="", help="what the page asks (default: made of the labels)")
     parser.add_argument("--license", choices=POLICIES, default="any", help="which licences to accept (default: any)")

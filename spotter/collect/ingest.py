@@ -321,6 +321,7 @@ def make_record(hit: ImageHit, decision: str, **facts: Any) -> Record:
         license_id=hit.license_id,
         license_url=hit.license_url,
         attribution=hit.attribution,
+        split=hit.split,
         **facts,
     )
 

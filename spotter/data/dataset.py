@@ -11,6 +11,7 @@ from spotter.utils.journal import read_as
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 MANIFEST = "manifest.jsonl"
+VALID = "valid"
 IN_TWO_CLASSES = "in-two-classes"
 NEAR_IN_TWO_CLASSES = "near-in-two-classes"
 TAKEDOWN = "takedown"
@@ -29,7 +30,8 @@ class Record:
 
     `file` is relative to the set's folder and None unless `decision` is "kept"; `sha256` is of the stored file,
     `original_sha256` of the bytes as they came; `phash` is 16 hex digits; `group` joins near duplicates; `flags` are
-    reasons to look at a kept picture. `fetched_at` is an ISO time in UTC, for downloads.
+    reasons to look at a kept picture; `split` is "valid" where its author keeps it for judging. `fetched_at` is an ISO
+    time in UTC, for downloads.
     """
 
     label: str
@@ -59,6 +61,12 @@ class Record:
     license_id: str = UNKNOWN_LICENSE
     license_url: str | None = None
     attribution: str | None = None
+    split: str | None = None
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the author of the set keeps it for judging: it is never learnt from."""
+        return self.split == VALID
 
     @property
     def kept(self) -> bool:
@@ -102,6 +110,11 @@ class Dataset:
     def targets(self) -> np.ndarray:
         """int64 array of shape (n,): the index of each picture's label in `labels`."""
         return np.array([self.labels.index(record.label) for record in self.records], dtype=np.int64)
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """bool array of shape (n,): the pictures that the author of the set keeps for judging; none in most sets."""
+        return np.array([record.is_held_out for record in self.records], dtype=bool)
 
     @property
     def groups(self) -> np.ndarray:

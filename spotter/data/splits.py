@@ -45,11 +45,20 @@ def assign_folds(dataset: Dataset, folds: int, seed: int) -> np.ndarray:
 def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.ndarray:
     """Deal the pictures of `edited` into folds, int64 (n,), as `dataset` would be without any edits.
 
-    So an edit moves no other picture into another fold, and errors before and after it can be compared.
+    So an edit moves no other picture into another fold, and errors before and after it can be compared. Pictures that
+    the author of the set keeps for judging are fold 0, and the others are dealt into the folds after it.
 
     Raises:
         TooFewPictures: a class has so few different pictures that none could be held out.
     """
+    held_out = edited.held_out
+    if held_out.any():
+        for number, label in enumerate(edited.labels):
+            if not held_out[edited.targets == number].any():
+                raise TooFewPictures(f"The class {label!r} has no picture among those for validation; add some.")
+        folds = np.zeros(len(edited.records), dtype=np.int64)
+        folds[~held_out] = 1 + deal_folds(_to_learn_from(dataset), _to_learn_from(edited), config)
+        return folds
     is_settled = np.array([not record.waits for record in dataset.records])
     plain = replace(dataset, records=tuple(record for record in dataset.records if not record.waits))
     folds = np.zeros(len(dataset.records), dtype=np.int64)
@@ -65,6 +74,10 @@ def deal_folds(dataset: Dataset, edited: Dataset, config: TrainConfig) -> np.nda
         # What is left of a class lies in one fold, and no head could learn it there.
         return assign_folds(edited, config.folds, config.seed)
     return np.unique(own, return_inverse=True)[1]
+
+
+def _to_learn_from(dataset: Dataset) -> Dataset:
+    return replace(dataset, records=tuple(record for record in dataset.records if not record.is_held_out))
 
 
 def positions(dataset: Dataset, edited: Dataset) -> np.ndarray:

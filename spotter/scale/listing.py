@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from spotter.config import ScaleConfig
 from spotter.errors import ListUnreadable
 from spotter.names import is_system_name
+from spotter.search.parquet import URL, PictureColumn, open_parquet, picture_column, read_picture
 from spotter.utils.files import walk_files
-from spotter.utils.parquet import URL, PictureColumn, open_parquet, picture_column, read_picture
 
 PARQUET = ".parquet"
 

@@ -12,6 +12,7 @@ from spotter.search.manifest import Manifest
 from spotter.search.openverse import Openverse
 from spotter.search.region import Region, read_region
 from spotter.search.sample import Sample
+from spotter.search.table import Table
 from spotter.search.urls import Urls
 from spotter.search.wikimedia import Wikimedia
 
@@ -36,6 +37,7 @@ BACKENDS: dict[str, type[SearchBackend]] = {
     "manifest": Manifest,
     "openverse": Openverse,
     "sample": Sample,
+    "table": Table,
     "urls": Urls,
     "wikimedia": Wikimedia,
 }

@@ -14,6 +14,10 @@ from spotter.utils.files import walk_files
 
 logger = logging.getLogger(__name__)
 
+# What fastai's users and others call the parts of a data set, in lower case.
+_TRAIN, _VALID, _TEST = ("train", "training"), ("valid", "val", "validation", "dev"), ("test", "testing")
+_SPLITS = {*_TRAIN, *_VALID, *_TEST}
+
 
 class Folder:
     """Pictures in `PATH/<label>/`, found by the label (case, apostrophes and the characters " ", "-", "_" do not
@@ -21,6 +25,9 @@ class Folder:
 
     Links are followed, each file once. What is hidden or made by a system (`.Trash-1000`, `@eaDir`, `__MACOSX`) is left
     out.
+
+    If the sub-folders are `train` and `valid` (or `val`, `validation`, `test`) with a sub-folder for each class in
+    them, the split is kept: the pictures of `valid` are held out, those of a `test` beside it are left out.
     """
 
     name = "folder"
@@ -32,10 +39,11 @@ class Folder:
         self.root = Path(argument).expanduser()
         if not self.root.is_dir():
             raise FolderMissing(f"There is no folder {str(self.root)!r}; give one that holds a sub-folder per class.")
+        self._parts = _parts(self.root)
 
     def labels(self) -> tuple[str, ...]:
         """The names of the sub-folders that hold a picture, in their order."""
-        found = {folder.name: any(map(_is_picture, _files(folder))) for folder in _folders(self.root)}
+        found = {folder.name: _has_picture(folder) for folder in _folders(self._parts[0][0])}
         without = [name for name, has_picture in found.items() if not has_picture]
         if without:
             logger.warning("%s: no picture in %s, so no class", self.root, listing(without))
@@ -47,7 +55,8 @@ class Folder:
         Raises:
             FolderMissing: there is no such sub-folder, or it cannot be read.
         """
-        for rank, path in enumerate(_files(self._folder_of(query))[:limit]):
+        found = [(path, split) for folder, split in self._folders_of(query) for path in _files(folder)]
+        for rank, (path, split) in enumerate(found[:limit]):
             yield ImageHit(
                 backend=self.name,
                 backend_id=path.relative_to(self.root).as_posix(),
@@ -55,16 +64,45 @@ class Folder:
                 rank=rank,
                 path=path,
                 title=path.stem,
+                split=split,
             )
 
-    def _folder_of(self, label: str) -> Path:
-        folders = {folder.name: folder for folder in _folders(self.root)}
-        name = find_name(label, folders)
-        if name is None:
-            raise FolderMissing(
-                f"{str(self.root)!r} has no sub-folder for the class {label!r}; it has {listing(folders)}."
-            )
-        return folders[name]
+    def _folders_of(self, label: str) -> list[tuple[Path, str | None]]:
+        found = []
+        for part, split in self._parts:
+            folders = {folder.name: folder for folder in _folders(part)}
+            name = find_name(label, folders)
+            if name is not None:
+                found.append((folders[name], split))
+            elif split is None:
+                # Without a picture to learn from, those to judge are of no use.
+                raise FolderMissing(
+                    f"{str(part)!r} has no sub-folder for the class {label!r}; it has {listing(folders)}."
+                )
+        return found
+
+
+def _parts(root: Path) -> list[tuple[Path, str | None]]:
+    """The folders that hold the folders of the classes, each with its split; the first is to learn from."""
+    own = {folder.name.lower(): folder for folder in _folders(root)}
+    with_classes = {name: folder for name, folder in own.items() if name in _SPLITS and _has_classes(folder)}
+    train = next((with_classes[name] for name in _TRAIN if name in with_classes), None)
+    others = [name for name in own if name not in _SPLITS]
+    if train is None or any(_has_picture(own[name]) for name in others):
+        return [(root, None)]
+    held_out = [name for name in with_classes if name in _VALID] or [name for name in with_classes if name in _TEST]
+    left_out = [name for name in own if name in _TEST and name not in held_out]
+    if left_out:
+        logger.warning("%s: the pictures in %s are left out", root, listing(left_out))
+    return [(train, None), *((with_classes[name], "valid") for name in held_out[:1])]
+
+
+def _has_classes(folder: Path) -> bool:
+    return any(map(_has_picture, _folders(folder)))
+
+
+def _has_picture(folder: Path) -> bool:
+    return any(map(_is_picture, _files(folder)))
 
 
 def _folders(root: Path) -> list[Path]:

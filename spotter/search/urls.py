@@ -12,15 +12,18 @@ from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, link, listing, text
 
 Row = dict[str, str]
+# The columns of a CSV file that may hold the address.
+_PLACES = ("url", "image_url", "file", "path")
 
 
 class Urls:
     """The addresses that a text file or a CSV file lists for each label (case, " ", "-" and "_" do not matter).
 
-    A text file has a line `label address` for each picture; empty lines and lines that begin with # are skipped.
-    A CSV file (comma-separated) has a header with `label` and `url` (or `image_url`), and may have `license` (such as
-    CC-BY-SA-4.0), `creator`, `page` and `title`; without a licence it is "unknown". No limits and no key; whether
-    the pictures may be used is for you to know. Both are UTF-8.
+    A text file has a line `label address` for each picture, the address that of a picture on the web or the path of a
+    file, relative to the folder of the list; empty lines and lines that begin with # are skipped.
+    A CSV file (comma-separated) has a header with `label` and `url` (or `image_url`, `file`, `path`), and may have
+    `license` (such as CC-BY-SA-4.0), `creator`, `page` and `title`; without a licence it is "unknown". No limits and no
+    key; whether the pictures may be used is for you to know. Both are UTF-8.
 
     Args:
         argument: the path of the file.
@@ -39,7 +42,7 @@ class Urls:
         self.path = Path(argument).expanduser()
         lines = self._read()
         header = [name.strip(' "\t\n').lower() for name in lines[0].split(",")] if lines else []
-        is_table = "label" in header and ("url" in header or "image_url" in header)
+        is_table = "label" in header and any(name in header for name in _PLACES)
         if self.path.suffix.lower() == ".csv" and not is_table:
             raise self._bad(1, "a CSV file begins with the names of its columns, among them label and url")
         self._rows = list(self._table_rows(lines, header) if is_table else self._text_rows(lines))
@@ -69,7 +72,8 @@ class Urls:
                 backend_id=row["url"],
                 query=query,
                 rank=rank,
-                image_url=row["url"],
+                image_url=link(row["url"]),
+                path=None if link(row["url"]) else self.path.parent / row["url"],
                 page_url=link(row.get("page")),
                 title=title,
                 creator=creator,
@@ -93,7 +97,15 @@ class Urls:
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.lstrip().startswith("#"):
                 label, _, url = " ".join(line.split()).rpartition(" ")
+                if link(url) is None:
+                    label, url = self._with_path(line.strip()) or (label, url)
                 yield self._checked({"label": label, "url": url}, number)
+
+    def _with_path(self, line: str) -> tuple[str, str] | None:
+        """The label and the path, which may hold blanks, of a line that ends with the path of a file."""
+        starts = [place for place, character in enumerate(line) if character.isspace()]
+        found = (start for start in starts if (self.path.parent / line[start + 1 :]).is_file())
+        return next(((line[:start].strip(), line[start + 1 :]) for start in found), None)
 
     def _table_rows(self, lines: list[str], header: list[str]) -> Iterator[Row]:
         # `strict`, so that a quote that is never closed does not swallow the rest of the file.
@@ -102,14 +114,18 @@ class Urls:
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-                    yield self._checked({**row, "url": row.get("url") or row.get("image_url", "")}, reader.line_num + 1)
+                    yield self._checked(
+                        {**row, "url": next((row[name] for name in _PLACES if row.get(name)), "")}, reader.line_num + 1
+                    )
         except csv.Error as error:
             raise self._bad(reader.line_num + 1, f"this is not CSV ({error})") from error
 
     def _checked(self, row: Row, number: int) -> Row:
         url = link(row["url"])
-        if url is None or re.search(r"\s", url):
-            raise self._bad(number, "there is no http(s) address")
+        if url is None and row["url"] and (self.path.parent / row["url"]).is_file():
+            url = row["url"]
+        elif url is None or re.search(r"\s", url):
+            raise self._bad(number, "there is no http(s) address, and no such file")
         if not row.get("label"):
             raise self._bad(number, "the address has no label; write the label before it")
         return {**row, "url": url}

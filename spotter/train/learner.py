@@ -38,6 +38,7 @@ from spotter.utils.files import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
 RATE_STEPS = 50
+GIVEN_SPLIT = "the pictures that were kept for validation"
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,13 @@ def train_head(
 ) -> Trained:
     """Learn a linear head on the frozen body's features of all pictures; judge it by cross-validation.
 
+    If the author of the set keeps pictures for judging, learn from the others, and judge it on these.
+
     Raises:
         TrainingFailed: the features or the loss are not numbers.
     """
+    if dataset.held_out.any():
+        return _train_on_split(dataset, folds, backbone, features, config)
     everything = np.ones(len(folds), dtype=bool)
     with labelled_view(dataset) as view:
         learn = build_learner(dataset, view, folds == 0, backbone, config)
@@ -97,6 +102,29 @@ def train_head(
         tried=_tried(head, dataset, config),
         balanced=head.balanced,
         judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
+    )
+
+
+def _train_on_split(
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
+    held_out = dataset.held_out
+    with labelled_view(dataset) as view:
+        learn = build_learner(dataset, view, held_out, backbone, config)
+    views = [view[~held_out] for view in compute_views(backbone, dataset)] if len(held_out) <= config.few else []
+    head, _ = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, views)
+    put_head(learn, head)
+    return Trained(
+        learn,
+        features,
+        held_out,
+        ~held_out,
+        head.probabilities(features[held_out]),
+        head.temperature,
+        head.strength,
+        GIVEN_SPLIT,
+        tried=_tried(head, dataset, config),
+        balanced=head.balanced,
     )
 
 
@@ -137,7 +165,7 @@ def train_whole(
     if not after < before:
         trained = train_head(dataset, folds, backbone, features, config)
         return replace(trained, tried=(*trained.tried, *found, f"{tried}, which is not kept"))
-    how = "held-out fifth, near duplicates kept together"
+    how = GIVEN_SPLIT if dataset.held_out.any() else "held-out fifth, near duplicates kept together"
     return Trained(
         learn,
         tuned_features,

@@ -30,7 +30,7 @@ ONLY_IN = {
     "ddgs": {"search/"},
     "protego": {"collect/robots.py"},
     "ray": {"scale/cluster.py", "scale/endpoint.py"},
-    "pyarrow": {"scale/listing.py", "scale/answers.py"},
+    "pyarrow": {"search/parquet.py", "scale/answers.py"},
 }
 
 

@@ -8,11 +8,13 @@ import pytest
 
 from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
+from spotter.data.splits import deal_folds
+from spotter.errors import TooFewPictures
 from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
-from spotter.train.backbone import Backbone, load_backbone, run_body
+from spotter.train.backbone import Backbone, compute_features, load_backbone, run_body
 from spotter.train.head import class_weights, fit_head, is_uneven
-from spotter.train.learner import build_learner, find_learning_rate, labelled_view, tune
+from spotter.train.learner import build_learner, find_learning_rate, labelled_view, train_head, tune
 from tests.conftest import Published, Revision
 from tests.helpers import tiny
 
@@ -101,6 +103,31 @@ def test_fastai_reads_labels_that_no_folder_can_have(shapes: Dataset, small: Bac
     assert read == dataset.targets.tolist()
     assert list(dls.vocab) == list(dataset.labels)
     assert dls.categorize.decode(0) == "A/B"
+
+
+def test_a_split_of_the_author_is_kept(shapes: Dataset, small: Backbone) -> None:
+    features = compute_features(small, shapes)
+    count = len(shapes.records)
+    split = [("valid" if number % 4 == 0 else None) for number in range(count)]
+    records = tuple(replace(record, split=part) for record, part in zip(shapes.records, split, strict=True))
+    dataset = replace(shapes, records=records)
+    folds = deal_folds(dataset, dataset, SMALL)
+    assert ((folds == 0) == dataset.held_out).all()
+    assert dataset.held_out.sum() == -(-count // 4)
+    trained = train_head(dataset, folds, small, features, SMALL)
+    assert (trained.judged == dataset.held_out).all()
+    assert (trained.learnt_from == ~dataset.held_out).all()
+    assert trained.probabilities.shape == (dataset.held_out.sum(), 3)
+    assert trained.how == "the pictures that were kept for validation"
+    # Nothing of the held-out pictures reaches the head: with other ones it is the same.
+    other = np.where(dataset.held_out[:, None], features[::-1], features)
+    again = train_head(dataset, folds, small, other, SMALL)
+    weights = [each.learner.model[1][-1].weight.detach().numpy() for each in (trained, again)]
+    assert np.array_equal(*weights)
+    lacking = tuple(replace(r, split=None if r.label == "disc" else r.split) for r in records)
+    without = replace(shapes, records=lacking)
+    with pytest.raises(TooFewPictures, match="The class 'disc' has no picture among those for validation"):
+        deal_folds(without, without, SMALL)
 
 
 def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # In this order: bytes need no reading, and a path is nearer than an address.
 BYTES, PATH, URL = "bytes", "path", "url"
+# Names of columns of labels in lower case, those first that say most.
+LABELS = ("label", "labels", "class", "class_name", "category", "target", "species", "breed")
 _NAMES = {
     BYTES: ("bytes", "image", "img", "jpg", "jpeg", "png", "webp", "picture", "photo", "content", "image_bytes"),
     PATH: ("path", "file", "file_name", "filename", "filepath", "file_path", "image_path", "image", "img", "fname"),
@@ -101,3 +103,17 @@ def class_names(schema: "Schema", column: str) -> list[str] | None:
     except (ValueError, KeyError, TypeError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
+
+
+def label_column(schema: "Schema", path: Path) -> str:
+    """Find the column of labels: the one of classes with names, or one that is called like labels.
+
+    Raises:
+        ListUnreadable: there is none.
+    """
+    with_names = [name for name in schema.names if class_names(schema, name)]
+    usual = [name for wanted in LABELS for name in schema.names if name.lower() == wanted]
+    found = [name for name in usual if name in with_names] or (with_names if len(with_names) == 1 else usual)
+    if not found or found[0] == picture_column(schema, path).name:
+        raise ListUnreadable(f"it has no column of labels, such as {LABELS[0]!r}; it has {schema.names}.")
+    return found[0]

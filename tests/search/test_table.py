@@ -1,0 +1,156 @@
+"""Your own pictures with their labels in a CSV or Parquet file, and a split that their author made."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spotter.errors import FolderMissing, SourceUnavailable
+from spotter.search.base import ImageHit
+from spotter.search.folder import Folder
+from spotter.search.table import Table
+from spotter.search.urls import Urls
+from tests.helpers.drawing import draw, encode
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, bytes]:
+    """Contents by path, relative to `tmp_path`."""
+    names = ["images/a.jpg", "images/b c.jpg", "d.jpg", "é.jpg"]
+    found = {name: encode(draw("disc", number)) for number, name in enumerate(names)}
+    for name, content in found.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    return found
+
+
+def contents(hits: list[ImageHit]) -> list[bytes | str]:
+    return [hit.content or (hit.path.read_bytes() if hit.path else str(hit.image_url)) for hit in hits]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("columns", [("file", "label"), ("fname", "labels"), ("Path", "Class"), ("image_id", "breed")])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_csv_of_file_and_label(
+    delimiter: str, ends: str, columns: tuple[str, str], start: str, pictures: dict[str, bytes], tmp_path: Path
+) -> None:
+    labels = ["Steller’s jay", "बिल्ली", "Steller’s jay", "बिल्ली"]
+    names = [Path(name).with_suffix("").as_posix() if columns[0] == "image_id" else name for name in pictures]
+    lines = [delimiter.join((*columns, "is_valid"))]
+    for number, (name, label) in enumerate(zip(names, labels, strict=True)):
+        lines.append(delimiter.join((f'"{name}"', label, ("False", "True")[number == 3])))
+    (tmp_path / "t.csv").write_bytes((start + ends.join([*lines, "", ""])).encode())
+    source = Table(str(tmp_path / "t.csv"))
+    assert source.labels() == ("Steller’s jay", "बिल्ली")
+    wanted = list(pictures.values())
+    assert contents(list(source.search("steller's_jay", 9))) == wanted[::2]
+    hits = list(source.search("बिल्ली", 9))
+    assert contents(hits) == wanted[1::2]
+    assert [hit.split for hit in hits] == [None, "valid"]
+    assert {hit.backend for hit in hits} == {"folder"}
+    assert len(list(source.search("बिल्ली", 1))) == 1
+    with pytest.raises(FolderMissing, match="has no row for the class 'bear'; it has 'Steller’s jay', 'बिल्ली'"):
+        list(source.search("bear", 1))
+
+
+def test_addresses_in_a_table_are_fetched_and_nobodys_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("url,label\nhttps://a.example/1.jpg,x\nnone.jpg,x\n")
+    first, second = Table(str(tmp_path / "t.csv")).search("x", 9)
+    assert (first.image_url, first.backend, first.license_id) == ("https://a.example/1.jpg", "urls", "unknown")
+    assert (second.path, second.backend) == (tmp_path / "none.jpg", "folder")
+
+
+@pytest.mark.parametrize("kind", ["struct", "bytes", "path", "classes", "beside"])
+def test_a_parquet_of_pictures_and_labels(kind: str, pictures: dict[str, bytes], tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    inside, names = list(pictures.values()), list(pictures)
+    structs = [{"bytes": content, "path": None} for content in inside]
+    texts = ["y", "x", "y", "y"]
+    columns = {
+        "struct": {"image": structs, "label": texts},
+        "bytes": {"category": texts, "pixels": inside},
+        "path": {"file_name": names, "label": texts},
+        "classes": {"img": structs, "fine": [1, 0, 1, 1], "weight": [1, 2, 3, 4]},
+        "beside": {"url": ["http://127.0.0.1:9/x.jpg"] * 4, "jpg": inside, "label": texts},
+    }[kind]
+    table = pyarrow.table({**columns, "split": ["train", "train", "train", "validation"]})
+    if kind == "classes":
+        features = {"img": {"_type": "Image"}, "fine": {"names": ["x", "y"], "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, tmp_path / "t.parquet", row_group_size=3)
+    source = Table(str(tmp_path / "t.parquet"))
+    assert set(source.labels()) == {"x", "y"}
+    hits = list(source.search("Y", 9))
+    assert contents(hits) == [inside[0], *inside[2:]]
+    assert [hit.split for hit in hits] == [None, None, "valid"]
+    assert len({hit.backend_id for hit in hits}) == 3
+    assert contents(list(source.search("x", 9))) == [inside[1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "no column of labels"),
+        (b"a,b\n1,2\n", "no column of labels, such as 'label'; it has 'a', 'b'"),
+        (b"label,size\nx,2\n", "no column of files"),
+        (b"label,file\nx,\n", "line 2 has no label or no file"),
+        (b'label,file\n"x,a.jpg\n', "is no table of pictures and labels"),
+        (b"label,file\n\xff,a.jpg\n", "is not UTF-8"),
+    ],
+)
+def test_what_is_no_table_is_told(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(SourceUnavailable, match=told):
+        Table(str(tmp_path / "t.csv"))
+    with pytest.raises(FolderMissing, match="There is no file"):
+        Table(str(tmp_path / "none.csv"))
+
+
+def test_a_list_may_name_files(pictures: dict[str, bytes], tmp_path: Path) -> None:
+    lines = [f"black bear {name}" for name in pictures]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "black bear http://a.example/1.jpg"]))
+    rows = [f'teddy,"{name}"' for name in pictures]
+    (tmp_path / "list.csv").write_text("\n".join(["label,path", *rows]))
+    wanted = list(pictures.values())
+    assert contents(list(Urls(str(tmp_path / "list.txt")).search("black bear", 9))) == [
+        *wanted,
+        "http://a.example/1.jpg",
+    ]
+    assert contents(list(Urls(str(tmp_path / "list.csv")).search("teddy", 9))) == wanted
+    (tmp_path / "list.txt").write_text("black bear nowhere.jpg")
+    with pytest.raises(SourceUnavailable, match=r"line 1: there is no http\(s\) address, and no such file"):
+        Urls(str(tmp_path / "list.txt"))
+
+
+def fill(folder: Path, count: int = 1) -> None:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        (folder / f"{number}.jpg").write_bytes(encode(draw("disc", number)))
+
+
+@pytest.mark.parametrize("held_out", ["valid", "val", "Validation", "test"])
+@pytest.mark.parametrize("train", ["train", "Training"])
+def test_a_split_into_folders_is_kept(train: str, held_out: str, tmp_path: Path) -> None:
+    for part, count in ((train, 3), (held_out, 2)):
+        for label in ("a", "b"):
+            fill(tmp_path / part / label, count)
+    (tmp_path / "models").mkdir()
+    source = Folder(str(tmp_path))
+    assert source.labels() == ("a", "b")
+    hits = list(source.search("a", 9))
+    assert [(hit.backend_id.split("/")[0], hit.split) for hit in hits] == [(train, None)] * 3 + [
+        (held_out, "valid")
+    ] * 2
+
+
+def test_what_is_no_split_is_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for place in ("one/train", "one/valid", "two/train/a", "two/train/b", "two/cars", "three/train/a", "three/train/b"):
+        fill(tmp_path / place)
+    fill(tmp_path / "three" / "test")
+    assert Folder(str(tmp_path / "one")).labels() == ("train", "valid")
+    assert Folder(str(tmp_path / "two")).labels() == ("cars", "train")
+    assert Folder(str(tmp_path / "three")).labels() == ("a", "b")
+    assert "the pictures in 'test' are left out" in caplog.text
