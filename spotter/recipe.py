@@ -74,6 +74,15 @@ def read_recipe(path: Path) -> Recipe:
     return replace(recipe, license=license_id, region=table.get("region", ""))
 
 
+def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:
+    """Read the recipe at `path`; without one, make it of `classes`, each LABEL or LABEL=QUERY.
+
+    Raises:
+        RecipeError: it does not describe a classifier.
+    """
+    return read_recipe(path) if path else recipe_from_options(classes)
+
+
 def recipe_from_options(options: Sequence[str]) -> Recipe:
     """Make a recipe from repeated `--class LABEL=QUERY` options; a LABEL without a query is used as the query too."""
     classes: dict[str, str] = {}

@@ -16,7 +16,7 @@ from spotter.data.manifest import with_disputed
 from spotter.errors import RecipeError
 from spotter.feedback.sync import fetched
 from spotter.names import clean_label, find_name, is_writing, slug
-from spotter.recipe import Recipe, make_recipe, read_recipe, recipe_from_options
+from spotter.recipe import Recipe, choose_recipe, make_recipe
 from spotter.search import LabelledSource, SearchBackend, get_backends, read_region
 from spotter.search.feedback import VisitorFeedback
 from spotter.utils.console import say
@@ -32,9 +32,8 @@ def read_options(options: Namespace) -> tuple[Recipe, list[SearchBackend]]:
         RecipeError: there is no recipe, or it does not describe a classifier.
         As `open_sources`.
     """
-    recipe = read_recipe(options.recipe) if options.recipe else None
-    if options.classes:
-        recipe = recipe_from_options(options.classes)
+    is_given = options.recipe or options.classes
+    recipe = choose_recipe(options.recipe, options.classes) if is_given else None
     region = options.region or (recipe.region if recipe else "")
     sources = open_sources(options.search, options.feedback, region)
     recipe = recipe or _recipe_of(sources, options.search)

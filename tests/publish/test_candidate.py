@@ -1,6 +1,7 @@
 """The card's command: it runs as it is printed, and names nothing of the machine that it ran on."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ OWN = 'name = "mine"\nper_class = 7\n[classes]\n"it\'s a" = "a, b = c"\nb = "b"\
         ("openverse,wikimedia", "openverse,wikimedia"),
         ("folder:{here}/private", f"folder:{PICTURES}"),
         ("hf:owner/things", "hf:owner/things"),
+        ("table:{here}/private,with comma.csv", f"folder:{PICTURES}"),
         ("urls:{here}/list.txt,openverse", "manifest:manifest.jsonl,openverse"),
         ("urls:{here}/list.txt,manifest:{here}/m.jsonl", "manifest:manifest.jsonl"),
         ("folder:{here}/private,feedback:{here}/visitors", f"folder:{PICTURES}"),
@@ -40,7 +42,7 @@ def test_the_cards_command_runs_as_it_is_printed(
     more = ["--more", f"{ {'shipped': 'black', 'own': 'b', 'classes': 'd'}[recipe] }=at night"]
     words = [*chosen, "--search", search.format(here=tmp_path), *(more if "openverse" in search else [])]
     options = make_parser(command, "train.py").parse_args([*words, "--fine-tune", "2", "--size", "96", "--int8"])
-    known = choose_recipe(options.recipe, options.classes)
+    known = replace(choose_recipe(options.recipe, options.classes), title="Whose’s this?", region="de-CH")
     printed = train_command(options, known)
     assert str(tmp_path) not in printed
     # What a reader has: a checkout, pictures of their own, and the files of the revision.
@@ -53,5 +55,6 @@ def test_the_cards_command_runs_as_it_is_printed(
     assert again.search == shown
     assert choose_recipe(again.recipe, again.classes).classes == known.classes
     assert [source.name for source in get_backends(again.search)]
+    assert (again.title, again.region) == (known.title, known.region)
     assert (again.fine_tune, again.size, again.int8, again.more) == (2, 96, True, options.more)
     assert train_command(again, known) == printed or recipe == "own"
