@@ -29,7 +29,7 @@ from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
 # Sources that give what they have of a label, and cannot search for anything else.
-BY_LABEL = frozenset({"feedback", "folder", "hf", "manifest", "urls"})
+BY_LABEL = frozenset({"feedback", "folder", "hf", "manifest", "table", "urls"})
 CLUSTERABLE = 10
 MOST_CLUSTERS = 8
 EXEMPLARS = 12

@@ -12,6 +12,7 @@ from spotter.names import clean_label, find_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, listing
 from spotter.search.parquet import LABELS, class_names, label_column, open_parquet, picture_column, read_picture
+from spotter.utils.files import has_file
 
 PARQUET = ".parquet"
 # Names of columns in lower case, those first that say most.
@@ -148,7 +149,7 @@ def _position(header: list[str], names: tuple[str, ...], what: str) -> int:
 
 def _find(folder: Path, place: str) -> Path:
     candidates = [folder / f"{place}{suffix}" for suffix in _SUFFIXES]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in candidates if has_file(path)), candidates[0])
 
 
 def _parquet_rows(path: Path) -> Iterator[_Row]:

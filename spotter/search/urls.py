@@ -10,6 +10,7 @@ from spotter.errors import FolderMissing, SourceUnavailable
 from spotter.names import clean_label, same_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, link, listing, text
+from spotter.utils.files import has_file
 
 Row = dict[str, str]
 # The columns of a CSV file that may hold the address.
@@ -104,7 +105,7 @@ class Urls:
     def _with_path(self, line: str) -> tuple[str, str] | None:
         """The label and the path, which may hold blanks, of a line that ends with the path of a file."""
         starts = [place for place, character in enumerate(line) if character.isspace()]
-        found = (start for start in starts if (self.path.parent / line[start + 1 :]).is_file())
+        found = (start for start in starts if has_file(self.path.parent / line[start + 1 :]))
         return next(((line[:start].strip(), line[start + 1 :]) for start in found), None)
 
     def _table_rows(self, lines: list[str], header: list[str]) -> Iterator[Row]:
@@ -122,7 +123,7 @@ class Urls:
 
     def _checked(self, row: Row, number: int) -> Row:
         url = link(row["url"])
-        if url is None and row["url"] and (self.path.parent / row["url"]).is_file():
+        if url is None and row["url"] and has_file(self.path.parent / row["url"]):
             url = row["url"]
         elif url is None or re.search(r"\s", url):
             raise self._bad(number, "there is no http(s) address, and no such file")

@@ -221,3 +221,11 @@ def _unwritable(error: OSError) -> TemporaryUnwritable:
         f"The system's temporary folder cannot be written: {error.strerror or error}; free some space there, or "
         "name another folder in TMPDIR."
     )
+
+
+def has_file(path: Path) -> bool:
+    """Whether there is such a file. What somebody wrote and what is too long for a path, for example, names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
