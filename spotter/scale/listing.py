@@ -9,11 +9,16 @@ from urllib.parse import urlsplit
 
 from spotter.config import ScaleConfig
 from spotter.errors import ListUnreadable
-from spotter.names import is_system_name
-from spotter.search.parquet import URL, PictureColumn, open_parquet, picture_column, read_picture
+from spotter.search.parquet import (
+    PARQUET,
+    URL,
+    PictureColumn,
+    open_parquet,
+    parquet_files,
+    picture_column,
+    read_picture,
+)
 from spotter.utils.files import walk_files
-
-PARQUET = ".parquet"
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,7 @@ def list_pictures(source: Path, config: ScaleConfig | None = None) -> Listing:
         ExtraMissing: it is Parquet, and pyarrow is not installed.
     """
     config = config or ScaleConfig()
-    tables = (path for path in source.glob(f"*{PARQUET}") if not is_system_name(path.name)) if source.is_dir() else ()
-    files = sorted(tables) if source.is_dir() else [source] if source.suffix == PARQUET else []
+    files = parquet_files(source) if source.is_dir() else [source] if source.suffix == PARQUET else []
     try:
         if files:
             return _list_parquet(files, config)

@@ -1,9 +1,12 @@
-"""Reading fields of other people's JSON, where anything may be missing, null or of another type."""
+"""Reading fields of other people's JSON, where anything may be missing, null or of another type; and files of lists."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from spotter.errors import FolderMissing, SourceUnavailable
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
 MAX_LISTED = 20
@@ -122,3 +125,18 @@ def credit(title: str | None, creator: str | None, license_id: str) -> str | Non
     verb = "licensed under" if kind.startswith("CC ") else "marked with"
     name = "Public Domain Mark" if kind == "PDM" else kind
     return f"{work}{f' by {creator}' if creator else ''} is {verb} {name} {version}."
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say in a sentence why a list of pictures at `path` cannot be read.
+
+    Raises:
+        FolderMissing: the file cannot be read. SourceUnavailable: it is not UTF-8.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise FolderMissing(f"{str(path)!r} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise SourceUnavailable(f"{str(path)!r} is not UTF-8; save it as UTF-8.") from error

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotter.errors import ExtraMissing, ListUnreadable
+from spotter.names import is_system_name
 
 if TYPE_CHECKING:
     from pyarrow import Schema
     from pyarrow.parquet import ParquetFile
 
+PARQUET = ".parquet"
 # In this order: bytes need no reading, and a path is nearer than an address.
 BYTES, PATH, URL = "bytes", "path", "url"
 # Names of columns of labels in lower case, those first that say most.
@@ -28,6 +30,15 @@ class PictureColumn:
 
     name: str
     kind: str
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files that lie in a folder, in the order of their names, without hidden ones and those of a system.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return sorted(path for path in folder.glob(f"*{PARQUET}") if not is_system_name(path.name))
 
 
 def open_parquet(path: Path) -> "ParquetFile":

@@ -10,11 +10,19 @@ from typing import Any
 from spotter.errors import FolderMissing, ListUnreadable, SourceUnavailable
 from spotter.names import clean_label, find_name
 from spotter.search.base import ImageHit
-from spotter.search.fields import link, listing
-from spotter.search.parquet import LABELS, class_names, label_column, open_parquet, picture_column, read_picture
+from spotter.search.fields import link, listing, reading
+from spotter.search.parquet import (
+    LABELS,
+    PARQUET,
+    class_names,
+    label_column,
+    open_parquet,
+    parquet_files,
+    picture_column,
+    read_picture,
+)
 from spotter.utils.files import has_file
 
-PARQUET = ".parquet"
 # Names of columns in lower case, those first that say most.
 FILES = (
     "file", "file_name", "filename", "fname", "path", "filepath", "file_path", "image", "image_path", "img", "picture",
@@ -65,11 +73,8 @@ class Table:
         if not self.path.exists():
             raise FolderMissing(f"There is no file {str(self.path)!r}; give a table of pictures and labels.")
         try:
-            self._rows = self._read()
-        except OSError as error:
-            raise FolderMissing(f"{str(self.path)!r} cannot be read: {error.strerror or error}.") from error
-        except UnicodeDecodeError as error:
-            raise SourceUnavailable(f"{str(self.path)!r} is not UTF-8; save it as UTF-8.") from error
+            with reading(self.path):
+                self._rows = self._read()
         except (csv.Error, ListUnreadable) as error:
             raise SourceUnavailable(f"{str(self.path)!r} is no table of pictures and labels: {error}") from error
 
@@ -104,7 +109,7 @@ class Table:
             )
 
     def _read(self) -> list[_Row]:
-        files = sorted(self.path.glob(f"*{PARQUET}")) if self.path.is_dir() else [self.path]
+        files = parquet_files(self.path) if self.path.is_dir() else [self.path]
         if not files:
             raise ListUnreadable("there is no Parquet file in the folder.")
         if files[0].suffix.lower() == PARQUET:

@@ -9,7 +9,7 @@ from pathlib import Path
 from spotter.errors import FolderMissing, SourceUnavailable
 from spotter.names import clean_label, same_name
 from spotter.search.base import ImageHit
-from spotter.search.fields import creative_commons, credit, link, listing, text
+from spotter.search.fields import creative_commons, credit, link, listing, reading, text
 from spotter.utils.files import has_file
 
 Row = dict[str, str]
@@ -83,16 +83,13 @@ class Urls:
             )
 
     def _read(self) -> list[str]:
-        try:
-            return list(io.StringIO(self.path.read_text(encoding="utf-8-sig")))
-        except FileNotFoundError as error:
-            raise FolderMissing(
-                f"There is no file {str(self.path)!r}; give one with a label and a URL on each line."
-            ) from error
-        except OSError as error:
-            raise FolderMissing(f"{str(self.path)!r} cannot be read: {error.strerror or error}.") from error
-        except UnicodeDecodeError as error:
-            raise SourceUnavailable(f"{str(self.path)!r} is not UTF-8; save it as UTF-8.") from error
+        with reading(self.path):
+            try:
+                return list(io.StringIO(self.path.read_text(encoding="utf-8-sig")))
+            except FileNotFoundError as error:
+                raise FolderMissing(
+                    f"There is no file {str(self.path)!r}; give one with a label and a URL on each line."
+                ) from error
 
     def _text_rows(self, lines: list[str]) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):

@@ -154,3 +154,13 @@ def test_what_is_no_split_is_classes(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert Folder(str(tmp_path / "two")).labels() == ("cars", "train")
     assert Folder(str(tmp_path / "three")).labels() == ("a", "b")
     assert "the pictures in 'test' are left out" in caplog.text
+
+
+def test_a_folder_of_parquet_has_none_of_a_system(pictures: dict[str, bytes], tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    content = next(iter(pictures.values()))
+    for name in ("a.parquet", "b.parquet", "._b.parquet"):
+        parquet.write_table(pyarrow.table({"image": [content], "label": [f"of {name}"]}), tmp_path / name)
+    assert Table(str(tmp_path)).labels() == ("of a.parquet", "of b.parquet")
