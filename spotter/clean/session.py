@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from spotter.clean.state import ID_DIGITS, CleaningSet, Now, as_json, read_cleaning_set, replay_edits
 from spotter.clean.suspects import QUEUES, WRONG, cell, confusion, confusions, disagrees, rank
-from spotter.config import CleanConfig
+from spotter.config import MOST_IN_MATRIX, CleanConfig
 from spotter.data.dataset import MANIFEST
 from spotter.data.edit_log import DELETE, KEEP, LONGEST_NAME, RELABEL, Edit, EditLog, standing
 from spotter.data.training_run import RUN, read_run
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 
 DISPUTES, DECIDED, CELL = "disputes", "decided", "cell"
 MOST_AT_ONCE = 2000
-# With more classes, confusions are listed, at most so many, in the place of a table.
-MOST_IN_MATRIX, MOST_CONFUSIONS = 10, 100
+# Of the confusions that are listed.
+MOST_CONFUSIONS = 100
 # Second looks under way at once; what is forgotten is made again in an instant.
 MOST_ALONE = 8
 
@@ -196,7 +196,6 @@ class Session:
             "who": self.who,
             "labels": list(view.names),
             "queues": counts,
-            # A table of 130 classes has 16,900 cells, nearly all of them empty.
             "confusion": confusion(view).tolist() if is_small else [],
             "confusions": [] if is_small else confusions(view)[:MOST_CONFUSIONS],
             "folds": sorted({int(fold) + 1 for fold in view.folds if fold >= 0}),

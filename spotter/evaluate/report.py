@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from spotter.config import MOST_IN_MATRIX
 from spotter.data.dataset import Dataset, Record
 from spotter.data.previews import make_thumbnails, short_title
 from spotter.evaluate.calibration import Calibration
@@ -29,8 +30,6 @@ SHOWN_IN_CELL = 60
 # has to stay light.
 SHOWN_RIGHT = 600
 SHOWN_WRONG = 2000
-# With more classes, confusions are listed, most frequent first: a table of 130 classes has 16,900 cells.
-MOST_IN_MATRIX = 10
 # An axis ends with one of these, so that a quarter of it is a short number too.
 DIGITS = (1, 2, 4, 8)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -44,7 +45,7 @@ class SecondOpinion:
         self.idle = threading.Event()
         self.idle.set()
         self._predict, self._log = predict, log
-        self._rows: deque[tuple[Prediction, Image.Image, str, str | None, bool, str]] = deque()
+        self._rows: deque[tuple[Image.Image, Callable[..., str], str]] = deque()
         self._pixels, self._end = 0, math.inf
         self._lock = threading.Lock()
         self._arrived, self._closing = threading.Event(), threading.Event()
@@ -62,12 +63,13 @@ class SecondOpinion:
     ) -> str:
         """Log an answer about an RGB picture, with the challenger's once it has one; return the answer's id."""
         size = picture.width * picture.height
+        log = partial(self._log.record, prediction, picture, route, stage=stage, counts=counts)
         with self._lock:
             if self._closing.is_set() or (self._pixels and self._pixels + size > MOST_PIXELS):
-                return self._log.record(prediction, picture, route, stage=stage, counts=counts)
+                return log()
             id_ = new_id()
             self._pixels += size
-            self._rows.append((prediction, picture, route, stage, counts, id_))
+            self._rows.append((picture, log, id_))
         self._arrived.set()
         return id_
 
@@ -92,14 +94,12 @@ class SecondOpinion:
             while self._rows:
                 self._ask(*self._rows[0])
                 with self._lock:
-                    _, picture, *_ = self._rows.popleft()
+                    picture, *_ = self._rows.popleft()
                     self._pixels -= picture.width * picture.height
             if self._closing.is_set():
                 return
 
-    def _ask(
-        self, prediction: Prediction, picture: Image.Image, route: str, stage: str | None, counts: bool, id_: str
-    ) -> None:
+    def _ask(self, picture: Image.Image, log: Callable[..., str], id_: str) -> None:
         second: dict[str, Any] = {}
         if self.idle.wait(IDLE_WITHIN_S) and time.monotonic() < self._end:
             try:
@@ -108,7 +108,7 @@ class SecondOpinion:
             except ChallengerFailed as error:
                 # The answer is logged all the same.
                 self._say(str(error))
-        self._log.record(prediction, picture, route, stage=stage, counts=counts, id_=id_, **second)
+        log(id_=id_, **second)
 
     def _said(self, picture: Image.Image) -> Challenger:
         try:

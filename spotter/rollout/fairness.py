@@ -44,8 +44,8 @@ class FairShares:
 def fair_answers(answers: Answers) -> Answers:
     """The answers that count, and of several about equal pictures the first."""
     mine = answers.take(answers.counts)
-    figures = np.column_stack([getattr(mine, name).astype(np.float64) for name in _FIGURES]) if len(mine) else None
-    if figures is None:
+    if not len(mine):
         return mine
+    figures = np.column_stack([getattr(mine, name).astype(np.float64) for name in _FIGURES])
     _, first = np.unique(figures, axis=0, return_index=True)
     return mine.take(np.sort(first))

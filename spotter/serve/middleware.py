@@ -19,16 +19,14 @@ from spotter.serve.limits import Refusal, Traffic, client_name
 
 # Where Gradio had its endpoints in earlier versions, and where people expect them.
 MOVED = ("/run", "/call", "/queue", "/predict", "/classify", "/classify_batch", "/upload", "/info")
-# Longer ones first. What is none of these is a page, a style sheet and the like.
+# Whoever looks whether the app works gets an answer whatever others do.
+HEALTH = ("/healthz", "/readyz")
+# The plain routes, which hold nothing of anybody's. Longer ones first, here and below.
+SHARED = ("/api/classify/batch", "/api/classify", "/api/answers", "/api", *HEALTH, "/openapi.json", *MOVED)
+# What is none of these is a page, a style sheet and the like.
 ROUTES = (
-    "/api/classify/batch",
-    "/api/classify",
-    "/api/answers",
-    "/api",
-    "/healthz",
-    "/readyz",
+    *SHARED,
     "/metrics",
-    "/openapi.json",
     "/staff",
     "/gradio_api/upload",
     "/gradio_api/upload_progress",
@@ -36,27 +34,14 @@ ROUTES = (
     "/gradio_api/call",
     "/gradio_api/heartbeat",
     "/gradio_api",
-    *MOVED,
 )
 STREAMS = ("/gradio_api/queue", "/gradio_api/call", "/gradio_api/heartbeat", "/gradio_api/upload_progress")
-# Whoever looks whether the app works gets an answer whatever others do.
-HEALTH = ("/healthz", "/readyz")
 FREE = (*HEALTH, "/metrics", "page")
 # Gradio's questions name files that were uploaded before.
 QUESTION_BYTES = 1_000_000
 FRAME_BYTES = 100_000
 GONE = 499
 PAGE_POLICY = "object-src 'none'; base-uri 'self'; form-action 'self'"
-SHARED = (
-    "/api/classify/batch",
-    "/api/classify",
-    "/api/answers",
-    "/api",
-    "/healthz",
-    "/readyz",
-    "/openapi.json",
-    *MOVED,
-)
 
 # What Gradio would do for whoever asks: fetch addresses, run ffmpeg, write states to disk, print what it is told, look
 # without end whether its own files have changed.
