@@ -9,6 +9,7 @@
     scripts/bench --soak 10000                              (so many requests, one in a hundred bad)
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
     scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
+    scripts/bench --shifts photos/bears --unfamiliar STRANGERS  (pictures as cameras may give them)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
 load_learner + gr.Interface.
@@ -29,6 +30,7 @@ import numpy as np
 from bench_cleaning import print_cleaning
 from bench_scale import print_scale
 from bench_serving import compare_many, compare_serving, print_soak, row
+from bench_shifts import print_shifts
 from PIL import Image
 
 from spotter.utils.argument_parser import Parser
@@ -210,7 +212,12 @@ def main() -> None:
     )
     parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
     parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
+    parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
+    parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
     options = parser.parse_args()
+    if options.shifts:
+        print_shifts(options.shifts, options.unfamiliar, options.camera)
+        return
     if options.page:
         # Here: the browser is no package of what is measured otherwise.
         from bench_page import print_page

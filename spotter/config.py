@@ -64,7 +64,8 @@ class TrainConfig:
     `find_rate` finds the learning rate first.
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
     With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
-    and cropped views of them are tried too.
+    and cropped views of them are tried too. `shifts` views of each picture as a camera may give it (dark, blurred, far
+    away ...) are learnt from too, but at most `most_shifted` in all.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -81,19 +82,32 @@ class TrainConfig:
     uneven: float = 1.5
     many: int = 2000
     few: int = 200
+    shifts: int = 2
+    most_shifted: int = 1500
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
 class FamiliarityConfig:
-    """A picture is familiar when its mean cosine to the nearest training pictures is high enough.
+    """A picture is familiar when its mean cosine to the nearest training pictures, less what the classifier doubts, is
+    high enough (see `spotter.inference.familiarity`).
 
-    If there are more than `most_reference` training pictures, that many centres replace them.
+    If there are more than `most_reference` training pictures and views, that many centres replace them. `certainties`
+    are tried, on at most `chosen_on` pictures.
     """
 
     neighbours: int = 3
     accept: float = 0.965
     most_reference: int = 10_000
+    certainties: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
+    chosen_on: int = 2000
+
+
+@dataclass(frozen=True)
+class StressConfig:
+    """The stress test: each shift, at each strength, is tried on at most so many held-out pictures."""
+
+    pictures: int = 32
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from spotter.collect.collector import read_more
 from spotter.collect.picture_set import fill_set, picture_folder, read_options
 from spotter.collect.takedown import LIST, Takedown
-from spotter.config import FamiliarityConfig
+from spotter.config import FamiliarityConfig, StressConfig
 from spotter.data.dataset import Dataset
 from spotter.data.edit_log import EditLog
 from spotter.data.edits import apply_edits
@@ -39,7 +39,9 @@ from spotter.utils.imports import lasting_imports
 # and not after seconds of imports.
 if TYPE_CHECKING:
     from spotter.bundle.format import ModelSpec
+    from spotter.evaluate.metrics import Familiarity
     from spotter.evaluate.ood import Strangers
+    from spotter.evaluate.stress_rows import StressTest
     from spotter.train.learner import Trained
 
 # Whether this is a checkout, with app.py and scripts.
@@ -174,13 +176,19 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.evaluate.held_out import sentences
     from spotter.evaluate.ood import judge_strangers
     from spotter.evaluate.report import REPORT, write_report
+    from spotter.evaluate.sources import leave_sources_out
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
-    embedded = _embed_strangers(task, cleaned, trained)
+    others = _strangers_features(task, cleaned, trained)
     evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
+    evaluation = replace(
+        evaluation,
+        stress=_stress(cleaned, trained, evaluation.familiarity),
+        sources=leave_sources_out(trained, dataset, folds),
+    )
     strangers: Strangers | None = None
-    if embedded is not None:
-        strangers = judge_strangers(evaluation, trained, folds, embedded, familiarity)
+    if others is not None:
+        strangers = judge_strangers(evaluation.familiarity, trained, trained.head, folds, others, familiarity)
     for line in sentences(evaluation, strangers):
         say(line)
     write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=strangers)
@@ -199,9 +207,9 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
 
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
-    reference = make_reference(trained, candidate.cleaned.folds, FamiliarityConfig())
+    reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
     writing.write_reference(files / REFERENCE, reference)
-    writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from)
+    writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
     export_pickle(trained.learner, files / PICKLE)
     export_onnx(trained.learner, files / ONNX, task.config.size)
     write_evaluation(evaluation, dataset, files)
@@ -211,7 +219,7 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
     chosen = sum(record.is_self_selected for record in dataset.records)
     share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
-    card = replace(card, made={**card.made, "self_selected_share": share, "premortem": answers})
+    card = replace(card, views=views, made={**card.made, "self_selected_share": share, "premortem": answers})
     _write_cards(files, card, candidate)
     return card
 
@@ -242,7 +250,8 @@ def add_int8(files: Path, card: "ModelSpec", candidate: Candidate) -> None:
     """Add an int8 network to the files if it is worth having, and say why or why not."""
     from spotter.publish import quantize
 
-    figures, sentence = quantize.add_int8(files, candidate.cleaned.dataset, candidate.cleaned.folds, candidate.trained)
+    cleaned, known = candidate.cleaned, candidate.evaluation.familiarity
+    figures, sentence = quantize.add_int8(files, cleaned.dataset, cleaned.folds, candidate.trained, known)
     say(sentence)
     _write_cards(files, replace(card, int8=figures), candidate)
 
@@ -316,13 +325,26 @@ def serve_command() -> str:
     return "python app.py --model" if CHECKOUT else "spotter serve --model"
 
 
-def _embed_strangers(task: Task, cleaned: Cleaned, trained: "Trained") -> np.ndarray | None:
-    """Float32 (k, d), embeddings of length 1 of pictures of none of the classes."""
+def _stress(cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "StressTest":
+    """Judge it under distribution shifts."""
+    from spotter.evaluate.shifts import STRESS
+    from spotter.evaluate.stress import judge_stress, plan_stress
+    from spotter.train.backbone import compute_views
+
+    dataset, folds = cleaned.dataset, cleaned.folds
+    plan = plan_stress(dataset, trained.judged, folds, StressConfig())
+    body = replace(cleaned.backbone, body=trained.learner.model[0])
+    shifted = compute_views(body, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
+    return judge_stress(trained, dataset, folds, known, shifted, plan)
+
+
+def _strangers_features(task: Task, cleaned: Cleaned, trained: "Trained") -> np.ndarray | None:
+    """Float32 (k, width), features of pictures of none of the classes."""
     if not task.strangers:
         return None
-    from spotter.train.backbone import embed_folder
+    from spotter.train.backbone import folder_features
 
-    return embed_folder(task.strangers, replace(cleaned.backbone, body=trained.learner.model[0]))
+    return folder_features(task.strangers, replace(cleaned.backbone, body=trained.learner.model[0]))
 
 
 def _with_changes(candidate: Candidate) -> Candidate:

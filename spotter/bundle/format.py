@@ -71,7 +71,9 @@ class ModelSpec:
 
     `size` is the side of the square that the network sees, in pixels, and `resize` how a picture becomes one ("crop",
     "squish" or "pad"); `temperature` is already inside the
-    network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours; `summary`
+    network; `threshold` is the least familiarity of a familiar picture, over `neighbours` neighbours and with the
+    weight `certainty` (see `spotter.inference.familiarity`); the last `views` rows of the reference are shifted views
+    of training pictures, not pictures; `summary`
     says the error in words; `examples` maps labels to files of example pictures beside `model.json`; `preprocessing`
     says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
     no int8 network.
@@ -92,6 +94,8 @@ class ModelSpec:
     made: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     int8: Int8 | None = None
+    certainty: float = 0.0
+    views: int = 0
 
 
 def hash_of(content: bytes) -> str:

@@ -54,6 +54,11 @@ class Bundle:
     metrics: dict[str, Any] = field(default_factory=dict)
     thumbnails: dict[int, Thumbnail] = field(default_factory=dict)
 
+    @property
+    def pictures(self) -> np.ndarray:
+        """The rows of the reference that are of training pictures, and not of shifted views of them."""
+        return self.reference[: len(self.reference) - self.card.views]
+
 
 def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     """Read and check what serving needs, with the float or the `int8` network; no pickle is opened.
@@ -69,6 +74,9 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     network = INT8_ONNX if int8 else ONNX
     files = {name: _read_checked(folder, name, content) for name in (network, REFERENCE)}
     check_network(files[network], network)
+    reference = read_reference(files[REFERENCE])
+    if card.views >= len(reference):
+        raise BrokenModel("The model's reference holds no pictures, only views; publish it again.")
     examples = {label: folder / file for label, file in card.examples.items() if (folder / file).exists()}
     for path in examples.values():
         _read_checked(folder, path.name, content)
@@ -80,7 +88,7 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     return Bundle(
         card,
         files[network],
-        read_reference(files[REFERENCE]),
+        reference,
         examples,
         network,
         _read_metrics(more[METRICS]) if METRICS in more else {},
@@ -230,6 +238,9 @@ class _ModelJson(BaseModel):
     made: dict[str, Any]
     preprocessing: dict[str, Any]
     int8: _Int8Json | None = None
+    # The first models knew no weight and no views.
+    certainty: Annotated[float, Field(ge=0, le=10)] = 0.0
+    views: Annotated[int, Field(ge=0)] = 0
 
 
 # Kinds of errors of values that have the right type.

@@ -15,9 +15,9 @@ from spotter.data.manifest import read_dataset, with_disputed
 from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import Run
 from spotter.errors import NoTrainingRun
-from spotter.evaluate.ood import familiarity_on_folds, score_folds
-from spotter.train.head import choose_head
-from spotter.train.views import view_caches
+from spotter.evaluate.ood import choose_familiarity, score_known
+from spotter.train.head import Judged, choose_head
+from spotter.train.views import CROPPED, SHIFTED, ViewKind, Views, plan_cropped, plan_shifted, read_views
 from spotter.utils.stats import wilson_interval
 
 
@@ -77,18 +77,20 @@ def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
     known, _ = confirm_duplicates(known, features / np.linalg.norm(features, axis=1, keepdims=True))
     dataset = apply_edits(known, edits).dataset
     features = features[positions(known, dataset)]
-    embeddings = features / np.linalg.norm(features, axis=1, keepdims=True)
     folds = deal_folds(known, dataset, run.config)
-    views = _views(dataset, run) if len(dataset.records) <= run.config.few else []
-    _, probabilities = choose_head(features, dataset.targets, folds, run.config, views)
-    neighbours = FamiliarityConfig()
+    cropped = _views(dataset, run, CROPPED, plan_cropped(dataset, run.config))
+    shifted = _views(dataset, run, SHIFTED, plan_shifted(dataset, run.config))
+    fit = choose_head(features, dataset.targets, folds, run.config, cropped, shifted)
+    every, config = np.ones(len(folds), dtype=bool), FamiliarityConfig()
+    judged = Judged(features, every, every, fit.probabilities, shifted, fit.shifted if shifted else None)
+    familiar = choose_familiarity(judged, dataset.targets, folds, config)
     new = replace(
         run,
-        threshold=familiarity_on_folds(embeddings, folds, neighbours).threshold,
+        threshold=familiar.threshold,
         keys=tuple(str(record.sha256) for record in dataset.records),
         given=tuple(record.label for record in dataset.records),
-        probabilities=probabilities,
-        familiarity=score_folds(embeddings, folds, neighbours),
+        probabilities=fit.probabilities,
+        familiarity=score_known(judged, folds, familiar, config),
         folds=folds,
     )
     given, called = _answers(run)
@@ -121,11 +123,10 @@ def _cache(run: Run) -> FeatureCache:
     return FeatureCache(run.folder / FOLDER, run.features, run.width)
 
 
-def _views(dataset: Dataset, run: Run) -> list[np.ndarray]:
-    """The cached features of other views; none if they are not all there."""
-    keys = [str(record.sha256) for record in dataset.records]
-    found = [cache.read(keys) for cache in view_caches(_cache(run))]
-    return [features for features, _ in found] if all(known.all() for _, known in found) else []
+def _views(dataset: Dataset, run: Run, kind: ViewKind, plan: list[tuple[int, int]]) -> Views | None:
+    """The views of a plan whose features are cached; None if there are none."""
+    views = read_views(kind, _cache(run), [str(record.sha256) for record in dataset.records], plan)
+    return views if len(views.of) else None
 
 
 def _answers(run: Run) -> tuple[dict[str, str], dict[str, str]]:

@@ -90,6 +90,11 @@ def add_learning_options(parser: Parser) -> None:
     parser.add_argument(
         "--fine-tune", type=int, default=0, metavar="EPOCHS", help="also train the whole network, for this many epochs"
     )
+    parser.add_argument(
+        "--no-shifts",
+        action="store_true",
+        help="learn from no shifted views (dark, blurred ...)",
+    )
     group = parser.add_argument_group("with --fine-tune")
     group.add_argument("--find-rate", action="store_true", help="find the learning rate first")
     group.add_argument(
@@ -114,6 +119,8 @@ def learning_config(parser: Parser, options: Options) -> TrainConfig:
     """Read the options of training; end with a usage error when they are not valid."""
     names = ("arch", "size", "resize", "fine_tune", "find_rate", "min_scale", "presize", "mult")
     config = TrainConfig(**{name: getattr(options, name) for name in names})
+    if options.no_shifts:
+        config = replace(config, shifts=0)
     if not 32 <= config.size <= 1024:
         parser.error("--size must be from 32 to 1024 pixels")
     if config.fine_tune < 0:
@@ -124,7 +131,8 @@ def learning_config(parser: Parser, options: Options) -> TrainConfig:
         parser.error("--presize must be from --size to 2048 pixels")
     if not 0 <= config.mult <= 10:
         parser.error("--mult must be from 0 to 10")
-    augments = replace(config, fine_tune=0, find_rate=False) != TrainConfig(config.arch, config.size, config.resize)
+    plain = TrainConfig(config.arch, config.size, config.resize, shifts=config.shifts)
+    augments = replace(config, fine_tune=0, find_rate=False) != plain
     if not config.fine_tune and (config.find_rate or (augments and not options.show_batch)):
         parser.error("--find-rate, --min-scale, --presize and --mult only work together with --fine-tune EPOCHS")
     return config

@@ -10,8 +10,11 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
-from spotter.evaluate.ood import Strangers, choose_threshold, score_known
+from spotter.evaluate.ood import Strangers, choose_familiarity
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
+from spotter.evaluate.sources import ONE_SOURCE
+from spotter.train.head import judge_features
+from spotter.train.views import Views
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
@@ -24,7 +27,7 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
     There is a learning curve for heads on frozen features only: each of its points would be a fine-tuning of its own.
     """
     judged, targets = trained.judged, dataset.targets
-    known = choose_threshold(score_known(trained, folds, config), config)
+    known = choose_familiarity(trained, targets, folds, config)
     files = [str(record.file) for record, is_judged in zip(dataset.records, judged, strict=True) if is_judged]
     learning = None
     if judged.all():
@@ -41,6 +44,17 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
         judged_temperatures=trained.judged_temperatures,
         learning=learning,
     )
+
+
+def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Class probabilities of other features of judged pictures, by heads that did not see them: float64 (m, classes).
+
+    Args:
+        judged: the features. targets, folds: int64 (n,), of the set.
+    """
+    if trained.judged.all():
+        return judge_features(trained.features, judged, targets, folds, trained.head, trained.views)
+    return trained.head.probabilities(judged.features)
 
 
 def write_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path) -> None:
@@ -61,6 +75,9 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
     ]
     if evaluation.learning:
         said.append(evaluation.advice())
+    if evaluation.stress:
+        said += [f"stress test: {evaluation.stress.sentence()}", evaluation.stress.advice()]
+    said.append(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE)
     if strangers:
         low, high = strangers.refused_interval
         said.append(

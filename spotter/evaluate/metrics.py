@@ -9,6 +9,8 @@ import numpy as np
 from spotter.config import TrainConfig
 from spotter.evaluate.calibration import Calibration, calibrate, unscale
 from spotter.evaluate.learning_curve import LearningCurve
+from spotter.evaluate.sources import SourceErrors
+from spotter.evaluate.stress_rows import StressTest
 from spotter.utils.stats import wilson_interval
 
 
@@ -35,11 +37,17 @@ class TopLoss:
 
 @dataclass(frozen=True)
 class Familiarity:
-    """The threshold, and the share of held-out pictures (`accepted`, in [0, 1]) at or above it."""
+    """The threshold, and the share of held-out pictures (`accepted`, in [0, 1]) at or above it.
+
+    `certainty` says how much the classifier's doubts count (see `spotter.inference.familiarity`). `with_views`: the
+    reference holds shifted views of the pictures too.
+    """
 
     threshold: float
     accepted: float
     neighbours: int
+    certainty: float = 0.0
+    with_views: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,8 @@ class Evaluation:
     `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
-    `learning` is None where there is no learning curve.
+    `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where all
+    pictures are from one source.
     """
 
     how: str
@@ -66,6 +75,8 @@ class Evaluation:
     calibration: Calibration
     uncalibrated: Calibration
     learning: LearningCurve | None
+    stress: StressTest | None = None
+    sources: SourceErrors | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""

@@ -1,20 +1,19 @@
 """Out-of-distribution detection: the familiarity threshold, and how many strangers it refuses (AUROC)."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.metrics import auc, roc_curve
 
 from spotter.config import FamiliarityConfig
-from spotter.evaluate.metrics import Evaluation, Familiarity
+from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.thinning import thin
-from spotter.inference.familiarity import score
+from spotter.inference.familiarity import mean_of_nearest, score, weigh
+from spotter.train.features import embed
+from spotter.train.head import Head, Judged
+from spotter.train.views import Views
 from spotter.utils.stats import wilson_interval
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    from spotter.train.learner import Trained
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,25 @@ class Strangers:
 
 
 def judge_strangers(
-    evaluation: Evaluation, trained: "Trained", folds: np.ndarray, strangers: np.ndarray, config: FamiliarityConfig
+    known: Familiarity,
+    trained: Judged,
+    head: Head,
+    folds: np.ndarray,
+    strangers: np.ndarray,
+    config: FamiliarityConfig,
 ) -> Strangers:
-    """Judge the published threshold on embeddings, float32 (k, d) of length 1, of pictures of none of the classes."""
-    known = score_known(trained, folds, config)
-    reference = make_reference(trained, folds, config)
-    return evaluate_strangers(reference, known, strangers, evaluation.familiarity.threshold, config.neighbours)
+    """Judge the published threshold on features, float32 (k, width), of pictures of none of the classes."""
+    cosines = score(embed(strangers), make_reference(trained, folds, known, config)[0], known.neighbours)
+    scores = weigh(cosines, head.probabilities(strangers), known.certainty)
+    return evaluate_strangers(score_known(trained, folds, known, config), scores, known.threshold)
 
 
-def evaluate_strangers(
-    reference: np.ndarray, known_scores: np.ndarray, strangers: np.ndarray, threshold: float, neighbours: int
-) -> Strangers:
+def evaluate_strangers(known_scores: np.ndarray, scores: np.ndarray, threshold: float) -> Strangers:
     """Judge how well familiarity tells pictures of none of the classes from held-out pictures of them.
 
     Args:
-        reference: the published reference embeddings (m, d). known_scores: (n,), from `score_known`.
-        strangers: embeddings (k, d) of pictures of none of the classes; all embeddings are of length 1.
+        known_scores: (n,), from `score_known`. scores: (k,), familiarity of pictures of none of the classes.
     """
-    scores = score(strangers, reference, neighbours)
     is_known = np.repeat([1, 0], [len(known_scores), len(scores)])
     false, true, _ = roc_curve(is_known, np.concatenate([known_scores, scores]))
     refused = int((scores < threshold).sum())
@@ -66,20 +66,153 @@ def evaluate_strangers(
     )
 
 
-def make_reference(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
-    """The published reference embeddings, float32 (m, d): of what was learnt from, or what stands for it."""
-    return thin(trained.embeddings[trained.learnt_from], folds[trained.learnt_from], config)[0]
+def make_reference(
+    trained: Judged, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig
+) -> tuple[np.ndarray, int]:
+    """The published reference embeddings, float32 (m, d): of what was learnt from, or what stands for it.
+
+    Returns:
+        These, and how many of them, at the end, are of views and not of pictures.
+    """
+    embeddings, of = _reference(trained, known)
+    reference = thin(embeddings, folds[of], config)[0]
+    views = len(embeddings) - int(trained.learnt_from.sum())
+    # What stands for many is neither.
+    return reference, views if len(reference) == len(embeddings) else 0
 
 
-def score_known(trained: "Trained", folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
+def score_known(trained: Judged, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig) -> np.ndarray:
     """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
-    if trained.judged.all():
-        return score_folds(trained.embeddings, folds, config)
-    return score(trained.embeddings[trained.judged], make_reference(trained, folds, config), config.neighbours)
+    cosines = score_pictures(trained, trained.features[trained.judged], folds[trained.judged], folds, known, config)
+    return weigh(cosines, trained.probabilities, known.certainty)
+
+
+def score_pictures(
+    trained: Judged,
+    features: np.ndarray,
+    of_folds: np.ndarray,
+    folds: np.ndarray,
+    known: Familiarity,
+    config: FamiliarityConfig,
+) -> np.ndarray:
+    """Mean cosine, shape (k,), of features (k, width) to the reference, without what is of their own fold.
+
+    Args:
+        of_folds: int64 (k,), the folds of the pictures that the features are of. folds: those of the set.
+    """
+    embeddings = embed(features)
+    rows, of = _reference(trained, known)
+    reference, stands_for = thin(rows, folds[of], config)
+    if not trained.judged.all():
+        # They were left out of it as they are.
+        return score(embeddings, reference, known.neighbours)
+    scores = np.zeros(len(embeddings))
+    for fold in np.unique(of_folds):
+        out = of_folds == fold
+        scores[out] = score(embeddings[out], reference[stands_for != fold], known.neighbours)
+    return scores
+
+
+def choose_familiarity(
+    trained: Judged, targets: np.ndarray, folds: np.ndarray, config: FamiliarityConfig
+) -> Familiarity:
+    """Choose the score, and the threshold that accepts `config.accept` of the held-out pictures.
+
+    Without shifted views it is the mean cosine to the pictures. With them it is tried whether they go into the
+    reference, and how much the classifier's doubts count. The best is what tells right answers, to held-out pictures
+    and shifted views of them, from wrong ones and from strangers (failure detection: Jaeger et al., ICLR 2023; full
+    spectrum: Yang et al., 2022): the mean of the two areas under the curve. The strangers are the same pictures and a
+    model that lacks their class.
+
+    Args:
+        targets: int64 (n,) of the set. folds: int64 (n,).
+    """
+    plain = Familiarity(0.0, 0.0, config.neighbours)
+    if trained.shifted is None or trained.shifted_probabilities is None:
+        return choose_threshold(score_known(trained, folds, plain, config), plain, config)
+    best, most = plain, -1.0
+    for with_views in (False, True):
+        tried = replace(plain, with_views=with_views)
+        scores = _spectrum(trained, trained.shifted, trained.shifted_probabilities, targets, folds, tried, config)
+        for certainty in config.certainties:
+            value = scores.separation(certainty)
+            if value > most:
+                best, most = replace(tried, certainty=certainty), value
+    return choose_threshold(score_known(trained, folds, best, config), best, config)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """Of held-out pictures and shifted views: mean cosines `near` (k,), and `far` (k,) without the pictures of their
+    own class; `probabilities` (k, classes) and `targets` (k,)."""
+
+    near: np.ndarray
+    far: np.ndarray
+    probabilities: np.ndarray
+    targets: np.ndarray
+
+    def separation(self, certainty: float) -> float:
+        """In [0, 1]: how well right answers are told from wrong ones and from strangers."""
+        rows = np.arange(len(self.targets))
+        without = self.probabilities.copy()
+        without[rows, self.targets] = 0
+        # What the others would share if there were no such class.
+        without /= np.maximum(without.sum(axis=1, keepdims=True), 1e-12)
+        scores = weigh(self.near, self.probabilities, certainty)
+        strange = weigh(self.far, without, certainty)
+        right = self.probabilities.argmax(axis=1) == self.targets
+        areas = [_area(scores[right], others) for others in (scores[~right], strange) if len(others)]
+        return float(np.mean(areas)) if right.any() else 0.0
+
+
+def _area(above: np.ndarray, below: np.ndarray) -> float:
+    false, true, _ = roc_curve(np.repeat([1, 0], [len(above), len(below)]), np.concatenate([above, below]))
+    return float(auc(false, true))
+
+
+def _spectrum(
+    trained: Judged,
+    views: Views,
+    said: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    known: Familiarity,
+    config: FamiliarityConfig,
+) -> _Scores:
+    rows = np.flatnonzero(trained.judged)
+    # As many as tell; evenly spread, as the set lies class by class.
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), config.chosen_on)).round().astype(int)]
+    chosen = np.isin(views.of, rows)
+    of = np.concatenate([rows, views.of[chosen]])
+    judged_row = np.cumsum(trained.judged) - 1
+    embeddings = embed(np.concatenate([trained.features[rows], views.features[chosen]]))
+    probabilities = np.concatenate([trained.probabilities[judged_row[rows]], said[chosen]])
+    reference, its_rows = _reference(trained, known)
+    step = math.ceil(len(reference) / config.most_reference)
+    reference, its_rows = reference[::step], its_rows[::step]
+    near, far = np.zeros(len(of)), np.zeros(len(of))
+    for fold in np.unique(folds[of]):
+        out = folds[of] == fold
+        inside = folds[its_rows] != fold if trained.judged.all() else np.ones(len(its_rows), dtype=bool)
+        cosines = embeddings[out] @ reference[inside].T
+        near[out] = mean_of_nearest(cosines, known.neighbours)
+        cosines[targets[of[out]][:, None] == targets[its_rows[inside]][None]] = -1
+        far[out] = mean_of_nearest(cosines, known.neighbours)
+    return _Scores(near, far, probabilities, targets[of])
+
+
+def _reference(trained: Judged, known: Familiarity) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of the pictures learnt from, then of their shifted views if these belong to it; and whose they are."""
+    rows = np.flatnonzero(trained.learnt_from)
+    if not known.with_views or trained.shifted is None:
+        return trained.embeddings[rows], rows
+    there = trained.learnt_from[trained.shifted.of]
+    embeddings = [trained.embeddings[rows], embed(trained.shifted.features[there])]
+    return np.concatenate(embeddings), np.concatenate([rows, trained.shifted.of[there]])
 
 
 def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
-    """Familiarity, shape (n,), of each picture to the reference embeddings that stand for the other folds."""
+    """Mean cosine, shape (n,), of each picture to the reference embeddings that stand for the other folds."""
     scores = np.zeros(len(embeddings))
     reference, stands_for = thin(embeddings, folds, config)
     for fold in np.unique(folds):
@@ -90,10 +223,12 @@ def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityCo
 
 def familiarity_on_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> Familiarity:
     """Choose the threshold on held-out folds: each picture is compared with those of the other folds only."""
-    return choose_threshold(score_folds(embeddings, folds, config), config)
+    plain = Familiarity(0.0, 0.0, config.neighbours)
+    return choose_threshold(score_folds(embeddings, folds, config), plain, config)
 
 
-def choose_threshold(scores: np.ndarray, config: FamiliarityConfig) -> Familiarity:
+def choose_threshold(scores: np.ndarray, known: Familiarity, config: FamiliarityConfig) -> Familiarity:
+    """The threshold for scores (n,) of held-out pictures."""
     # A score of the data itself, not one between two: at least `accept` of the held-out pictures pass it.
     threshold = float(np.quantile(scores, 1 - config.accept, method="lower"))
-    return Familiarity(threshold, float((scores >= threshold).mean()), config.neighbours)
+    return replace(known, threshold=threshold, accepted=float((scores >= threshold).mean()))

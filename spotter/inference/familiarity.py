@@ -1,4 +1,9 @@
-"""Familiarity: a k-nearest-neighbour out-of-distribution score on embeddings."""
+"""Familiarity: a k-nearest-neighbour out-of-distribution score on embeddings, lowered where the classifier doubts.
+
+A picture may be near to training pictures, and yet between two classes: a dark bear, too dark to say which. Such an
+answer is not to be trusted either, so the score is the mean cosine times the largest probability to the power of
+`certainty`, a figure of the model (0 leaves the cosine as it is).
+"""
 
 import numpy as np
 
@@ -26,6 +31,11 @@ def mean_of_nearest(cosines: np.ndarray, neighbours: int) -> np.ndarray:
     """The mean of the highest of each row of cosines (n, m), clipped to [0, 1]: shape (n,)."""
     nearest = min(neighbours, cosines.shape[1])
     return np.clip(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1), 0, 1)
+
+
+def weigh(cosines: np.ndarray, probabilities: np.ndarray, certainty: float) -> np.ndarray:
+    """Familiarity, shape (n,) in [0, 1], from mean cosines (n,) and class probabilities (n, classes)."""
+    return cosines * probabilities.max(axis=1) ** certainty if certainty else cosines
 
 
 def score(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:

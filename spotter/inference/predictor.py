@@ -20,7 +20,7 @@ from spotter.bundle.thumbnails import Thumbnail
 from spotter.errors import BadPicture, BrokenModel, NoExplanation
 from spotter.images import PictureSource, fit_within, frame, load_picture, own_reason, to_square
 from spotter.inference.explain import draw_evidence
-from spotter.inference.familiarity import familiarity
+from spotter.inference.familiarity import familiarity, weigh
 from spotter.inference.prediction import Prediction
 from spotter.inference.session import grey_pixels, open_session, try_network
 from spotter.stores import open_store
@@ -51,7 +51,7 @@ class Predictor:
         self.examples = bundle.examples
         self.metrics = bundle.metrics
         self.thumbnails = bundle.thumbnails
-        self._reference = bundle.reference
+        self._reference, self._pictures = bundle.reference, bundle.pictures
         self._network = bundle.onnx, bundle.file
         self.cores = cores or os.cpu_count() or 1
         try_network(*self._network, self.card.size, self.cores)
@@ -99,8 +99,11 @@ class Predictor:
 
     @property
     def reference(self) -> np.ndarray:
-        """What familiarity compares with: float32 (m, d), rows of length 1."""
-        return self._reference
+        """The embeddings of the training pictures, or what stands for them: float32 (m, d), rows of length 1.
+
+        Familiarity compares with shifted views of them, too.
+        """
+        return self._pictures
 
     def predict(self, source: PictureSource) -> Prediction:
         """Classify one picture: a path, encoded bytes, or a PIL picture.
@@ -179,7 +182,7 @@ class Predictor:
         with own_reason():
             _, embeddings = self._run(self._square(source)[None])
         # Not "@", as in `familiarity`.
-        cosines = np.einsum("d,md->m", embeddings[0], self._reference)
+        cosines = np.einsum("d,md->m", embeddings[0], self._pictures)
         rows = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [Neighbour(row, float(cosines[row]), self.thumbnails.get(row)) for row in rows]
 
@@ -225,7 +228,8 @@ class Predictor:
 
     def _answer(self, squares: np.ndarray, keep: bool = False) -> list[Prediction]:
         probabilities, embeddings = self._run(squares)
-        scores = familiarity(embeddings, self._reference, self.card.neighbours)
+        cosines = familiarity(embeddings, self._reference, self.card.neighbours)
+        scores = weigh(cosines, probabilities, self.card.certainty)
         return [
             Prediction(
                 closest=self.labels[int(row.argmax())],

@@ -101,5 +101,5 @@ def read_training(store: str, published: Published) -> Training:
         As `read_published`.
     """
     folder, _ = open_store(store).pull(published.revision)
-    reference = read_bundle(folder).reference
+    reference = read_bundle(folder).pictures
     return Training(published, places=Projection.fit(reference, LogConfig.dimensions)(reference).astype(np.float32))

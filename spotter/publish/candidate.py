@@ -107,7 +107,8 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
         if getattr(options, name) != getattr(TrainConfig, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    words += [flag for flag, given in (("--find-rate", options.find_rate), ("--int8", options.int8)) if given]
+    flags = ("--no-shifts", "--find-rate", "--int8")
+    words += [flag for flag in flags if getattr(options, flag[2:].replace("-", "_"))]
     return shlex.join(words)
 
 
@@ -131,7 +132,9 @@ def as_run(candidate: Candidate) -> Run:
     probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
     probabilities[trained.judged] = trained.probabilities
     familiarity = np.full(count, np.nan, dtype=np.float32)
-    familiarity[trained.judged] = score_known(trained, cleaned.folds, FamiliarityConfig())
+    familiarity[trained.judged] = score_known(
+        trained, cleaned.folds, candidate.evaluation.familiarity, FamiliarityConfig()
+    )
     return Run(
         folder=dataset.folder,
         recipe=task.recipe,

@@ -14,19 +14,22 @@ from tqdm import tqdm
 
 from spotter.bundle.format import INT8_ONNX, ONNX, Int8
 from spotter.bundle.reading import Bundle, read_bundle
-from spotter.config import Int8Config
+from spotter.config import FamiliarityConfig, Int8Config
 from spotter.data.dataset import Dataset
+from spotter.evaluate.held_out import held_out_probabilities
+from spotter.evaluate.metrics import Familiarity
+from spotter.evaluate.ood import score_pictures
 from spotter.images import load_picture, load_stored, to_square
 from spotter.inference.cpu import processor_name
-from spotter.inference.familiarity import familiarity
+from spotter.inference.familiarity import weigh
 from spotter.inference.predictor import Predictor
 from spotter.inference.session import open_session
 from spotter.publish.parity import compare_probabilities, parity_pictures
-from spotter.train.backbone import embed, map_squares
+from spotter.train.backbone import map_squares
 from spotter.train.export import ACTIVATION, EMBEDDING, PROBABILITIES
 from spotter.train.features import PIXELS
-from spotter.train.head import Head, judge_features
 from spotter.train.learner import Trained
+from spotter.train.views import Views
 from spotter.utils.files import require_room, temporary_folder
 
 # What a convolutional body consists of. The head, pooling, softmax and normalisation keep their floats.
@@ -36,7 +39,12 @@ COPIES = 4
 
 
 def add_int8(
-    files: Path, dataset: Dataset, folds: np.ndarray, trained: Trained, config: Int8Config | None = None
+    files: Path,
+    dataset: Dataset,
+    folds: np.ndarray,
+    trained: Trained,
+    known: Familiarity,
+    config: Int8Config | None = None,
 ) -> tuple[Int8 | None, str]:
     """Make the int8 variant of `model.onnx` in `files`, measure it, and write `model-int8.onnx` if it is worth having.
 
@@ -51,7 +59,7 @@ def add_int8(
     calibration = _spread(_paths(dataset, trained.learnt_from & last), config.pictures)
     squares = [to_square(load_stored(path), bundle.card.size, bundle.card.resize) for path in calibration]
     network = quantise(bundle.onnx, squares)
-    figures = measure(bundle, network, dataset, folds, trained, trained.judged & ~last, config)
+    figures = measure(bundle, network, dataset, folds, trained, trained.judged & ~last, known, config)
     refusal = refuse(figures, config)
     if refusal:
         return None, f"no int8 variant, because {refusal}"
@@ -100,6 +108,7 @@ def measure(
     folds: np.ndarray,
     trained: Trained,
     judged: np.ndarray,
+    known: Familiarity,
     config: Int8Config,
 ) -> Int8:
     """Compare an int8 network with the one in `bundle`, on the pictures of `judged`, bool (n,), and this processor."""
@@ -111,13 +120,10 @@ def measure(
         features[judged] = map_squares(
             lambda square: session.run([output], {PIXELS: square[None]})[0][0], paths, card.size, card.resize, bar
         )
-    wrong, wrong_int8 = (
-        int((_held_out(trained, each, dataset.targets, folds)[judged].argmax(axis=1) != targets).sum())
-        for each in (trained.features, features)
-    )
-    accepted, accepted_int8 = (
-        float((_familiarity(trained, each, folds, judged, card.neighbours) >= card.threshold).mean())
-        for each in (trained.features, features)
+    rows = np.flatnonzero(judged)
+    both = (Views(each[rows], rows, rows.astype(str)) for each in (trained.features, features))
+    (wrong, accepted), (wrong_int8, accepted_int8) = (
+        _judge(trained, judged, dataset.targets, folds, known) for judged in both
     )
     variant = replace(bundle, onnx=network, file=INT8_ONNX)
     pictures = [load_picture(content) for content in parity_pictures(dataset.paths)]
@@ -203,22 +209,15 @@ class _Calibration(CalibrationDataReader):
         return None if square is None else {PIXELS: square[None]}
 
 
-def _held_out(trained: Trained, features: np.ndarray, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Probabilities of features by heads that saw neither these pictures nor anything but float features."""
-    if trained.judged.all():
-        return judge_features(trained.features, features, targets, folds, trained.strength)
-    layer = trained.learner.model[1][-1]
-    return Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), trained.strength).probabilities(features)
-
-
-def _familiarity(
-    trained: Trained, features: np.ndarray, folds: np.ndarray, judged: np.ndarray, neighbours: int
-) -> np.ndarray:
-    scores = np.zeros(len(folds))
-    for fold in np.unique(folds[judged]):
-        reference = trained.embeddings[trained.learnt_from & (folds != fold)]
-        scores[folds == fold] = familiarity(embed(features[folds == fold]), reference, neighbours)
-    return scores[judged]
+def _judge(
+    trained: Trained, judged: Views, targets: np.ndarray, folds: np.ndarray, known: Familiarity
+) -> tuple[int, float]:
+    """How many are wrong, by heads that saw neither these pictures nor anything but float features, and the share that
+    is familiar."""
+    probabilities = held_out_probabilities(trained, judged, targets, folds)
+    cosines = score_pictures(trained, judged.features, folds[judged.of], folds, known, FamiliarityConfig())
+    familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
+    return int((probabilities.argmax(axis=1) != targets[judged.of]).sum()), float(familiar.mean())
 
 
 def _features_of(model: onnx.ModelProto) -> str:

@@ -81,6 +81,7 @@ def make_spec(
         temperature=trained.temperature,
         threshold=evaluation.familiarity.threshold,
         neighbours=evaluation.familiarity.neighbours,
+        certainty=evaluation.familiarity.certainty,
         summary=evaluation.brief(),
         examples=examples,
         versions=installed_versions(),
@@ -131,15 +132,20 @@ def write_reference(path: Path, embeddings: np.ndarray) -> None:
     path.write_bytes(save_tensors({"embeddings": np.ascontiguousarray(embeddings, dtype=np.float32)}))
 
 
-def write_nearest(folder: Path, dataset: Dataset, embeddings: np.ndarray, learnt_from: np.ndarray) -> None:
+def write_nearest(
+    folder: Path, dataset: Dataset, embeddings: np.ndarray, learnt_from: np.ndarray, views: int = 0
+) -> None:
     """Write thumbnails of the pictures learnt from, where they may be shown, for the rows of the written reference.
 
     Args:
-        embeddings: float32 (n, d) of the set's pictures. learnt_from: bool (n,).
+        embeddings: float32 (n, d) of the set's pictures. learnt_from: bool (n,). views: how many rows of the reference,
+            at its end, are views.
     """
     indices = np.flatnonzero(learnt_from)
     records = [dataset.records[index] for index in indices]
     reference = read_reference((folder / REFERENCE).read_bytes())
+    # Views of them come last, and are not shown.
+    reference = reference[: len(reference) - views]
     chosen = choose_thumbnails(records, embeddings[indices], reference)
     write_thumbnails(folder / THUMBNAILS, chosen, records, dataset.folder)
 

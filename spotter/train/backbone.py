@@ -3,13 +3,13 @@
 import copy
 import difflib
 import hashlib
+import itertools
 import logging
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 import timm
 import torch
 from fastai.vision.learner import TimmBody
+from PIL import Image
 from timm.layers import Conv2dSame
 from timm.layers.padding import get_same_padding
 from torch import nn
@@ -35,7 +36,7 @@ from spotter.errors import (
 )
 from spotter.images import load_picture, own_reason, to_square
 from spotter.train.features import PIXELS, Body, RunBody, open_body, run_here
-from spotter.train.views import VIEWS, view_caches
+from spotter.train.views import ViewKind, Views, gather_views, view_key
 from spotter.utils.files import temporary_folder, walk_files
 
 _log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def readable(dataset: Dataset, features: np.ndarray) -> tuple[Dataset, np.ndarra
     if there.all():
         return dataset, features
     _log.warning("%d stored pictures cannot be read any more and are left out", int((~there).sum()))
-    return replace(dataset, records=tuple(compress(dataset.records, there.tolist()))), features[there]
+    return replace(dataset, records=tuple(itertools.compress(dataset.records, there.tolist()))), features[there]
 
 
 def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
@@ -155,51 +156,64 @@ def feature_cache(backbone: Backbone, folder: Path) -> FeatureCache:
     return FeatureCache(folder / FOLDER, name, backbone.width)
 
 
-def compute_views(backbone: Backbone, dataset: Dataset) -> list[np.ndarray]:
-    """Features of other views of the pictures, to learn from too: for each of `VIEWS` float32 (n, width), cached.
+def compute_views(
+    backbone: Backbone, dataset: Dataset, kind: ViewKind, plan: Sequence[tuple[int, int]], keep: bool = True
+) -> Views:
+    """Features of views of the pictures; what an earlier run computed is read from the cache.
+
+    A view that cannot be made is left out.
+
+    Args:
+        plan: (row of the set, number of the view), from `plan_cropped` or `plan_shifted`.
+        keep: whether to write what is computed into the cache.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    keys = [str(record.sha256) for record in dataset.records]
+    keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
     plain = feature_cache(backbone, dataset.folder)
-    caches = view_caches(plain)
-    found = [cache.read(keys) for cache in caches]
-    missing = np.flatnonzero(~np.all([known for _, known in found], axis=0))
-    if len(missing):
+    cache = kind.cache(plain)
+    names = [view_key(keys[row], number) for row, number in plan]
+    known, there = cache.read(names)
+    found = dict(zip(itertools.compress(names, there), known[there], strict=True))
+    missing: dict[int, list[int]] = {}
+    for (row, number), is_there in zip(plan, there.tolist(), strict=True):
+        if not is_there:
+            missing.setdefault(row, []).append(number)
+    if missing:
         session = open_body(_export(backbone, ["features"]))
 
-        def run(path: Path) -> np.ndarray:
+        def run(row: int) -> list[tuple[str, np.ndarray]]:
             try:
                 with own_reason():
-                    picture = load_picture(path)
-                    views = [to_square(view(picture), backbone.size, backbone.resize) for view in VIEWS.values()]
-                    return np.concatenate([session.run(["features"], {PIXELS: square[None]})[0] for square in views])
+                    picture = load_picture(paths[row])
+                    made = ((number, kind.make(picture, square, number, keys[row])) for number in missing[row])
+                    return [
+                        (view_key(keys[row], number), session.run(["features"], {PIXELS: pixels[None]})[0][0])
+                        for number, pixels in made
+                        if pixels is not None
+                    ]
             except BadPicture as error:
-                _log.warning("%s has no other views: %s", path, error)
-                return np.zeros((len(VIEWS), backbone.width), np.float32)
+                _log.warning("%s has no other views: %s", paths[row], error)
+                return []
 
-        paths = [dataset.paths[index] for index in missing]
+        def square(picture: Image.Image) -> np.ndarray:
+            return to_square(picture, backbone.size, backbone.resize)
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            rows = np.stack(list(tqdm(pool.map(run, paths), desc="  views", unit="", total=len(paths))))
-        there = rows.any(axis=(1, 2))
-        alone = plain.read(keys)[0][missing[~there]]
-        for number, (cache, (features, _)) in enumerate(zip(caches, found, strict=True)):
-            features[missing[there]], features[missing[~there]] = rows[there, number], alone
-            cache.add([keys[index] for index in missing[there]], rows[there, number])
-    return [features for features, _ in found]
+            rows = list(tqdm(pool.map(run, missing), desc="  views", unit="", total=len(missing)))
+        new = dict(pair for pairs in rows for pair in pairs)
+        if new and keep:
+            cache.add(list(new), np.stack(list(new.values())))
+        found |= new
+    return gather_views(kind, keys, plan, found, backbone.width)
 
 
-def embed(features: np.ndarray) -> np.ndarray:
-    """Divide each row of features, float32 (n, width), by its length."""
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
-
-
-def embed_folder(folder: Path, backbone: Backbone) -> np.ndarray:
+def folder_features(folder: Path, backbone: Backbone) -> np.ndarray:
     """Run the body over every picture in a folder; what cannot be read is left out.
 
     Returns:
-        float32 array of shape (k, width), rows of length 1.
+        float32 array of shape (k, width).
 
     Raises:
         FolderMissing: there is no such folder, or no picture in it.
@@ -211,7 +225,7 @@ def embed_folder(folder: Path, backbone: Backbone) -> np.ndarray:
         raise FolderMissing(
             f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."
         )
-    return embed(rows)
+    return rows
 
 
 def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:

@@ -90,6 +90,11 @@ def run_here(body: Body, paths: Sequence[Path], part: int) -> Iterator[tuple[np.
             yield runner.run(paths[start : start + part], bar.update)
 
 
+def embed(features: np.ndarray) -> np.ndarray:
+    """Divide each row of features, float32 (n, width), by its length."""
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
 def open_body(onnx: bytes) -> onnxruntime.InferenceSession:
     """Open a body's network, on one thread."""
     options = onnxruntime.SessionOptions()

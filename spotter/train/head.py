@@ -2,8 +2,11 @@
 
 import functools
 import itertools
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,10 +17,14 @@ from tqdm import tqdm
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
+from spotter.train.features import embed
+from spotter.train.views import Views, join_views
 
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
 PRIOR_SPREAD = 0.2
 AS_GOOD = 0.05
+# The share of held-out pictures that may lose their right answer to shifted views; two pictures may always.
+MOST_COST = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Head:
     `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`; a `balanced` head gave
     each class the same weight, however many pictures it has. `losses` maps each (strength, balanced) that was tried to
     its loss on held-out folds; `fold_temperatures` are those that the other folds chose for each fold; `view_losses`
-    are the losses of heads that learnt without and with other views of the pictures, if that was tried.
+    are the losses of heads that learnt without and with other views of the pictures, if that was tried, and `spectrum`
+    says the same of shifted views.
     """
 
     weight: np.ndarray
@@ -38,6 +46,7 @@ class Head:
     losses: dict[tuple[float, bool], float] = field(default_factory=dict)
     fold_temperatures: dict[int, float] = field(default_factory=dict)
     view_losses: tuple[float, float] | None = None
+    spectrum: "Spectrum | None" = None
 
     @property
     def loss(self) -> float:
@@ -49,26 +58,101 @@ class Head:
         return softmax(features @ self.weight.T + self.bias)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What heads say of pictures and shifted views that they did not see.
+
+    `features` (n, width) are of all pictures; `judged` and `learnt_from` are bool arrays of shape (n,); `probabilities`
+    (judged.sum(), classes) are of the judged pictures. `shifted` are shifted views of the pictures, with
+    `shifted_probabilities`, (m, classes); None where none were made.
+    """
+
+    features: np.ndarray
+    judged: np.ndarray
+    learnt_from: np.ndarray
+    probabilities: np.ndarray
+    shifted: Views | None
+    shifted_probabilities: np.ndarray | None
+
+    @functools.cached_property
+    def embeddings(self) -> np.ndarray:
+        """The features divided by their length: float32 (n, width)."""
+        return embed(self.features)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """What learning from shifted views brought: without and with them, the loss on held-out pictures and shifted views
+    of them (each half), and how many of the held-out pictures were wrong."""
+
+    losses: tuple[float, float]
+    wrong: tuple[int, int]
+    is_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A head, and what heads say of the pictures and views of them that they did not see.
+
+    `probabilities` float64 (n, classes), of the pictures, with a temperature that the other folds chose; `shifted`
+    (m, classes), of the shifted views, likewise. `loss` is on held-out pictures, `spectrum_loss` on these and on their
+    shifted views, each half (NaN without views).
+    """
+
+    head: Head
+    probabilities: np.ndarray
+    shifted: np.ndarray
+    loss: float
+    spectrum_loss: float
+
+
 def choose_head(
-    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig, views: Sequence[np.ndarray]
-) -> tuple[Head, np.ndarray]:
-    """As `fit_head`, with and without the views, if there are any; the one of less loss on held-out folds."""
-    plain = fit_head(features, targets, folds, config)
-    if not views:
-        return plain
-    viewed = fit_head(features, targets, folds, config, views)
-    losses = plain[0].loss, viewed[0].loss
-    head, probabilities = viewed if losses[1] < losses[0] else plain
-    return replace(head, view_losses=losses), probabilities
-
-
-def fit_head(
     features: np.ndarray,
     targets: np.ndarray,
     folds: np.ndarray,
     config: TrainConfig,
-    views: Sequence[np.ndarray] = (),
+    cropped: Views | None = None,
+    shifted: Views | None = None,
+) -> Fit:
+    """As `fit_head`, with and without the views, if there are any; the best on held-out folds.
+
+    Cropped views are learnt from if that lowers the loss on held-out pictures. Shifted ones are if that lowers the loss
+    on held-out pictures and shifted views of them, and costs at most `MOST_COST` of the pictures their right answer.
+    """
+    best = fit(features, targets, folds, config, None, shifted)
+    losses: tuple[float, float] | None = None
+    if cropped:
+        viewed = fit(features, targets, folds, config, cropped, shifted)
+        losses = best.loss, viewed.loss
+        best, cropped = (viewed, cropped) if viewed.loss < best.loss else (best, None)
+    if shifted is None:
+        return replace(best, head=replace(best.head, view_losses=losses))
+    robust = fit(features, targets, folds, config, join_views(cropped, shifted), shifted, spectrum=True)
+    plain_wrong, wrong = (int((each.probabilities.argmax(axis=1) != targets).sum()) for each in (best, robust))
+    tried = Spectrum((best.spectrum_loss, robust.spectrum_loss), (plain_wrong, wrong))
+    # Written so that NaN is not better.
+    if robust.spectrum_loss < best.spectrum_loss and wrong <= plain_wrong + max(2, MOST_COST * len(targets)):
+        best, tried = robust, replace(tried, is_kept=True)
+    return replace(best, head=replace(best.head, view_losses=losses, spectrum=tried))
+
+
+def fit_head(
+    features: np.ndarray, targets: np.ndarray, folds: np.ndarray, config: TrainConfig, views: Views | None = None
 ) -> tuple[Head, np.ndarray]:
+    """As `fit`: the head, and what was said of held-out pictures."""
+    found = fit(features, targets, folds, config, views)
+    return found.head, found.probabilities
+
+
+def fit(
+    features: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    config: TrainConfig,
+    views: Views | None = None,
+    shifted: Views | None = None,
+    spectrum: bool = False,
+) -> Fit:
     """Fit a linear head on all pictures, its strength, class balance and temperature chosen on held-out folds.
 
     With more than `config.many` pictures the strength is chosen on the first fold alone; every picture is still judged
@@ -76,11 +160,8 @@ def fit_head(
 
     Args:
         features: float32 (n, features). targets: int64 (n,). folds: int64 (n,), from `assign_folds`.
-        views: features of other views of the pictures, of the same shape: to learn from, never to be judged.
-
-    Returns:
-        The head, and float64 (n, classes): each picture's probabilities by a head that never saw its fold, and with a
-        temperature that the other folds chose.
+        views: other views of the pictures, to learn from.
+        shifted: shifted views of them, to be judged too; with `spectrum`, what is chosen is best on both.
 
     Raises:
         TrainingFailed: the features are not finite numbers.
@@ -91,13 +172,21 @@ def fit_head(
     weights = class_weights(targets, config)[targets]
     numbers = np.unique(folds)
     choosing = numbers if len(targets) <= config.many else numbers[:1]
-    several = (features, *views)
-    logits = _held_out_logits(several, targets, folds, choosing, config.strengths, balances)
-    chosen_on = np.isin(folds, choosing)
-    losses = {
-        candidate: negative_log_likelihood(softmax(values[chosen_on]), targets[chosen_on], weights[chosen_on])
-        for candidate, values in logits.items()
-    }
+    judged = shifted or Views(features[:0], targets[:0], np.array([], dtype=str))
+    table = _Table(features, targets, folds, views, judged)
+    logits = _held_out_logits(table, choosing, config.strengths, balances)
+
+    def loss_of(values: np.ndarray, of: np.ndarray) -> float:
+        chosen = np.isin(folds[of], choosing)
+        if not chosen.any():
+            return float("nan")
+        rows = of[chosen]
+        return negative_log_likelihood(softmax(values[chosen]), targets[rows], weights[rows])
+
+    rows = np.arange(len(targets))
+    clean = {pair: loss_of(values, rows) for pair, (values, _) in logits.items()}
+    both = {pair: (clean[pair] + loss_of(values, judged.of)) / 2 for pair, (_, values) in logits.items()}
+    losses = both if spectrum else clean
     least = min(losses.values())
     if not np.isfinite(least):
         raise TrainingFailed("No head could be fitted: the loss is not a number.")
@@ -105,14 +194,18 @@ def fit_head(
     # these does not change when a few pictures do, and the errors before and after that can be compared.
     as_good = [candidate for candidate, loss in losses.items() if loss <= (1 + AS_GOOD) * least]
     strength, balanced = best = min(as_good, key=lambda candidate: (candidate[0], losses[candidate]))
-    held_out = logits[best]
+    held_out, held_out_shifted = logits[best]
     if len(choosing) < len(numbers):
-        others = _held_out_logits(several, targets, folds, numbers[1:], [strength], [balanced])[best]
-        held_out = np.where(chosen_on[:, None], held_out, others)
+        others, others_shifted = _held_out_logits(table, numbers[1:], [strength], [balanced])[best]
+        held_out = np.where(np.isin(folds, choosing)[:, None], held_out, others)
+        of_chosen = np.isin(folds[judged.of], choosing)[:, None]
+        held_out_shifted = np.where(of_chosen, held_out_shifted, others_shifted)
     temperature, of_fold = _fit_temperatures(held_out, targets, folds)
-    head = _fit_views(several, targets, [strength], balanced)[0]
+    head = fit_linear(*table.learnt_from(np.ones(len(targets), dtype=bool)), [strength], balanced)[0]
     scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, balanced, losses, of_fold)
-    return scaled, softmax(held_out / _per_row(of_fold, folds))
+    per_row = _per_row(of_fold, folds)
+    probabilities = softmax(held_out / per_row)
+    return Fit(scaled, probabilities, softmax(held_out_shifted / per_row[judged.of]), clean[best], both[best])
 
 
 def is_uneven(targets: np.ndarray, config: TrainConfig) -> bool:
@@ -128,21 +221,21 @@ def class_weights(targets: np.ndarray, config: TrainConfig) -> np.ndarray:
 
 
 def judge_features(
-    features: np.ndarray, judged: np.ndarray, targets: np.ndarray, folds: np.ndarray, strength: float
+    features: np.ndarray, judged: Views, targets: np.ndarray, folds: np.ndarray, head: Head, views: Views | None = None
 ) -> np.ndarray:
-    """Class probabilities of `judged`, other features of the same pictures, by heads that never saw their fold.
+    """Class probabilities of other features of the same pictures, by heads like `head` that never saw their fold.
 
     Args:
-        features, judged: float32 (n, features). targets, folds: int64 (n,). strength: of every head.
+        features: float32 (n, width), with `views` what the heads learn from. targets, folds: int64 (n,).
 
     Returns:
-        float64 (n, classes), without temperature.
+        float64 (m, classes), for the features of `judged`.
     """
-    probabilities = np.zeros((len(targets), int(targets.max()) + 1))
-    for fold in np.unique(folds):
-        out = folds == fold
-        probabilities[out] = fit_linear(features[~out], targets[~out], [strength])[0].probabilities(judged[out])
-    return probabilities
+    table = _Table(features, targets, folds, views, judged)
+    numbers = np.unique(folds[judged.of])
+    logits = _held_out_logits(table, numbers, [head.strength], [head.balanced])[head.strength, head.balanced][1]
+    divisors = np.array([head.fold_temperatures.get(fold, 1.0) for fold in folds[judged.of].tolist()])
+    return softmax(logits / divisors[:, None])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -157,31 +250,53 @@ def negative_log_likelihood(probabilities: np.ndarray, targets: np.ndarray, weig
     return float(np.average(losses, weights=weights))
 
 
+@dataclass(frozen=True)
+class _Table:
+    """What heads learn from and are judged on. `views` are learnt from with their pictures, `judged` are judged too."""
+
+    features: np.ndarray
+    targets: np.ndarray
+    folds: np.ndarray
+    views: Views | None
+    judged: Views
+
+    def learnt_from(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features and targets of some pictures, bool (n,), and of their views."""
+        features, targets = self.features[rows], self.targets[rows]
+        if self.views is None:
+            return features, targets
+        there = rows[self.views.of]
+        return (
+            np.concatenate([features, self.views.features[there]]),
+            np.concatenate([targets, self.targets[self.views.of[there]]]),
+        )
+
+
 def _held_out_logits(
-    views: Sequence[np.ndarray],
-    targets: np.ndarray,
-    folds: np.ndarray,
-    judged: np.ndarray,
-    strengths: Sequence[float],
-    balances: Sequence[bool],
-) -> dict[tuple[float, bool], np.ndarray]:
-    """For each strength and balance the logits (n, classes) of the folds `judged`, by heads that did not see them.
+    table: _Table, judged: np.ndarray, strengths: Sequence[float], balances: Sequence[bool]
+) -> dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]]:
+    """For each strength and balance the logits of the pictures, (n, classes), and of the judged views, (m, classes), of
+    the folds `judged`, by heads that did not see them."""
+    classes = int(table.targets.max()) + 1
+    views = table.judged
+    logits = {
+        pair: (np.zeros((len(table.targets), classes)), np.zeros((len(views.of), classes)))
+        for pair in itertools.product(strengths, balances)
+    }
 
-    The heads learn from all views of a picture; the first one is judged.
-    """
-    classes = int(targets.max()) + 1
-    logits = {pair: np.zeros((len(targets), classes)) for pair in itertools.product(strengths, balances)}
-    for fold, balanced in tqdm(list(itertools.product(judged, balances)), desc="  folds", unit=""):
-        out = folds == fold
-        for head in _fit_views([view[~out] for view in views], targets[~out], strengths, balanced):
-            logits[head.strength, balanced][out] = views[0][out] @ head.weight.T + head.bias
+    def fit_fold(job: tuple[int, bool]) -> None:
+        fold, balanced = job
+        out = table.folds == fold
+        out_views = out[views.of]
+        for head in _fit_linear_alone(*table.learnt_from(~out), strengths, balanced):
+            plain, shifted = logits[head.strength, balanced]
+            plain[out] = table.features[out] @ head.weight.T + head.bias
+            shifted[out_views] = views.features[out_views] @ head.weight.T + head.bias
+
+    jobs = list(itertools.product(judged.tolist(), balances))
+    with _one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(tqdm(pool.map(fit_fold, jobs), desc="  folds", unit="", total=len(jobs)))
     return logits
-
-
-def _fit_views(
-    views: Sequence[np.ndarray], targets: np.ndarray, strengths: Sequence[float], balanced: bool
-) -> list[Head]:
-    return fit_linear(np.concatenate(views), np.tile(targets, len(views)), strengths, balanced)
 
 
 def fit_linear(
@@ -192,11 +307,17 @@ def fit_linear(
     Args:
         features: float32 (n, features). targets: int64 (n,), each class at least once.
     """
+    with _one_thread_each():
+        return _fit_linear_alone(features, targets, strengths, balanced)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
     # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
     with _blas_threads().limit(limits=1), warnings.catch_warnings():
         # A share of a small class may be one picture.
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        return _fit_linear_alone(features, targets, strengths, balanced)
+        yield
 
 
 @functools.cache

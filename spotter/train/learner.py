@@ -31,9 +31,10 @@ from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.errors import TrainingFailed
 from spotter.names import folder_name
-from spotter.train.backbone import Backbone, compute_views, embed, run_body
+from spotter.train.backbone import Backbone, compute_views, run_body
 from spotter.train.distributed import how_many, share, together
-from spotter.train.head import Head, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
+from spotter.train.head import Head, Judged, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
+from spotter.train.views import CROPPED, SHIFTED, Views, join_views, plan_cropped, plan_shifted
 from spotter.utils.files import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
@@ -42,21 +43,17 @@ GIVEN_SPLIT = "the pictures that were kept for validation"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained learner, and what judging and publishing it needs.
+class Trained(Judged):
+    """A trained learner, what was judged of it, and what publishing it needs.
 
-    `features` (n, features) are of its own body; `judged` and `learnt_from` are bool arrays of shape (n,);
-    `probabilities` (judged.sum(), classes) are for the judged pictures, by a head that did not see them, their logits
-    divided by `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was
-    compared, and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has
-    the same weight.
+    The `features` are of its own body, and `head` is its last layer. The logits of the judged pictures are divided by
+    `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was compared, and
+    with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has the same
+    weight. `views` are all that the head learnt from beside the pictures.
     """
 
     learner: Learner
-    features: np.ndarray
-    judged: np.ndarray
-    learnt_from: np.ndarray
-    probabilities: np.ndarray
+    head: Head
     temperature: float
     strength: float
     how: str
@@ -64,11 +61,7 @@ class Trained:
     tried: tuple[str, ...] = ()
     balanced: bool = False
     judged_temperatures: np.ndarray | None = None
-
-    @property
-    def embeddings(self) -> np.ndarray:
-        """The features divided by their length: float32 (n, features)."""
-        return embed(self.features)
+    views: Views | None = None
 
 
 def train_head(
@@ -86,23 +79,41 @@ def train_head(
     everything = np.ones(len(folds), dtype=bool)
     with labelled_view(dataset) as view:
         learn = build_learner(dataset, view, folds == 0, backbone, config)
-    views = compute_views(backbone, dataset) if len(dataset.records) <= config.few else []
-    head, probabilities = choose_head(features, dataset.targets, folds, config, views)
+    cropped, shifted = _compute_views(dataset, backbone, config)
+    fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
+    head = fit.head
     put_head(learn, head)
     how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
     return Trained(
-        learn,
         features,
         everything,
         everything,
-        probabilities,
+        fit.probabilities,
+        shifted,
+        fit.shifted if shifted else None,
+        learn,
+        head,
         head.temperature,
         head.strength,
         how,
         tried=_tried(head, dataset, config),
         balanced=head.balanced,
         judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
+        views=_learnt_views(head, cropped, shifted),
     )
+
+
+def _compute_views(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> tuple[Views | None, Views | None]:
+    """Cropped and shifted views of a set; None where there are none to be made."""
+    plans = (CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))
+    cropped, shifted = (compute_views(backbone, dataset, kind, plan) if plan else None for kind, plan in plans)
+    return cropped, shifted
+
+
+def _learnt_views(head: Head, cropped: Views | None, shifted: Views | None) -> Views | None:
+    """What of the views a head from `choose_head` has learnt from."""
+    mine = cropped if head.view_losses and head.view_losses[1] < head.view_losses[0] else None
+    return join_views(mine, shifted) if shifted and head.spectrum and head.spectrum.is_kept else mine
 
 
 def _train_on_split(
@@ -111,20 +122,25 @@ def _train_on_split(
     held_out = dataset.held_out
     with labelled_view(dataset) as view:
         learn = build_learner(dataset, view, held_out, backbone, config)
-    views = [view[~held_out] for view in compute_views(backbone, dataset)] if len(held_out) <= config.few else []
-    head, _ = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, views)
+    cropped, shifted = _compute_views(dataset, backbone, config)
+    parts = [views.keep(~held_out) if views else None for views in (cropped, shifted)]
+    head = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, *parts).head
     put_head(learn, head)
     return Trained(
-        learn,
         features,
         held_out,
         ~held_out,
         head.probabilities(features[held_out]),
+        shifted,
+        head.probabilities(shifted.features) if shifted else None,
+        learn,
+        head,
         head.temperature,
         head.strength,
         GIVEN_SPLIT,
         tried=_tried(head, dataset, config),
         balanced=head.balanced,
+        views=_learnt_views(head, cropped, shifted),
     )
 
 
@@ -167,11 +183,14 @@ def train_whole(
         return replace(trained, tried=(*trained.tried, *found, f"{tried}, which is not kept"))
     how = GIVEN_SPLIT if dataset.held_out.any() else "held-out fifth, near duplicates kept together"
     return Trained(
-        learn,
         tuned_features,
         held_out,
         ~held_out,
         probabilities,
+        None,
+        None,
+        learn,
+        tuned,
         1.0,
         head.strength,
         how,
@@ -373,4 +392,11 @@ def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]
         without, with_views = head.view_losses
         kept = "" if with_views < without else ", which is not kept"
         said.append(f"learning from mirrored and cropped views too: {with_views:.4f} instead of {without:.4f}{kept}")
+    if head.spectrum:
+        (without, with_views), (wrong_without, wrong) = head.spectrum.losses, head.spectrum.wrong
+        said.append(
+            f"learning from shifted views too: loss on held-out pictures and shifted views {with_views:.4f} instead of "
+            f"{without:.4f}, {wrong} of {len(dataset.targets)} pictures wrong instead of {wrong_without}"
+            + ("" if head.spectrum.is_kept else ", which is not kept")
+        )
     return tuple(said)

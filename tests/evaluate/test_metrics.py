@@ -23,6 +23,7 @@ from spotter.inference.familiarity import familiarity
 from spotter.train.head import fit_head, negative_log_likelihood, softmax
 from spotter.train.learner import Trained
 from spotter.utils.stats import wilson_interval
+from tests.helpers.learnt import make_trained_of
 
 KNOWN = Familiarity(0.5, 0.95, 5)
 
@@ -250,9 +251,7 @@ def trained_on(
         for index, target in enumerate(targets)
     )
     head, held_out = fit_head(features, targets, folds, TrainConfig(strengths=(0.01,)))
-    learnt_from = ~judged if not judged.all() else judged
-    trained = Trained(None, features, judged, learnt_from, held_out[judged], head.temperature, head.strength, "a test")
-    return trained, Dataset(folder, ("a", "b", "c"), records, ())
+    return make_trained_of(features, judged, held_out[judged], head), Dataset(folder, ("a", "b", "c"), records, ())
 
 
 def test_judging_says_everything_that_metrics_json_holds(tmp_path: Path) -> None:
@@ -275,7 +274,7 @@ def test_a_network_trained_as_a_whole_has_no_learning_curve(tmp_path: Path) -> N
     trained, dataset = trained_on(features, targets, folds, folds == 0, tmp_path)
     evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     assert (evaluation.pictures, evaluation.learning) == (30, None)
-    scores = score_known(trained, folds, FamiliarityConfig(neighbours=5))
+    scores = score_known(trained, folds, Familiarity(0, 0, 5), FamiliarityConfig())
     assert scores == pytest.approx(familiarity(trained.embeddings[folds == 0], trained.embeddings[folds != 0], 5))
 
 
@@ -286,7 +285,7 @@ def test_strangers_are_judged_as_sklearn_and_counting_pairs_do() -> None:
     scores = familiarity(strangers, reference, 5)
     # Some scores are equal.
     known = np.concatenate([scores[:10], rng.uniform(0.7, 1, 50)])
-    found = evaluate_strangers(reference, known, strangers, 0.9, 5)
+    found = evaluate_strangers(known, scores, 0.9)
     assert found.auroc == pytest.approx(roc_auc_score([1] * 60 + [0] * 80, [*known, *scores]))
     pairs = (known[:, None] > scores).mean() + (known[:, None] == scores).mean() / 2
     assert found.auroc == pytest.approx(pairs)

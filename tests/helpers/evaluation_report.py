@@ -11,7 +11,9 @@ from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.ood import Strangers, evaluate_strangers, score_known
 from spotter.evaluate.report import write_report
+from spotter.inference.familiarity import score
 from spotter.train.learner import Trained
+from tests.helpers.learnt import make_trained_of
 from tests.helpers.markup import Page
 
 HOSTILE = '<script>alert(1)</script> "it\'s"\n<img src=x onerror=alert(2)> {{ 7 * 7 }} 🐻 \ud83d'
@@ -44,7 +46,7 @@ def make_trained(
         np.float32
     )
     everything = np.ones(pictures, dtype=bool)
-    trained = Trained(None, features, everything, everything, probabilities, 2.0, 0.1, "5-fold cross-validation")
+    trained = make_trained_of(features, everything, probabilities, temperature=2.0, how="5-fold cross-validation")
     return trained, Dataset(folder, labels, tuple(records), ()), np.arange(pictures) // 3 % 5
 
 
@@ -54,8 +56,8 @@ def make_report(folder: Path, strangers: bool = True, **facts: str) -> Page:
     evaluation = evaluate_held_out(trained, dataset, folds, config)
     found: Strangers | None = None
     if strangers:
-        others = -trained.embeddings[:10]
-        known = score_known(trained, folds, config)
-        found = evaluate_strangers(trained.embeddings, known, others, evaluation.familiarity.threshold, 5)
+        known = score_known(trained, folds, evaluation.familiarity, config)
+        others = score(-trained.embeddings[:10], trained.embeddings, 5)
+        found = evaluate_strangers(known, others, evaluation.familiarity.threshold)
     write_report(evaluation, trained, dataset, folds, folder / "out" / "report.html", found)
     return Page((folder / "out" / "report.html").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@ import pytest
 from spotter.config import FamiliarityConfig
 from spotter.evaluate.ood import familiarity_on_folds, score_folds
 from spotter.evaluate.thinning import thin
-from spotter.inference.familiarity import familiarity, score
+from spotter.inference.familiarity import familiarity, score, weigh
 
 CONFIG = FamiliarityConfig(most_reference=300)
 
@@ -71,3 +71,9 @@ def test_copies_do_not_stop_it() -> None:
 def test_scoring_in_blocks_is_scoring() -> None:
     embeddings, reference = points(3000, 1), points(500, 2)
     assert score(embeddings, reference, 3) == pytest.approx(familiarity(embeddings, reference, 3), abs=1e-5)
+
+
+def test_doubts_lower_the_score_and_are_nothing_without_a_weight() -> None:
+    cosines, probabilities = np.array([0.8, 0.8, 0.8]), np.array([[1.0, 0.0], [0.5, 0.5], [0.75, 0.25]])
+    assert (weigh(cosines, probabilities, 0.0) == cosines).all()
+    assert weigh(cosines, probabilities, 0.3) == pytest.approx([0.8, 0.8 * 0.5**0.3, 0.8 * 0.75**0.3])

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from spotter import Predictor
+from spotter.bundle.format import REFERENCE
 from spotter.bundle.reading import read_bundle
 from spotter.errors import BadPicture, BrokenModel, NoExplanation, RevisionMissing
 from spotter.images import load_picture, to_square
 from spotter.inference.familiarity import familiarity
+from spotter.publish.writing import write_model_json, write_reference
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode, turned
 
@@ -179,3 +181,26 @@ def test_serving_loads_neither_torch_nor_fastai(prebuilt: Revision) -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_doubts_count_as_the_card_says_and_views_are_no_pictures(prebuilt: Revision, tmp_path: Path) -> None:
+    picture = draw("cross", 3)
+    plain = Predictor(read_bundle(prebuilt.folder))
+    before = plain.predict(picture)
+    folder = Path(shutil.copytree(prebuilt.folder, tmp_path / "files"))
+    reference = read_bundle(folder).reference
+    # A view of the picture itself is in the reference now: it is near to it, and no picture to show.
+    assert before.embedding is not None
+    write_reference(folder / REFERENCE, np.concatenate([reference, before.embedding[None]]))
+    write_model_json(folder, replace(read_bundle(prebuilt.folder).card, certainty=0.5, views=1, neighbours=1))
+    changed = Predictor(read_bundle(folder))
+    after = changed.predict(picture)
+    most = after.probabilities[after.closest]
+    assert after.familiarity == pytest.approx(most**0.5, abs=1e-5)
+    assert after.familiar == (after.familiarity >= after.threshold)
+    assert after.probabilities == before.probabilities
+    assert len(changed.nearest(picture, 10_000)) == len(changed.reference) == len(reference)
+    assert [one.row for one in changed.nearest(picture, 3)] == [one.row for one in plain.nearest(picture, 3)]
+    write_model_json(folder, replace(read_bundle(prebuilt.folder).card, views=len(reference) + 1))
+    with pytest.raises(BrokenModel, match="holds no pictures, only views"):
+        read_bundle(folder)

@@ -24,6 +24,7 @@ from spotter.config import FamiliarityConfig, Int8Config, ParityConfig, TrainCon
 from spotter.data.dataset import Dataset, Record
 from spotter.data.splits import assign_folds
 from spotter.errors import BrokenModel, NoInt8, TemporaryUnwritable
+from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import score_folds
 from spotter.images import load_picture, to_square
 from spotter.inference.cpu import has_vnni, processor_name
@@ -36,6 +37,7 @@ from spotter.train.backbone import compute_features, load_backbone
 from spotter.train.head import fit_head
 from spotter.train.learner import Trained
 from tests.conftest import Published
+from tests.helpers.learnt import make_trained_of
 
 LENIENT = Int8Config(
     pictures=8,
@@ -58,9 +60,13 @@ def learnt(published: Published) -> tuple[Dataset, np.ndarray, Trained]:
     folds = assign_folds(dataset, 5, 42)
     head, probabilities = fit_head(features, dataset.targets, folds, TrainConfig())
     everything = np.ones(len(records), dtype=bool)
-    return dataset, folds, Trained(
-        None, features, everything, everything, probabilities, head.temperature, head.strength, "a test"
-    )  # fmt: skip
+    return dataset, folds, make_trained_of(features, everything, probabilities, head)
+
+
+def known_of(files: Path) -> Familiarity:
+    """The threshold of a revision; the score without what it says of views, which are not in `learnt`."""
+    card = read_bundle(files).card
+    return Familiarity(card.threshold, 0, card.neighbours)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def store(published: Published, learnt, tmp_path_factory: pytest.TempPathFactory
     """A store with a revision that has an int8 network."""
     base = tmp_path_factory.mktemp("int8")
     files = Path(shutil.copytree(published.folder, base / "files"))
-    figures, sentence = add_int8(files, *learnt, LENIENT)
+    figures, sentence = add_int8(files, *learnt, known_of(files), LENIENT)
     assert figures is not None, sentence
     write_model_json(files, replace(read_bundle(files).card, int8=figures))
     store = FolderStore(base / "store")
@@ -244,7 +250,7 @@ def test_what_is_not_worth_it_is_refused_with_the_reason(change: dict, reason: s
 def test_nothing_of_a_refused_one_is_in_the_files(published: Published, learnt, tmp_path: Path) -> None:
     files = Path(shutil.copytree(published.folder, tmp_path / "files"))
     before = sorted(path.name for path in files.iterdir())
-    figures, sentence = add_int8(files, *learnt, replace(LENIENT, min_speed_ratio=1000))
+    figures, sentence = add_int8(files, *learnt, known_of(files), replace(LENIENT, min_speed_ratio=1000))
     assert figures is None
     assert re.fullmatch(r"no int8 variant, because it is [\d.]+ times as fast on .+, asked is 1000", sentence)
     assert sorted(path.name for path in files.iterdir()) == before
@@ -255,7 +261,9 @@ def test_a_bad_one_is_found_out(published: Published, learnt) -> None:
     bundle = read_bundle(published.folder)
     # Calibrated on a black square, it has no range for anything else.
     network = quantise(bundle.onnx, [np.zeros((224, 224, 3), dtype=np.uint8)])
-    figures = measure(bundle, network, dataset, folds, trained, folds != folds.max(), LENIENT)
+    figures = measure(
+        bundle, network, dataset, folds, trained, folds != folds.max(), known_of(published.folder), LENIENT
+    )
     assert figures.points_lost > 5
     reasons = refuse(figures, Int8Config())
     assert "points" in reasons

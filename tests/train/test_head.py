@@ -6,7 +6,16 @@ from sklearn.preprocessing import StandardScaler
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.train.head import class_weights, fit_head, fit_linear, judge_features, negative_log_likelihood, softmax
+from spotter.train.head import (
+    choose_head,
+    class_weights,
+    fit_head,
+    fit_linear,
+    judge_features,
+    negative_log_likelihood,
+    softmax,
+)
+from spotter.train.views import Views
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,10 +42,10 @@ def test_the_head_learns_and_its_folds_are_honest(classes: int) -> None:
 def test_other_features_are_judged_by_heads_that_never_saw_the_fold() -> None:
     features, targets, folds = blobs(3)
     head, held_out = fit_head(features, targets, folds, TrainConfig())
-    same = judge_features(features, features, targets, folds, head.strength)
-    assert softmax(np.log(same) / head.temperature) == pytest.approx(held_out, abs=0.05)
+    same = judge_features(features, views_of(features), targets, folds, head)
+    assert same == pytest.approx(held_out, abs=0.03)
     noisy = features + np.random.default_rng(2).normal(size=features.shape).astype(np.float32) * 9
-    worse = judge_features(features, noisy, targets, folds, head.strength)
+    worse = judge_features(features, views_of(noisy), targets, folds, head)
     assert negative_log_likelihood(worse, targets) > negative_log_likelihood(same, targets)
 
 
@@ -138,11 +147,16 @@ def test_softmax_of_large_logits() -> None:
     assert softmax(np.array([[1000.0, 0.0]])) == pytest.approx(np.array([[1.0, 0.0]]))
 
 
+def views_of(*others: np.ndarray, name: str = "other") -> Views:
+    rows = np.tile(np.arange(len(others[0])), len(others))
+    return Views(np.concatenate(others), rows, np.full(len(rows), name))
+
+
 def test_views_are_learnt_from_and_never_judged() -> None:
     features, targets, folds = blobs(3, per_class=6)
     rng = np.random.default_rng(5)
     # Other looks at the same pictures: the noise of each is its own, as far as crops differ.
-    views = [features + rng.normal(size=features.shape).astype(np.float32) * 2 for _ in range(3)]
+    views = views_of(*(features + rng.normal(size=features.shape).astype(np.float32) * 2 for _ in range(3)))
     _, plain = fit_head(features, targets, folds, TrainConfig())
     _, viewed = fit_head(features, targets, folds, TrainConfig(), views)
     assert viewed.shape == plain.shape
@@ -150,5 +164,53 @@ def test_views_are_learnt_from_and_never_judged() -> None:
     # Views that tell the truth about a fold's own pictures must not help to judge them: a leak would be perfect.
     noise = rng.normal(size=features.shape).astype(np.float32)
     telling = np.eye(3, 64, dtype=np.float32)[targets] * 100
-    _, judged = fit_head(noise, targets, folds, TrainConfig(), [telling])
+    _, judged = fit_head(noise, targets, folds, TrainConfig(), views_of(telling))
+    assert (judged.argmax(axis=1) == targets).mean() < 0.7
+
+
+def shift(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The same pictures in another light: what tells the classes apart lies elsewhere, as for bears at night."""
+    moved = np.random.default_rng(7).normal(size=features.shape).astype(np.float32)
+    return moved + 6 * np.eye(features.shape[1], dtype=np.float32)[20 + targets]
+
+
+def test_shifted_views_are_learnt_from_where_they_help_with_held_out_ones() -> None:
+    features, targets, folds = blobs(3, per_class=20)
+    shifted = views_of(shift(features, targets))
+    fit = choose_head(features, targets, folds, TrainConfig(), None, shifted)
+    assert fit.head.spectrum is not None
+    assert fit.head.spectrum.is_kept
+    assert fit.head.spectrum.losses[1] < fit.head.spectrum.losses[0]
+    assert (fit.shifted.argmax(axis=1) == targets[shifted.of]).mean() > 0.9
+    assert fit.probabilities.shape == (60, 3)
+    new = shift(features + 0.01, targets)
+    plain = choose_head(features, targets, folds, TrainConfig())
+    assert plain.head.spectrum is None
+    right, before = ((each.head.probabilities(new).argmax(axis=1) == targets).mean() for each in (fit, plain))
+    assert right > before
+
+
+def test_shifted_views_that_cost_right_answers_are_not_kept() -> None:
+    features, targets, folds = blobs(3, per_class=20)
+    # The views of each class look like the pictures of the next.
+    misleading = views_of(np.concatenate([features[targets == (number + 1) % 3][:20] for number in range(3)]))
+    order = np.argsort(targets, kind="stable")
+    misleading = Views(misleading.features, order, misleading.names)
+    fit = choose_head(features, targets, folds, TrainConfig(), None, misleading)
+    assert fit.head.spectrum is not None
+    assert not fit.head.spectrum.is_kept
+    plain, held_out = fit_head(features, targets, folds, TrainConfig())
+    assert np.array_equal(fit.head.weight, plain.weight)
+    assert np.array_equal(fit.probabilities, held_out)
+
+
+def test_heads_made_again_for_other_features_saw_neither_the_picture_nor_its_views() -> None:
+    rng = np.random.default_rng(1)
+    targets, folds = np.arange(60) % 3, np.arange(60) % 5
+    noise = rng.normal(size=(60, 64)).astype(np.float32)
+    telling = views_of(np.eye(3, 64, dtype=np.float32)[targets] * 100 + noise)
+    head, _ = fit_head(noise, targets, folds, TrainConfig(), telling)
+    judged = judge_features(noise, Views(noise, np.arange(60), np.full(60, "same")), targets, folds, head, telling)
+    assert judged.shape == (60, 3)
+    assert judged.sum(axis=1) == pytest.approx(np.ones(60))
     assert (judged.argmax(axis=1) == targets).mean() < 0.7

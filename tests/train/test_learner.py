@@ -44,7 +44,8 @@ def test_the_pickle_is_an_ordinary_fastai_learner(prebuilt: Revision, tmp_path: 
 def test_features_are_cached(published: Published) -> None:
     caches = sorted(path.name for path in published.data.rglob("features/*.safetensors"))
     assert all(name.startswith("tf_efficientnet_lite0-224-crop-") for name in caches)
-    # The features, how far the subjects spread, and three more views, because the set is small.
+    # The features, how far the subjects spread, cropped views, because the set is small, shifted ones to learn from,
+    # and those of the stress test.
     assert len(caches) == 5
     assert "learning from mirrored and cropped views too" in published.output
 

@@ -1,0 +1,133 @@
+"""The stress test: what a model makes of held-out pictures under distribution shifts, row by row, with intervals."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spotter.config import FamiliarityConfig, StressConfig
+from spotter.data.dataset import Dataset
+from spotter.evaluate.calibration import calibrate
+from spotter.evaluate.held_out import held_out_probabilities
+from spotter.evaluate.metrics import Familiarity
+from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
+from spotter.evaluate.shifts import GRID, SHIFTS
+from spotter.evaluate.stress_rows import StressRow, StressTest, Unseen
+from spotter.inference.familiarity import weigh
+from spotter.train.head import judge_features
+from spotter.train.views import FAMILIES, Views
+
+if TYPE_CHECKING:
+    # For its fields alone.
+    from spotter.train.learner import Trained
+
+
+def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config: StressConfig) -> list[tuple[int, int]]:
+    """Which pictures each shift is tried on, at most `config.pictures`: (row of the set, number in `GRID`).
+
+    Only judged ones, bool (n,), and of each class the same number as far as there are. It goes by the pictures' hashes,
+    so that a few more pictures change few rows. First come pictures of the folds that `judge_unseen` judges.
+    """
+    keys = [zlib.crc32(str(record.sha256).encode()) for record in dataset.records]
+    plan, targets = [], dataset.targets.tolist()
+    for number, (name, _) in enumerate(GRID):
+        near = np.isin(folds, _folds_of(SHIFTS[name].family, folds))
+        rank: dict[tuple[int, bool], int] = {}
+        order = []
+        for row in sorted(np.flatnonzero(judged).tolist(), key=keys.__getitem__):
+            place = targets[row], bool(near[row])
+            rank[place] = rank.get(place, -1) + 1
+            order.append((not near[row], rank[place], keys[row], row))
+        plan += [(row, number) for *_, row in sorted(order)[: config.pictures]]
+    return sorted(plan)
+
+
+def judge_stress(
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    known: Familiarity,
+    shifted: Views,
+    planned: Sequence[tuple[int, int]],
+) -> StressTest:
+    """Judge held-out pictures as they are, and their shifted features, each by heads that did not see the picture.
+
+    Args:
+        shifted: features of the views of `STRESS`, named as in `GRID`. planned: what they were planned to be.
+    """
+    config, targets = FamiliarityConfig(), dataset.targets
+    plain_scores = score_known(trained, folds, known, config)
+    clean = make_row("clean", 0, trained.probabilities, plain_scores >= known.threshold, targets[trained.judged])
+    probabilities = held_out_probabilities(trained, shifted, targets, folds)
+    cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
+    familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
+    unseen = _judge_unseen(trained, targets, folds, known, shifted) if trained.views and trained.shifted else {}
+    rows = []
+    for number, (name, strength) in enumerate(GRID):
+        mine = shifted.names == f"{name}/{strength}"
+        asked = sum(of == number for _, of in planned)
+        row = make_row(name, strength, probabilities[mine], familiar[mine], targets[shifted.of[mine]])
+        rows.append(replace(row, blank=asked - row.pictures, unseen=unseen.get((name, strength))))
+    return StressTest(clean, tuple(rows))
+
+
+def make_row(
+    name: str, strength: int, probabilities: np.ndarray, familiar: np.ndarray, targets: np.ndarray
+) -> StressRow:
+    """Count what was said of some pictures.
+
+    Args:
+        probabilities: (k, classes). familiar: bool (k,). targets: int64 (k,).
+    """
+    if not len(targets):
+        return StressRow(name, strength, 0, 0, 0, 0, 0.0)
+    wrong = probabilities.argmax(axis=1) != targets
+    return StressRow(
+        name,
+        strength,
+        len(targets),
+        int(wrong.sum()),
+        int(familiar.sum()),
+        int((wrong & familiar).sum()),
+        calibrate(probabilities, targets).expected_calibration_error,
+    )
+
+
+def _judge_unseen(
+    trained: "Trained", targets: np.ndarray, folds: np.ndarray, known: Familiarity, shifted: Views
+) -> dict[tuple[str, int], Unseen]:
+    """Each shift judged by a model that never saw its like: the head, the reference and the threshold are made again
+    without the family of views that is most like it. On the pictures of two folds, which is as much as time allows."""
+    config = FamiliarityConfig()
+    found: dict[tuple[str, int], Unseen] = {}
+    if trained.views is None or trained.shifted is None:
+        return found
+    for family in FAMILIES:
+        names = [f"{name}/{strength}" for name, strength in GRID if SHIFTS[name].family == family]
+        rows = np.isin(shifted.names, names) & np.isin(folds[shifted.of], _folds_of(family, folds))
+        if not rows.any():
+            continue
+        mine = Views(shifted.features[rows], shifted.of[rows], shifted.names[rows])
+        views = trained.views.without(family)
+        probabilities = judge_features(trained.features, mine, targets, folds, trained.head, views)
+        without = replace(trained, shifted=trained.shifted.without(family))
+        threshold = choose_threshold(score_known(without, folds, known, config), known, config).threshold
+        cosines = score_pictures(without, mine.features, folds[mine.of], folds, known, config)
+        familiar = weigh(cosines, probabilities, known.certainty) >= threshold
+        right = probabilities.argmax(axis=1) == targets[mine.of]
+        for name in names:
+            here = mine.names == name
+            shift, _, strength = name.partition("/")
+            found[shift, int(strength)] = Unseen(
+                int(here.sum()), int((right & familiar & here).sum()), int((~right & familiar & here).sum())
+            )
+    return found
+
+
+def _folds_of(family: str, folds: np.ndarray) -> np.ndarray:
+    """The folds whose pictures judge a family that was left out: two, others for each, so that twelve fits do."""
+    numbers = np.unique(folds)
+    place = list(FAMILIES).index(family) if family else 0
+    return numbers[[place % len(numbers), (place + 1) % len(numbers)]]

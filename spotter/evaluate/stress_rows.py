@@ -1,0 +1,119 @@
+"""What a stress test found: counts with Wilson intervals, which shift hurts most, and what to collect against it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from spotter.evaluate.shifts import SHIFTS
+from spotter.utils.stats import wilson_interval
+from spotter.utils.text import percent, plural
+
+STRENGTH_NAMES = {0: "", 1: "moderate", 2: "strong"}
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Of `pictures` under a shift, by a model that learnt from no views like it: right and answered, wrong and
+    answered."""
+
+    pictures: int
+    right_answered: int
+    wrong_answered: int
+
+
+@dataclass(frozen=True)
+class StressRow:
+    """What was said of `pictures` under a shift (a name of `SHIFTS`, or "clean") of a strength (0, 1 or 2).
+
+    `wrong` are those whose most probable class is not theirs; `answered` got an answer instead of "not sure";
+    `wrong_answered` are both. `calibration` is the expected calibration error. Of `blank` more, nothing was left.
+    `unseen` is the same by a model that never saw such a shift; None where there is no such model.
+    """
+
+    name: str
+    strength: int
+    pictures: int
+    wrong: int
+    answered: int
+    wrong_answered: int
+    calibration: float
+    blank: int = 0
+    unseen: Unseen | None = None
+
+    @property
+    def right_answered(self) -> int:
+        return self.answered - self.wrong_answered
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        if self.name not in SHIFTS:
+            return "as they are"
+        return f"{SHIFTS[self.name].title}, {STRENGTH_NAMES[self.strength]}"
+
+    def share(self, count: int) -> float:
+        """A count as a share of the pictures, in [0, 1]; NaN where there are none."""
+        return count / self.pictures if self.pictures else float("nan")
+
+
+@dataclass(frozen=True)
+class StressTest:
+    """Held-out pictures as they are (`clean`), and under each shift."""
+
+    clean: StressRow
+    rows: tuple[StressRow, ...] = field(default=())
+
+    @property
+    def judged(self) -> tuple[StressRow, ...]:
+        """The rows of shifts that left something of a picture."""
+        return tuple(row for row in self.rows if row.pictures)
+
+    @property
+    def right_answered(self) -> float:
+        """The share that was answered and right, the mean of the shifts."""
+        return _mean([row.share(row.right_answered) for row in self.judged])
+
+    @property
+    def wrong_answered(self) -> float:
+        """The share that was answered and wrong, the mean of the shifts."""
+        return _mean([row.share(row.wrong_answered) for row in self.judged])
+
+    def sentence(self) -> str:
+        """What it says in one sentence."""
+        if not self.judged:
+            return "There was nothing to judge under shifts."
+        return (
+            f"under {len({row.name for row in self.judged})} shifts, right and answered on "
+            f"{percent(self.right_answered, 0, 'words')} of held-out pictures on average, wrong and answered on "
+            f"{percent(self.wrong_answered, 1, 'words')} (as they are: "
+            f"{percent(self.clean.share(self.clean.right_answered), 0, 'words')} and "
+            f"{percent(self.clean.share(self.clean.wrong_answered), 1, 'words')})"
+        )
+
+    def advice(self) -> str:
+        """Which shift hurts most, and what to collect against it; "" where nothing does."""
+        if not self.judged:
+            return ""
+        worst = min(self.judged, key=lambda row: row.share(row.right_answered))
+        riskiest = max(self.judged, key=lambda row: row.share(row.wrong_answered))
+        least = worst.share(worst.right_answered)
+        if self.clean.pictures and least >= 0.9 * self.clean.share(self.clean.right_answered):
+            return "No shift costs much."
+        said = (
+            f"Most is lost when pictures are {worst.title}: {percent(least, 0, 'words')} right and answered. If yours "
+            f"will be like that, collect {SHIFTS[worst.name].collect}."
+        )
+        if riskiest.wrong_answered and riskiest is not worst:
+            said += (
+                f" Most often wrong and sure when they are {riskiest.title}: {riskiest.wrong_answered} of "
+                f"{plural(riskiest.pictures, 'picture')}."
+            )
+        return said
+
+
+def interval_of(row: StressRow, count: int) -> tuple[float, float]:
+    """The Wilson 95 % interval of a count of a row's pictures."""
+    return wilson_interval(count, row.pictures)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")

@@ -1,0 +1,191 @@
+"""The stress test counts what it should, on held-out pictures alone, and says what to do about it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spotter.config import FamiliarityConfig, StressConfig, TrainConfig
+from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.metrics import Familiarity
+from spotter.evaluate.ood import choose_familiarity, make_reference, score_known
+from spotter.evaluate.shifts import GRID, SHIFTS
+from spotter.evaluate.sources import leave_sources_out
+from spotter.evaluate.stress import judge_stress, make_row, plan_stress
+from spotter.evaluate.stress_rows import StressRow, StressTest, interval_of
+from spotter.train.head import choose_head
+from spotter.train.learner import Trained
+from spotter.train.views import FAMILIES, Views
+from spotter.utils.stats import wilson_interval
+from tests.helpers.learnt import make_trained_of
+
+LABELS = ("a", "b", "c")
+COUNT, WIDTH = 90, 40
+
+
+def make_set(folder: Path, backends: tuple[str, ...] = ("folder",), sites: int = 0) -> tuple[Dataset, np.ndarray]:
+    def record(number: int) -> Record:
+        page = f"https://site{number // 3 % sites}.example/{number}" if sites else None
+        backend = backends[number // 3 % len(backends)]
+        plain = Record(LABELS[number % 3], backend, str(number), "a", number, "kept", file=f"{number}.jpg")
+        return replace(plain, group=number, page_url=page, sha256=f"{number * 7919 % 9973:04}")
+
+    return Dataset(folder, LABELS, tuple(map(record, range(COUNT))), ()), np.arange(COUNT) // 3 % 5
+
+
+def dim(features: np.ndarray, by: float = 0.6) -> np.ndarray:
+    """What a shift does to features: less of what there was, and something of its own."""
+    moved = (1 - by) * features
+    moved[:, -1] += 8 * by
+    return moved.astype(np.float32)
+
+
+def learn(dataset: Dataset, folds: np.ndarray, shifts: bool = True, by: float = 0.5) -> Trained:
+    rng = np.random.default_rng(2)
+    targets = dataset.targets
+    features = (np.eye(3, WIDTH)[targets] * 9 + rng.normal(size=(COUNT, WIDTH)) + 2).astype(np.float32)
+    names = np.array([list(FAMILIES)[row % len(FAMILIES)] for row in range(COUNT)])
+    shifted = Views(dim(features, by), np.arange(COUNT), names) if shifts else None
+    fit = choose_head(features, targets, folds, TrainConfig(), None, shifted)
+    return make_trained_of(
+        features,
+        np.ones(COUNT, dtype=bool),
+        fit.probabilities,
+        fit.head,
+        shifted=shifted,
+        shifted_probabilities=fit.shifted if shifts else None,
+        views=shifted,
+    )
+
+
+def shifted_features(trained: Trained, plan: list[tuple[int, int]]) -> Views:
+    rows = np.array([row for row, _ in plan])
+    return Views(dim(trained.features[rows]), rows, np.array(["/".join(map(str, GRID[number])) for _, number in plan]))
+
+
+def test_a_plan_asks_each_shift_of_as_many_judged_pictures_of_each_class(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    judged = np.arange(COUNT) < 60
+    plan = plan_stress(dataset, judged, folds, StressConfig(pictures=12))
+    assert len(plan) == len(set(plan)) == 12 * len(GRID)
+    assert all(judged[row] for row, _ in plan)
+    for number in range(len(GRID)):
+        rows = [row for row, of in plan if of == number]
+        assert np.bincount(dataset.targets[rows]).tolist() == [4, 4, 4]
+    small = plan_stress(dataset, np.arange(COUNT) < 9, folds, StressConfig(pictures=12))
+    assert len(small) == 9 * len(GRID)
+    # A picture more changes little.
+    more = replace(dataset, records=(*dataset.records, replace(dataset.records[0], sha256="new", file="new.jpg")))
+    again = plan_stress(more, np.append(judged, True), np.append(folds, 0), StressConfig(pictures=12))
+    assert len(set(again) ^ set(plan)) <= 2 * len(GRID)
+
+
+def test_it_counts_what_was_said_of_held_out_pictures(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    trained = learn(dataset, folds)
+    known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
+    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=30))
+    found = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan), plan)
+    assert [(row.name, row.strength) for row in found.rows] == list(GRID)
+    assert all(row.pictures == 30 and row.blank == 0 for row in found.rows)
+    wrong = trained.probabilities.argmax(axis=1) != dataset.targets
+    familiar = score_known(trained, folds, known, FamiliarityConfig()) >= known.threshold
+    assert found.clean == make_row("clean", 0, trained.probabilities, familiar, dataset.targets)
+    assert (found.clean.wrong, found.clean.answered) == (wrong.sum(), familiar.sum())
+    # Each shift that is like something learnt from is judged without that as well.
+    assert all((row.unseen is not None) == bool(SHIFTS[row.name].family) for row in found.rows)
+    assert all(row.unseen is None or 0 < row.unseen.pictures <= row.pictures for row in found.rows)
+
+
+def test_what_could_not_be_made_is_counted(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    trained = learn(dataset, folds)
+    known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
+    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=10))
+    some = [pair for pair in plan if pair[1] != 3][:-2]
+    found = judge_stress(trained, dataset, folds, known, shifted_features(trained, some), plan)
+    assert (found.rows[3].pictures, found.rows[3].blank) == (0, 10)
+    assert sum(row.blank for row in found.rows) == 12
+    assert len(found.judged) == len(GRID) - 1
+    assert 0 <= found.right_answered <= 1
+    assert StressTest(found.clean).sentence() == "There was nothing to judge under shifts."
+    assert StressTest(found.clean).advice() == ""
+
+
+def test_a_row_is_counted_as_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+    row = make_row("grey", 1, probabilities, np.array([True, True, True, False]), np.array([0, 1, 1, 0]))
+    assert (row.pictures, row.wrong, row.answered, row.wrong_answered, row.right_answered) == (4, 2, 3, 1, 2)
+    assert row.share(row.right_answered) == 0.5
+    assert interval_of(row, 2) == wilson_interval(2, 4)
+    empty = make_row("grey", 1, probabilities[:0], np.zeros(0, dtype=bool), np.zeros(0, dtype=int))
+    assert np.isnan(empty.share(0))
+
+
+def test_it_says_which_shift_hurts_most_and_what_to_collect() -> None:
+    clean = StressRow("clean", 0, 100, 2, 95, 2, 0.01)
+    rows = tuple(StressRow(name, strength, 30, 1, 28, 0, 0.02) for name, strength in GRID)
+    worst = replace(rows[0], name="dark", strength=2, answered=9, wrong=12, wrong_answered=3)
+    test = StressTest(clean, (*rows, worst))
+    assert test.advice().startswith("Most is lost when pictures are dark and noisy, strong: 20 % right and answered.")
+    assert "collect pictures taken at dusk and at night" in test.advice()
+    assert "93 % and 2.0 %" in test.sentence()
+    assert StressTest(clean, rows).advice() == "No shift costs much."
+
+
+def test_views_and_doubts_are_used_where_they_tell_right_answers_from_others(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    config = FamiliarityConfig()
+    plain = choose_familiarity(learn(dataset, folds, shifts=False), dataset.targets, folds, config)
+    assert (plain.certainty, plain.with_views) == (0, False)
+    # So far away that without views they look like strangers.
+    trained = learn(dataset, folds, by=0.9)
+    known = choose_familiarity(trained, dataset.targets, folds, config)
+    assert known.with_views
+    assert known.accepted >= config.accept
+    assert known.certainty in config.certainties
+    reference, views = make_reference(trained, folds, known, config)
+    assert reference.shape == (2 * COUNT, WIDTH)
+    assert views == COUNT
+    without, none = make_reference(trained, folds, Familiarity(0, 0, 3), config)
+    assert (without.shape, none) == ((COUNT, WIDTH), 0)
+    assert (reference[:COUNT] == without).all()
+
+
+def test_a_picture_is_never_compared_with_views_of_its_own_fold(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    trained = learn(dataset, folds)
+    known, config = Familiarity(0, 0, 1, with_views=True), FamiliarityConfig()
+    # The views are the pictures themselves: compared with its own one, each would score 1.
+    same = replace(trained, shifted=Views(trained.features, np.arange(COUNT), np.full(COUNT, "night")))
+    without = score_known(trained, folds, replace(known, with_views=False), config)
+    assert score_known(same, folds, known, config) == pytest.approx(without, abs=1e-6)
+    assert without.max() < 0.999
+
+
+def test_pictures_of_a_source_are_judged_by_heads_that_saw_none_of_it(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path, ("openverse", "wikimedia"))
+    trained = learn(dataset, folds)
+    # In one source two classes look the other way round: only who has seen it knows.
+    features, one = trained.features.copy(), np.array([record.backend == "wikimedia" for record in dataset.records])
+    features[one] = features[one][:, [1, 0, *range(2, WIDTH)]]
+    found = leave_sources_out(replace(trained, features=features, views=None), dataset, folds)
+    assert found is not None
+    assert found.kind == "source"
+    assert [name for name, _, _ in found.left_out] == ["openverse", "wikimedia"]
+    assert found.pictures == COUNT
+    assert found.wrong == pytest.approx(COUNT * 2 / 3, abs=4)
+    assert f"{found.wrong} of {COUNT} wrong" in found.sentence()
+    assert found.interval == wilson_interval(found.wrong, COUNT)
+
+
+def test_web_sites_are_left_out_in_groups_and_one_source_says_nothing(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path, ("duckduckgo",), sites=7)
+    found = leave_sources_out(learn(dataset, folds), dataset, folds)
+    assert found is not None
+    assert found.kind == "site"
+    assert len(found.left_out) == 5
+    assert found.pictures == COUNT
+    alone, folds = make_set(tmp_path)
+    assert leave_sources_out(learn(alone, folds), alone, folds) is None
