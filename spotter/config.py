@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # With more classes, confusions are listed, most frequent first: a table of 130 has 16,900 cells, nearly all empty.
 MOST_IN_MATRIX = 10
+# Into so many bins of equal width answers are sorted by how probable they are, to see how many of each are right.
+RELIABILITY_BINS = 15
 # Addresses on the Hugging Face Hub begin with these: of a store, and of a data set.
 HUB = "hf://"
 DATASETS = "hf://datasets/"

@@ -219,5 +219,9 @@ class AnswersUnwritable(SpotterError):
     """The file for the answers already exists, or it cannot be written."""
 
 
+class NothingToJudge(SpotterError):
+    """A folder of labelled pictures has no picture of a model's classes, or folders that are none of its classes."""
+
+
 class ClusterUnavailable(SpotterError):
     """There is no Ray cluster at the address, or it cannot be started here."""

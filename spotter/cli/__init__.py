@@ -25,6 +25,7 @@ COMMANDS = {
     "premortem": "spotter.cli.premortem",
     "convert": "spotter.cli.convert",
     "classify": "spotter.cli.scale.classify",
+    "stress": "spotter.cli.stress",
     "deploy": "spotter.cli.deploy",
     "article": "spotter.cli.article",
     "rollback": "spotter.cli.rollback",

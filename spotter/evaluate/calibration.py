@@ -1,18 +1,12 @@
 """Calibration: whether probabilities mean what they say (expected calibration error, reliability)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spotter.config import RELIABILITY_BINS
 from spotter.train.head import negative_log_likelihood, softmax
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    pass
-
-
-RELIABILITY_BINS = 15
+from spotter.utils.stats import calibration_error, confidence_bins
 
 
 @dataclass(frozen=True)
@@ -60,12 +54,12 @@ def unscale(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.nd
 def calibrate(probabilities: np.ndarray, targets: np.ndarray, bins: int = RELIABILITY_BINS) -> Calibration:
     """Compare the top probability with how often it was right, for probabilities (n, classes) and targets (n,)."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    of_bin = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    of_bin = confidence_bins(confidence, bins)
     filled = tuple(
         ReliabilityBin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
         for inside in (of_bin == number for number in np.unique(of_bin))
     )
-    gap = sum(each.pictures * abs(each.accuracy - each.confidence) for each in filled) / len(targets)
+    gap = calibration_error(confidence, right, bins)
     mean, interval = _gaps_by_chance(confidence, of_bin)
     return Calibration(gap, negative_log_likelihood(probabilities, targets), filled, mean, interval)
 

@@ -203,7 +203,12 @@ def make_view(picture: Image.Image, square: Square, number: int, key: str) -> np
     """The shift of a number of `GRID` as a view of a picture; None if nothing is left to be seen."""
     name, strength = GRID[number]
     pixels = SHIFTS[name].apply(square(picture), strength, key)
-    return pixels if pixels.std() >= LEAST_SPREAD else None
+    return None if is_blank(pixels) else pixels
+
+
+def is_blank(pixels: np.ndarray) -> bool:
+    """Whether nothing is to be seen on a square, uint8 (size, size, 3): it is of one colour."""
+    return float(pixels.std(axis=(0, 1)).max()) < LEAST_SPREAD
 
 
 # Views to judge by, never to learn from. The name changes with what a shift does.

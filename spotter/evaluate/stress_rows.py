@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from spotter.config import RELIABILITY_BINS
 from spotter.evaluate.shifts import SHIFTS
-from spotter.utils.stats import wilson_interval
+from spotter.utils.stats import calibration_error, wilson_interval
 from spotter.utils.text import percent, plural
 
 STRENGTH_NAMES = {0: "", 1: "moderate", 2: "strong"}
@@ -21,12 +24,27 @@ class Unseen:
 
 
 @dataclass(frozen=True)
+class StressExample:
+    """What was said of one picture (its `file` in the set) under a shift: `called` that, `probability` in [0, 1].
+
+    `label` is what it is; `familiar` says whether it got an answer.
+    """
+
+    file: str
+    label: str
+    called: str
+    probability: float
+    familiar: bool
+
+
+@dataclass(frozen=True)
 class StressRow:
     """What was said of `pictures` under a shift (a name of `SHIFTS`, or "clean") of a strength (0, 1 or 2).
 
     `wrong` are those whose most probable class is not theirs; `answered` got an answer instead of "not sure";
     `wrong_answered` are both. `calibration` is the expected calibration error. Of `blank` more, nothing was left.
-    `unseen` is the same by a model that never saw such a shift; None where there is no such model.
+    `unseen` is the same by a model that never saw such a shift; None where there is no such model. `example` is one of
+    the pictures, the same at both strengths where that is possible.
     """
 
     name: str
@@ -38,6 +56,7 @@ class StressRow:
     calibration: float
     blank: int = 0
     unseen: Unseen | None = None
+    example: StressExample | None = None
 
     @property
     def right_answered(self) -> int:
@@ -53,6 +72,18 @@ class StressRow:
     def share(self, count: int) -> float:
         """A count as a share of the pictures, in [0, 1]; NaN where there are none."""
         return count / self.pictures if self.pictures else float("nan")
+
+    def sentence(self) -> str:
+        """What was answered, right and wrong, in words."""
+        if not self.pictures:
+            return "There was nothing to judge."
+        right, wrong = (self._in_words(count) for count in (self.right_answered, self.wrong_answered))
+        return f"Right and answered: {right}. Wrong and answered: {wrong}."
+
+    def _in_words(self, count: int) -> str:
+        low, high = (percent(end, 1, "words") for end in wilson_interval(count, self.pictures))
+        share = percent(self.share(count), 1, "words")
+        return f"{count} of {plural(self.pictures, 'picture')}, {share} (95 % interval {low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -77,13 +108,17 @@ class StressTest:
         """The share that was answered and wrong, the mean of the shifts."""
         return _mean([row.share(row.wrong_answered) for row in self.judged])
 
-    def sentence(self) -> str:
-        """What it says in one sentence."""
+    def sentence(self, pictures: str = "held-out pictures") -> str:
+        """What it says in one sentence.
+
+        Args:
+            pictures: what was judged, in words.
+        """
         if not self.judged:
-            return "There was nothing to judge under shifts."
+            return "under shifts, nothing was left to judge"
         return (
-            f"under {len({row.name for row in self.judged})} shifts, right and answered on "
-            f"{percent(self.right_answered, 0, 'words')} of held-out pictures on average, wrong and answered on "
+            f"under {plural(len({row.name for row in self.judged}), 'shift')}, right and answered on "
+            f"{percent(self.right_answered, 0, 'words')} of {pictures} on average, wrong and answered on "
             f"{percent(self.wrong_answered, 1, 'words')} (as they are: "
             f"{percent(self.clean.share(self.clean.right_answered), 0, 'words')} and "
             f"{percent(self.clean.share(self.clean.wrong_answered), 1, 'words')})"
@@ -110,9 +145,29 @@ class StressTest:
         return said
 
 
+def count_row(name: str, strength: int, confidence: np.ndarray, right: np.ndarray, familiar: np.ndarray) -> StressRow:
+    """Count what was said of some pictures.
+
+    Args:
+        confidence: (k,), the largest probability of each. right, familiar: bool (k,).
+    """
+    if not len(right):
+        return StressRow(name, strength, 0, 0, 0, 0, 0.0)
+    error = calibration_error(confidence, right, RELIABILITY_BINS)
+    return StressRow(
+        name, strength, len(right), int((~right).sum()), int(familiar.sum()), int((~right & familiar).sum()), error
+    )
+
+
 def interval_of(row: StressRow, count: int) -> tuple[float, float]:
     """The Wilson 95 % interval of a count of a row's pictures."""
     return wilson_interval(count, row.pictures)
+
+
+def share_in_words(row: StressRow, count: int) -> str:
+    """A count of a row's pictures as a share with its Wilson 95 % interval, for tables: "94.7 % (92.0 to 96.5)"."""
+    low, high = interval_of(row, count)
+    return f"{percent(row.share(count), 1, 'words')} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _mean(values: Sequence[float]) -> float:

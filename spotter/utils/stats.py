@@ -18,6 +18,21 @@ def wilson_interval(count: float, total: int, z: float = 1.959964) -> tuple[floa
     return max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale)
 
 
+def confidence_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Which of so many bins of equal width, each without its lower edge, a probability (n,) falls into: int64 (n,)."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int) -> float:
+    """The expected calibration error in [0, 1]: how far, on average, top probabilities are from the share right.
+
+    Args:
+        confidence: (n,), the probabilities of what was answered. right: bool (n,).
+    """
+    gaps = np.bincount(confidence_bins(confidence, bins), weights=right - confidence)
+    return float(np.abs(gaps).sum()) / len(confidence)
+
+
 FOLDS = 5
 SHRINKAGE = 0.1
 # Probabilities that differ by less than this factor count as equal, because of rounding.

@@ -10,10 +10,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from spotter.cli import COMMANDS, load_command, make_parser
+from spotter.cli import COMMANDS, load_command, main, make_parser
+from spotter.evaluate.shifts import SHIFTS
 from spotter.search import BACKENDS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Revision
 from tests.helpers import pages
+from tests.helpers.drawing import write_folder
 
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
@@ -87,6 +89,28 @@ def test_every_command_of_a_page_is_understood(page: Path, capsys: pytest.Captur
         else:
             assert words[0] != "spotter", words
             assert not words[0].startswith("scripts/") or words[0].removeprefix("scripts/") in SCRIPTS, words
+
+
+def test_the_commands_of_the_stress_test_run(
+    prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "bears").symlink_to(prebuilt.store)
+    for name in ("new", "night"):
+        write_folder(tmp_path / "pictures" / name, count=2, shrink=3)
+    monkeypatch.chdir(tmp_path)
+    found = [words for words in pages.commands(DOCS / "publishing.md") if words[:2] == ["spotter", "stress"]]
+    here = [words for words in found if "models/bears" in words]
+    assert len(here) == 3
+    for words in here:
+        assert main(words[1:]) == 0
+        assert re.search("^as they are  +6 ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_table_of_shifts_names_them_all() -> None:
+    text = (DOCS / "publishing.md").read_text()
+    rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \| [^|]+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert [name.strip("`") for row in rows for name in row.split(", ")] == list(SHIFTS)
 
 
 def test_the_tree_names_what_is_there() -> None:
