@@ -1,13 +1,14 @@
 """What the page tells about its model: figures with intervals, sources and licences, limits, revision."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from spotter.bundle.format import ModelSpec
 from spotter.errors import BrokenModel
-from spotter.serve.page.translations import translate, translate_html
+from spotter.serve.page.translations import has_text, translate, translate_html
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import render_template
 from spotter.utils.text import percent
@@ -22,11 +23,36 @@ class ClassRow:
     right: int
 
 
+# A shift that leaves this part of the right answers is not worth a warning.
+HARMLESS = 0.9
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """What was said of pictures under distribution shifts, as shares in [0, 1].
+
+    `right` and `wrong` were answered so, the mean of all shifts; `clean_right` and `clean_wrong` are those of the
+    pictures as they are. `worst` is the name of the shift with the fewest right answers, `worst_right` their share.
+    """
+
+    right: float
+    wrong: float
+    clean_right: float
+    clean_wrong: float
+    worst: str
+    worst_right: float
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether even the worst one costs little."""
+        return self.worst_right >= HARMLESS * self.clean_right
+
+
 @dataclass(frozen=True)
 class About:
     """A model's figures. `error` and its interval are shares of `pictures` judged; `accepted` is the share of them that
     was familiar; None where the revision does not say. `seen` means that it may have learnt from them. `origins` are
-    (source, licence, number of pictures).
+    (source, licence, number of pictures). `shifts` is None where the model was not tried under any.
     """
 
     arch: str
@@ -40,6 +66,7 @@ class About:
     accepted: float | None = None
     classes: tuple[ClassRow, ...] = ()
     origins: tuple[tuple[str, str, int], ...] = ()
+    shifts: Shifts | None = None
 
 
 def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -> About:
@@ -68,22 +95,44 @@ def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -
 def _with_figures(about: About, metrics: dict[str, Any]) -> About:
     low, high = metrics["error_interval"]
     confusion = metrics["confusion"]
-    return About(
-        arch=about.arch,
-        size=about.size,
-        learnt_from=about.learnt_from,
-        revision=about.revision,
+    return replace(
+        about,
         error=float(metrics["error"]),
         interval=(float(low), float(high)),
         pictures=int(metrics["pictures"]),
-        seen=about.seen,
         accepted=float(metrics["familiarity"]["accepted"]),
         classes=tuple(
             ClassRow(str(row["label"]), sum(map(int, confusion[index])), int(confusion[index][index]))
             for index, row in enumerate(metrics["classes"])
         ),
-        origins=about.origins,
+        # Older revisions have no such figures.
+        shifts=_read_shifts(metrics["stress"]) if metrics.get("stress") is not None else None,
     )
+
+
+def _read_shifts(stress: Mapping[str, Any]) -> Shifts | None:
+    """The figures of a stress test, as `metrics.json` has them; None where nothing was left to judge."""
+    clean = _read_row(stress["clean"])
+    rows = [(str(row["name"]), found) for row in stress["rows"] if (found := _read_row(row))]
+    if not clean or not rows:
+        return None
+    right, wrong = (_mean([found[side] for _, found in rows]) for side in (0, 1))
+    # Of a shift at several strengths, the mean.
+    by_name = {name: _mean([found[0] for other, found in rows if other == name]) for name, _ in rows}
+    worst = min(by_name, key=lambda name: by_name[name])
+    return Shifts(right, wrong, *clean, worst, by_name[worst])
+
+
+def _read_row(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The shares of right and of wrong answers; None of no pictures."""
+    pictures, answered, wrong = (int(row[name]) for name in ("pictures", "answered", "wrong_answered"))
+    if not 0 <= wrong <= answered <= pictures:
+        raise ValueError("more answers than pictures")
+    return ((answered - wrong) / pictures, wrong / pictures) if pictures else None
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def error_sentence(about: About, language: str) -> str:
@@ -110,11 +159,22 @@ def about_html(about: About, language: str) -> str:
         about=about,
         sentence=error_sentence(about, language),
         accepted=percent(about.accepted) if about.accepted is not None else "",
+        shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
         classes=[_class_cells(row) for row in about.classes],
         origins=[
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins
         ],
     )
+
+
+def _shift_sentences(shifts: Shifts, language: str) -> tuple[str, ...]:
+    shares = {name: percent(getattr(shifts, name)) for name in ("right", "wrong", "clean_right", "clean_wrong")}
+    told = translate("about_shifts_text", language, **shares)
+    if shifts.is_harmless:
+        return (told,)
+    # A model of a newer version may name others.
+    name = translate(key, language) if has_text(key := f"shift_{shifts.worst}") else shifts.worst
+    return told, translate("about_shifts_worst", language, shift=name, right=percent(shifts.worst_right))
 
 
 def _class_cells(row: ClassRow) -> tuple[str | int, ...]:

@@ -7,7 +7,8 @@ import pytest
 
 from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel
-from spotter.serve.about import About, ClassRow, about_html, read_about
+from spotter.serve.about import About, ClassRow, Shifts, about_html, read_about
+from spotter.serve.page.translations import LANGUAGES, translate
 from spotter.utils.stats import wilson_interval
 from tests.conftest import Revision
 
@@ -54,3 +55,77 @@ def test_a_converted_model_does_not_claim_unseen_pictures() -> None:
     text = about_html(About("net", 224, 3, error=0.1, pictures=9, seen=True), "en")
     assert "may have learnt from" in text
     assert "did not see" not in text
+
+
+def row(name: str, strength: int, answered: int, wrong: int, pictures: int = 10) -> dict:
+    return {"name": name, "strength": strength, "pictures": pictures, "answered": answered, "wrong_answered": wrong}
+
+
+STRESS = {
+    "clean": row("clean", 0, 19, 1, 20),
+    # Of the last one, nothing was left.
+    "rows": [
+        row("far", 1, 6, 0),
+        row("far", 2, 3, 1),
+        row("dark", 1, 9, 1),
+        row("dark", 2, 10, 0),
+        row("fog", 1, 0, 0, 0),
+    ],
+}
+
+
+def test_what_shifts_cost_is_told_with_the_worst_of_them(prebuilt: Revision) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    about = read_about(bundle.card, {**bundle.metrics, "stress": STRESS}, "r")
+    assert about.shifts
+    assert (about.shifts.worst, about.shifts.clean_right, about.shifts.clean_wrong) == ("far", 0.9, 0.05)
+    assert (about.shifts.right, about.shifts.wrong) == pytest.approx((0.65, 0.05))
+    assert about.shifts.worst_right == pytest.approx(0.4)
+    text = about_html(about, "en")
+    assert "the right answer for 65.0 % of them, and a wrong one for 5.0 %" in text
+    assert "Hardest: small and far away. There it gave the right answer for 40.0 % only" in text
+    for language in LANGUAGES:
+        assert translate("shift_far", language) in about_html(about, language)
+
+
+def test_every_shift_has_a_name_on_the_page() -> None:
+    from spotter.evaluate.shifts import SHIFTS
+
+    for name in SHIFTS:
+        assert translate(f"shift_{name}", "en")
+
+
+def test_without_a_stress_test_and_where_no_shift_costs_much_there_is_no_warning(prebuilt: Revision) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    assert bundle.metrics.get("stress") is None
+    heading = translate("about_shifts", "en")
+    assert heading not in about_html(read_about(bundle.card, bundle.metrics, "r"), "en")
+    for nothing in (None, {"clean": row("clean", 0, 0, 0, 0), "rows": []}):
+        about = read_about(bundle.card, {**bundle.metrics, "stress": nothing}, "r")
+        assert about.shifts is None
+    text = about_html(replace(about, shifts=Shifts(0.9, 0.0, 0.95, 0.0, "far", 0.89)), "en")
+    assert heading in text
+    assert "Hardest" not in text
+
+
+@pytest.mark.parametrize(
+    "stress",
+    [
+        {},
+        [],
+        "x",
+        {"clean": STRESS["clean"], "rows": [3]},
+        {"clean": STRESS["clean"], "rows": [row("far", 1, 11, 0)]},
+        {"clean": row("clean", 0, 3, 4), "rows": []},
+        {"clean": STRESS["clean"], "rows": [{**row("far", 1, 1, 0), "pictures": 1e400}]},
+    ],
+)
+def test_garbled_figures_of_a_stress_test_are_told(prebuilt: Revision, stress: object) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    with pytest.raises(BrokenModel, match="figure"):
+        read_about(bundle.card, {**bundle.metrics, "stress": stress}, "r")
+
+
+def test_a_shift_that_this_page_does_not_know_keeps_its_name_and_is_escaped() -> None:
+    about = About("net", 224, 3, shifts=Shifts(0.5, 0.1, 0.9, 0.0, "<b>snow", 0.2))
+    assert "Hardest: &lt;b&gt;snow." in about_html(about, "en")
