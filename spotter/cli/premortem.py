@@ -2,7 +2,8 @@
 
     spotter premortem recipes/bears.toml
 
-The answers go into its model card. Earlier answers are shown; an empty line keeps one.
+The answers go into its model card. Earlier answers are shown; an empty line keeps one. What the model makes of pictures
+at night, in fog and so on stands in its report, or `spotter stress` tells it.
 """
 
 import sys

@@ -124,6 +124,20 @@ class StressTest:
             f"{percent(self.clean.share(self.clean.wrong_answered), 1, 'words')})"
         )
 
+    def unseen_sentence(self) -> str:
+        """The same by models that learnt from no views like the shift; "" where there are none."""
+        unseen = [row.unseen for row in self.judged if row.unseen and row.unseen.pictures]
+        if not unseen:
+            return ""
+        right, wrong = (
+            _mean([getattr(each, name) / each.pictures for each in unseen])
+            for name in ("right_answered", "wrong_answered")
+        )
+        return (
+            "by models that had learnt from no views like the shift they were judged by, right and answered on "
+            f"{percent(right, 0, 'words')} of them on average, wrong and answered on {percent(wrong, 1, 'words')}"
+        )
+
     def advice(self) -> str:
         """Which shift hurts most, and what to collect against it; "" where nothing does."""
         if not self.judged:
@@ -134,12 +148,12 @@ class StressTest:
         if self.clean.pictures and least >= 0.9 * self.clean.share(self.clean.right_answered):
             return "No shift costs much."
         said = (
-            f"Most is lost when pictures are {worst.title}: {percent(least, 0, 'words')} right and answered. If yours "
+            f"The hardest shift is “{worst.title}”: {percent(least, 0, 'words')} right and answered. If your pictures "
             f"will be like that, collect {SHIFTS[worst.name].collect}."
         )
         if riskiest.wrong_answered and riskiest is not worst:
             said += (
-                f" Most often wrong and sure when they are {riskiest.title}: {riskiest.wrong_answered} of "
+                f" Wrong answers were most frequent under “{riskiest.title}”: {riskiest.wrong_answered} of "
                 f"{plural(riskiest.pictures, 'picture')}."
             )
         return said

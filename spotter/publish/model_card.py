@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from spotter.data.dataset import Dataset
 from spotter.evaluate.comparison import Changes
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
+from spotter.evaluate.shifts import SHIFTS, STRENGTHS
+from spotter.evaluate.sources import ONE_SOURCE
+from spotter.evaluate.stress_rows import StressTest, share_in_words
 from spotter.image_stats import REAL
 from spotter.publish.premortem import QUESTIONS
 from spotter.utils.licenses import origin_cells
@@ -87,8 +91,8 @@ def _body(
 ) -> str:
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
-    outlook = escape_markdown(evaluation.advice().rstrip("."))
-    by_chance = evaluation.calibration.sentence()
+    outlook = _as_sentence(escape_markdown(evaluation.advice().rstrip("."))).rstrip(".")
+    by_chance, stress = evaluation.calibration.sentence(), evaluation.stress
     return render_template(
         "publish",
         "card.md",
@@ -99,14 +103,17 @@ def _body(
         premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
         sentence=evaluation.sentence(),
         classes=_class_rows(evaluation),
-        outlook=outlook[:1].upper() + outlook[1:],
+        outlook=outlook,
         calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
         uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
-        by_chance=by_chance[:1].upper() + by_chance[1:],
+        by_chance=_as_sentence(by_chance),
         temperature=f"{card.temperature:.2f}",
         loss=f"{evaluation.negative_log_likelihood:.3f}",
         threshold=f"{card.threshold:.3f}",
         accepted=f"{evaluation.familiarity.accepted:.1%}",
+        shifts=_shift_rows(stress) if stress else [],
+        stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
+        elsewhere=_as_sentence(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE),
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
         changes=changes,
@@ -144,6 +151,30 @@ def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _shift_rows(stress: StressTest) -> list[tuple[str, ...]]:
+    """For each shift its title, and for each strength the share right and answered, then those wrong and answered."""
+    found = {(row.name, row.strength): row for row in stress.judged}
+    clean = stress.clean
+    rows = []
+    for name in [name for name in SHIFTS if any(name == other for other, _ in found)]:
+        both = [found.get((name, strength)) for strength in STRENGTHS]
+        right = [share_in_words(row, row.right_answered) if row else "-" for row in both]
+        wrong = [share_in_words(row, row.wrong_answered) if row else "-" for row in both]
+        rows.append((SHIFTS[name].title, *right, *wrong))
+    if not rows or not clean.pictures:
+        return rows
+    shares = [share_in_words(clean, count) for count in (clean.right_answered, clean.wrong_answered)]
+    return [(clean.title, shares[0], "", shares[1], ""), *rows]
+
+
+def _join(sentences: Sequence[str]) -> str:
+    return " ".join(map(_as_sentence, filter(None, sentences)))
+
+
+def _as_sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
 
 
 def _is_converted(card: ModelSpec) -> bool:

@@ -1,6 +1,7 @@
 """The premortem: what could go wrong once a model meets people, asked before, and the answers.
 
-The questions are those of Howard and Gugger, Deep Learning for Coders (2020), chapter 2, "How to avoid disaster".
+The questions are those of Howard and Gugger, Deep Learning for Coders (2020), chapter 2, "How to avoid disaster", and
+one about the pictures that will come, which the same chapter calls a large part of the problem.
 """
 
 import json
@@ -15,6 +16,7 @@ QUESTIONS = {
     "success": "What if it went really, really well: who would use it, for what, and what would change?",
     "affected": "Who is affected by its answers without having chosen to use it?",
     "worst": "What is the worst that a wrong answer could lead to?",
+    "pictures": "Which pictures will it meet: at night, in fog, far away, half hidden, blurred, drawn? What then?",
     "notice": "How would you notice that it goes wrong?",
     "stop": "Who can stop it, and how?",
 }

@@ -64,7 +64,7 @@ def test_every_shift_is_judged_at_both_strengths_beside_the_pictures_as_they_are
     assert f" {100 * wrong / 15:.1f} % (" in found["as they are"]
     assert "under 14 shifts" in out.lower()
     assert "(as they are: " in out
-    assert out.splitlines()[-1].startswith(("Most is lost when pictures are ", "No shift costs much."))
+    assert out.splitlines()[-1].startswith(("The hardest shift is ", "No shift costs much."))
     # The bar is not among the answers.
     assert "pictures: 100%" in err
     assert "100%|" not in out

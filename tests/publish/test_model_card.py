@@ -18,6 +18,8 @@ from spotter.bundle.format import ModelSpec
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
 from spotter.evaluate.ood import Strangers
+from spotter.evaluate.sources import SourceErrors
+from spotter.evaluate.stress_rows import StressRow, StressTest, Unseen
 from spotter.publish.model_card import write_card
 from spotter.publish.premortem import QUESTIONS
 from spotter.recipe import make_recipe
@@ -72,7 +74,8 @@ def written(folder: Path, card: ModelSpec, **more) -> str:
     (folder / "model.onnx").write_bytes(b"onnx")
     labels = (card.labels[0], card.labels[1])
     dataset = more.pop("dataset", make_dataset(labels))
-    write_card(folder, card, make_evaluation(labels), dataset, **more)
+    evaluation = replace(make_evaluation(labels), stress=more.pop("stress", None), sources=more.pop("sources", None))
+    write_card(folder, card, evaluation, dataset, **more)
     return (folder / "README.md").read_text(encoding="utf-8")
 
 
@@ -117,6 +120,51 @@ def test_strangers_are_told_where_they_were_measured(tmp_path: Path) -> None:
     strangers = Strangers(40, 0.9, 30, (0.598, 0.858), 0.97, ())
     text = written(tmp_path, make_card(), strangers=strangers)
     assert "Of 40 pictures of none of the classes, it refused 30 (95 % interval 59.8% to 85.8%)." in text
+
+
+def make_stress(blank: bool = False) -> StressTest:
+    """All right as they are; fog costs half of the answers and one more is wrong."""
+    rows = [
+        StressRow("fog", 1, 20, 0, 20, 0, 0.01, unseen=Unseen(20, 10, 0)),
+        StressRow("fog", 2, 0, 0, 0, 0, 0.0, blank=20) if blank else StressRow("fog", 2, 20, 4, 9, 1, 0.2),
+        StressRow("far", 1, 20, 0, 20, 0, 0.02),
+        StressRow("far", 2, 20, 1, 18, 0, 0.05),
+    ]
+    return StressTest(StressRow("clean", 0, 20, 0, 20, 0, 0.01), tuple(rows))
+
+
+def test_what_shifts_cost_is_told_in_a_table(tmp_path: Path) -> None:
+    text = written(tmp_path, make_card(), stress=make_stress())
+    assert "| as they are | 100.0 % (83.9 to 100.0) |  | 0.0 % (0.0 to 16.1) |  |" in text
+    assert (
+        "| fog, low contrast | 100.0 % (83.9 to 100.0) | 40.0 % (21.9 to 61.3) | 0.0 % (0.0 to 16.1) | 5.0 % (0.9 to "
+        "23.6) |"
+    ) in text
+    assert "Under 2 shifts, right and answered on 82 % of held-out pictures on average, wrong and answered on" in text
+    assert (
+        "By models that had learnt from no views like the shift they were judged by, right and answered on 50 %" in text
+    )
+    assert "The hardest shift is “fog, low contrast, strong”: 40 % right and answered." in text
+    assert "`spotter stress STORE --pictures FOLDER`." in text
+    assert "so nobody knows the error on pictures from elsewhere." in text
+    section = text.split("## Pictures as they will come")[1].split("\n## ")[0]
+    table = [token for token in MarkdownIt("gfm-like", {"linkify": False}).parse(section) if token.type == "tr_open"]
+    assert len(table) == 4
+    assert "| fog, low contrast | 100.0 % (83.9 to 100.0) | - |" in written(
+        tmp_path, make_card(), stress=make_stress(blank=True)
+    )
+
+
+def test_without_a_stress_test_the_card_says_how_to_make_one(tmp_path: Path) -> None:
+    for stress in (None, StressTest(make_stress().clean)):
+        text = written(tmp_path, make_card(), stress=stress)
+        assert "half hidden was not measured. To\njudge it" in text
+        assert "`spotter stress STORE --pictures FOLDER`." in text
+
+
+def test_the_error_on_other_sources_is_told(tmp_path: Path) -> None:
+    text = written(tmp_path, make_card(), sources=SourceErrors("source", (("openverse", 30, 2), ("wikimedia", 20, 1))))
+    assert "On pictures of sources that training never saw, 3 of 50 wrong: error 6.0 % (95 % interval" in text
 
 
 def test_the_code_in_it_runs(prebuilt: Revision, tmp_path: Path, monkeypatch, capsys) -> None:
@@ -196,6 +244,8 @@ def test_a_converted_model_says_so_and_claims_no_unseen_pictures(tmp_path: Path)
         "was **converted** from a fastai export",
         "may have learnt from these very pictures",
         "the export needs",
+        "was not measured, as nobody here knows what it learnt from",
+        "`spotter stress STORE --pictures FOLDER`",
     ):
         assert words in text
     for words in (

@@ -20,11 +20,15 @@ def test_questions_are_asked_and_earlier_answers_kept(tmp_path: Path) -> None:
     first = ask(tmp_path, "Hikers rely on it.\n\nA bear comes near.\n\n\n")
     assert (first.returncode, first.stderr) == (0, "")
     assert all(question in first.stdout for question in QUESTIONS.values())
-    assert "3 unanswered" in first.stdout.splitlines()[-1]
+    assert "4 unanswered" in first.stdout.splitlines()[-1]
     assert read_answers(tmp_path / "bears") == {"success": "Hikers rely on it.", "worst": "A bear comes near."}
     second = ask(tmp_path, "\nCampers\n")
     assert "so far: Hikers rely on it." in second.stdout
     assert list(read_answers(tmp_path / "bears")) == ["success", "affected", "worst"]
+
+
+def test_it_asks_which_pictures_will_come() -> None:
+    assert "at night, in fog, far away" in QUESTIONS["pictures"]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"success": 3, "x": "y", "stop": " "}', b"\xff"])
