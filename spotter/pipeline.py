@@ -177,6 +177,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.evaluate.ood import judge_strangers
     from spotter.evaluate.report import REPORT, write_report
     from spotter.evaluate.sources import leave_sources_out
+    from spotter.images import to_square
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     others = _strangers_features(task, cleaned, trained)
@@ -191,7 +192,16 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
         strangers = judge_strangers(evaluation.familiarity, trained, trained.head, folds, others, familiarity)
     for line in sentences(evaluation, strangers):
         say(line)
-    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers=strangers)
+    body = cleaned.backbone
+    write_report(
+        evaluation,
+        trained,
+        dataset,
+        folds,
+        dataset.folder / REPORT,
+        strangers,
+        lambda picture: to_square(picture, body.size, body.resize),
+    )
     say(f"the full report, with pictures: {dataset.folder / REPORT}")
     return _with_changes(Candidate(task, cleaned, trained, evaluation, strangers))
 

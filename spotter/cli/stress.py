@@ -65,7 +65,7 @@ def run(options: Options) -> str:
     from spotter.evaluate.stress_folder import judge_folder
     from spotter.inference.predictor import Predictor
     from spotter.search.folder import Folder
-    from spotter.utils.text import plural
+    from spotter.utils.text import as_sentence, plural
 
     with stage("Load the model"):
         predictor = Predictor.load(options.store, options.revision)
@@ -89,8 +89,7 @@ def run(options: Options) -> str:
     print(printable_table(found.test))
     if not options.names:
         return found.test.clean.sentence()
-    told = found.test.sentence("the pictures")
-    print(f"{told[:1].upper()}{told[1:]}.")
+    print(as_sentence(found.test.sentence("the pictures")))
     return found.test.advice()
 
 

@@ -23,11 +23,16 @@ def make_thumbnails(dataset: "Dataset") -> Callable[[str], str]:
 
     @functools.cache
     def thumbnail(file: str) -> str:
-        picture = load_stored(dataset.folder / file)
-        picture.thumbnail((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-        return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(picture, 80)).decode()
+        return embed_small(load_stored(dataset.folder / file))
 
     return thumbnail
+
+
+def embed_small(picture: Image.Image, side: int = THUMB_SIDE) -> str:
+    """A picture as a `data:` address, shrunk to at most `side` pixels."""
+    small = picture.copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(small, 80)).decode()
 
 
 def short_title(record: "Record") -> str:

@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from spotter.config import MOST_IN_MATRIX
+from spotter.config import MOST_IN_MATRIX, TrainConfig
 from spotter.data.dataset import Dataset, Record
-from spotter.data.previews import make_thumbnails, short_title
+from spotter.data.previews import embed_small, make_thumbnails, short_title
 from spotter.evaluate.calibration import Calibration
 from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
+from spotter.evaluate.shifts import SHIFTS, STRENGTHS
+from spotter.evaluate.sources import ONE_SOURCE
+from spotter.evaluate.stress_rows import STRENGTH_NAMES, StressExample, StressTest
+from spotter.images import load_stored, to_square
 from spotter.train.learner import Trained
+from spotter.train.views import Square
 from spotter.utils.charts import WITH_AXES, Chart, Line, Mark, round_up
 from spotter.utils.licenses import origin_words
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import write_page
-from spotter.utils.text import percent, plural
+from spotter.utils.text import as_sentence, percent, plural
 
 REPORT = "report.html"
 SHOWN_IN_CELL = 60
@@ -32,6 +38,8 @@ SHOWN_RIGHT = 600
 SHOWN_WRONG = 2000
 # An axis ends with one of these, so that a quarter of it is a short number too.
 DIGITS = (1, 2, 4, 8)
+# Of shifted pictures, which are to be looked at.
+SHIFTED_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,15 @@ class Cell:
         return f"cell-{self.actual + 1}-{self.predicted + 1}"
 
 
+@dataclass(frozen=True)
+class ShownShift:
+    """A picture under a shift: `said` at each strength, with its name and the picture as a `data:` address."""
+
+    title: str
+    record: Record
+    said: tuple[tuple[str, str, StressExample], ...]
+
+
 def write_report(
     evaluation: Evaluation,
     trained: Trained,
@@ -82,11 +99,13 @@ def write_report(
     folds: np.ndarray,
     path: Path,
     strangers: Strangers | None = None,
+    square: Square | None = None,
 ) -> None:
     """Write the evaluation report: one HTML file that holds its thumbnails and needs neither network nor scripts.
 
     Args:
         folds: int64 (n,), from `assign_folds`. strangers: what familiarity made of pictures of none of the classes.
+        square: how a picture becomes what the network sees; None: as by default.
 
     Raises:
         DatasetUnwritable: `path` cannot be written.
@@ -100,6 +119,9 @@ def write_report(
         "share": _share,
         "percent": _percent,
         "origin": origin_words,
+        "interval": wilson_interval,
+        "shift_title": lambda name: SHIFTS[name].title,
+        "as_sentence": as_sentence,
     }
     write_page(
         path,
@@ -119,6 +141,8 @@ def write_report(
         curve=draw_learning(evaluation.learning) if evaluation.learning else None,
         strangers=strangers,
         roc=draw_roc(strangers) if strangers else None,
+        shifted=_shown_shifts(evaluation.stress, dataset, square or _default_square) if evaluation.stress else [],
+        elsewhere=evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE,
     )
 
 
@@ -242,6 +266,31 @@ def _cells(judged: Sequence[Shown], labels: Sequence[str]) -> list[list[Cell]]:
         return Cell(actual, predicted, len(pictures), share, tuple(pictures[:most]))
 
     return [[cell(actual, predicted) for predicted in range(len(labels))] for actual in range(len(labels))]
+
+
+def _shown_shifts(stress: StressTest, dataset: Dataset, square: Square) -> list[ShownShift]:
+    """The example of each shift, made again of the stored picture."""
+    records = {str(record.file): record for record in dataset.records}
+    examples = {(row.name, row.strength): row.example for row in stress.rows if row.example}
+    squares: dict[str, np.ndarray] = {}
+    found = []
+    for name, shift in SHIFTS.items():
+        said = []
+        for strength in STRENGTHS:
+            example = examples.get((name, strength))
+            if example is None or example.file not in records:
+                continue
+            if example.file not in squares:
+                squares[example.file] = square(load_stored(dataset.folder / example.file))
+            pixels = shift.apply(squares[example.file], strength, str(records[example.file].sha256))
+            said.append((STRENGTH_NAMES[strength], embed_small(Image.fromarray(pixels), SHIFTED_SIDE), example))
+        if said:
+            found.append(ShownShift(shift.title, records[said[0][2].file], tuple(said)))
+    return found
+
+
+def _default_square(picture: Image.Image) -> np.ndarray:
+    return to_square(picture, TrainConfig.size, TrainConfig.resize)
 
 
 def _most_first(cell: Cell) -> tuple[int, int, int]:

@@ -9,12 +9,11 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, StressConfig
 from spotter.data.dataset import Dataset
-from spotter.evaluate.calibration import calibrate
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
 from spotter.evaluate.shifts import GRID, SHIFTS
-from spotter.evaluate.stress_rows import StressRow, StressTest, Unseen
+from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen, count_row
 from spotter.inference.familiarity import weigh
 from spotter.train.head import judge_features
 from spotter.train.views import FAMILIES, Views
@@ -64,12 +63,14 @@ def judge_stress(
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
     unseen = _judge_unseen(trained, targets, folds, known, shifted) if trained.views and trained.shifted else {}
+    examples = _choose_examples(dataset, shifted, probabilities, familiar)
     rows = []
     for number, (name, strength) in enumerate(GRID):
         mine = shifted.names == f"{name}/{strength}"
         asked = sum(of == number for _, of in planned)
         row = make_row(name, strength, probabilities[mine], familiar[mine], targets[shifted.of[mine]])
-        rows.append(replace(row, blank=asked - row.pictures, unseen=unseen.get((name, strength))))
+        key = name, strength
+        rows.append(replace(row, blank=asked - row.pictures, unseen=unseen.get(key), example=examples.get(key)))
     return StressTest(clean, tuple(rows))
 
 
@@ -81,18 +82,44 @@ def make_row(
     Args:
         probabilities: (k, classes). familiar: bool (k,). targets: int64 (k,).
     """
-    if not len(targets):
-        return StressRow(name, strength, 0, 0, 0, 0, 0.0)
-    wrong = probabilities.argmax(axis=1) != targets
-    return StressRow(
-        name,
-        strength,
-        len(targets),
-        int(wrong.sum()),
-        int(familiar.sum()),
-        int((wrong & familiar).sum()),
-        calibrate(probabilities, targets).expected_calibration_error,
-    )
+    return count_row(name, strength, probabilities.max(axis=1), probabilities.argmax(axis=1) == targets, familiar)
+
+
+def _choose_examples(
+    dataset: Dataset, shifted: Views, probabilities: np.ndarray, familiar: np.ndarray
+) -> dict[tuple[str, int], StressExample]:
+    """A picture to look at for each shift, the same at both strengths if it was judged at both: one that is wrong and
+    answered, else one that is refused."""
+    said: dict[str, dict[int, dict[int, int]]] = {}
+    for view, (shown, row) in enumerate(zip(shifted.names.tolist(), shifted.of.tolist(), strict=True)):
+        name, _, strength = shown.partition("/")
+        said.setdefault(name, {}).setdefault(row, {})[int(strength)] = view
+    wrong = probabilities.argmax(axis=1) != dataset.targets[shifted.of]
+    sure_and_wrong = wrong & familiar
+    found = {}
+    for name, by_row in said.items():
+        ranked = [
+            (
+                len(views),
+                bool(sure_and_wrong[list(views.values())].any()),
+                not familiar[list(views.values())].all(),
+                # Of equal ones not always the first: the set lies class by class.
+                zlib.crc32(f"{name}/{dataset.records[row].sha256}".encode()),
+                row,
+            )
+            for row, views in by_row.items()
+        ]
+        row = max(ranked)[-1]
+        for strength, view in by_row[row].items():
+            called = int(probabilities[view].argmax())
+            found[name, strength] = StressExample(
+                str(dataset.records[row].file),
+                dataset.records[row].label,
+                dataset.labels[called],
+                float(probabilities[view, called]),
+                bool(familiar[view]),
+            )
+    return found
 
 
 def _judge_unseen(

@@ -22,7 +22,7 @@ from spotter.publish.premortem import QUESTIONS
 from spotter.utils.licenses import origin_cells
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import render_template
-from spotter.utils.text import escape_markdown, in_one_line
+from spotter.utils.text import as_sentence, escape_markdown, in_one_line
 
 CARD = "README.md"
 
@@ -91,7 +91,7 @@ def _body(
 ) -> str:
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
-    outlook = _as_sentence(escape_markdown(evaluation.advice().rstrip("."))).rstrip(".")
+    outlook = as_sentence(escape_markdown(evaluation.advice().rstrip("."))).rstrip(".")
     by_chance, stress = evaluation.calibration.sentence(), evaluation.stress
     return render_template(
         "publish",
@@ -106,14 +106,15 @@ def _body(
         outlook=outlook,
         calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
         uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
-        by_chance=_as_sentence(by_chance),
+        by_chance=as_sentence(by_chance),
         temperature=f"{card.temperature:.2f}",
         loss=f"{evaluation.negative_log_likelihood:.3f}",
         threshold=f"{card.threshold:.3f}",
         accepted=f"{evaluation.familiarity.accepted:.1%}",
         shifts=_shift_rows(stress) if stress else [],
+        tried=max((row.pictures for row in stress.judged), default=0) if stress else 0,
         stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
-        elsewhere=_as_sentence(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE),
+        elsewhere=as_sentence(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE),
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
         changes=changes,
@@ -170,11 +171,7 @@ def _shift_rows(stress: StressTest) -> list[tuple[str, ...]]:
 
 
 def _join(sentences: Sequence[str]) -> str:
-    return " ".join(map(_as_sentence, filter(None, sentences)))
-
-
-def _as_sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
+    return " ".join(map(as_sentence, filter(None, sentences)))
 
 
 def _is_converted(card: ModelSpec) -> bool:

@@ -44,6 +44,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def as_sentence(text: str) -> str:
+    """The same text with a capital at its beginning and a full stop at its end; "" stays so."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}" if text else ""
+
+
 def one_line(error: Exception, which: int = 0) -> str:
     """A line of what an exception says, the first or the last (-1); its kind where it says nothing."""
     return [*str(error).strip().splitlines(), type(error).__name__][which if str(error).strip() else 0]

@@ -1,7 +1,9 @@
 """What the evaluation report shows where, and that it is safe to open."""
 
 import base64
+import html
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from spotter.config import FamiliarityConfig
 from spotter.errors import DatasetUnwritable
 from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.report import write_report
+from spotter.evaluate.shifts import GRID
 from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
 from tests.helpers.markup import Page
 
@@ -76,6 +79,49 @@ def test_without_strangers_and_without_a_learning_curve_it_says_so(tmp_path: Pat
     assert "There is no learning curve" in page.texts["learning"]
     assert "Wrong in each fold" not in page.text
     assert len({picture["alt"] for picture in page.all("img")}) == held_out.sum()
+
+
+def read_section(path: Path, name: str) -> tuple[str, str]:
+    """A section of a report, as HTML and as words, those of each cell apart."""
+    section = path.read_text(encoding="utf-8").partition(f'id="{name}"')[2].partition("</section>")[0]
+    return section, " ".join(html.unescape(re.sub("<[^>]+>", " ", section)).split())
+
+
+def test_shifts_are_shown_beside_the_pictures_as_they_are(tmp_path: Path) -> None:
+    page = make_report(tmp_path)
+    section, text = read_section(tmp_path / "out" / "report.html", "shifts")
+    # Beside the one row of the pictures as they are, two for each shift.
+    assert section.count("<tr") == 1 + 1 + len(GRID)
+    assert "as they are 60 91.7 % 82 to 96 0.0 % 0 to 6 91.7 % 82 to 96 5.0 % 2 to 14 5.0 % – –" in text
+    assert (
+        "grey moderate 30 83.3 % 66 to 93 0.0 % 0 to 11 83.3 % 66 to 93 13.3 % 5 to 30 12.5 % 40.0 % 17 to 69" in text
+    )
+    assert "grey, strong 0 30 blank nothing was left to see" in text
+    assert "The hardest shift is “dark and noisy, strong”: 50 % right and answered." in text
+    assert "By models that had learnt from no views like the shift" in text
+    assert "heavy JPEG compression moderate: called" in text
+    assert "strong: “not sure”, at most grizzly , 75.0 % is R2-D2 & friends'" in text
+    # The picture at both strengths, but for what nothing was left of.
+    shown = page.pictures["shifts"]
+    assert len(shown) == len(GRID) - 1
+    assert shown[0]["alt"] == "grey, moderate: grizzly"
+    grey = color_at(shown[0])
+    red, green, blue = color_of(0)
+    assert max(grey) - min(grey) < 0.4 * (max(red, green, blue) - min(red, green, blue))
+
+
+def test_what_is_known_of_other_sources_is_told(tmp_path: Path) -> None:
+    make_report(tmp_path)
+    _, text = read_section(tmp_path / "out" / "report.html", "elsewhere")
+    assert "On pictures of sources that training never saw, 3 of 60 wrong: error 5.0 %" in text
+    assert "wikimedia 0 of 20 0.0 % 0 to 16" in text
+
+
+def test_without_a_stress_test_it_says_so(tmp_path: Path) -> None:
+    page = make_report(tmp_path, judged=False)
+    assert "from far away and so on was not measured" in page.texts["shifts"]
+    assert "nobody knows the error on pictures from elsewhere." in page.texts["elsewhere"]
+    assert "shifts" not in page.pictures
 
 
 def test_titles_and_licences_are_only_text(tmp_path: Path) -> None:

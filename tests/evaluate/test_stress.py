@@ -98,6 +98,38 @@ def test_it_counts_what_was_said_of_held_out_pictures(tmp_path: Path) -> None:
     assert all(row.unseen is None or 0 < row.unseen.pictures <= row.pictures for row in found.rows)
 
 
+def test_one_picture_of_each_shift_is_to_be_looked_at(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    trained = learn(dataset, folds)
+    known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
+    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=12))
+    shifted = shifted_features(trained, plan)
+    # Under fog, one picture looks like those of another class, if the fog is strong; under noise, some like nothing.
+    row, fog, jpeg = plan[0][0], GRID.index(("fog", 2)), GRID.index(("jpeg", 1))
+    for view, (of, number) in enumerate(plan):
+        if (of, number) == (row, fog):
+            other = int(np.flatnonzero(dataset.targets == (dataset.targets[row] + 1) % 3)[0])
+            shifted.features[view] = trained.features[other]
+        if number == jpeg and of > row:
+            shifted.features[view] = -1
+    found = {
+        (each.name, each.strength): each for each in judge_stress(trained, dataset, folds, known, shifted, plan).rows
+    }
+    files = [(found[name, 1].example, found[name, 2].example) for name in SHIFTS]
+    assert all(first and second and first.file == second.file for first, second in files)
+    # Not one picture for all of them.
+    assert len({first.file for first, _ in files if first}) > 3
+    strong = found["fog", 2].example
+    assert strong is not None
+    assert strong.file == f"{row}.jpg"
+    assert (strong.label, strong.familiar) == (LABELS[dataset.targets[row]], True)
+    assert strong.called == LABELS[(dataset.targets[row] + 1) % 3]
+    assert strong.probability > 0.5
+    noisy = found["jpeg", 1].example
+    assert noisy is not None
+    assert not noisy.familiar
+
+
 def test_what_could_not_be_made_is_counted(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path)
     trained = learn(dataset, folds)
@@ -109,7 +141,7 @@ def test_what_could_not_be_made_is_counted(tmp_path: Path) -> None:
     assert sum(row.blank for row in found.rows) == 12
     assert len(found.judged) == len(GRID) - 1
     assert 0 <= found.right_answered <= 1
-    assert StressTest(found.clean).sentence() == "There was nothing to judge under shifts."
+    assert StressTest(found.clean).sentence() == "under shifts, nothing was left to judge"
     assert StressTest(found.clean).advice() == ""
 
 
@@ -128,7 +160,7 @@ def test_it_says_which_shift_hurts_most_and_what_to_collect() -> None:
     rows = tuple(StressRow(name, strength, 30, 1, 28, 0, 0.02) for name, strength in GRID)
     worst = replace(rows[0], name="dark", strength=2, answered=9, wrong=12, wrong_answered=3)
     test = StressTest(clean, (*rows, worst))
-    assert test.advice().startswith("Most is lost when pictures are dark and noisy, strong: 20 % right and answered.")
+    assert test.advice().startswith("The hardest shift is “dark and noisy, strong”: 20 % right and answered.")
     assert "collect pictures taken at dusk and at night" in test.advice()
     assert "93 % and 2.0 %" in test.sentence()
     assert StressTest(clean, rows).advice() == "No shift costs much."

@@ -135,6 +135,7 @@ def make_stress(blank: bool = False) -> StressTest:
 
 def test_what_shifts_cost_is_told_in_a_table(tmp_path: Path) -> None:
     text = written(tmp_path, make_card(), stress=make_stress())
+    assert "Pictures that it did not see, 20 of them for each row, changed" in text
     assert "| as they are | 100.0 % (83.9 to 100.0) |  | 0.0 % (0.0 to 16.1) |  |" in text
     assert (
         "| fog, low contrast | 100.0 % (83.9 to 100.0) | 40.0 % (21.9 to 61.3) | 0.0 % (0.0 to 16.1) | 5.0 % (0.9 to "

@@ -6,7 +6,15 @@ from scipy.stats import binomtest, fisher_exact, ks_2samp, mannwhitneyu, norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_predict
 
-from spotter.utils.stats import above_normal, discriminate, exact_half, exact_shares, ranked_above, same_figures
+from spotter.utils.stats import (
+    above_normal,
+    calibration_error,
+    discriminate,
+    exact_half,
+    exact_shares,
+    ranked_above,
+    same_figures,
+)
 
 SHARES = [(0, 0, 0, 5), (3, 10, 9, 10), (0, 50, 7, 40), (5, 5, 0, 5), (12, 40, 12, 40), (900, 4000, 1100, 4000)]
 
@@ -74,3 +82,11 @@ def test_copies_of_one_picture_are_not_told_apart() -> None:
     places = np.ones((100, 4))
     scores = discriminate(places, np.repeat([1, 0], 50))
     assert ranked_above(scores[:50], scores[50:]) == (0.5, 1.0)
+
+
+def test_the_calibration_error_is_that_of_each_bin_by_its_pictures() -> None:
+    # Two bins: 0.4 on average and half right; 0.9 and all right.
+    confidence, right = np.array([0.3, 0.5, 0.9, 0.9]), np.array([True, False, True, True])
+    assert calibration_error(confidence, right, 2) == pytest.approx((2 * 0.1 + 2 * 0.1) / 4)
+    # Without its lower edge a bin holds its upper one; and 0 is in the first.
+    assert calibration_error(np.array([0.5, 0.0]), np.array([True, False]), 2) == pytest.approx(0.25)

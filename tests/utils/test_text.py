@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotter.utils.text import escape_markdown, percent, plural, short_percent
+from spotter.utils.text import as_sentence, escape_markdown, percent, plural, short_percent
 
 SHARES = (0.0, 0.004, 0.005, 0.125, 0.994, 0.995, 1.0)
 
@@ -37,3 +37,7 @@ def test_plurals() -> None:
 
 def test_markdown_shows_words_as_they_are() -> None:
     assert escape_markdown("*two*\n [links](x)  www.bear.org") == r"\*two\* \[links\](x) www\.bear.org"
+
+
+def test_a_sentence_begins_large_and_ends_with_one_full_stop() -> None:
+    assert [as_sentence(text) for text in ("", "an owl.", "Owls", "élan")] == ["", "An owl.", "Owls.", "Élan."]
