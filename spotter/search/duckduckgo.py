@@ -1,21 +1,19 @@
-"""Pictures from DuckDuckGo's image search, through the `ddgs` package."""
+"""Pictures from DuckDuckGo's image search, through the package `ddgs`, which is loaded when it is asked."""
 
 import itertools
-import json
 import logging
 import os
-import re
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ddgs.engines.duckduckgo_images import DuckduckgoImages
-from ddgs.exceptions import DDGSException, TimeoutException
-
-from spotter.errors import SourceThrottled, SourceUnavailable
+from spotter.errors import SourceUnavailable
 from spotter.search.base import ImageHit
-from spotter.search.fields import items, link, number, table, text
+from spotter.search.fields import link, number, text
 from spotter.search.region import Region
+
+if TYPE_CHECKING:
+    from spotter.search.ddgs_engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +23,6 @@ BACKOFFS = (2.0, 5.0)
 CHECK_TIMEOUT_S = 6.0
 
 _HOME = "https://duckduckgo.com/"
-_REASONS = {"DNSError": "its name cannot be looked up", "ConnectError": "no connection"}
-
-
-class _Engine(DuckduckgoImages):
-    """The engine of `ddgs`, giving each result as the service gave it: `ddgs` would unquote its addresses (`a%2Fb.jpg`,
-    `c%23d.jpg`), and they would lead elsewhere."""
-
-    def extract_results(self, html_text: str) -> list[Any]:
-        try:
-            answer = json.loads(html_text)
-        except (ValueError, RecursionError):
-            # Such a page is how the service refuses.
-            return []
-        return items(table(answer).get("results"))
 
 
 class DuckDuckGo:
@@ -78,12 +62,9 @@ class DuckDuckGo:
             SourceUnavailable: it cannot be reached (SourceThrottled: it answers, but refuses).
         """
         timeout_s = min(self._timeout_s, CHECK_TIMEOUT_S)
-        try:
-            status = self._engine(timeout_s).http_client.get(_HOME).status_code
-        except DDGSException as error:
-            raise _failure(error, timeout_s) from error
-        if status != 200:
-            raise _throttled()
+        engine = self._engine(timeout_s)
+        if engine.status_of(_HOME) != 200:
+            raise engine.refusal()
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield at most `limit` pictures for `query`, each address once, best first; nothing if there are none.
@@ -112,7 +93,7 @@ class DuckDuckGo:
                 time.sleep(self._pause_s)
             yield self._page_with_retries(engine, query, page)
 
-    def _page_with_retries(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
+    def _page_with_retries(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
         for backoff in BACKOFFS:
             try:
                 return self._page(engine, query, page)
@@ -121,53 +102,24 @@ class DuckDuckGo:
                 time.sleep(backoff * self._pause_s)
         return self._page(engine, query, page)
 
-    def _page(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
+    def _page(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
         entries = self._ask(engine, query, page)
         if entries:
             return entries
         # A refusal and an end of the results look the same.
         if not self._ask(engine, CONTROL_QUERY, 1):
-            raise _throttled()
+            raise engine.refusal()
         # The first answer may have been a refusal that is over by now.
         return self._ask(engine, query, page)
 
-    def _ask(self, engine: _Engine, query: str, page: int) -> list[dict[str, Any]]:
-        try:
-            found: list[Any] | None = engine.search(
-                query, region=self.region.market if self.region else "us-en", safesearch="moderate", page=page
-            )
-        except DDGSException as error:
-            raise _failure(error, self._timeout_s) from error
-        return found or []
+    def _ask(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
+        return engine.ask(query, self.region.market if self.region else "us-en", page)
 
-    def _engine(self, timeout_s: float) -> _Engine:
-        # ddgs hands the number on to an HTTP client that takes fractions of a second too.
-        proxy = self._proxy or os.environ.get("DDGS_PROXY")
-        return _Engine(proxy=proxy, timeout=timeout_s, verify=self._verify)  # type: ignore[arg-type]
+    def _engine(self, timeout_s: float) -> "Engine":
+        # Whoever searches nothing there needs no `ddgs`.
+        from spotter.search.ddgs_engine import Engine
 
-
-def _failure(error: DDGSException, timeout_s: float) -> SourceUnavailable:
-    if isinstance(error, TimeoutException):
-        return _unreachable(_too_slow(timeout_s))
-    # ddgs passes failed connections on only as text that begins with the name of its HTTP client's exception.
-    kind = re.match(r"(\w+Error): ", str(error))
-    return _unreachable(_REASONS.get(kind[1], "the connection broke")) if kind else _throttled()
-
-
-def _too_slow(timeout_s: float) -> str:
-    return f"no answer within {timeout_s:g} s"
-
-
-def _unreachable(reason: str) -> SourceUnavailable:
-    return SourceUnavailable(
-        f"DuckDuckGo cannot be reached ({reason}); check the internet connection, or use another --search."
-    )
-
-
-def _throttled() -> SourceThrottled:
-    return SourceThrottled(
-        "DuckDuckGo refuses to answer because it was asked too often; wait some minutes, or use another --search."
-    )
+        return Engine(self._proxy or os.environ.get("DDGS_PROXY"), self._verify, timeout_s)
 
 
 def _to_hit(entry: dict[str, Any], url: str, query: str, rank: int) -> ImageHit:

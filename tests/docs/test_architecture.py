@@ -54,7 +54,9 @@ def test_each_library_has_its_room(package: str) -> None:
             )
 
 
-@pytest.mark.parametrize("module", ["app", "spotter", "spotter.serve.app", "spotter.evaluate.stress_folder"])
+@pytest.mark.parametrize(
+    "module", ["app", "spotter", "spotter.serve.app", "spotter.evaluate.stress_folder", "spotter.search"]
+)
 def test_importing_the_app_loads_nothing_heavy(module: str) -> None:
     code = (
         f"import sys, {module}; "
