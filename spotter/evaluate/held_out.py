@@ -12,7 +12,7 @@ from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
-from spotter.evaluate.sources import ONE_SOURCE
+from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.train.head import judge_features
 from spotter.train.views import Views
 
@@ -77,7 +77,7 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
         said.append(evaluation.advice())
     if evaluation.stress:
         said += [f"stress test: {evaluation.stress.sentence()}", evaluation.stress.advice()]
-    said.append(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE)
+    said.append(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS)
     if strangers:
         low, high = strangers.refused_interval
         said.append(

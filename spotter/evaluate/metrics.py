@@ -57,8 +57,8 @@ class Evaluation:
     `error` is wrong / pictures, `error_interval` its Wilson 95 % interval; `confusion[i][j]` counts pictures of
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
-    `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where all
-    pictures are from one source.
+    `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
+    nobody knows (all pictures are from one source, for example).
     """
 
     how: str

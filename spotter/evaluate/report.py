@@ -19,7 +19,7 @@ from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.shifts import SHIFTS, STRENGTHS
-from spotter.evaluate.sources import ONE_SOURCE
+from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.evaluate.stress_rows import STRENGTH_NAMES, StressExample, StressTest
 from spotter.images import load_stored, to_square
 from spotter.train.learner import Trained
@@ -142,7 +142,7 @@ def write_report(
         strangers=strangers,
         roc=draw_roc(strangers) if strangers else None,
         shifted=_shown_shifts(evaluation.stress, dataset, square or _default_square) if evaluation.stress else [],
-        elsewhere=evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE,
+        elsewhere=evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS,
     )
 
 

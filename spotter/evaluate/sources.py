@@ -56,7 +56,11 @@ class SourceErrors:
         )
 
 
-ONE_SOURCE = "all pictures are from one source, so nobody knows the error on pictures from elsewhere"
+# Where `leave_sources_out` gives None.
+NOBODY_KNOWS = (
+    "nobody knows the error on pictures from elsewhere: all are from one source, or without it too few are left to "
+    "learn from, or only a part of the pictures was judged"
+)
 
 
 def leave_sources_out(trained: "Trained", dataset: Dataset, folds: np.ndarray) -> SourceErrors | None:

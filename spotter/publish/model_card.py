@@ -15,7 +15,7 @@ from spotter.evaluate.comparison import Changes
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.shifts import SHIFTS, STRENGTHS
-from spotter.evaluate.sources import ONE_SOURCE
+from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.evaluate.stress_rows import StressTest, share_in_words
 from spotter.image_stats import REAL
 from spotter.publish.premortem import QUESTIONS
@@ -114,7 +114,7 @@ def _body(
         shifts=_shift_rows(stress) if stress else [],
         tried=max((row.pictures for row in stress.judged), default=0) if stress else 0,
         stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
-        elsewhere=as_sentence(evaluation.sources.sentence() if evaluation.sources else ONE_SOURCE),
+        elsewhere=as_sentence(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS),
         strangers=strangers,
         refused_interval=_span(strangers.refused_interval) if strangers else "",
         changes=changes,

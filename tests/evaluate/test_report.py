@@ -120,7 +120,7 @@ def test_what_is_known_of_other_sources_is_told(tmp_path: Path) -> None:
 def test_without_a_stress_test_it_says_so(tmp_path: Path) -> None:
     page = make_report(tmp_path, judged=False)
     assert "from far away and so on was not measured" in page.texts["shifts"]
-    assert "nobody knows the error on pictures from elsewhere." in page.texts["elsewhere"]
+    assert "Nobody knows the error on pictures from elsewhere:" in page.texts["elsewhere"]
     assert "shifts" not in page.pictures
 
 
