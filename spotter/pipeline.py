@@ -12,6 +12,7 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from spotter.evaluate.stress_rows import StressTest
     from spotter.train.learner import Trained
 
+# What the stages import that takes long.
+HEAVY = ("spotter.train.learner", "spotter.evaluate.held_out", "spotter.publish.writing", "spotter.train.export")
 # Whether this is a checkout, with app.py and scripts.
 CHECKOUT = (import_root() / "app.py").is_file()
 
@@ -108,7 +111,8 @@ def load_libraries() -> None:
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     with lasting_imports():
-        pass
+        for name in HEAVY:
+            import_module(name)
 
 
 @stage("Compute the features")

@@ -66,6 +66,18 @@ def test_importing_the_app_loads_nothing_heavy(module: str) -> None:
     assert finished.stdout.strip() == "set()"
 
 
+def test_heavy_libraries_are_loaded_in_their_stage_and_cost_nothing_at_the_end() -> None:
+    """What is imported later slows garbage collection, and the end of the process by seconds."""
+    code = (
+        "import gc, sys\nfrom spotter import pipeline\npipeline.load_libraries()\nbefore = set(sys.modules)\n"
+        "from spotter.evaluate import held_out, report, stress\nfrom spotter.train import backbone, export, learner\n"
+        "heavy = {'torch', 'fastai', 'timm', 'sklearn', 'scipy', 'matplotlib'}\n"
+        "print(heavy <= before, len(set(sys.modules) - before) < 100, gc.get_freeze_count() > 300_000)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-1] == "True True True"
+
+
 def test_requirements_are_exact_and_the_serving_set_is_light() -> None:
     for path in ROOT.glob("requirements*.txt"):
         for line in path.read_text().splitlines():
