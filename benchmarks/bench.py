@@ -39,7 +39,7 @@ TUTORIAL_TRAIN = """
 import json, sys, time
 from pathlib import Path
 from fastai.vision.all import *
-from spotter.train.backbone import load_packaged_weights
+from spotter.train.body import load_packaged_weights
 folder, held_out, out = Path(sys.argv[1]), set(json.loads(sys.argv[2])), Path(sys.argv[3])
 unfamiliar = sorted(get_image_files(sys.argv[4])) if sys.argv[4] else []
 labels = [path.name for path in folder.glob("[!.]*") if any(path.glob("*.jpg"))]

@@ -17,9 +17,10 @@ from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.ood import judge_strangers
 from spotter.recipe import read_recipe
 from spotter.search import get_backends
-from spotter.train.backbone import Backbone, compute_features, embed, embed_folder, load_backbone
+from spotter.train.backbone import compute_features, folder_features, load_backbone
+from spotter.train.features import Backbone, embed
 from spotter.train.head import fit_head
-from spotter.train.learner import Trained, train_head
+from spotter.train.trained import Trained, train_head
 
 SWAPPED = 20
 
@@ -72,8 +73,8 @@ def compare_honesty(own: Own, tutorial: Tutorial, unfamiliar: Path | None) -> li
         f"| {theirs.expected_calibration_error:.1%} | {ours.expected_calibration_error:.1%} | |"
     ]
     if unfamiliar:
-        embeddings = embed_folder(unfamiliar, own.backbone)
-        strangers = judge_strangers(evaluation, own.trained, own.folds, embeddings, config)
+        features, trained = folder_features(unfamiliar, own.backbone), own.trained
+        strangers = judge_strangers(evaluation.familiarity, trained, trained.head, own.folds, features, config)
         sure = tutorial.probabilities.max(axis=1)
         known = np.repeat([1, 0], [len(sure), len(tutorial.strangers)])
         auroc = roc_auc_score(known, np.concatenate([sure, tutorial.strangers]))

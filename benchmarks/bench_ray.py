@@ -19,7 +19,7 @@ from spotter.scale.classify import ClassifyJob, Model, run_here
 from spotter.scale.cluster import LOCAL, cluster
 from spotter.scale.listing import list_pictures
 from spotter.train import features
-from spotter.train.backbone import export_body, load_backbone
+from spotter.train.backbone import load_backbone
 
 CONFIG = ScaleConfig(part=50)
 # Not timed: in them processes start, and load their model.
@@ -51,7 +51,7 @@ def print_ray(source: Path, count: int) -> None:
         predictor, model = Model(str(train(source, work))).pinned()
         (work / "list.txt").write_text("\n".join(map(str, many)))
         listing = list_pictures(work / "list.txt", CONFIG)
-        network = export_body(load_backbone(TrainConfig()))
+        network = load_backbone(TrainConfig()).body
         for number, way in itertools.product(range(ROUNDS), WAYS):
             answers = AnswerFile(work / f"{way}-{number}.parquet", predictor.labels, str(predictor.revision))
             answers.begin(listing.digest)

@@ -34,7 +34,7 @@ from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
-from spotter.utils.imports import lasting_imports
+from spotter.utils.imports import import_meanwhile, lasting_imports, wait_for_imports
 
 # fastai and torch are imported inside the stages that need them, so that a mistake in the recipe is reported at once
 # and not after seconds of imports.
@@ -43,10 +43,18 @@ if TYPE_CHECKING:
     from spotter.evaluate.metrics import Familiarity
     from spotter.evaluate.ood import Strangers
     from spotter.evaluate.stress_rows import StressTest
-    from spotter.train.learner import Trained
+    from spotter.train.trained import Trained
 
-# What the stages import that takes long.
-HEAVY = ("spotter.train.learner", "spotter.evaluate.held_out", "spotter.publish.writing", "spotter.train.export")
+# What the stages import that takes long. What needs no torch comes first and alone: two threads that import modules of
+# one library at the same time may see half of it.
+FIRST = (
+    "spotter.data.audit",
+    "spotter.evaluate.comparison",
+    "spotter.evaluate.report",
+    "spotter.evaluate.stress",
+    "spotter.train.trained",
+)
+MEANWHILE = ("spotter.train.learner", "spotter.train.export", "spotter.publish.writing")
 # Whether this is a checkout, with app.py and scripts.
 CHECKOUT = (import_root() / "app.py").is_file()
 
@@ -105,14 +113,15 @@ def collect_pictures(options: Namespace, task: Task) -> Dataset:
     return fill_set(task.recipe, task.sources, folder, options.license, task.more, takedown)
 
 
-@stage("Load fastai and torch")
+@stage("Start to load fastai and torch")
 def load_libraries() -> None:
-    """Import the modules that take seconds to load."""
+    """Import the modules that take seconds to load, while the stages that need none of them go on."""
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     with lasting_imports():
-        for name in HEAVY:
+        for name in FIRST:
             import_module(name)
+    import_meanwhile(*MEANWHILE)
 
 
 @stage("Compute the features")
@@ -156,13 +165,17 @@ def audit_and_clean(task: Task, features: Features) -> Cleaned:
 @stage("Learn")
 def learn(task: Task, cleaned: Cleaned) -> "Trained":
     """Train a Learner, and print what was tried."""
-    from spotter.train import learner
-    from spotter.train.learner import train_head, train_whole
+    from spotter.train.trained import train_head
 
     dataset, body = cleaned.dataset, cleaned.backbone
-    if task.show_batch:
-        say(f"contact sheets of what it learns from: {learner.show_batch(dataset, body, task.config)}")
-    train = train_whole if task.config.fine_tune else train_head
+    train = train_head
+    if task.show_batch or task.config.fine_tune:
+        wait_for_imports()
+        from spotter.train.learner import show_batch, train_whole
+
+        if task.show_batch:
+            say(f"contact sheets of what it learns from: {show_batch(dataset, body, task.config)}")
+        train = train_whole if task.config.fine_tune else train_head
     trained = train(dataset, cleaned.folds, body, cleaned.values, task.config)
     for line in trained.tried:
         say(line)
@@ -184,7 +197,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.images import to_square
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
-    others = _strangers_features(task, cleaned, trained)
+    others = _strangers_features(task, trained)
     evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
     evaluation = replace(
         evaluation,
@@ -217,15 +230,19 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     from spotter.evaluate.held_out import write_evaluation
     from spotter.evaluate.ood import make_reference
     from spotter.publish import writing
+
+    wait_for_imports()
     from spotter.train.export import export_onnx, export_pickle
+    from spotter.train.learner import make_learner
 
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
     reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
     writing.write_reference(files / REFERENCE, reference)
     writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
-    export_pickle(trained.learner, files / PICKLE)
-    export_onnx(trained.learner, files / ONNX, task.config.size)
+    learner = make_learner(trained, dataset, candidate.cleaned.folds, task.config)
+    export_pickle(learner, files / PICKLE)
+    export_onnx(learner, files / ONNX, task.config.size)
     write_evaluation(evaluation, dataset, files)
     writing.write_origins(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
@@ -347,18 +364,18 @@ def _stress(cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "Stre
 
     dataset, folds = cleaned.dataset, cleaned.folds
     plan = plan_stress(dataset, trained.judged, folds, StressConfig())
-    body = replace(cleaned.backbone, body=trained.learner.model[0])
-    shifted = compute_views(body, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
+    # Of a network that was fine-tuned, the next training makes another.
+    shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
     return judge_stress(trained, dataset, folds, known, shifted, plan)
 
 
-def _strangers_features(task: Task, cleaned: Cleaned, trained: "Trained") -> np.ndarray | None:
+def _strangers_features(task: Task, trained: "Trained") -> np.ndarray | None:
     """Float32 (k, width), features of pictures of none of the classes."""
     if not task.strangers:
         return None
     from spotter.train.backbone import folder_features
 
-    return folder_features(task.strangers, replace(cleaned.backbone, body=trained.learner.model[0]))
+    return folder_features(task.strangers, trained.backbone)
 
 
 def _with_changes(candidate: Candidate) -> Candidate:

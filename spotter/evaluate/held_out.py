@@ -18,7 +18,7 @@ from spotter.train.views import Views
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
-    from spotter.train.learner import Trained
+    from spotter.train.trained import Trained
 
 
 def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, config: FamiliarityConfig) -> Evaluation:

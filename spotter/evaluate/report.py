@@ -22,7 +22,7 @@ from spotter.evaluate.shifts import SHIFTS, STRENGTHS
 from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.evaluate.stress_rows import STRENGTH_NAMES, StressExample, StressTest
 from spotter.images import load_stored, to_square
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from spotter.train.views import Square
 from spotter.utils.charts import WITH_AXES, Chart, Line, Mark, round_up
 from spotter.utils.licenses import origin_words

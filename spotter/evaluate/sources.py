@@ -15,7 +15,7 @@ from spotter.utils.text import percent, plural
 
 if TYPE_CHECKING:
     # For its fields alone.
-    from spotter.train.learner import Trained
+    from spotter.train.trained import Trained
 
 # Sites are left out in so many groups, as there may be hundreds of them.
 GROUPS = 5

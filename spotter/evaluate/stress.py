@@ -20,7 +20,7 @@ from spotter.train.views import FAMILIES, Views
 
 if TYPE_CHECKING:
     # For its fields alone.
-    from spotter.train.learner import Trained
+    from spotter.train.trained import Trained
 
 
 def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config: StressConfig) -> list[tuple[int, int]]:

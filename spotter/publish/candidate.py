@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from spotter.evaluate.comparison import Changes
     from spotter.evaluate.metrics import Evaluation
     from spotter.evaluate.ood import Strangers
-    from spotter.train.backbone import Backbone
-    from spotter.train.learner import Trained
+    from spotter.train.features import Backbone
+    from spotter.train.trained import Trained
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from torch import nn
 
 from spotter.bundle.format import MAX_SIZE
 from spotter.errors import BrokenExport, SpotterError, UnsuitableExport
-from spotter.train.backbone import FeatureNetwork
+from spotter.train.body import FeatureNetwork
 from spotter.train.export import ServingNetwork, export_serving, predict_with_pickle
 
 FACTS, NETWORK, ANSWERS, FAILURE = "facts.json", "network.onnx", "answers.npy", "failure.txt"

@@ -28,7 +28,7 @@ from spotter.publish.parity import compare_probabilities, parity_pictures
 from spotter.train.backbone import map_squares
 from spotter.train.export import ACTIVATION, EMBEDDING, PROBABILITIES
 from spotter.train.features import PIXELS
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from spotter.train.views import Views
 from spotter.utils.files import require_room, temporary_folder
 

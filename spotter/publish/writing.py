@@ -23,7 +23,7 @@ from spotter.utils.licenses import may_be_shown
 
 if TYPE_CHECKING:
     # For the type alone: conversion writes files too, and loads neither torch nor fastai.
-    from spotter.train.learner import Trained
+    from spotter.train.trained import Trained
 
 
 class HeldOut(Protocol):

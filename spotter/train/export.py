@@ -16,7 +16,7 @@ from fastai.vision.core import PILImage
 from PIL import Image
 from torch import nn
 
-from spotter.train.backbone import FeatureNetwork, export_network
+from spotter.train.body import FeatureNetwork, export_network
 
 PROBABILITIES, EMBEDDING, ACTIVATION = "probabilities", "embedding", "activation"
 

@@ -1,4 +1,4 @@
-"""A backbone's body as an ONNX file, and running it over pictures: on all cores here, or wherever the file is sent.
+"""A backbone as an ONNX file, and running it over pictures: on all cores here, or wherever the file is sent.
 
 Needs neither torch nor fastai.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,6 +21,8 @@ from spotter.images import load_picture, own_reason, to_square
 
 _log = logging.getLogger(__name__)
 PIXELS = "pixels"
+# The one whose ImageNet weights come with a package, without a download.
+PACKAGED_ARCH = "tf_efficientnet_lite0"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,28 @@ class Body:
     @property
     def outputs(self) -> list[str]:
         return ["features", "places"] if self.classifier else ["features"]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A pretrained network up to its pooled features, of `width`.
+
+    It reads RGB pictures of `size` pixels a side, made by `resize` (see `images.frame`) and normalised by channel with
+    `mean` and `std` (of pixels in [0, 1]). `fingerprint` stands for its weights. `imagenet` are weight (1000, width)
+    and bias (1000,) of its ImageNet classifier, where that is known. `modules` are the torch modules, body and pooling,
+    where they are loaded.
+    """
+
+    arch: str
+    size: int
+    resize: str
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    body: Body
+    imagenet: tuple[np.ndarray, np.ndarray] | None = None
+    modules: Any = None
 
 
 class BodyRunner:

@@ -1,9 +1,10 @@
 """fastai: a Learner from a fitted head, optional fine-tuning, and the exports."""
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,117 +32,27 @@ from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.errors import TrainingFailed
 from spotter.names import folder_name
-from spotter.train.backbone import Backbone, compute_views, run_body
+from spotter.train.backbone import run_body
+from spotter.train.body import load_modules, rebuild
 from spotter.train.distributed import how_many, share, together
-from spotter.train.head import Head, Judged, choose_head, class_weights, fit_head, is_uneven, negative_log_likelihood
-from spotter.train.views import CROPPED, SHIFTED, Views, join_views, plan_cropped, plan_shifted
+from spotter.train.features import Backbone
+from spotter.train.head import Head, class_weights, fit_head, negative_log_likelihood
+from spotter.train.trained import GIVEN_SPLIT, Trained, describe_tries, train_head
 from spotter.utils.files import temporary_folder
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
 RATE_STEPS = 50
-GIVEN_SPLIT = "the pictures that were kept for validation"
 
 
-@dataclass(frozen=True)
-class Trained(Judged):
-    """A trained learner, what was judged of it, and what publishing it needs.
-
-    The `features` are of its own body, and `head` is its last layer. The logits of the judged pictures are divided by
-    `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was compared, and
-    with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has the same
-    weight. `views` are all that the head learnt from beside the pictures.
-    """
-
-    learner: Learner
-    head: Head
-    temperature: float
-    strength: float
-    how: str
-    fine_tune_epochs: int = 0
-    tried: tuple[str, ...] = ()
-    balanced: bool = False
-    judged_temperatures: np.ndarray | None = None
-    views: Views | None = None
-
-
-def train_head(
-    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
-) -> Trained:
-    """Learn a linear head on the frozen body's features of all pictures; judge it by cross-validation.
-
-    If the author of the set keeps pictures for judging, learn from the others, and judge it on these.
-
-    Raises:
-        TrainingFailed: the features or the loss are not numbers.
-    """
-    if dataset.held_out.any():
-        return _train_on_split(dataset, folds, backbone, features, config)
-    everything = np.ones(len(folds), dtype=bool)
+def make_learner(trained: Trained, dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Learner:
+    """The fastai Learner of a trained model, with its head in the last layer."""
+    if trained.learner:
+        return trained.learner
+    held_out = folds == 0 if trained.judged.all() else trained.judged
     with labelled_view(dataset) as view:
-        learn = build_learner(dataset, view, folds == 0, backbone, config)
-    cropped, shifted = _compute_views(dataset, backbone, config)
-    fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
-    head = fit.head
-    put_head(learn, head)
-    how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
-    return Trained(
-        features,
-        everything,
-        everything,
-        fit.probabilities,
-        shifted,
-        fit.shifted if shifted else None,
-        learn,
-        head,
-        head.temperature,
-        head.strength,
-        how,
-        tried=_tried(head, dataset, config),
-        balanced=head.balanced,
-        judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
-        views=_learnt_views(head, cropped, shifted),
-    )
-
-
-def _compute_views(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> tuple[Views | None, Views | None]:
-    """Cropped and shifted views of a set; None where there are none to be made."""
-    plans = (CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))
-    cropped, shifted = (compute_views(backbone, dataset, kind, plan) if plan else None for kind, plan in plans)
-    return cropped, shifted
-
-
-def _learnt_views(head: Head, cropped: Views | None, shifted: Views | None) -> Views | None:
-    """What of the views a head from `choose_head` has learnt from."""
-    mine = cropped if head.view_losses and head.view_losses[1] < head.view_losses[0] else None
-    return join_views(mine, shifted) if shifted and head.spectrum and head.spectrum.is_kept else mine
-
-
-def _train_on_split(
-    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
-) -> Trained:
-    held_out = dataset.held_out
-    with labelled_view(dataset) as view:
-        learn = build_learner(dataset, view, held_out, backbone, config)
-    cropped, shifted = _compute_views(dataset, backbone, config)
-    parts = [views.keep(~held_out) if views else None for views in (cropped, shifted)]
-    head = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, *parts).head
-    put_head(learn, head)
-    return Trained(
-        features,
-        held_out,
-        ~held_out,
-        head.probabilities(features[held_out]),
-        shifted,
-        head.probabilities(shifted.features) if shifted else None,
-        learn,
-        head,
-        head.temperature,
-        head.strength,
-        GIVEN_SPLIT,
-        tried=_tried(head, dataset, config),
-        balanced=head.balanced,
-        views=_learnt_views(head, cropped, shifted),
-    )
+        learn = build_learner(dataset, view, held_out, trained.backbone, config)
+    put_head(learn, trained.head)
+    return learn
 
 
 def train_whole(
@@ -168,7 +79,8 @@ def train_whole(
         found.append(f"learning rate {rate:.2g} found by fastai's lr_find")
     learn = share(tune, dataset, held_out, backbone, head, config, rate)
     weights = class_weights(dataset.targets[~held_out], config)
-    tuned_features = run_body(replace(backbone, body=learn.model[0]), dataset.paths)
+    tuned_backbone = rebuild(backbone, learn.model[0])
+    tuned_features = run_body(tuned_backbone, dataset.paths)
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
     probabilities = tuned.probabilities(tuned_features[held_out])
@@ -189,14 +101,15 @@ def train_whole(
         probabilities,
         None,
         None,
-        learn,
+        tuned_backbone,
         tuned,
         1.0,
         head.strength,
         how,
         fine_tune_epochs=config.fine_tune,
-        tried=(*_tried(head, dataset, config), *found, tried),
+        tried=(*describe_tries(head, dataset, config), *found, tried),
         balanced=head.balanced,
+        learner=learn,
     )
 
 
@@ -308,6 +221,8 @@ def build_learner(
         dataset: the pictures. held_out: bool array of shape (n,): the validation pictures.
         view: a folder from `labelled_view`, which has to stay for as long as the Learner reads pictures.
     """
+    # First, as making a network draws random numbers.
+    body, pool = load_modules(backbone)
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
     files = [
@@ -332,9 +247,11 @@ def build_learner(
     # No worker processes: the pictures are small, and a pool would outlive an interrupted run.
     dls = block.dataloaders(view, bs=batch_size, num_workers=0)
     _crop_at_random(dls, config)
-    head = nn.Sequential(copy.deepcopy(backbone.pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
-    learn = vision_learner(dls, backbone.arch, pretrained=False, custom_head=head, metrics=error_rate)
-    learn.model[0].load_state_dict(backbone.body.state_dict())
+    head = nn.Sequential(copy.deepcopy(pool), nn.Flatten(), nn.Linear(backbone.width, len(dataset.labels)))
+    # Of two equal texts the pickle writes both, of one that is interned a reference: the export would be another one.
+    arch = sys.intern(backbone.arch)
+    learn = vision_learner(dls, arch, pretrained=False, custom_head=head, metrics=error_rate)
+    learn.model[0].load_state_dict(body.state_dict())
     learn.dls.add_tfms([Normalize.from_stats(backbone.mean, backbone.std)], "after_batch")
     learn.freeze()
     # The exported pickle is read on other machines: no path of this one may be in it.
@@ -373,30 +290,3 @@ def put_head(learn: Learner, head: Head) -> None:
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(head.weight))
         layer.bias.copy_(torch.from_numpy(head.bias))
-
-
-def _tried(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
-    names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
-    losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
-    taken = f"{names[head.strength, head.balanced]} is taken, the strongest regularisation of those as good as the best"
-    where = "held-out folds" if len(dataset.targets) <= config.many else "one held-out fold"
-    said = []
-    if is_uneven(dataset.targets, config):
-        counts = np.bincount(dataset.targets)
-        few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
-        said.append(f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same")
-        said.append(f"loss of linear heads on {where}, the mean of the classes: {losses}; {taken}")
-    else:
-        said.append(f"loss of linear heads on {where}: {losses}; {taken}")
-    if head.view_losses:
-        without, with_views = head.view_losses
-        kept = "" if with_views < without else ", which is not kept"
-        said.append(f"learning from mirrored and cropped views too: {with_views:.4f} instead of {without:.4f}{kept}")
-    if head.spectrum:
-        (without, with_views), (wrong_without, wrong) = head.spectrum.losses, head.spectrum.wrong
-        said.append(
-            f"learning from shifted views too: loss on held-out pictures and shifted views {with_views:.4f} instead of "
-            f"{without:.4f}, {wrong} of {len(dataset.targets)} pictures wrong instead of {wrong_without}"
-            + ("" if head.spectrum.is_kept else ", which is not kept")
-        )
-    return tuple(said)

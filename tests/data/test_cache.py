@@ -13,7 +13,8 @@ from spotter.data.dataset import Dataset
 from spotter.errors import DatasetUnwritable
 from spotter.recipe import make_recipe
 from spotter.search.folder import Folder
-from spotter.train.backbone import Backbone, compute_features, load_backbone, readable
+from spotter.train.backbone import compute_features, load_backbone, readable
+from spotter.train.features import Backbone
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 
 

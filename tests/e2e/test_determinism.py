@@ -12,7 +12,7 @@ from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.data.manifest import read_manifest
 from spotter.data.splits import assign_folds
-from spotter.train.backbone import Backbone
+from spotter.train.body import make_backbone
 from spotter.train.export import export_onnx, export_pickle
 from spotter.train.learner import train_whole
 from tests.conftest import Published
@@ -40,11 +40,11 @@ def test_fine_tuning_twice_gives_the_same_files(trained: Published, tmp_path: Pa
     dataset = Dataset(folder, KINDS, tuple(record for record in read_manifest(folder) if record.kept), ())
     torch.manual_seed(1)
     model = timm.create_model("test_resnet", pretrained=False, num_classes=0)
+    config = TrainConfig(arch="test_resnet", size=64, fine_tune=1, strengths=(1.0,))
     pool, width = torch.nn.AdaptiveAvgPool2d(1), model.num_features
-    backbone = Backbone("test_resnet", 64, "crop", TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
+    backbone = make_backbone(config, TimmBody(model), pool, (0.5,) * 3, (0.5,) * 3)
     # Noise instead of features: whatever fine-tuning gives is better, and so it is kept.
     features = 100 * np.random.default_rng(1).normal(size=(len(dataset.records), width)).astype(np.float32)
-    config = TrainConfig(arch="test_resnet", size=64, fine_tune=1, strengths=(1.0,))
     folds = assign_folds(dataset, 5, config.seed)
     written = []
     for name in ("first", "second"):

@@ -21,7 +21,7 @@ from spotter.evaluate.ood import evaluate_strangers, familiarity_on_folds, score
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
 from spotter.inference.familiarity import familiarity
 from spotter.train.head import fit_head, negative_log_likelihood, softmax
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from spotter.utils.stats import wilson_interval
 from tests.helpers.learnt import make_trained_of
 

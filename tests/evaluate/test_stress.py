@@ -15,7 +15,7 @@ from spotter.evaluate.sources import leave_sources_out
 from spotter.evaluate.stress import judge_stress, make_row, plan_stress
 from spotter.evaluate.stress_rows import StressRow, StressTest, interval_of
 from spotter.train.head import choose_head
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from spotter.train.views import FAMILIES, Views
 from spotter.utils.stats import wilson_interval
 from tests.helpers.learnt import make_trained_of

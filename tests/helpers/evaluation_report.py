@@ -15,7 +15,7 @@ from spotter.evaluate.shifts import GRID, SHIFTS
 from spotter.evaluate.sources import SourceErrors
 from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen
 from spotter.inference.familiarity import score
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from tests.helpers.learnt import make_trained_of
 from tests.helpers.markup import Page
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from spotter.train.head import Head
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 
 
 def make_trained_of(
@@ -21,7 +21,7 @@ def make_trained_of(
         "probabilities": probabilities,
         "shifted": None,
         "shifted_probabilities": None,
-        "learner": None,
+        "backbone": None,
         "head": own,
         "temperature": own.temperature,
         "strength": own.strength,

@@ -35,7 +35,7 @@ from spotter.publish.writing import write_model_json
 from spotter.stores import FolderStore
 from spotter.train.backbone import compute_features, load_backbone
 from spotter.train.head import fit_head
-from spotter.train.learner import Trained
+from spotter.train.trained import Trained
 from tests.conftest import Published
 from tests.helpers.learnt import make_trained_of
 

@@ -24,7 +24,7 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import read_manifest
 from spotter.data.splits import assign_folds
 from spotter.errors import TrainingFailed
-from spotter.train.backbone import Backbone
+from spotter.train.body import make_backbone
 from spotter.train.learner import train_whole
 from tests.conftest import ROOT, Published
 from tests.helpers import tiny
@@ -155,11 +155,11 @@ def test_a_loss_that_is_no_number_is_told(trained: Published) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.fill_(float("nan"))
+    config = TrainConfig(arch="test_resnet", size=64, fine_tune=1)
     pool, width = torch.nn.AdaptiveAvgPool2d(1), model.num_features
-    backbone = Backbone("test_resnet", 64, "crop", TimmBody(model), pool, width, (0.5,) * 3, (0.5,) * 3)
+    backbone = make_backbone(config, TimmBody(model), pool, (0.5,) * 3, (0.5,) * 3)
     # As if they had been computed before the weights were damaged.
     features = np.random.default_rng(1).normal(size=(len(dataset.records), width)).astype(np.float32)
-    config = TrainConfig(arch="test_resnet", size=64, fine_tune=1)
     with pytest.raises(TrainingFailed, match="The loss became NaN while fine-tuning"):
         train_whole(dataset, assign_folds(dataset, 5, 42), backbone, features, config)
 

@@ -1161,7 +1161,7 @@ def test_row_23_exact_copies_are_dropped(copies: Copies) -> None:
 
 @pytest.mark.parametrize("looks", ["hashes", "features too"])
 def test_row_23_near_copies_never_straddle_folds(looks: str, copies: Copies) -> None:
-    from spotter.train.backbone import embed
+    from spotter.train.features import embed
 
     dataset = copies.run.dataset
     if looks == "features too":

@@ -12,9 +12,11 @@ from spotter.data.splits import deal_folds
 from spotter.errors import TooFewPictures
 from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
-from spotter.train.backbone import Backbone, compute_features, load_backbone, run_body
+from spotter.train.backbone import compute_features, load_backbone, run_body
+from spotter.train.features import Backbone
 from spotter.train.head import class_weights, fit_head, is_uneven
-from spotter.train.learner import build_learner, find_learning_rate, labelled_view, train_head, tune
+from spotter.train.learner import build_learner, find_learning_rate, labelled_view, tune
+from spotter.train.trained import train_head
 from tests.conftest import Published, Revision
 from tests.helpers import tiny
 
@@ -123,7 +125,7 @@ def test_a_split_of_the_author_is_kept(shapes: Dataset, small: Backbone) -> None
     # Nothing of the held-out pictures reaches the head: with other ones it is the same.
     other = np.where(dataset.held_out[:, None], features[::-1], features)
     again = train_head(dataset, folds, small, other, SMALL)
-    weights = [each.learner.model[1][-1].weight.detach().numpy() for each in (trained, again)]
+    weights = [each.head.weight for each in (trained, again)]
     assert np.array_equal(*weights)
     lacking = tuple(replace(r, split=None if r.label == "disc" else r.split) for r in records)
     without = replace(shapes, records=lacking)

@@ -1,0 +1,140 @@
+"""A trained model, and training by a linear head on frozen features. Needs no torch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from spotter.config import TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.train.backbone import compute_views
+from spotter.train.features import Backbone
+from spotter.train.head import Head, Judged, choose_head, is_uneven
+from spotter.train.views import CROPPED, SHIFTED, Views, join_views, plan_cropped, plan_shifted
+
+GIVEN_SPLIT = "the pictures that were kept for validation"
+
+
+@dataclass(frozen=True)
+class Trained(Judged):
+    """A trained model, what was judged of it, and what publishing it needs.
+
+    The `features` are of its `backbone`, and `head` is its last layer. The logits of the judged pictures are divided by
+    `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was compared, and
+    with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has the same
+    weight. `views` are all that the head learnt from beside the pictures. `learner` is the fastai Learner of a network
+    that was fine-tuned; of others, `spotter.train.learner.make_learner` makes one when it is published.
+    """
+
+    backbone: Backbone
+    head: Head
+    temperature: float
+    strength: float
+    how: str
+    fine_tune_epochs: int = 0
+    tried: tuple[str, ...] = ()
+    balanced: bool = False
+    judged_temperatures: np.ndarray | None = None
+    views: Views | None = None
+    learner: Any = None
+
+
+def train_head(
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
+    """Learn a linear head on the frozen body's features of all pictures; judge it by cross-validation.
+
+    If the author of the set keeps pictures for judging, learn from the others, and judge it on these.
+
+    Raises:
+        TrainingFailed: the features or the loss are not numbers.
+    """
+    if dataset.held_out.any():
+        return _train_on_split(dataset, folds, backbone, features, config)
+    everything = np.ones(len(folds), dtype=bool)
+    cropped, shifted = _compute_views(dataset, backbone, config)
+    fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
+    head = fit.head
+    how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
+    return Trained(
+        features,
+        everything,
+        everything,
+        fit.probabilities,
+        shifted,
+        fit.shifted if shifted else None,
+        backbone,
+        head,
+        head.temperature,
+        head.strength,
+        how,
+        tried=describe_tries(head, dataset, config),
+        balanced=head.balanced,
+        judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
+        views=_learnt_views(head, cropped, shifted),
+    )
+
+
+def _compute_views(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> tuple[Views | None, Views | None]:
+    """Cropped and shifted views of a set; None where there are none to be made."""
+    plans = (CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))
+    cropped, shifted = (compute_views(backbone, dataset, kind, plan) if plan else None for kind, plan in plans)
+    return cropped, shifted
+
+
+def _learnt_views(head: Head, cropped: Views | None, shifted: Views | None) -> Views | None:
+    """What of the views a head from `choose_head` has learnt from."""
+    mine = cropped if head.view_losses and head.view_losses[1] < head.view_losses[0] else None
+    return join_views(mine, shifted) if shifted and head.spectrum and head.spectrum.is_kept else mine
+
+
+def _train_on_split(
+    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
+) -> Trained:
+    held_out = dataset.held_out
+    cropped, shifted = _compute_views(dataset, backbone, config)
+    parts = [views.keep(~held_out) if views else None for views in (cropped, shifted)]
+    head = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, *parts).head
+    return Trained(
+        features,
+        held_out,
+        ~held_out,
+        head.probabilities(features[held_out]),
+        shifted,
+        head.probabilities(shifted.features) if shifted else None,
+        backbone,
+        head,
+        head.temperature,
+        head.strength,
+        GIVEN_SPLIT,
+        tried=describe_tries(head, dataset, config),
+        balanced=head.balanced,
+        views=_learnt_views(head, cropped, shifted),
+    )
+
+
+def describe_tries(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
+    names = {pair: f"C={pair[0]:g}{', balanced' if pair[1] else ''}" for pair in head.losses}
+    losses = ", ".join(f"{loss:.4f} ({names[pair]})" for pair, loss in sorted(head.losses.items()))
+    taken = f"{names[head.strength, head.balanced]} is taken, the strongest regularisation of those as good as the best"
+    where = "held-out folds" if len(dataset.targets) <= config.many else "one held-out fold"
+    said = []
+    if is_uneven(dataset.targets, config):
+        counts = np.bincount(dataset.targets)
+        few, many = dataset.labels[counts.argmin()], dataset.labels[counts.argmax()]
+        said.append(f"the classes are uneven, {counts.min()} {few} and {counts.max()} {many}: each counts the same")
+        said.append(f"loss of linear heads on {where}, the mean of the classes: {losses}; {taken}")
+    else:
+        said.append(f"loss of linear heads on {where}: {losses}; {taken}")
+    if head.view_losses:
+        without, with_views = head.view_losses
+        kept = "" if with_views < without else ", which is not kept"
+        said.append(f"learning from mirrored and cropped views too: {with_views:.4f} instead of {without:.4f}{kept}")
+    if head.spectrum:
+        (without, with_views), (wrong_without, wrong) = head.spectrum.losses, head.spectrum.wrong
+        said.append(
+            f"learning from shifted views too: loss on held-out pictures and shifted views {with_views:.4f} instead of "
+            f"{without:.4f}, {wrong} of {len(dataset.targets)} pictures wrong instead of {wrong_without}"
+            + ("" if head.spectrum.is_kept else ", which is not kept")
+        )
+    return tuple(said)
