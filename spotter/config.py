@@ -107,9 +107,12 @@ class FamiliarityConfig:
 
 @dataclass(frozen=True)
 class StressConfig:
-    """The stress test: each shift, at each strength, is tried on at most so many held-out pictures."""
+    """The stress test: each shift, at each strength, is tried on at most so many held-out pictures, and on at most the
+    share `share` of them, but on `least` where there are as many."""
 
-    pictures: int = 32
+    pictures: int = 24
+    share: float = 1 / 3
+    least: int = 8
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 
 def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config: StressConfig) -> list[tuple[int, int]]:
-    """Which pictures each shift is tried on, at most `config.pictures`: (row of the set, number in `GRID`).
+    """Which pictures each shift is tried on, as many as `config` says: (row of the set, number in `GRID`).
 
     Only judged ones, bool (n,), and of each class the same number as far as there are. It goes by the pictures' hashes,
     so that a few more pictures change few rows. First come pictures of the folds that `judge_unseen` judges.
     """
+    most = min(config.pictures, max(config.least, int(config.share * judged.sum())))
     keys = [zlib.crc32(str(record.sha256).encode()) for record in dataset.records]
     plan, targets = [], dataset.targets.tolist()
     for number, (name, _) in enumerate(GRID):
@@ -39,7 +40,7 @@ def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config:
             place = targets[row], bool(near[row])
             rank[place] = rank.get(place, -1) + 1
             order.append((not near[row], rank[place], keys[row], row))
-        plan += [(row, number) for *_, row in sorted(order)[: config.pictures]]
+        plan += [(row, number) for *_, row in sorted(order)[:most]]
     return sorted(plan)
 
 
