@@ -708,14 +708,15 @@ def served(pause_s: float | None = 0.0, stop_s: float = 6.0) -> Iterator[tuple[s
 def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PICTURE)
-    with served(None, stop_s=60) as (url, process), ThreadPoolExecutor(4) as pool:
+    # The app ends first, also when something fails: its clients would wait for it without end.
+    with ThreadPoolExecutor(4) as pool, served(None, stop_s=60) as (url, process):
         assert process.stdout
         client = Client(url, verbose=False, analytics_enabled=False)
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE, timeout=60) for _ in range(2)]
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
         assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
         process.send_signal(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, 20)
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, 60)
         ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
         assert httpx.get(f"{url}/healthz").status_code == 200
