@@ -265,7 +265,9 @@ def _read_stored(place: Path) -> Backbone | None:
         if told.pop("sha256") != _digest(tensors):
             return None
         pairs = {
-            name: (tensors[f"{name}-weight"], tensors[f"{name}-bias"]) if f"{name}-bias" in tensors else None
+            name: (np.array(tensors[f"{name}-weight"]), np.array(tensors[f"{name}-bias"]))
+            if f"{name}-bias" in tensors
+            else None
             for name in ("imagenet", "centre")
         }
         body = Body(tensors["onnx"].tobytes(), told["size"], told["resize"], pairs["centre"])
