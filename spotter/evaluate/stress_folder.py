@@ -59,12 +59,11 @@ def judge_folder(
         pictures: (label, file) of each. shifts: names of `SHIFTS`. told: called after each picture.
     """
     grid = [(name, strength) for name in shifts for strength in STRENGTHS]
-    reference = predictor.reference[: len(predictor.reference) - predictor.card.views]
 
     def look(label: str, path: Path) -> _Said | BadPicture:
         try:
             with own_reason():
-                return _look(predictor, reference, label, read_encoded(path), grid)
+                return _look(predictor, label, read_encoded(path), grid)
         except BadPicture as error:
             return error
 
@@ -84,9 +83,7 @@ def judge_folder(
     return FolderTest(_count(said, grid), sum(each.is_copy for each in said), dict(unread.most_common()))
 
 
-def _look(
-    predictor: Predictor, reference: np.ndarray, label: str, content: bytes, grid: Sequence[tuple[str, int]]
-) -> _Said:
+def _look(predictor: Predictor, label: str, content: bytes, grid: Sequence[tuple[str, int]]) -> _Said:
     card, key = predictor.card, hashlib.sha256(content).hexdigest()
     square = to_square(load_picture(content), card.size, card.resize)
     confidence = np.full(1 + len(grid), np.nan, dtype=np.float32)
@@ -101,7 +98,7 @@ def _look(
         right[number], familiar[number] = answer.closest == label, answer.familiar
         if number == 0 and answer.embedding is not None:
             # Not "@", as in `familiarity`.
-            is_copy = bool(np.einsum("d,md->m", answer.embedding, reference).max(initial=0) >= COPY)
+            is_copy = bool(np.einsum("d,md->m", answer.embedding, predictor.reference).max(initial=0) >= COPY)
     return _Said(confidence, right, familiar, is_copy)
 
 

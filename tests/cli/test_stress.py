@@ -2,15 +2,21 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from spotter.bundle.format import REFERENCE
+from spotter.bundle.reading import read_bundle
 from spotter.cli import main
 from spotter.cli.stress import NAMES
 from spotter.evaluate.shifts import SHIFTS
+from spotter.evaluate.stress_folder import judge_folder
 from spotter.inference.predictor import Predictor
+from spotter.publish.writing import write_model_json, write_reference
 from spotter.search.folder import Folder
 from tests.conftest import Revision
 from tests.helpers.drawing import draw, write_folder
@@ -96,6 +102,17 @@ def test_pictures_that_it_learnt_from_are_told(prebuilt: Revision, capsys: pytes
     # All but some that became others when they were stored, small as they are.
     assert told, out
     assert int(told[1]) >= 30
+
+
+def test_copies_are_found_beside_views_of_them(prebuilt: Revision, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(prebuilt.folder, tmp_path / "files"))
+    bundle = read_bundle(folder)
+    # As many views as pictures, none of them near to anything.
+    write_reference(folder / REFERENCE, np.concatenate([bundle.reference, -bundle.reference[1:]]))
+    write_model_json(folder, replace(bundle.card, views=len(bundle.reference) - 1))
+    pictures = [("disc", path) for path in sorted((prebuilt.pictures / "disc").iterdir())]
+    before, after = (judge_folder(Predictor(each), pictures, []).learnt for each in (bundle, read_bundle(folder)))
+    assert before == after >= 10
 
 
 def test_what_cannot_be_read_is_left_out_and_what_nothing_is_left_of_is_counted(
