@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
@@ -25,7 +24,7 @@ from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture, FolderMissing, TrainingFailed
 from spotter.images import load_picture, own_reason, to_square
 from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body, RunBody, open_body, run_here
-from spotter.train.views import ViewKind, Views, gather_views, view_key
+from spotter.train.views import ViewKind, Views, find_views, gather_views, view_key
 from spotter.utils.files import walk_files, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -150,13 +149,10 @@ def compute_views(
     """
     keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
     plain = feature_cache(backbone, dataset.folder)
-    cache = kind.cache(plain)
-    names = [view_key(keys[row], number) for row, number in plan]
-    known, there = cache.read(names)
-    found = dict(zip(itertools.compress(names, there), known[there], strict=True))
+    found = find_views(kind, plain, keys, plan)
     missing: dict[int, list[int]] = {}
-    for (row, number), is_there in zip(plan, there.tolist(), strict=True):
-        if not is_there:
+    for row, number in plan:
+        if view_key(keys[row], number) not in found:
             missing.setdefault(row, []).append(number)
     if missing:
         session = open_body(backbone.body.onnx)
@@ -165,7 +161,7 @@ def compute_views(
             try:
                 with own_reason():
                     picture = load_picture(paths[row])
-                    made = ((number, kind.make(picture, square, number, keys[row])) for number in missing[row])
+                    made = ((number, kind.make(picture, backbone.square, number, keys[row])) for number in missing[row])
                     return [
                         (view_key(keys[row], number), session.run(["features"], {PIXELS: pixels[None]})[0][0])
                         for number, pixels in made
@@ -175,14 +171,11 @@ def compute_views(
                 _log.warning("%s has no other views: %s", paths[row], error)
                 return []
 
-        def square(picture: Image.Image) -> np.ndarray:
-            return to_square(picture, backbone.size, backbone.resize)
-
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = list(tqdm(pool.map(run, missing), desc="  views", unit="", total=len(missing)))
         new = dict(pair for pairs in rows for pair in pairs)
         if new and keep:
-            cache.add(list(new), np.stack(list(new.values())))
+            kind.cache(plain).add(list(new), np.stack(list(new.values())))
         found |= new
     return gather_views(kind, keys, plan, found, backbone.width)
 
@@ -264,15 +257,15 @@ def _read_stored(place: Path) -> Backbone | None:
         told = json.loads(file.metadata()["backbone"])
         if told.pop("sha256") != _digest(tensors):
             return None
+        # In the order that the packaged weights have in memory: of products with them, the last bit depends on it.
         pairs = {
-            name: (np.array(tensors[f"{name}-weight"]), np.array(tensors[f"{name}-bias"]))
-            if f"{name}-bias" in tensors
-            else None
+            name: (np.asfortranarray(tensors[f"{name}-weight"]), tensors[f"{name}-bias"])
             for name in ("imagenet", "centre")
+            if f"{name}-bias" in tensors
         }
-        body = Body(tensors["onnx"].tobytes(), told["size"], told["resize"], pairs["centre"])
+        body = Body(tensors["onnx"].tobytes(), told["size"], told["resize"], pairs.get("centre"))
         told |= {"mean": tuple(told["mean"]), "std": tuple(told["std"])}
-        return Backbone(**told, body=body, imagenet=pairs["imagenet"])
+        return Backbone(**told, body=body, imagenet=pairs.get("imagenet"))
     return None
 
 

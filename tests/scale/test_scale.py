@@ -403,11 +403,7 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
         (here, all_here), (there, all_there) = (cache.read(asked) for cache in caches)
         assert all_here.all()
         assert all_there.all()
-        if name.endswith("spread"):
-            # A matrix product: its last bit depends on where the numbers lie in memory.
-            assert np.allclose(here, there, rtol=0, atol=1e-6)
-        else:
-            assert np.array_equal(here, there), name
+        assert np.array_equal(here, there), name
     assert main(["features", str(tmp_path)]) == 1
 
 
