@@ -4,11 +4,10 @@ The ten shifts here are made of whole pictures, in another way and at other stre
 than the views that a model learns from: a check on both.
 """
 
-import io
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,11 @@ from sklearn.metrics import roc_auc_score
 from spotter.images import load_picture
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
+from spotter.train.views import Change, as_picture, pixel_values, recompress
 from spotter.utils.files import walk_files
 
 # Held out of the training: two of five pictures.
 EVERY, HELD_OUT = 5, (1, 3)
-
-Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -128,16 +126,16 @@ def _grey(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _dark(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    values = _values(picture) ** 1.5 * 0.25
-    return _picture(values + 0.06 * rng.standard_normal(values.shape, dtype=np.float32))
+    values = pixel_values(picture) ** 1.5 * 0.25
+    return as_picture(values + 0.06 * rng.standard_normal(values.shape, dtype=np.float32))
 
 
 def _infrared(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    values = _values(picture.convert("L"))
+    values = pixel_values(picture.convert("L"))[..., 0]
     rows, columns = np.ogrid[0 : 1 : values.shape[0] * 1j, 0 : 1 : values.shape[1] * 1j]
     far = ((rows - 0.5) ** 2 + (columns - 0.5) ** 2) / 0.5
     lit = values * (1.2 - 1.1 * far) + 0.08 * rng.standard_normal(values.shape, dtype=np.float32)
-    return _picture(np.repeat(lit[..., None], 3, axis=2))
+    return as_picture(lit[..., None])
 
 
 def _small(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -164,14 +162,11 @@ def _far(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _jpeg(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=5)
-    with Image.open(file) as decoded:
-        return decoded.convert("RGB")
+    return recompress(picture, "JPEG", 5)
 
 
 def _fog(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    return _picture(_values(picture) * 0.35 + 0.65 * 0.8)
+    return as_picture(pixel_values(picture) * 0.35 + 0.65 * 0.8)
 
 
 def _upside_down(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -190,11 +185,3 @@ SHIFTS: dict[str, Change] = {
     "fog": _fog,
     "upside down": _upside_down,
 }
-
-
-def _values(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture, dtype=np.float32) / 255
-
-
-def _picture(values: np.ndarray) -> Image.Image:
-    return Image.fromarray((np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8))

@@ -194,7 +194,6 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.evaluate.ood import judge_strangers
     from spotter.evaluate.report import REPORT, write_report
     from spotter.evaluate.sources import leave_sources_out
-    from spotter.images import to_square
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     others = _strangers_features(task, trained)
@@ -202,23 +201,14 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     evaluation = replace(
         evaluation,
         stress=_stress(cleaned, trained, evaluation.familiarity),
-        sources=leave_sources_out(trained, dataset, folds),
+        sources=leave_sources_out(trained, dataset),
     )
     strangers: Strangers | None = None
     if others is not None:
         strangers = judge_strangers(evaluation.familiarity, trained, trained.head, folds, others, familiarity)
     for line in sentences(evaluation, strangers):
         say(line)
-    body = cleaned.backbone
-    write_report(
-        evaluation,
-        trained,
-        dataset,
-        folds,
-        dataset.folder / REPORT,
-        strangers,
-        lambda picture: to_square(picture, body.size, body.resize),
-    )
+    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers, trained.backbone.square)
     say(f"the full report, with pictures: {dataset.folder / REPORT}")
     return _with_changes(Candidate(task, cleaned, trained, evaluation, strangers))
 

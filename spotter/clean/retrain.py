@@ -17,7 +17,7 @@ from spotter.data.training_run import Run
 from spotter.errors import NoTrainingRun
 from spotter.evaluate.ood import choose_familiarity, score_known
 from spotter.train.head import Judged, choose_head
-from spotter.train.views import CROPPED, SHIFTED, ViewKind, Views, plan_cropped, plan_shifted, read_views
+from spotter.train.views import ViewKind, Views, plan_views, read_views
 from spotter.utils.stats import wilson_interval
 
 
@@ -78,8 +78,7 @@ def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
     dataset = apply_edits(known, edits).dataset
     features = features[positions(known, dataset)]
     folds = deal_folds(known, dataset, run.config)
-    cropped = _views(dataset, run, CROPPED, plan_cropped(dataset, run.config))
-    shifted = _views(dataset, run, SHIFTED, plan_shifted(dataset, run.config))
+    cropped, shifted = (_views(dataset, run, kind, plan) for kind, plan in plan_views(dataset, run.config))
     fit = choose_head(features, dataset.targets, folds, run.config, cropped, shifted)
     every, config = np.ones(len(folds), dtype=bool), FamiliarityConfig()
     judged = Judged(features, every, every, fit.probabilities, shifted, fit.shifted if shifted else None)

@@ -31,8 +31,8 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
     files = [str(record.file) for record, is_judged in zip(dataset.records, judged, strict=True) if is_judged]
     learning = None
     if judged.all():
-        settings = TrainConfig(strengths=(trained.strength,))
-        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.balanced)
+        settings = TrainConfig(strengths=(trained.head.strength,))
+        learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.head.balanced)
     return evaluate(
         trained.probabilities,
         targets[judged],
@@ -40,7 +40,7 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
         files,
         known,
         trained.how,
-        temperature=trained.temperature,
+        temperature=trained.head.temperature,
         judged_temperatures=trained.judged_temperatures,
         learning=learning,
     )

@@ -106,11 +106,7 @@ def score_pictures(
     if not trained.judged.all():
         # They were left out of it as they are.
         return score(embeddings, reference, known.neighbours)
-    scores = np.zeros(len(embeddings))
-    for fold in np.unique(of_folds):
-        out = of_folds == fold
-        scores[out] = score(embeddings[out], reference[stands_for != fold], known.neighbours)
-    return scores
+    return _score_apart(embeddings, of_folds, reference, stands_for, known.neighbours)
 
 
 def choose_familiarity(
@@ -213,11 +209,17 @@ def _reference(trained: Judged, known: Familiarity) -> tuple[np.ndarray, np.ndar
 
 def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:
     """Mean cosine, shape (n,), of each picture to the reference embeddings that stand for the other folds."""
+    return _score_apart(embeddings, folds, *thin(embeddings, folds, config), config.neighbours)
+
+
+def _score_apart(
+    embeddings: np.ndarray, folds: np.ndarray, reference: np.ndarray, stands_for: np.ndarray, neighbours: int
+) -> np.ndarray:
+    """Mean cosine, shape (k,), of embeddings (k, d) of `folds` (k,) to the rows that stand for other folds."""
     scores = np.zeros(len(embeddings))
-    reference, stands_for = thin(embeddings, folds, config)
     for fold in np.unique(folds):
         out = folds == fold
-        scores[out] = score(embeddings[out], reference[stands_for != fold], config.neighbours)
+        scores[out] = score(embeddings[out], reference[stands_for != fold], neighbours)
     return scores
 
 

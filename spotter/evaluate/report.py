@@ -136,7 +136,7 @@ def write_report(
         recognised=[row[index] for index, row in enumerate(cells) if row[index].count],
         losses=[by_file[top.file] for top in evaluation.top_losses],
         folds=_wrong_by_fold(trained, dataset, folds),
-        strength=trained.strength,
+        strength=trained.head.strength,
         reliability=draw_reliability(evaluation.calibration, evaluation.uncalibrated),
         curve=draw_learning(evaluation.learning) if evaluation.learning else None,
         strangers=strangers,

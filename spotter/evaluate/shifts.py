@@ -6,7 +6,6 @@ there, a shift is made of the square that the network sees. The views that a mod
 `spotter.train.views`.
 """
 
-import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-from spotter.train.views import Square, ViewKind
+from spotter.train.views import Square, ViewKind, as_picture, pixel_values, recompress
 
 STRENGTHS = (1, 2)
 # The strengths are meant for squares of so many pixels a side, and grow with them.
@@ -55,27 +54,27 @@ def _grey(picture: Image.Image, rng: np.random.Generator, strength: int) -> Imag
 
 def _dark(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
     light, electrons = ((0.4, 60), (0.15, 25))[strength - 1]
-    values = _values(picture) * light
+    values = pixel_values(picture) * light
     # What a sensor counts varies as the root of it, and reading it adds the same noise everywhere.
-    return _picture(values + _noise(rng, values.shape) * np.sqrt(values / electrons + 0.02**2))
+    return as_picture(values + _noise(rng, values.shape) * np.sqrt(values / electrons + 0.02**2))
 
 
 def _infrared(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
     fall, noise = ((0.6, 0.03), (0.9, 0.07))[strength - 1]
-    values = _values(ImageOps.autocontrast(picture.convert("L"), cutoff=1))
+    values = pixel_values(ImageOps.autocontrast(picture.convert("L"), cutoff=1))
     rows, columns = np.ogrid[-1 : 1 : values.shape[0] * 1j, -1 : 1 : values.shape[1] * 1j]
     flash = 1.15 - fall * np.minimum(rows**2 + columns**2, 1.2)
-    return _picture(values * flash[..., None] + noise * _noise(rng, values.shape))
+    return as_picture(values * flash[..., None] + noise * _noise(rng, values.shape))
 
 
 def _fog(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
     share = (0.45, 0.7)[strength - 1]
-    values, cloud = _values(picture), np.zeros(picture.size[::-1])
+    values, cloud = pixel_values(picture), np.zeros(picture.size[::-1])
     for cells in (2, 4, 8):
         small = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
         cloud += np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC)) / cells
     veil = (share + 0.25 * (cloud / cloud.max() - 0.5))[..., None]
-    return _picture(values * (1 - veil) + 0.82 * veil)
+    return as_picture(values * (1 - veil) + 0.82 * veil)
 
 
 def _defocus(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
@@ -99,10 +98,7 @@ def _pixelate(picture: Image.Image, rng: np.random.Generator, strength: int) -> 
 
 
 def _jpeg(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=(12, 5)[strength - 1])
-    with Image.open(file) as decoded:
-        return decoded.convert("RGB")
+    return recompress(picture, "JPEG", (12, 5)[strength - 1])
 
 
 def _occlusion(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
@@ -110,8 +106,8 @@ def _occlusion(picture: Image.Image, rng: np.random.Generator, strength: int) ->
     width, height = picture.size
     # As leaves or a wall in front: something of the picture's own colours, without shape.
     cover = picture.resize((6, 6), Image.Resampling.BOX).rotate(90 * int(rng.integers(1, 4)))
-    values = _values(cover.resize(picture.size, Image.Resampling.NEAREST)) * 0.6
-    cover = _picture(values + 0.05 * _noise(rng, values.shape))
+    values = pixel_values(cover.resize(picture.size, Image.Resampling.NEAREST)) * 0.6
+    cover = as_picture(values + 0.05 * _noise(rng, values.shape))
     box = (
         (0, 0, width, round(height * share)),
         (0, round(height * (1 - share)), width, height),
@@ -129,7 +125,7 @@ def _far(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image
     small = picture.resize((max(1, width // times), max(1, height // times)), Image.Resampling.BOX)
     # Surroundings of the picture's own colours.
     ground = small.resize((5, 5), Image.Resampling.BOX).resize(picture.size, Image.Resampling.BICUBIC)
-    ground = _picture(_values(ground) + 0.03 * _noise(rng, (height, width, 1)))
+    ground = as_picture(pixel_values(ground) + 0.03 * _noise(rng, (height, width, 1)))
     ground.paste(small, (int(rng.integers(width - small.width + 1)), int(rng.integers(height - small.height + 1))))
     return ground
 
@@ -146,11 +142,11 @@ def _drawing(picture: Image.Image, rng: np.random.Generator, strength: int) -> I
         # A print: few colours, in dots.
         smooth = ImageOps.posterize(picture.filter(ImageFilter.MedianFilter(3)), 2)
         dots = np.indices(smooth.size[::-1]).sum(axis=0) % 3 == 0
-        return _picture(_values(smooth) * np.where(dots, 0.85, 1.05)[..., None])
+        return as_picture(pixel_values(smooth) * np.where(dots, 0.85, 1.05)[..., None])
     # A pencil drawing: a picture divided by its blurred self.
     grey = picture.convert("L")
     smooth = grey.filter(ImageFilter.GaussianBlur(4))
-    return _picture(np.minimum(_values(grey) / np.maximum(_values(smooth), 0.02), 1) ** 2)
+    return as_picture(np.minimum(pixel_values(grey) / np.maximum(pixel_values(smooth), 0.02), 1) ** 2)
 
 
 def _text(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
@@ -169,7 +165,7 @@ def _text(picture: Image.Image, rng: np.random.Generator, strength: int) -> Imag
 def _cast(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
     most = (0.2, 0.4)[strength - 1]
     gains = 1 + most * np.array([(1, 0, -1), (-1, 0, 1), (-1, 1, -1), (1, -1, 1)])[int(rng.integers(4))]
-    return _picture(_values(picture) * gains)
+    return as_picture(pixel_values(picture) * gains)
 
 
 SHIFTS: dict[str, Shift] = {
@@ -215,28 +211,16 @@ def is_blank(pixels: np.ndarray) -> bool:
 STRESS = ViewKind("stress-1", make_view, lambda number, key: "/".join(map(str, GRID[number])))
 
 
-def _values(picture: Image.Image) -> np.ndarray:
-    """Float32 in [0, 1], (height, width, 3 or 1)."""
-    values = np.asarray(picture, dtype=np.float32) / 255
-    return values if values.ndim == 3 else values[..., None]
-
-
-def _picture(values: np.ndarray) -> Image.Image:
-    pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
-
-
 def _convolve(picture: Image.Image, kernel: np.ndarray) -> Image.Image:
-    """The mean of the pixels under a kernel of 0 and 1, the picture mirrored at its edges."""
-    values, reach = _values(picture), kernel.shape[0] // 2
-    # A narrow picture has less than that to mirror.
+    """The mean of the pixels under a kernel of 0 and 1, the edges of the picture continued outwards."""
+    values, reach = pixel_values(picture), kernel.shape[0] // 2
     padded = np.pad(values, ((reach, reach), (reach, reach), (0, 0)), "edge")
     height, width = values.shape[:2]
     total = np.zeros_like(values)
     rows, columns = np.nonzero(kernel)
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         total += padded[row : row + height, column : column + width]
-    return _picture(total / len(rows))
+    return as_picture(total / len(rows))
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

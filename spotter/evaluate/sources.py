@@ -63,7 +63,7 @@ NOBODY_KNOWS = (
 )
 
 
-def leave_sources_out(trained: "Trained", dataset: Dataset, folds: np.ndarray) -> SourceErrors | None:
+def leave_sources_out(trained: "Trained", dataset: Dataset) -> SourceErrors | None:
     """Judge the pictures of each source by heads that learnt from the other sources; None where that cannot be.
 
     Near duplicates of a judged picture are not learnt from either, wherever they are from.
@@ -71,15 +71,14 @@ def leave_sources_out(trained: "Trained", dataset: Dataset, folds: np.ndarray) -
     if not trained.judged.all():
         return None
     kind, names = _sources(dataset)
-    targets, found = dataset.targets, []
+    targets, groups, found = dataset.targets, dataset.groups, []
     for name in sorted(set(names)):
-        out = np.array([own == name for own in names])
+        rows = np.flatnonzero([own == name for own in names])
         # What looks the same as a picture that is left out would tell what it is.
-        out |= np.isin(dataset.groups, dataset.groups[out])
+        out = np.isin(groups, groups[rows])
         left = np.bincount(targets[~out], minlength=len(dataset.labels))
         if left.min() < LEAST_PER_CLASS:
             continue
-        rows = np.flatnonzero([own == name for own in names])
         judged = Views(trained.features[rows], rows, rows.astype(str))
         # All that is left out is one fold, and the rest another.
         probabilities = judge_features(

@@ -1,6 +1,7 @@
 """The stress test: what a model makes of held-out pictures under distribution shifts, row by row, with intervals."""
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,11 +33,12 @@ def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config:
     most = min(config.pictures, max(config.least, int(config.share * judged.sum())))
     keys = [zlib.crc32(str(record.sha256).encode()) for record in dataset.records]
     plan, targets = [], dataset.targets.tolist()
+    rows = sorted(np.flatnonzero(judged).tolist(), key=keys.__getitem__)
     for number, (name, _) in enumerate(GRID):
         near = np.isin(folds, _folds_of(SHIFTS[name].family, folds))
         rank: dict[tuple[int, bool], int] = {}
         order = []
-        for row in sorted(np.flatnonzero(judged).tolist(), key=keys.__getitem__):
+        for row in rows:
             place = targets[row], bool(near[row])
             rank[place] = rank.get(place, -1) + 1
             order.append((not near[row], rank[place], keys[row], row))
@@ -63,15 +65,15 @@ def judge_stress(
     probabilities = held_out_probabilities(trained, shifted, targets, folds)
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
-    unseen = _judge_unseen(trained, targets, folds, known, shifted) if trained.views and trained.shifted else {}
+    unseen = _judge_unseen(trained, targets, folds, known, shifted)
     examples = _choose_examples(dataset, shifted, probabilities, familiar)
+    asked = Counter(number for _, number in planned)
     rows = []
     for number, (name, strength) in enumerate(GRID):
         mine = shifted.names == f"{name}/{strength}"
-        asked = sum(of == number for _, of in planned)
         row = make_row(name, strength, probabilities[mine], familiar[mine], targets[shifted.of[mine]])
         key = name, strength
-        rows.append(replace(row, blank=asked - row.pictures, unseen=unseen.get(key), example=examples.get(key)))
+        rows.append(replace(row, blank=asked[number] - row.pictures, unseen=unseen.get(key), example=examples.get(key)))
     return StressTest(clean, tuple(rows))
 
 
@@ -127,7 +129,8 @@ def _judge_unseen(
     trained: "Trained", targets: np.ndarray, folds: np.ndarray, known: Familiarity, shifted: Views
 ) -> dict[tuple[str, int], Unseen]:
     """Each shift judged by a model that never saw its like: the head, the reference and the threshold are made again
-    without the family of views that is most like it. On the pictures of two folds, which is as much as time allows."""
+    without the family of views that is most like it. On the pictures of two folds, which is as much as time allows.
+    {} where nothing was learnt from views."""
     config = FamiliarityConfig()
     found: dict[tuple[str, int], Unseen] = {}
     if trained.views is None or trained.shifted is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from PIL import Image
 from tqdm import tqdm
 
 from spotter.data.subject_size import measure_spread
@@ -62,6 +63,10 @@ class Backbone:
     body: Body
     imagenet: tuple[np.ndarray, np.ndarray] | None = None
     modules: Any = None
+
+    def square(self, picture: Image.Image) -> np.ndarray:
+        """A picture as the network sees it: uint8 (size, size, 3)."""
+        return to_square(picture, self.size, self.resize)
 
 
 class BodyRunner:

@@ -48,11 +48,6 @@ class Head:
     view_losses: tuple[float, float] | None = None
     spectrum: "Spectrum | None" = None
 
-    @property
-    def loss(self) -> float:
-        """Its loss on held-out folds."""
-        return self.losses[self.strength, self.balanced]
-
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
         return softmax(features @ self.weight.T + self.bias)

@@ -82,7 +82,7 @@ def train_whole(
     tuned_backbone = rebuild(backbone, learn.model[0])
     tuned_features = run_body(tuned_backbone, dataset.paths)
     layer = learn.model[1][-1]
-    tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength)
+    tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength, balanced=head.balanced)
     probabilities = tuned.probabilities(tuned_features[held_out])
     targets = dataset.targets[held_out]
     counting = weights[targets]
@@ -103,12 +103,9 @@ def train_whole(
         None,
         tuned_backbone,
         tuned,
-        1.0,
-        head.strength,
         how,
         fine_tune_epochs=config.fine_tune,
         tried=(*describe_tries(head, dataset, config), *found, tried),
-        balanced=head.balanced,
         learner=learn,
     )
 

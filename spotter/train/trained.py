@@ -10,7 +10,7 @@ from spotter.data.dataset import Dataset
 from spotter.train.backbone import compute_views
 from spotter.train.features import Backbone
 from spotter.train.head import Head, Judged, choose_head, is_uneven
-from spotter.train.views import CROPPED, SHIFTED, Views, join_views, plan_cropped, plan_shifted
+from spotter.train.views import Views, join_views, plan_views
 
 GIVEN_SPLIT = "the pictures that were kept for validation"
 
@@ -20,20 +20,17 @@ class Trained(Judged):
     """A trained model, what was judged of it, and what publishing it needs.
 
     The `features` are of its `backbone`, and `head` is its last layer. The logits of the judged pictures are divided by
-    `judged_temperatures` (judged.sum(),), or where that is None, by `temperature`. `tried` says what was compared, and
-    with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `balanced`: each class has the same
-    weight. `views` are all that the head learnt from beside the pictures. `learner` is the fastai Learner of a network
-    that was fine-tuned; of others, `spotter.train.learner.make_learner` makes one when it is published.
+    `judged_temperatures` (judged.sum(),), or where that is None, by that of the head. `tried` says what was compared,
+    and with which result; `fine_tune_epochs` is 0 when fine-tuning was not better. `views` are all that the head learnt
+    from beside the pictures. `learner` is the fastai Learner of a network that was fine-tuned; of others,
+    `spotter.train.learner.make_learner` makes one when it is published.
     """
 
     backbone: Backbone
     head: Head
-    temperature: float
-    strength: float
     how: str
     fine_tune_epochs: int = 0
     tried: tuple[str, ...] = ()
-    balanced: bool = False
     judged_temperatures: np.ndarray | None = None
     views: Views | None = None
     learner: Any = None
@@ -65,11 +62,8 @@ def train_head(
         fit.shifted if shifted else None,
         backbone,
         head,
-        head.temperature,
-        head.strength,
         how,
         tried=describe_tries(head, dataset, config),
-        balanced=head.balanced,
         judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
         views=_learnt_views(head, cropped, shifted),
     )
@@ -77,8 +71,9 @@ def train_head(
 
 def _compute_views(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> tuple[Views | None, Views | None]:
     """Cropped and shifted views of a set; None where there are none to be made."""
-    plans = (CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))
-    cropped, shifted = (compute_views(backbone, dataset, kind, plan) if plan else None for kind, plan in plans)
+    cropped, shifted = (
+        compute_views(backbone, dataset, kind, plan) if plan else None for kind, plan in plan_views(dataset, config)
+    )
     return cropped, shifted
 
 
@@ -104,11 +99,8 @@ def _train_on_split(
         head.probabilities(shifted.features) if shifted else None,
         backbone,
         head,
-        head.temperature,
-        head.strength,
         GIVEN_SPLIT,
         tried=describe_tries(head, dataset, config),
-        balanced=head.balanced,
         views=_learnt_views(head, cropped, shifted),
     )
 

@@ -93,16 +93,27 @@ def plan_shifted(dataset: Dataset, config: TrainConfig) -> list[tuple[int, int]]
     return sorted((row, number) for number, _, row in sorted(slots)[: config.most_shifted])
 
 
+def plan_views(dataset: Dataset, config: TrainConfig) -> tuple[tuple[ViewKind, list[tuple[int, int]]], ...]:
+    """The kinds of views that a head may learn from, cropped and shifted, each with its plan."""
+    return (CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))
+
+
 def read_views(kind: ViewKind, plain: FeatureCache, keys: Sequence[str], plan: Sequence[tuple[int, int]]) -> Views:
     """The views of a plan whose features are in the cache.
 
     Args:
         keys: the SHA-256 of the pictures.
     """
+    return gather_views(kind, keys, plan, find_views(kind, plain, keys, plan), plain.width)
+
+
+def find_views(
+    kind: ViewKind, plain: FeatureCache, keys: Sequence[str], plan: Sequence[tuple[int, int]]
+) -> dict[str, np.ndarray]:
+    """What the cache has of a plan: `view_key` -> float32 (width,)."""
     names = [view_key(keys[row], number) for row, number in plan]
     features, there = kind.cache(plain).read(names)
-    found = dict(zip(itertools.compress(names, there), features[there], strict=True))
-    return gather_views(kind, keys, plan, found, plain.width)
+    return dict(zip(itertools.compress(names, there), features[there], strict=True))
 
 
 def gather_views(
@@ -159,14 +170,14 @@ SHIFTED = ViewKind("shifted-1", _make_shifted, family_of)
 
 def _night(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Little light and little colour, sometimes a lamp on one side, and the noise of it."""
-    values = _values(ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.7))) * rng.uniform(0.15, 0.6)
+    values = pixel_values(ImageEnhance.Color(picture).enhance(rng.uniform(0, 0.7))) * rng.uniform(0.15, 0.6)
     if rng.random() < 0.5:
         size = values.shape[0]
         rows, columns = np.ogrid[0 : 1 : size * 1j, 0 : 1 : size * 1j]
         x, y = rng.uniform(0.2, 0.8, 2)
         far = np.hypot(rows - y, columns - x)[..., None] / rng.uniform(0.3, 0.8)
         values = values * (0.3 + 2.2 * np.exp(-(far**2)))
-    return _picture(values + rng.uniform(0.01, 0.07) * rng.standard_normal(values.shape, dtype=np.float32))
+    return as_picture(values + rng.uniform(0.01, 0.07) * rng.standard_normal(values.shape, dtype=np.float32))
 
 
 def _soft(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -206,11 +217,9 @@ def _turned(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
 def _washed(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Little contrast, a wrong white balance, and few bits a pixel."""
     share = rng.uniform(0.2, 0.6)
-    values = _values(picture) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
-    file = io.BytesIO()
-    _picture(values * share + (1 - share) * rng.uniform(0.3, 0.95)).save(file, "WEBP", quality=int(rng.integers(12)))
-    with Image.open(file) as decoded:
-        return decoded.convert("RGB")
+    values = pixel_values(picture) * rng.uniform(0.8, 1.2, 3).astype(np.float32)
+    washed = as_picture(values * share + (1 - share) * rng.uniform(0.3, 0.95))
+    return recompress(washed, "WEBP", int(rng.integers(12)))
 
 
 FAMILIES: dict[str, Change] = {
@@ -223,9 +232,21 @@ FAMILIES: dict[str, Change] = {
 }
 
 
-def _values(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture, dtype=np.float32) / 255
+def pixel_values(picture: Image.Image) -> np.ndarray:
+    """The pixels of an RGB or grey picture: float32 in [0, 1], (height, width, 3 or 1)."""
+    values = np.asarray(picture, dtype=np.float32) / 255
+    return values if values.ndim == 3 else values[..., None]
 
 
-def _picture(values: np.ndarray) -> Image.Image:
-    return Image.fromarray((np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8))
+def as_picture(values: np.ndarray) -> Image.Image:
+    """An RGB picture of values in [0, 1], cut off there, (height, width, 3 or 1)."""
+    pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
+
+
+def recompress(picture: Image.Image, kind: str, quality: int) -> Image.Image:
+    """A picture after it was saved as "JPEG" or "WEBP"."""
+    file = io.BytesIO()
+    picture.save(file, kind, quality=quality)
+    with Image.open(file) as decoded:
+        return decoded.convert("RGB")

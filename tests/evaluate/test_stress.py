@@ -203,7 +203,7 @@ def test_pictures_of_a_source_are_judged_by_heads_that_saw_none_of_it(tmp_path: 
     # In one source two classes look the other way round: only who has seen it knows.
     features, one = trained.features.copy(), np.array([record.backend == "wikimedia" for record in dataset.records])
     features[one] = features[one][:, [1, 0, *range(2, WIDTH)]]
-    found = leave_sources_out(replace(trained, features=features, views=None), dataset, folds)
+    found = leave_sources_out(replace(trained, features=features, views=None), dataset)
     assert found is not None
     assert found.kind == "source"
     assert [name for name, _, _ in found.left_out] == ["openverse", "wikimedia"]
@@ -215,10 +215,10 @@ def test_pictures_of_a_source_are_judged_by_heads_that_saw_none_of_it(tmp_path: 
 
 def test_web_sites_are_left_out_in_groups_and_one_source_says_nothing(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path, ("duckduckgo",), sites=7)
-    found = leave_sources_out(learn(dataset, folds), dataset, folds)
+    found = leave_sources_out(learn(dataset, folds), dataset)
     assert found is not None
     assert found.kind == "site"
     assert len(found.left_out) == 5
     assert found.pictures == COUNT
     alone, folds = make_set(tmp_path)
-    assert leave_sources_out(learn(alone, folds), alone, folds) is None
+    assert leave_sources_out(learn(alone, folds), alone) is None

@@ -15,6 +15,7 @@ from spotter.evaluate.shifts import GRID, SHIFTS
 from spotter.evaluate.sources import SourceErrors
 from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen
 from spotter.inference.familiarity import score
+from spotter.train.head import Head
 from spotter.train.trained import Trained
 from tests.helpers.learnt import make_trained_of
 from tests.helpers.markup import Page
@@ -49,7 +50,8 @@ def make_trained(
         np.float32
     )
     everything = np.ones(pictures, dtype=bool)
-    trained = make_trained_of(features, everything, probabilities, temperature=2.0, how="5-fold cross-validation")
+    head = Head(np.zeros((classes, 8 * classes), np.float32), np.zeros(classes, np.float32), 0.1, temperature=2.0)
+    trained = make_trained_of(features, everything, probabilities, head, how="5-fold cross-validation")
     return trained, Dataset(folder, labels, tuple(records), ()), np.arange(pictures) // 3 % 5
 
 

@@ -23,8 +23,6 @@ def make_trained_of(
         "shifted_probabilities": None,
         "backbone": None,
         "head": own,
-        "temperature": own.temperature,
-        "strength": own.strength,
         "how": "a test",
     }
     return Trained(**(facts | more))

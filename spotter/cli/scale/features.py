@@ -44,7 +44,7 @@ def run(options: Options) -> str:
         from spotter.data.cache import PART
         from spotter.train.backbone import compute_features, compute_views, load_backbone
         from spotter.train.features import run_here
-        from spotter.train.views import CROPPED, SHIFTED, plan_cropped, plan_shifted
+        from spotter.train.views import plan_views
 
         config = TrainConfig(arch=options.arch, size=options.size, resize=options.resize)
         backbone = load_backbone(config)
@@ -52,7 +52,7 @@ def run(options: Options) -> str:
     with stage("Compute the features"):
         with with_cluster(options.ray) as on:
             features = compute_features(backbone, dataset, PART, on.run_body if on else run_here)
-        for kind, plan in ((CROPPED, plan_cropped(dataset, config)), (SHIFTED, plan_shifted(dataset, config))):
+        for kind, plan in plan_views(dataset, config):
             if plan:
                 compute_views(backbone, dataset, kind, plan)
         say(f"{len(features)} pictures, {features.shape[1]} features each")
