@@ -70,9 +70,7 @@ def test_without_strangers_and_without_a_learning_curve_it_says_so(tmp_path: Pat
     assert "was not measured" in make_report(tmp_path, strangers=False).texts["familiarity"]
     trained, dataset, folds = make_trained(tmp_path)
     held_out = folds == 0
-    trained = replace(
-        trained, judged=held_out, learnt_from=~held_out, probabilities=trained.probabilities[held_out], temperature=1.0
-    )
+    trained = replace(trained, judged=held_out, learnt_from=~held_out, probabilities=trained.probabilities[held_out])
     evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     write_report(evaluation, trained, dataset, folds, tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
