@@ -173,7 +173,9 @@ def read(entries: Iterable[Entry], job: ClassifyJob) -> Iterator[tuple[Entry, by
     """The bytes of pictures: as they are, from files, and by guarded downloads, which arrive in any order."""
     remote: list[tuple[Entry, str]] = []
     for entry in entries:
-        if isinstance(entry.source, str):
+        if entry.source is None:
+            yield entry, Unread("unreadable")
+        elif isinstance(entry.source, str):
             remote.append((entry, entry.source))
         elif isinstance(entry.source, Path):
             yield entry, _read_file(entry.source, job.config)

@@ -1,6 +1,7 @@
 """The list of pictures to classify: a folder, Parquet, or paths and addresses in a file; cut into parts."""
 
 import hashlib
+import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +17,22 @@ from spotter.search.parquet import (
     open_parquet,
     parquet_files,
     picture_column,
+    read_group,
     read_picture,
 )
 from spotter.utils.files import walk_files
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of the list: its number, its name for people, and its bytes, path or address."""
+    """A picture of the list: its number, its name for people, and its bytes, path or address; None where the list is
+    damaged."""
 
     id: int
     name: str
-    source: bytes | Path | str
+    source: bytes | Path | str | None
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,12 @@ def _list_parquet(files: Sequence[Path], config: ScaleConfig) -> Listing:
 def _read_rows(rows: Rows) -> Iterator[Entry]:
     with open_parquet(rows.file) as file:
         names = [name for name in ("url", "path") if name in file.schema_arrow.names]
-        table = file.read_row_group(rows.group, columns=[*dict.fromkeys([rows.column.name, *names])])
+        table = read_group(file, rows.group, [*dict.fromkeys([rows.column.name, *names])])
+        if table is None:
+            _log.warning("a part of %s is damaged: %d pictures from it are left out", rows.file, rows.stop - rows.start)
+            for number in range(rows.first, rows.first + rows.stop - rows.start):
+                yield Entry(number, f"{rows.file.name}#{number}", None)
+            return
         table = table.slice(rows.start, rows.stop - rows.start)
         for offset, row in enumerate(table.to_pylist()):
             number, value = rows.first + offset, row[rows.column.name]

@@ -9,7 +9,7 @@ from spotter.errors import ExtraMissing, ListUnreadable
 from spotter.names import is_system_name
 
 if TYPE_CHECKING:
-    from pyarrow import Schema
+    from pyarrow import Schema, Table
     from pyarrow.parquet import ParquetFile
 
 PARQUET = ".parquet"
@@ -92,6 +92,16 @@ def picture_column(schema: "Schema", path: Path) -> PictureColumn:
     raise ListUnreadable(
         f"{str(path)!r} has no column of pictures (bytes), and none called 'path' or 'url': it has {schema.names}."
     )
+
+
+def read_group(file: "ParquetFile", group: int, columns: list[str]) -> "Table | None":
+    """Some columns of a row group; None where it is damaged."""
+    from pyarrow import ArrowException
+
+    try:
+        return file.read_row_group(group, columns=columns)
+    except (ArrowException, OSError):
+        return None
 
 
 def read_picture(value: Any, column: PictureColumn, folder: Path) -> bytes | Path | str:

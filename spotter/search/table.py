@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from spotter.search.parquet import (
     open_parquet,
     parquet_files,
     picture_column,
+    read_group,
     read_picture,
 )
 from spotter.utils.files import has_file
+
+_log = logging.getLogger(__name__)
 
 # Names of columns in lower case, those first that say most.
 FILES = (
@@ -182,7 +186,11 @@ def _read_parquet(path: Path, rows: list[_Row]) -> Iterator[tuple[_Row, bytes | 
             count = file.metadata.row_group(group).num_rows
             mine = [number for number in range(start, start + count) if number in wanted]
             if mine:
-                cells: Any = file.read_row_group(group, columns=[column.name])[column.name]
+                table = read_group(file, group, [column.name])
+                cells: Any = table[column.name] if table is not None else None
+                if cells is None:
+                    _log.warning("a part of %s is damaged: %d pictures from it are left out", path, len(mine))
+                    mine = []
                 for number in mine:
                     yield wanted[number], read_picture(cells[number - start].as_py(), column, path.parent)
             start += count

@@ -39,6 +39,7 @@ from spotter.scale.listing import Entry, Part, list_pictures
 from spotter.search import get_backends
 from tests.conftest import Published, Revision
 from tests.helpers.loopback import JsonServer
+from tests.helpers.parquet import damage_group
 from tests.helpers.pictures import free_port
 
 if TYPE_CHECKING:
@@ -292,6 +293,22 @@ def test_parquet_of_bytes_paths_or_addresses_gives_the_same(
     parquet.write_table(pyarrow.table({"name": names}), tmp_path / "none.parquet")
     with pytest.raises(ListUnreadable, match="has no column of pictures"):
         list_pictures(tmp_path / "none.parquet")
+
+
+def test_a_damaged_part_of_a_parquet_file_costs_its_own_pictures_alone(
+    prebuilt: Revision, predictor: Predictor, tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    picture = next((prebuilt.pictures / "disc").iterdir()).read_bytes()
+    path = tmp_path / "b.parquet"
+    parquet.write_table(pyarrow.table({"bytes": [picture] * 9}), path, row_group_size=3, use_dictionary=False)
+    damage_group(path, 1)
+    classify_all(job(prebuilt, tmp_path / "answers.parquet", predictor), list_pictures(path, CONFIG))
+    rows = parquet.read_table(tmp_path / "answers.parquet").to_pydict()
+    assert rows["error"] == [None] * 3 + ["unreadable"] * 3 + [None] * 3
+    assert rows["id"] == list(range(9))
 
 
 def test_two_processes_give_the_same_file(

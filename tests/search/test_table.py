@@ -11,6 +11,7 @@ from spotter.search.folder import Folder
 from spotter.search.table import Table
 from spotter.search.urls import Urls
 from tests.helpers.drawing import draw, encode
+from tests.helpers.parquet import damage_group
 
 
 @pytest.fixture
@@ -88,6 +89,20 @@ def test_a_parquet_of_pictures_and_labels(kind: str, pictures: dict[str, bytes],
     assert [hit.split for hit in hits] == [None, None, "valid"]
     assert len({hit.backend_id for hit in hits}) == 3
     assert contents(list(source.search("x", 9))) == [inside[1]]
+
+
+def test_a_damaged_part_of_a_parquet_file_costs_its_own_pictures_alone(
+    pictures: dict[str, bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path, inside = tmp_path / "t.parquet", list(pictures.values())
+    table = pyarrow.table({"image": inside, "label": ["x"] * 4})
+    parquet.write_table(table, path, row_group_size=2, use_dictionary=False)
+    damage_group(path, 0)
+    assert contents(list(Table(str(path)).search("x", 9))) == inside[2:]
+    assert "damaged: 2 pictures from it are left out" in caplog.text
 
 
 @pytest.mark.parametrize(
