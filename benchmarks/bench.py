@@ -7,6 +7,7 @@
     scripts/bench --cleaning photos/bears                   (the cleaning page over 5,000 made pictures)
     scripts/bench --serving --pictures folder:photos/bears  (answers through Gradio and plain HTTP, many photos)
     scripts/bench --soak 10000                              (so many requests, one in a hundred bad)
+    scripts/bench --start models/bears --baseline OTHER     (start, memory, idle work, beside another checkout)
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
     scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
     scripts/bench --shifts photos/bears --unfamiliar STRANGERS  (pictures as cameras may give them)
@@ -31,6 +32,7 @@ from bench_cleaning import print_cleaning
 from bench_scale import print_scale
 from bench_serving import compare_many, compare_serving, print_soak, row
 from bench_shifts import print_shifts
+from bench_start import free_port, print_start
 from PIL import Image
 
 from spotter.utils.argument_parser import Parser
@@ -214,7 +216,14 @@ def main() -> None:
     parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
+    parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts; needs --baseline")
+    parser.add_argument("--baseline", type=Path, metavar="FOLDER", help="another checkout of Spotter, to compare with")
     options = parser.parse_args()
+    if bool(options.start) != bool(options.baseline):
+        parser.error("--start and --baseline need each other")
+    if options.start:
+        print_start(options.start, options.baseline)
+        return
     if options.shifts:
         print_shifts(options.shifts, options.unfamiliar, options.camera)
         return
@@ -412,13 +421,6 @@ def run(command: list[object]) -> str:
     if finished.returncode:
         sys.exit(f"bench: the command failed:\n{finished.stderr[-3000:]}")
     return finished.stdout
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listening(port: int) -> bool:

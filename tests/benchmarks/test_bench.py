@@ -10,7 +10,9 @@ from tests.conftest import ROOT
 from tests.helpers.drawing import KINDS, write_folder
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import bench
 import bench_scale
+import bench_start
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -41,3 +43,16 @@ def test_a_run_becomes_a_column(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| Write, gate, publish (s) | 2.0 |" in lines
     assert "| Start and imports (s) | 5.0 |" in lines
     assert "| Peak memory (MB) | 1500 |" in lines
+
+
+def test_a_start_is_measured_beside_another_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "--start", "models/bears"])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "--start and --baseline need each other" in capsys.readouterr().err
+    photo = load_picture(bench_start._write_photo(tmp_path / "photo.jpg"))
+    assert photo.size == (1600, 1200)
+    side = bench_start.Side(ROOT, Path("models/bears"), tmp_path)
+    assert side.command(7000, "--no-page")[1:] == ["app.py", "--model", "models/bears", "--port", "7000", "--no-page"]
