@@ -14,5 +14,5 @@ COPY --from=files /app ./
 USER spotter
 ENV PYTHONUNBUFFERED=1
 EXPOSE 7860
-HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=5)"]
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/readyz', timeout=5)"]
 CMD ["python", "app.py", "--host", "0.0.0.0"]

@@ -24,12 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(options: Namespace) -> str:
     """Serve the model, or a page that says why there is no model; pull again if its store could not be reached."""
-    with own_folder() as folder:
+    with own_folder() as folder, startup.listening(options) as site:
         goes_on = True
         while goes_on:
             pulled = startup.pull_model(options)
-            with startup.built_app(pulled, options, folder) as built:
-                goes_on = startup.serve_app(built)
+            with startup.answering(site, pulled, options, folder) as answers:
+                startup.show_page(site, answers, options)
+                goes_on = startup.wait_for_end(site, answers)
     return ""
 
 

@@ -166,7 +166,8 @@ class ServeConfig:
     gets no more than what is then still free. It gets at most `max_streams` open answers, and `rate_per_s` requests a
     second, `burst` at once. A body may take
     `patience_s`, and a second more for each `slowest_bytes_per_s`. Uploads through the page take at most
-    `max_stored_bytes` of disk. When it is told to stop, the app finishes open requests for up to `stop_s` seconds
+    `max_stored_bytes` of disk. While the app starts, a request for what is not there yet waits for it for up to
+    `start_s` seconds. When it is told to stop, the app finishes open requests for up to `stop_s` seconds
     (Docker kills it after ten). With `behind_proxy`, the address of a client comes from the proxy's header; otherwise
     it is the address that connects. `metrics` adds `GET /metrics`.
     """
@@ -185,6 +186,7 @@ class ServeConfig:
     patience_s: float = 60.0
     slowest_bytes_per_s: int = 100_000
     max_stored_bytes: int = 500_000_000
+    start_s: float = 30.0
     stop_s: float = 6.0
     behind_proxy: bool = False
     metrics: bool = False

@@ -203,6 +203,10 @@ class PortUnavailable(SpotterError):
     """The app cannot listen on this address: it is in use, or it does not belong to this machine."""
 
 
+class PageUnavailable(SpotterError):
+    """The page cannot be shown, because what it needs cannot be imported."""
+
+
 class ExtraMissing(SpotterError):
     """This needs optional packages that are not installed."""
 

@@ -60,12 +60,17 @@ def add_arguments(parser: Parser) -> None:
         default=os.environ.get("CHALLENGER") or None,
         help="also ask another revision, and only log its answers; needs --log ($CHALLENGER)",
     )
+    parser.add_argument(
+        "--no-page", action="store_true", help="answer programs alone, without a page and without Gradio"
+    )
     parser.add_argument("--host", default="0.0.0.0" if on_space else ServeConfig.host, help="default: %(default)s")  # noqa: S104
     parser.add_argument("--port", type=int, default=ServeConfig.port, help="default: %(default)s")
 
     def check(options: Options) -> None:
         if (options.rollout or options.challenger) and not options.log:
             parser.error("--rollout and --challenger need --log FOLDER")
+        if options.no_page and options.feedback:
+            parser.error("--feedback is asked for on the page; leave out --no-page")
         if options.rollout and options.rollout not in STAGES:
             parser.error(f"ROLLOUT must be one of {', '.join(STAGES)}")
 
@@ -77,10 +82,11 @@ def run(options: Options) -> str:
     from spotter.serve import startup
     from spotter.serve.uploads import own_folder
 
-    with own_folder() as folder:
+    with own_folder() as folder, startup.listening(options) as site:
         goes_on = True
         while goes_on:
             pulled = startup.pull_model(options)
-            with startup.built_app(pulled, options, folder) as built:
-                goes_on = startup.serve_app(built)
+            with startup.answering(site, pulled, options, folder) as answers:
+                startup.show_page(site, answers, options)
+                goes_on = startup.wait_for_end(site, answers)
     return ""

@@ -175,13 +175,13 @@ def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            health = httpx2.get(f"{url}/healthz", timeout=min(10, patience_s)).json()
+            health = httpx2.get(f"{url}/readyz", timeout=min(10, patience_s)).json()
             found = health.get("revision")
             told = f"serves the revision {found}, not {revision}"
             if "problem" in health:
                 told = f"says: {health['problem']}"
         except (httpx2.HTTPError, ValueError, AttributeError):
-            found, told = None, "does not answer at /healthz"
+            found, told = None, "does not answer at /readyz"
         if found == revision:
             return
         # A restart for new variables takes a while, and until then the old app answers.

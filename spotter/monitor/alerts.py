@@ -9,10 +9,8 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import httpx2
 
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.monitor.baseline import Share
@@ -20,6 +18,9 @@ from spotter.monitor.drift import Change
 from spotter.utils.http import BackOff, retry_after
 from spotter.utils.locks import LockedFile, write_all
 from spotter.utils.text import short_percent
+
+if TYPE_CHECKING:
+    import httpx2
 
 MEMORY = "alerts-told.json"
 TIMEOUT_S = 10.0
@@ -111,6 +112,9 @@ def send_new(
         WebhookFailed: the address is none, or it does not take them; those left are sent the next time.
         LogUnwritable: what was sent cannot be remembered.
     """
+    # Here: an app that watches for alerts sends none, and starts sooner without it.
+    import httpx2
+
     check_url(url)
     # The address may hold a secret.
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
@@ -162,7 +166,9 @@ def _share_json(share: Share) -> dict[str, Any]:
     return {"count": share.count, "total": share.total, "share": share.value, "interval": share.interval}
 
 
-def _post(client: httpx2.Client, url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
+def _post(client: "httpx2.Client", url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
+    import httpx2
+
     reason, advised = "", "run it again later"
     for attempt in range(BACK_OFF.attempts):
         asked = None

@@ -14,8 +14,9 @@ from spotter.errors import BadPicture, ClusterUnavailable
 from spotter.images import PictureSource
 from spotter.inference.predictor import Predictor
 from spotter.scale.classify import Model
+from spotter.serve.api.openapi import add_routes
 from spotter.serve.api.prometheus import Metrics
-from spotter.serve.api.routes import add_routes
+from spotter.serve.api.routes import api_routes, unexpected_route
 from spotter.serve.limits import Traffic
 from spotter.serve.middleware import Gate
 from spotter.serve.server import listen
@@ -66,7 +67,9 @@ def build_api(model: Model, config: ServeConfig) -> FastAPI:
     metrics, traffic = Metrics(), Traffic(config)
     app = FastAPI(title=info.title, version="1", docs_url=None, redoc_url=None)
     app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
-    add_routes(app, BatchedService(predictor.predict, info, metrics), traffic, metrics, config, None)
+    service = BatchedService(predictor.predict, info, metrics)
+    add_routes(app, api_routes(service, traffic, metrics, config, None))
+    app.add_exception_handler(Exception, unexpected_route(config))
     return app
 
 

@@ -10,28 +10,24 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 from gradio.route_utils import FnIndexInferError
+from gradio.routes import App
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 from starlette.types import Scope
 
 from spotter.config import ServeConfig
-from spotter.serve.api.prometheus import Metrics
-from spotter.serve.api.routes import add_routes
-from spotter.serve.limits import Traffic
-from spotter.serve.middleware import Closed, Gate, NoSniffing, Shared
+from spotter.serve.front import Front, favicon
+from spotter.serve.middleware import Closed, NoSniffing
 from spotter.serve.page.classifier import classifier_page, problem_page
 from spotter.serve.page.document import Document, Dress
-from spotter.serve.page.preview import add_preview, add_thumbnails, render_head
-from spotter.serve.page.script import early_script, embed_script, page_script
+from spotter.serve.page.preview import render_head
+from spotter.serve.page.quiet_queue import rest_while_empty
+from spotter.serve.page.script import early_script, page_script
 from spotter.serve.page.theme import make_theme
-from spotter.serve.server import gradio_apps_in
 from spotter.serve.service import ModelInfo, Predict, Service
-from spotter.serve.staff.guard import PREFIX, staff_routes
-from spotter.serve.staff.index import add_index
-from spotter.serve.staff.report import no_report
-from spotter.serve.staff.review import add_desk
 from spotter.serve.uploads import tidying
 from spotter.utils.files import package_file
 
@@ -52,7 +48,7 @@ def create_app(
     *,
     problem: str | None = None,
     password: str | None = None,
-) -> FastAPI:
+) -> Front:
     """Put the page, `POST /api/classify` and `GET /healthz` into one app.
 
     Args:
@@ -60,47 +56,50 @@ def create_app(
             answer 503, and `predict` is never called.
         password: of the pages below `/staff`; None: there are none.
     """
-    app = FastAPI(title=info.title or "Spotter", version="1", docs_url=None, redoc_url=None, lifespan=_lifespan)
-    metrics, traffic = Metrics(), Traffic(config)
-    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
-    service = Service(predict, info, metrics)
-    page = problem_page(info, problem) if problem else classifier_page(service, config)
-    traffic.waiting = lambda: _waiting(page)
-    app.state.traffic, app.state.page, app.state.config = traffic, page, config
+    front = Front(config)
+    service = Service(predict, info, front.metrics)
+    front.answer(service, problem=problem, password=password)
+    add_page(front, service, problem)
+    return front
+
+
+def add_page(front: Front, service: Service, problem: str | None = None) -> None:
+    """Build the page of a model, or, with a `problem`, one that says why there is none, and let `front` show it."""
+    config = front.config
+    page = problem_page(service.info, problem) if problem else classifier_page(service, config)
+    shell = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    shell.state.page, shell.state.config = page, config
     if not config.is_shared:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
-        app.add_middleware(CORSMiddleware, allow_origins=[])
-    # Inside the gate, which names the client.
-    app.add_middleware(Document, dress=_dress(service, style))
-    app.add_middleware(Gate, traffic=traffic, metrics=metrics, config=config)
-    if config.is_shared:
-        # Before the gate, so that a page elsewhere can also read why it is refused.
-        app.add_middleware(Shared)
-    add_routes(app, service, traffic, metrics, config, problem)
-    staff = staff_routes(app, password)
-    add_index(staff, info, PREFIX)
-    add_desk(staff, info, f"{PREFIX}/review")
-    report = info.options.report
-    staff.add_api_route("/report", report.show if report else no_report, methods=["GET"])
-    app.add_api_route("/embed.js", _embed, methods=["GET"], include_in_schema=False)
-    add_preview(app, info)
-    add_thumbnails(app, info)
-    return mount_page(app, page, config, js=page_script(config.max_upload_bytes))
+        shell.add_middleware(CORSMiddleware, allow_origins=[])
+    style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
+    shell.add_middleware(Document, dress=_dress(service, style))
+    _mount(shell, page, config, js=page_script(config.max_upload_bytes))
+    front.show(shell)
+    front.traffic.waiting = lambda: _waiting(page)
+    front.state.page = page
 
 
 def mount_page(
     app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str = "", js: str | None = None, head: str = ""
 ) -> FastAPI:
     """Put a Gradio page at the root of `app`, after its other routes, with the guards that only `launch` has."""
+    app.add_api_route("/favicon.ico", favicon, methods=["GET"], include_in_schema=False)
+    app.add_middleware(Closed)
+    app.add_middleware(NoSniffing)
+    return _mount(app, page, config, css=css, js=js, head=head)
+
+
+def _mount(
+    app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str = "", js: str | None = None, head: str = ""
+) -> FastAPI:
     _fetch_nothing(page)
     _close_with_the_answer(page)
     # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
     page.has_launched = True
     page.queue(max_size=config.max_queue, default_concurrency_limit=1, api_open=False)
+    rest_while_empty(page._queue)
     page.state_session_capacity = SESSIONS
-    app.add_api_route("/favicon.ico", _favicon, methods=["GET"], include_in_schema=False)
-    app.add_middleware(Closed)
-    app.add_middleware(NoSniffing)
     # Last, because Gradio takes every path that is left.
     mounted = gr.mount_gradio_app(
         app,
@@ -121,10 +120,17 @@ def mount_page(
         js=js,
         head=f'<link rel="icon" type="image/svg+xml" href="/favicon.ico">{head}',
     )
-    for inner in gradio_apps_in(mounted):
+    inners = [route.app for route in mounted.routes if isinstance(route, Mount) and isinstance(route.app, App)]
+    for inner in inners:
         # Else one is a failure with a traceback for each question, and the other repeats the question.
         inner.add_exception_handler(FnIndexInferError, _no_such_endpoint)
         inner.add_exception_handler(RequestValidationError, _no_question)
+
+    def end_streams() -> None:
+        for inner in inners:
+            inner.stop_event.set()
+
+    mounted.state.end_streams = end_streams
     return mounted
 
 
@@ -196,18 +202,3 @@ def _waiting(page: gr.Blocks) -> list[str]:
     waiting = [event for line in queue.event_queue_per_concurrency_id.values() for event in line.queue]
     working = [event for job in queue.active_jobs if job for event in job]
     return [event.request.scope["state"]["client"] for event in [*waiting, *working]]
-
-
-async def _embed() -> Response:
-    # Any page may load it, also one that takes nothing from elsewhere that does not say so.
-    headers = {
-        "Access-Control-Allow-Origin": "*",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "Cache-Control": "max-age=3600",
-    }
-    return Response(embed_script(), media_type="text/javascript", headers=headers)
-
-
-async def _favicon() -> Response:
-    icon = package_file("serve", "static/icon.svg")
-    return FileResponse(icon, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})

@@ -6,10 +6,10 @@ from collections.abc import MutableMapping
 from contextlib import ExitStack
 from typing import Any
 
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spotter.config import ServeConfig

@@ -9,17 +9,15 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import h11
 import uvicorn
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
-from gradio.routes import App
 from starlette.datastructures import Headers
-from starlette.routing import Mount
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
@@ -179,32 +177,126 @@ def listen(host: str, port: int) -> socket.socket:
 QUIET_S = 0.3
 
 
-def serve(app: FastAPI, config: ServeConfig, for_s: float | None = None, notice: str = "") -> bool:
-    """Serve until SIGTERM or Ctrl-C; print the address once, when the first request can be answered.
+class Running:
+    """An app that is served in a thread of its own, so that the main one can go on with what else it needs."""
 
-    Args:
-        for_s: stop after so many seconds.
-        notice: a line for whoever runs the app, logged once it runs.
+    def __init__(self, app: ASGIApp, config: ServeConfig) -> None:
+        """Raises PortUnavailable: the address is taken or not ours."""
+        listener = listen(config.host, config.port)
+        self._address = listener.getsockname()
+        self._server = _Server(uvicorn_settings(app, config), config.stop_s)
+        self._is_told = False
+        self._failure: BaseException | None = None
+        # Not the thread's `join`: Python 3.11 takes a thread for ended when a signal interrupts that.
+        self._ended = threading.Event()
+        # What is written to one end wakes the thread that waits.
+        self._heard, self.bell = socket.socketpair()
+        self.bell.setblocking(False)
+        threading.Thread(target=self._run, args=(listener,), name="server", daemon=True).start()
+        self._server.is_up.wait()
 
-    Returns:
-        Whether it stopped because they were over.
+    @property
+    def is_stopping(self) -> bool:
+        return self._server.should_exit
+
+    def announce(self, notice: str = "") -> None:
+        """Print the address, once; log a notice for whoever runs the app."""
+        if not self._is_told:
+            host, port = self._address[:2]
+            shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+            print(f"http://{shown}:{port}", flush=True)
+            self._is_told = True
+        if notice:
+            _log.warning("%s", notice)
+
+    def wait(self, for_s: float | None = None) -> bool:
+        """Wait until it is to stop, or for so many seconds; return whether they are over."""
+        with contextlib.suppress(KeyboardInterrupt):
+            return not self._wait(for_s)
+        return False
+
+    def stop(self) -> None:
+        """Finish what was asked; with Ctrl-C, stop at once.
+
+        Raises:
+            Whatever ended it before.
+        """
+        self._server.should_exit = True
+        while not self._ended.is_set():
+            try:
+                self._wait()
+            except KeyboardInterrupt:
+                self._server.force_exit = True
+        if self._failure:
+            raise self._failure
+
+    def close(self) -> None:
+        """Give back what it waits by, once it has ended."""
+        self._heard.close()
+        self.bell.close()
+
+    def _wait(self, for_s: float | None = None) -> bool:
+        # Not by the event: the system may hand a signal to any thread, and Python's main one, in which it is handled,
+        # would sleep on. It writes to the bell then.
+        end = None if for_s is None else time.monotonic() + for_s
+        while not self._ended.is_set():
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._heard.settimeout(left)
+            with contextlib.suppress(TimeoutError):
+                self._heard.recv(64)
+        return True
+
+    def _run(self, listener: socket.socket) -> None:
+        try:
+            self._server.run(sockets=[listener])
+        except BaseException as error:  # noqa: BLE001  (raised again by `stop`)
+            self._failure = error
+        finally:
+            listener.close()
+            self._server.is_up.set()
+            self._ended.set()
+            with contextlib.suppress(OSError):
+                # It has rung often enough, or nobody listens any more.
+                self.bell.send(b"\0")
+
+
+@contextlib.contextmanager
+def running(app: ASGIApp, config: ServeConfig) -> Iterator[Running]:
+    """Serve an app while the block lasts. SIGTERM ends the block as `sys.exit(0)` does.
 
     Raises:
         PortUnavailable: the address is taken or not ours.
     """
-    listener = listen(config.host, config.port)
-    settings = uvicorn_settings(app, config)
-    if threading.current_thread() is threading.main_thread():
-        # uvicorn raises the signal again once it is done: without this the process would end as if killed.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server = _Server(settings, listener.getsockname(), config.stop_s, for_s, notice)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    return server.is_over
+    server = Running(app, config)
+
+    def end(*_: object) -> None:
+        if not server.is_stopping:
+            sys.exit(0)
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.close)
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(server.bell.fileno(), warn_on_full_buffer=False))
+            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
+        stack.callback(server.stop)
+        yield server
+
+
+def serve(app: ASGIApp, config: ServeConfig) -> None:
+    """Serve an app that is whole until SIGTERM or Ctrl-C; print the address once it can be asked.
+
+    Raises:
+        PortUnavailable: the address is taken or not ours.
+    """
+    with running(app, config) as server:
+        server.announce()
+        server.wait()
 
 
 def uvicorn_settings(
-    app: FastAPI, config: ServeConfig, *, log_level: str = "warning", grace_s: int = 3
+    app: ASGIApp, config: ServeConfig, *, log_level: str = "warning", grace_s: int = 3
 ) -> uvicorn.Config:
     """How uvicorn serves an app of ours; when it stops, it waits `grace_s` seconds for what is not answered."""
     return uvicorn.Config(
@@ -222,47 +314,32 @@ def uvicorn_settings(
 
 
 class _Server(uvicorn.Server):
-    def __init__(
-        self, settings: uvicorn.Config, address: tuple[Any, ...], stop_s: float, for_s: float | None, notice: str
-    ) -> None:
+    def __init__(self, settings: uvicorn.Config, stop_s: float) -> None:
         super().__init__(settings)
-        self.is_over = False
-        self._address, self._stop_s, self._for_s, self._notice = address, stop_s, for_s, notice
+        self.is_up = threading.Event()
+        self._stop_s = stop_s
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
-            host, port = self._address[:2]
-            shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-            print(f"http://{shown}:{port}", flush=True)
-            if self._notice:
-                _log.warning("%s", self._notice)
-            if self._for_s is not None:
-                asyncio.get_running_loop().call_later(self._for_s, self._end)
-
-    def _end(self) -> None:
-        if not self.should_exit:
-            self.is_over = self.should_exit = True
+        self.is_up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state = getattr(self.config.app, "state", None)
+        traffic = getattr(state, "traffic", None)
+        if traffic:
+            traffic.stopping = True
         # Every open page holds a connection that Gradio ends only when told.
-        for inner in gradio_apps_in(self.config.app):
-            inner.stop_event.set()
-        traffic = getattr(getattr(self.config.app, "state", None), "traffic", None)
+        end_streams = getattr(state, "end_streams", None)
+        if end_streams:
+            end_streams()
         if traffic:
             await self._finish(traffic)
         await super().shutdown(sockets)
 
     async def _finish(self, traffic: Traffic) -> None:
         # The answer to a question through Gradio is fetched by a second request, so connections are still accepted.
-        traffic.stopping = True
         last_busy, end = time.monotonic(), time.monotonic() + self._stop_s
         while last_busy + QUIET_S > (now := time.monotonic()) and now < end and not self.force_exit:
             if traffic.is_busy:
                 last_busy = now
             await asyncio.sleep(0.02)
-
-
-def gradio_apps_in(app: Any) -> list[App]:
-    routes = [route for route in getattr(app, "routes", []) if isinstance(route, Mount)]
-    return [route.app for route in routes if isinstance(route.app, App)]

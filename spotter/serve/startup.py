@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
-from fastapi import FastAPI
 from PIL import Image
 
 from spotter.config import DATASETS, ServeConfig
@@ -21,6 +21,7 @@ from spotter.errors import (
     AccessRefused,
     CacheUnwritable,
     NoInt8,
+    PageUnavailable,
     RevisionMissing,
     SpotterError,
     StoreUnreachable,
@@ -37,11 +38,13 @@ from spotter.rollout.stages import Rollout
 from spotter.rollout.watcher import Watcher
 from spotter.serve.about import read_about
 from spotter.serve.auth import read_password
-from spotter.serve.service import AppOptions, ModelInfo
+from spotter.serve.front import Front
+from spotter.serve.server import Running, running
+from spotter.serve.service import AppOptions, ModelInfo, Service
 from spotter.serve.staff.report import ReportPage
 from spotter.utils.console import log_to_stderr
-from spotter.utils.imports import lasting_imports
-from spotter.utils.memory import give_back_large_blocks
+from spotter.utils.imports import changed_import, lasting_imports
+from spotter.utils.memory import give_back_free_blocks, give_back_large_blocks
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +76,39 @@ class Pulled:
 
 
 @dataclass(frozen=True)
-class Built:
-    """An app that can be served: for so many seconds, or until it is stopped. `notice` is for who runs it."""
+class Answering:
+    """What answers: by a model, or with a `problem`; then to be tried again after so many seconds, if not None."""
 
-    app: FastAPI
-    config: ServeConfig
-    for_s: float | None = None
+    service: Service
+    problem: str | None = None
+    again_s: float | None = None
+    # For whoever runs the app.
     notice: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is served, and what serves it."""
+
+    front: Front
+    server: Running
+
+
+@contextmanager
+def listening(options: argparse.Namespace) -> Iterator[Site]:
+    """Listen while the block lasts. Until there is a model, requests wait for it.
+
+    Raises:
+        PortUnavailable: it cannot be served here.
+    """
+    log_to_stderr(options.program)
+    give_back_large_blocks()
+    # On a Space, its own server stands before the app.
+    proxy = "SPACE_ID" in os.environ
+    config = ServeConfig(host=options.host, port=options.port, behind_proxy=proxy, metrics=options.metrics)
+    front = Front(config)
+    with running(front, config) as server:
+        yield Site(front, server)
 
 
 def pull_model(options: argparse.Namespace) -> Pulled:
@@ -91,8 +120,6 @@ def pull_model(options: argparse.Namespace) -> Pulled:
             again: nobody looks at its terminal, and the model may be published later.
         PasswordWeak: that of the staff pages is too easy to guess.
     """
-    log_to_stderr(options.program)
-    give_back_large_blocks()
     password = read_password()
     try:
         predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
@@ -107,8 +134,8 @@ def pull_model(options: argparse.Namespace) -> Pulled:
 
 
 @contextmanager
-def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iterator[Built]:
-    """Build the page and the API of a model, or a page that says why there is none; run what goes with it meanwhile.
+def answering(site: Site, pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iterator[Answering]:
+    """Answer by the model, or say why there is none; run what goes with it meanwhile.
 
     Args:
         folder: what the page shows is copied into it.
@@ -116,35 +143,41 @@ def built_app(pulled: Pulled, options: argparse.Namespace, folder: Path) -> Iter
     Raises:
         As `operated`.
     """
-    _load_gradio()
-    from spotter.serve.app import create_app
-
-    # On a Space, its own server stands before the app.
-    proxy = "SPACE_ID" in os.environ
-    config = ServeConfig(host=options.host, port=options.port, behind_proxy=proxy, metrics=options.metrics)
-    predictor, why, password = pulled.predictor, pulled.why, pulled.password
+    predictor, why, password, metrics = pulled.predictor, pulled.why, pulled.password, site.front.metrics
     if predictor is None:
         told = public_sentence(str(why), type(why))
-        app = create_app(no_answer, ModelInfo("Spotter", ()), config, problem=told, password=password)
-        yield Built(app, config, RETRY_S if isinstance(why, LATER) else None)
+        service = Service(no_answer, ModelInfo("Spotter", ()), metrics)
+        site.front.answer(service, problem=told, password=password, has_page=not options.no_page)
+        yield Answering(service, told, RETRY_S if isinstance(why, LATER) else None)
         return
     with operated(predictor, options, folder) as info:
         if info.options.rollout and not password:
             _log.warning(NOBODY)
-        app = create_app(predictor.predict, info, config, password=password)
-        notice = "" if predictor.card.made.get("premortem") else UNASKED
-        yield Built(app, config, notice=notice)
+        service = Service(predictor.predict, info, metrics)
+        # The network's file was read, checked and taken apart.
+        give_back_free_blocks()
+        site.front.answer(service, password=password, has_page=not options.no_page)
+        yield Answering(service, notice="" if predictor.card.made.get("premortem") else UNASKED)
 
 
-def serve_app(built: Built) -> bool:
-    """Serve until stopped; return whether to pull the model again, because its store could not be reached before.
+def show_page(site: Site, answers: Answering, options: argparse.Namespace) -> None:
+    """Import Gradio, build the page, and show it, if one is asked for; then print the address.
 
     Raises:
-        PortUnavailable: it cannot be served here.
+        PageUnavailable: Gradio, or what it needs, is not there.
     """
-    from spotter.serve.server import serve
+    if not options.no_page:
+        _load_gradio()
+        from spotter.serve.app import add_page
 
-    return serve(built.app, built.config, built.for_s, built.notice)
+        add_page(site.front, answers.service, answers.problem)
+    # Not before: Gradio's clients wait 5 seconds for the page, and on a slow machine it may take longer.
+    site.server.announce(answers.notice)
+
+
+def wait_for_end(site: Site, answers: Answering) -> bool:
+    """Wait until it is to stop; return whether to pull the model again, because its store could not be reached."""
+    return site.server.wait(answers.again_s)
 
 
 def _load_gradio() -> None:
@@ -153,8 +186,22 @@ def _load_gradio() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     # So many questions: after each it would make a table of the last 10,000, with pandas, for a page that is not there.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
-    with lasting_imports():
-        import spotter.serve.app  # noqa: F401
+    try:
+        with lasting_imports(), changed_import("gradio.component_meta", write_no_stubs):
+            import spotter.serve.app  # noqa: F401
+    except ImportError as error:
+        raise PageUnavailable(
+            f"The page cannot be loaded ({error}); install Spotter again, or serve programs alone with --no-page."
+        ) from error
+
+
+def write_no_stubs(module: ModuleType) -> None:
+    """Let Gradio write no stub files for editors as it is imported.
+
+    For each of its components it would read the source, parse it and compare it with the file beside it, which takes
+    as long as all else of the import; and an app has no business writing into its packages.
+    """
+    module.create_or_modify_pyi = lambda *about: None  # type: ignore[attr-defined]
 
 
 def no_answer(picture: Image.Image) -> Prediction:

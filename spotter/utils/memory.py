@@ -10,6 +10,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 LARGE_BYTES = 8 * 2**20
 
 
+def give_back_free_blocks() -> bool:
+    """Let glibc give back what is free now, also where something in use lies above it; return whether it could."""
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (OSError, AttributeError, TypeError):
+        return False
+
+
 def give_back_large_blocks() -> bool:
     """Let glibc give every block of more than `LARGE_BYTES` back to the system when it is freed.
 

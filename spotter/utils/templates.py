@@ -2,13 +2,14 @@
 
 import functools
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from typing import TYPE_CHECKING, Any
 
 from spotter.errors import DatasetUnwritable
 from spotter.utils.files import package_file, write_atomically
 from spotter.utils.text import escape_markdown, plural
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Its templates are there for all packages, such as the frame of the local reports.
 SHARED = "utils"
@@ -43,7 +44,10 @@ def write_page(path: Path, package: str, template: str, /, **values: Any) -> Non
 
 
 @functools.cache
-def _environment(package: str) -> Environment:
+def _environment(package: str) -> "Environment":
+    # Here: an app without a page fills in none of them.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
     environment = Environment(
         loader=FileSystemLoader([package_file(package, "templates"), package_file(SHARED, "templates")]),
         autoescape=select_autoescape(["html"], default=False),

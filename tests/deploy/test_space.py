@@ -88,7 +88,10 @@ def with_int8(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture(scope="module")
 def app(prebuilt: Revision) -> Iterator[str]:
     process = start("--model", prebuilt.store, "--port", 0)
-    yield address_of(process)
+    address = address_of(process)
+    # Its page too has to be there within the short patience of these tests.
+    with urllib.request.urlopen(address):
+        yield address
     stop(process)
 
 
@@ -398,7 +401,7 @@ def test_a_page_of_anything_is_told(predictor: Predictor) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             health = json.dumps({"revision": predictor.revision}).encode()
-            body = {"/healthz": health, "/config": b"[]"}.get(self.path, b"gradio")
+            body = {"/readyz": health, "/config": b"[]"}.get(self.path, b"gradio")
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -521,7 +524,7 @@ def test_a_hub_that_falls_silent_is_told_and_the_space_stays_as_it_was(
 def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Predictor) -> None:
     hub.fault = always(SILENT)
     started = time.monotonic()
-    with pytest.raises(SpaceFailed, match="does not answer at /healthz"):
+    with pytest.raises(SpaceFailed, match="does not answer at /readyz"):
         check_answers(hub.url, predictor, 0.5)
     assert time.monotonic() - started < 20
 

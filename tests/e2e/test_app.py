@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from spotter.serve.startup import public_sentence, pull_model
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
-from tests.helpers.hub import LOST, OWNER, WRITER, Hub
+from tests.helpers.hub import LOST, OWNER, WRITER, Answer, Hub, Request
 from tests.helpers.pictures import free_port
 from tests.helpers.processes import address_of, start, stop
 
@@ -216,10 +218,82 @@ def wait_for_status(port: int, status: int) -> dict:
             found, told = error.code, json.load(error)
         except OSError:
             found, told = 0, {}
-        if found == status:
+        if found == status and told["status"] != "starting":
             return told
         time.sleep(0.1)
     raise AssertionError(f"no answer with status {status}")
+
+
+def test_a_store_that_is_slow_keeps_nobody_from_learning_that_the_app_lives(
+    hub: Hub, prebuilt: Revision, tmp_path: Path
+) -> None:
+    port, let_go = free_port(), threading.Event()
+    HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
+
+    def slow(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+        let_go.wait(60)
+        return usual(request)
+
+    hub.fault = slow
+    settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    process = start("--model", f"hf://{OWNER}/shapes", "--port", port, **settings)
+    try:
+        assert wait_for_alive(port) == {"status": "starting", "revision": None}
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz")
+        assert (caught.value.code, caught.value.headers["Retry-After"]) == (503, "2")
+        with ThreadPoolExecutor() as pool:
+            early = pool.submit(post, f"http://127.0.0.1:{port}/api/classify", encode(draw("disc", 3)))
+            let_go.set()
+            assert early.result()["closest"] == "disc"
+    finally:
+        let_go.set()
+        assert stop(process) == 0
+
+
+def wait_for_alive(port: int) -> dict:
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+                return json.load(answer)
+        except urllib.error.URLError:
+            time.sleep(0.05)
+
+
+def test_an_app_that_is_stopped_while_it_starts_ends_as_any_other(prebuilt: Revision) -> None:
+    port = free_port()
+    process = start("--model", prebuilt.store, "--port", port)
+    # Its page is still to come.
+    wait_for_alive(port)
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (0, "")
+    assert "Traceback" not in errors
+
+
+def test_without_a_page_there_is_no_gradio(prebuilt: Revision, tmp_path: Path) -> None:
+    command = [sys.executable, "-X", "importtime", "app.py", "--model", str(prebuilt.store), "--port", "0", "--no-page"]
+    with (tmp_path / "imports.txt").open("w") as imports:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=imports, text=True)
+        try:
+            address = address_of(process)
+            assert post(f"{address}/api/classify", encode(draw("cross", 3)))["label"] == "cross"
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(address)
+            assert "has no page" in json.load(caught.value)["error"]
+            assert wait_for_status(int(address.rpartition(":")[2]), 200)["revision"] == prebuilt.revision
+        finally:
+            assert stop(process) == 0
+    loaded = {line.rpartition("|")[2].strip() for line in (tmp_path / "imports.txt").read_text().splitlines()}
+    assert "onnxruntime" in loaded
+    assert not {"gradio", "fastapi", "pandas", "huggingface_hub"} & loaded
+
+
+def test_feedback_needs_the_page(prebuilt: Revision, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app.main(["--model", str(prebuilt.store), "--no-page", "--feedback", "folder"])
+    assert ended.value.code == 2
+    assert "leave out --no-page" in capsys.readouterr().err
 
 
 def test_no_model_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -370,6 +370,7 @@ def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_pat
         answers = [httpx.post(f"{address}/api/classify", content=content).json() for _ in range(5)]
         assert {answer["label"] for answer in answers} == {"cross"}
         wait_until(lambda: "warning" in httpx.get(f"{address}/healthz").json())
+        wait_until(lambda: httpx.get(f"{address}/readyz").status_code == 200)
         for path in ("/healthz", "/readyz"):
             health = httpx.get(address + path)
             assert health.status_code == 200

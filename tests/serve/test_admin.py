@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request
-from starlette.routing import Mount
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
 
 import app as program
 from spotter.config import ServeConfig
@@ -39,10 +41,12 @@ def staffed(password: str | None, clock: Clock | None = None, *, behind_proxy: b
     app = create_app(predict_by_color, INFO, config, password=password)
     guard = next(route.app for route in app.routes if isinstance(route, Mount) and isinstance(route.app, Guard))
     pages = guard._app
-    assert isinstance(pages, FastAPI)
-    pages.add_api_route("/hello", hello, methods=["GET"])
-    pages.add_api_route("/decide", decide, methods=["POST"])
-    pages.add_api_route("/broken", broken, methods=["GET"])
+    assert isinstance(pages, Starlette)
+    pages.router.routes += [
+        Route("/hello", hello),
+        Route("/decide", decide, methods=["POST"]),
+        Route("/broken", broken),
+    ]
     if clock:
         assert guard._check
         guard._check.guesses = Buckets(1 / 60, GUESSES, clock)
@@ -50,15 +54,15 @@ def staffed(password: str | None, clock: Clock | None = None, *, behind_proxy: b
         yield url
 
 
-async def hello() -> str:
-    return "hello"
+async def hello(request: Request) -> Response:
+    return JSONResponse("hello")
 
 
-async def decide(request: Request) -> int:
-    return len(await request.body())
+async def decide(request: Request) -> Response:
+    return JSONResponse(len(await request.body()))
 
 
-async def broken() -> None:
+async def broken(request: Request) -> Response:
     raise RuntimeError("a secret of this machine")
 
 

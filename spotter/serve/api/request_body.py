@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture

@@ -1,14 +1,14 @@
 """The routes of the HTTP API."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
@@ -18,6 +18,7 @@ from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
 from spotter.rollout.stages import SHADOW, SUPERVISED
 from spotter.serve.api.openapi import (
+    ApiRoute,
     Batch,
     Classified,
     Failing,
@@ -38,82 +39,111 @@ from spotter.serve.service import Answer, ModelInfo, Service, full_payload
 
 _log = logging.getLogger(__name__)
 
-Route = Callable[[Request], Awaitable[Response]]
+Answering = Callable[[Request], Awaitable[Response]]
 
 STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413, "failed": 500}
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+STARTING, STOPPING = "starting", "stopping"
+START_AGAIN_S = 2
 
 
-def add_routes(
-    app: FastAPI, service: Service, traffic: Traffic, metrics: Metrics, config: ServeConfig, problem: str | None
-) -> None:
-    """Add the plain routes to `app`, and to what it tells about itself at /openapi.json."""
+def api_routes(
+    service: Service,
+    traffic: Traffic,
+    metrics: Metrics,
+    config: ServeConfig,
+    problem: str | None,
+    is_whole: Callable[[], bool] = lambda: True,
+) -> list[ApiRoute]:
+    """The plain routes, with what each tells of itself at /openapi.json.
+
+    Args:
+        is_whole: whether all that this app will have is there.
+    """
     one, many = describe_single(config), describe_batch(config)
-    app.add_api_route(
-        "/api/classify",
-        _classify_route(service, config, problem),
-        methods=["POST"],
-        summary="Classify a picture",
-        description=f"The picture is the body itself, the first file of a form, or base64 in JSON; at most "
-        f"{config.max_upload_bytes / 1e6:g} MB.",
-        openapi_extra={"requestBody": {"required": True, "content": one}},
-        response_model=Classified,
-        responses=describe_problems() | (describe_waiting() if service.info.options.rollout else {}),
-    )
+    routes = [
+        ApiRoute(
+            "/api/classify",
+            _classify_route(service, config, problem),
+            ("POST",),
+            {
+                "summary": "Classify a picture",
+                "description": "The picture is the body itself, the first file of a form, or base64 in JSON; at most "
+                f"{config.max_upload_bytes / 1e6:g} MB.",
+                "openapi_extra": {"requestBody": {"required": True, "content": one}},
+                "response_model": Classified,
+                "responses": describe_problems() | (describe_waiting() if service.info.options.rollout else {}),
+            },
+        )
+    ]
     if service.info.options.rollout:
         for method, route, summary in (
             ("GET", _ticket_route(service), "The outcome of an answer that waits for a person"),
             ("DELETE", _withdraw_route(service), "Do not wait: delete the picture"),
         ):
             missing: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such ticket"}}
-            app.add_api_route(
-                "/api/answers/{ticket}",
-                route,
-                methods=[method],
-                summary=summary,
-                response_model=Ticket,
-                responses=missing,
-            )
-    app.add_api_route(
-        "/api/classify/batch",
-        _batch_route(service, traffic, config, problem),
-        methods=["POST"],
-        summary="Classify several pictures",
-        description=f"The files of a form, or a JSON list of base64; at most {config.max_batch} pictures and "
-        f"{config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
-        openapi_extra={"requestBody": {"required": True, "content": many}},
-        response_model=Batch,
-        responses=describe_problems(),
+            ticket = {"name": "ticket", "in": "path", "required": True, "schema": {"type": "string"}}
+            told = {"summary": summary, "response_model": Ticket, "responses": missing}
+            told["openapi_extra"] = {"parameters": [ticket]}
+            routes.append(ApiRoute("/api/answers/{ticket}", route, (method,), told))
+    routes.append(
+        ApiRoute(
+            "/api/classify/batch",
+            _batch_route(service, traffic, config, problem),
+            ("POST",),
+            {
+                "summary": "Classify several pictures",
+                "description": f"The files of a form, or a JSON list of base64; at most {config.max_batch} pictures "
+                f"and {config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
+                "openapi_extra": {"requestBody": {"required": True, "content": many}},
+                "response_model": Batch,
+                "responses": describe_problems(),
+            },
+        )
     )
-    failing: dict[int | str, dict[str, Any]] = {503: {"model": Failing, "description": "Not now"}}
     for path, route, summary in (
         ("/healthz", _health_route(service.info, problem), "Does the app work?"),
-        ("/readyz", _ready_route(service.info, problem, traffic), "Does it take pictures now?"),
+        ("/readyz", _ready_route(service.info, problem, traffic, is_whole), "Are model and page there?"),
     ):
-        app.add_api_route(path, route, methods=["GET"], summary=summary, response_model=Health, responses=failing)
-        app.add_api_route(path, route, methods=["HEAD"], include_in_schema=False)
+        failing: dict[int | str, dict[str, Any]] = {503: {"model": Failing, "description": "Not now"}}
+        told = {"summary": summary, "response_model": Health, "responses": failing}
+        routes.append(ApiRoute(path, route, ("GET", "HEAD"), told))
     if config.metrics:
-        app.add_api_route(
-            "/metrics",
-            _metrics_route(metrics, traffic),
-            methods=["GET"],
-            summary="Counts for Prometheus",
-            response_class=PlainTextResponse,
-        )
-    app.add_api_route("/api", api_help, methods=["GET", "HEAD"], include_in_schema=False)
+        told = {"summary": "Counts for Prometheus", "response_class": PlainTextResponse}
+        routes.append(ApiRoute("/metrics", _metrics_route(metrics, traffic), ("GET",), told))
+    routes.append(ApiRoute("/api", api_help, ("GET", "HEAD")))
     allowed = dict.fromkeys(("/api/classify", "/api/classify/batch"), "POST")
     allowed |= dict.fromkeys(("/api", "/healthz", "/readyz"), "GET, HEAD")
-    for path, methods in allowed.items():
-        # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
-        app.add_api_route(path, _other_method_route(methods), methods=METHODS, include_in_schema=False)
-    for path in ("/api", *MOVED):
-        app.add_api_route(f"{path}/{{rest:path}}", moved, methods=METHODS, include_in_schema=False)
-    for path in MOVED:
-        app.add_api_route(path, moved, methods=METHODS, include_in_schema=False)
-    app.add_exception_handler(Exception, _unexpected_route(config))
+    # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
+    routes += [ApiRoute(path, _other_method_route(methods), METHODS) for path, methods in allowed.items()]
+    routes += [ApiRoute(f"{path}/{{rest:path}}", moved, METHODS) for path in ("/api", *MOVED)]
+    routes += [ApiRoute(path, moved, METHODS) for path in MOVED]
+    return routes
 
 
-def _classify_route(service: Service, config: ServeConfig, problem: str | None) -> Route:
+def as_routes(routes: Sequence[ApiRoute]) -> list[Route]:
+    """The same routes for an app of Starlette's."""
+    return [Route(route.path, route.answer, methods=list(route.methods)) for route in routes]
+
+
+def starting_routes(traffic: Traffic) -> list[Route]:
+    """What an app answers before it has a model: that it is alive, and not ready."""
+
+    async def alive(request: Request) -> Response:
+        return JSONResponse({"status": STARTING, "revision": None})
+
+    async def not_ready(request: Request) -> Response:
+        return _not_yet(traffic)
+
+    return [Route("/healthz", alive), Route("/readyz", not_ready)]
+
+
+def not_yet(traffic: Traffic) -> Response:
+    """What is told of what is still to come."""
+    return _refused(Refusal(503, _NOT_YET[traffic.stopping], START_AGAIN_S))
+
+
+def _classify_route(service: Service, config: ServeConfig, problem: str | None) -> Answering:
     async def classify(request: Request) -> Response:
         if problem:
             return _error(503, problem)
@@ -159,10 +189,11 @@ async def _note_down(service: Service, answer: Answer, said: str) -> Response | 
     return None
 
 
-def _ticket_route(service: Service) -> Callable[..., Any]:
+def _ticket_route(service: Service) -> Answering:
     queue = service.info.options.waiting
 
-    async def look(ticket: str) -> Response:
+    async def look(request: Request) -> Response:
+        ticket = request.path_params["ticket"]
         found = await run_in_threadpool(queue.find, ticket) if queue else None
         if isinstance(found, Waiting):
             return JSONResponse(asdict(Ticket(ticket, "waiting", None, None, found.revision)), headers=_NOT_KEPT)
@@ -174,10 +205,11 @@ def _ticket_route(service: Service) -> Callable[..., Any]:
     return look
 
 
-def _withdraw_route(service: Service) -> Callable[..., Any]:
+def _withdraw_route(service: Service) -> Answering:
     queue = service.info.options.waiting
 
-    async def withdraw(ticket: str) -> Response:
+    async def withdraw(request: Request) -> Response:
+        ticket = request.path_params["ticket"]
         try:
             is_gone = await run_in_threadpool(queue.forget, ticket) if queue else False
         except QueueUnwritable as error:
@@ -188,7 +220,7 @@ def _withdraw_route(service: Service) -> Callable[..., Any]:
     return withdraw
 
 
-def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Route:
+def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Answering:
     async def one(sent: Sent, stage: str | None, client: str) -> dict[str, Any]:
         try:
             if isinstance(sent.content, BadPicture):
@@ -221,8 +253,8 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
     return batch
 
 
-def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
-    async def health() -> Response:
+def _health_route(info: ModelInfo, problem: str | None) -> Answering:
+    async def health(request: Request) -> Response:
         if problem:
             return JSONResponse(asdict(Failing("fail", problem)), 503)
         rollout = info.options.rollout
@@ -232,24 +264,29 @@ def _health_route(info: ModelInfo, problem: str | None) -> Callable[..., Any]:
     return health
 
 
-def _ready_route(info: ModelInfo, problem: str | None, traffic: Traffic) -> Callable[..., Any]:
-    async def ready() -> Response:
-        if traffic.stopping and not problem:
-            return JSONResponse(asdict(Failing("stopping", "The app is about to stop.")), 503)
-        return await health()
+def _ready_route(info: ModelInfo, problem: str | None, traffic: Traffic, is_whole: Callable[[], bool]) -> Answering:
+    async def ready(request: Request) -> Response:
+        if not problem and (traffic.stopping or not is_whole()):
+            return _not_yet(traffic)
+        return await health(request)
 
     health = _health_route(info, problem)
     return ready
 
 
-def _metrics_route(metrics: Metrics, traffic: Traffic) -> Callable[..., Any]:
-    async def show() -> Response:
+def _not_yet(traffic: Traffic) -> Response:
+    told = asdict(Failing(STOPPING if traffic.stopping else STARTING, _NOT_YET[traffic.stopping]))
+    return JSONResponse(told, 503, {"Retry-After": str(START_AGAIN_S)})
+
+
+def _metrics_route(metrics: Metrics, traffic: Traffic) -> Answering:
+    async def show(request: Request) -> Response:
         return Response(metrics.as_text(traffic.in_flight), media_type=CONTENT_TYPE)
 
     return show
 
 
-def _other_method_route(allowed: str) -> Route:
+def _other_method_route(allowed: str) -> Answering:
     async def refuse(request: Request) -> Response:
         headers = {"Allow": f"{allowed}, OPTIONS"}
         if request.method == "OPTIONS":
@@ -279,7 +316,9 @@ async def api_help(request: Request) -> Response:
     return PlainTextResponse(_HELP.format(url=_address(request), fields=rest))
 
 
-def _unexpected_route(config: ServeConfig) -> Callable[..., Any]:
+def unexpected_route(config: ServeConfig) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What is told of a failure of ours, which is no fault of the request."""
+
     async def unexpected(request: Request, error: Exception) -> Response:
         # Starlette logs the traceback after this answer, which it gives outside of all that stands before the routes;
         # the caller learns nothing about the machine.
@@ -312,6 +351,8 @@ _MOVED = (
     "There is no such route: POST the picture to {url}/api/classify, or in Python use gradio_client: "
     'Client("{url}").predict(handle_file("picture.jpg"), api_name="/classify"); {url}/api tells more.'
 )
+# By whether the app is about to stop.
+_NOT_YET = ("The app is starting; try again in a moment.", "The app is about to stop.")
 _NO_TICKET = "There is no such ticket, or not any more."
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _HELP = """Send a picture, get JSON. `label` is the answer: "not sure" when the picture is unlike those the model

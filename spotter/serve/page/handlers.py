@@ -18,13 +18,11 @@ from spotter.errors import BadPicture, FeedbackUnwritable
 from spotter.feedback.store import ID, Removal
 from spotter.images import load_picture
 from spotter.serve.batch import NoAnswer, Plan, Result, as_csv, as_json, unpack
+from spotter.serve.choices import YES, chosen_label, is_choice
 from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
-    YES,
     Inputs,
-    chosen_label,
     client_of,
-    is_choice,
     language_of,
     path_in,
 )

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
 from markupsafe import Markup
 from PIL import Image, ImageDraw, ImageOps
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from spotter.errors import BadPicture
 from spotter.images import load_picture
@@ -82,31 +83,32 @@ def render_head(
     )
 
 
-def add_preview(app: FastAPI, info: ModelInfo) -> None:
-    """Serve the picture. It is drawn when it is first asked for."""
+def preview_route(info: ModelInfo) -> Route:
+    """Serves the picture. It is drawn when it is first asked for."""
     draw = functools.cache(lambda: draw_preview(info))
 
-    def show() -> Response:
+    def show(request: Request) -> Response:
         headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "max-age=3600"}
         return Response(draw(), media_type="image/jpeg", headers=headers)
 
-    app.add_api_route(PICTURE, show, methods=["GET", "HEAD"], include_in_schema=False)
+    return Route(PICTURE, show)
 
 
-def add_thumbnails(app: FastAPI, info: ModelInfo) -> None:
-    """Serve the examples as small as the page shows them: whole ones would be half of what it loads."""
+def thumbnail_route(info: ModelInfo) -> Route:
+    """Serves the examples as small as the page shows them: whole ones would be half of what it loads."""
 
     @functools.cache
     def draw(number: int) -> bytes:
         picture = _open(info.examples[number][0]) or Image.new("RGB", (1, 1), GROUND)
         return _jpeg(ImageOps.fit(picture, (THUMBNAIL, THUMBNAIL)), 75)
 
-    def show(number: int) -> Response:
+    def show(request: Request) -> Response:
+        number = request.path_params["number"]
         if not 0 <= number < len(info.examples[:MOST_EXAMPLES]):
             return JSONResponse({"error": "There is no such example."}, 404)
         return Response(draw(number), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
-    app.add_api_route("/example/{number}.jpg", show, methods=["GET"], include_in_schema=False)
+    return Route("/example/{number:int}.jpg", show)
 
 
 def _first(value: str | None) -> str:

@@ -13,13 +13,12 @@ from spotter.monitor.log import add_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting, WaitingFolder
 from spotter.rollout.stages import SHADOW, SUPERVISED
+from spotter.serve.choices import chosen_label, is_choice
 from spotter.serve.page import html
 from spotter.serve.page.gradio_io import (
     Inputs,
     browser_state,
-    chosen_label,
     client_of,
-    is_choice,
     label_choices,
     language_of,
     page_text,

@@ -1,13 +1,13 @@
-"""Pages for whoever runs the app, below `/staff`, behind a password that only the environment knows.
+"""Pages for whoever runs the app, below `/staff`, behind a password that only the environment knows."""
 
-staff = staff_routes(app, read_password())
-staff.add_api_route("/report", show, methods=["GET"])
-"""
+from collections.abc import Sequence
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse, Response
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.routing import Route
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spotter.serve.auth import PasswordCheck, refuse_other_sites
@@ -23,18 +23,21 @@ PRIVATE = {
 }
 
 
-def staff_routes(app: FastAPI, password: str | None) -> FastAPI:
-    """Reserve `/staff` in `app`; return what its routes are added to, such as "/report" for `/staff/report`.
+def staff_routes(pages: Sequence[Route], password: str | None) -> list[BaseRoute]:
+    """Put routes such as "/report" below `/staff`, behind the password.
 
-    Whatever is added is behind the password, and a `POST` must not come from another site. Without a password nothing
-    is there (404). Call it before Gradio is mounted, which takes every path that is left.
+    A `POST` must not come from another site. Without a password nothing is there (404).
     """
-    pages = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    guard = Guard(pages, password)
+    guard = Guard(Starlette(routes=pages, exception_handlers={HTTPException: told_as_json}), password)
     # A mount has no path that ends where it begins.
-    app.router.routes.append(Route(PREFIX, guard, include_in_schema=False))
-    app.mount(PREFIX, guard)
-    return pages
+    return [Route(PREFIX, guard), Mount(PREFIX, guard)]
+
+
+async def told_as_json(request: Request, error: Exception) -> Response:
+    """What Starlette refuses, such as a path that is not there, in JSON as all else."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 class Guard:

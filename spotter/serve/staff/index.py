@@ -1,12 +1,12 @@
 """The index of the staff pages: what staff can do here, what is off, and how to turn it on."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
 
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
@@ -24,18 +24,16 @@ class Task:
     address: str = ""
 
 
-def add_index(pages: FastAPI, info: ModelInfo, base: str) -> None:
-    """Add the page at "/" to what is behind the password; `base` is the address of all of them."""
-    show = _page(info, base)
+def index_routes(info: ModelInfo, base: str) -> list[Route]:
+    """The page at "/" of what is behind the password; `base` is the address of all of them."""
     # The first is what is left of the address where it ends without a slash.
-    for path in (base, "/"):
-        pages.add_api_route(path, show, methods=["GET"])
+    return [Route(path, _page(info, base)) for path in (base, "/")]
 
 
-def _page(info: ModelInfo, base: str) -> Callable[..., Any]:
+def _page(info: ModelInfo, base: str) -> Callable[[Request], Awaitable[Response]]:
     options = info.options
 
-    async def show() -> Response:
+    async def show(request: Request) -> Response:
         waiting = len(await run_in_threadpool(options.waiting.read)) if options.waiting else 0
         page = render_template(
             "serve",

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from spotter.errors import LogUnreadable, SpotterError
 from spotter.serve.auth import STAFF_PASSWORD
@@ -48,7 +49,7 @@ class ReportPage:
         self._turn = asyncio.Lock()
         self._page, self._made_at = b"", -FRESH_S
 
-    async def show(self) -> Response:
+    async def show(self, request: Request) -> Response:
         async with self._turn:
             if self._now() - self._made_at >= FRESH_S:
                 status, told = await self._make()
@@ -84,7 +85,7 @@ class ReportPage:
         return 500, b"The report could not be made; the app's log says more."
 
 
-async def no_report() -> Response:
+async def no_report(request: Request) -> Response:
     return PlainTextResponse("No answers are logged, so there is no report: start the app with --log FOLDER.", 404)
 
 

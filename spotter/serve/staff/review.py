@@ -6,19 +6,19 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs
 
-from fastapi import FastAPI, Request
-from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.rollout.review_queue import Waiting, WaitingFolder
 from spotter.serve.auth import name_in
-from spotter.serve.page.gradio_io import chosen_label, is_choice
+from spotter.serve.choices import chosen_label, is_choice
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
 from spotter.utils.text import short_percent
@@ -123,22 +123,27 @@ class Desk:
                 del self._last[name]
 
 
-def add_desk(pages: FastAPI, info: ModelInfo, base: str) -> None:
-    """Add the page at "/review" to what is behind the password; `base` is its whole address."""
+Answering = Callable[[Request], Awaitable[Response]]
+
+
+def desk_routes(info: ModelInfo, base: str) -> list[Route]:
+    """The page at "/review" of what is behind the password; `base` is its whole address."""
     queue = info.options.waiting
     if queue is None:
-        return
+        return []
     desk = Desk(queue, info.labels)
-    pages.add_api_route("/review", _page(desk, info, base), methods=["GET"])
-    pages.add_api_route("/review", _decide(desk, info, base), methods=["POST"])
-    pages.add_api_route("/review/{ticket}.jpg", _picture(queue), methods=["GET"])
+    return [
+        Route("/review", _page(desk, info, base)),
+        Route("/review", _decide(desk, info, base), methods=["POST"]),
+        Route("/review/{ticket}.jpg", _picture(queue)),
+    ]
 
 
-def _page(desk: Desk, info: ModelInfo, base: str) -> Callable[..., Any]:
+def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
     rollout = info.options.rollout
 
-    async def show(request: Request, told: str = "") -> Response:
-        name = _reviewer(request)
+    async def show(request: Request) -> Response:
+        name, told = _reviewer(request), request.query_params.get("told", "")
         entry, waiting = await run_in_threadpool(desk.hand_out, name)
         nonce = secrets.token_urlsafe(16)
         text = render_template(
@@ -167,7 +172,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Callable[..., Any]:
     return show
 
 
-def _decide(desk: Desk, info: ModelInfo, base: str) -> Callable[..., Any]:
+def _decide(desk: Desk, info: ModelInfo, base: str) -> Answering:
     labels = info.labels
 
     async def decide(request: Request) -> Response:
@@ -198,9 +203,9 @@ def _reviewer(request: Request) -> str:
     return name or NAMELESS + (request.cookies.get(COOKIE) or secrets.token_urlsafe(16))
 
 
-def _picture(queue: WaitingFolder) -> Callable[..., Any]:
-    async def picture(ticket: str) -> Response:
-        content = await run_in_threadpool(queue.picture, ticket)
+def _picture(queue: WaitingFolder) -> Answering:
+    async def picture(request: Request) -> Response:
+        content = await run_in_threadpool(queue.picture, request.path_params["ticket"])
         if content is None:
             return Response("This picture is no longer waiting.", 404, media_type="text/plain")
         return Response(content, media_type="image/jpeg")
