@@ -18,6 +18,10 @@ class RecipeError(SpotterError):
     """The recipe or the `--class` options do not describe a classifier."""
 
 
+class BadCosts(SpotterError):
+    """What mistakes are said to cost is no table of costs of these labels."""
+
+
 class UnknownSource(SpotterError):
     """The name given to `--search` is not a picture source."""
 

@@ -28,6 +28,7 @@ from spotter.data.edits import apply_edits
 from spotter.data.manifest import read_dataset, with_disputed, without_damaged
 from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
+from spotter.decide.costs import read_cost_options
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers
 from spotter.stores import FolderStore, open_store
@@ -82,14 +83,16 @@ def read_recipe(options: Namespace) -> Task:
 
     Raises:
         RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: an option names nothing that exists.
+        BadCosts: what mistakes are said to cost is no table.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
     recipe, sources = read_options(options)
+    recipe = replace(recipe, costs=recipe.costs | read_cost_options(options.cost))
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
     store.check()
     say(f"{recipe.name}: {', '.join(recipe.labels)}; from {options.search}, to {store.address}")
-    return Task(
+    task = Task(
         recipe=recipe,
         config=options.config,
         store=store,
@@ -100,6 +103,9 @@ def read_recipe(options: Namespace) -> Task:
         show_batch=options.show_batch,
         is_first=True,
     )
+    if task.costs and (remark := task.costs.remark()):
+        say(remark)
+    return task
 
 
 @stage("Collect the pictures")
@@ -202,6 +208,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
         evaluation,
         stress=_stress(cleaned, trained, evaluation.familiarity),
         sources=leave_sources_out(trained, dataset),
+        costs=held_out.price(task.costs, trained, dataset, folds, evaluation.familiarity, familiarity),
     )
     strangers: Strangers | None = None
     if others is not None:
@@ -240,7 +247,9 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
     chosen = sum(record.is_self_selected for record in dataset.records)
     share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
-    card = replace(card, views=views, made={**card.made, "self_selected_share": share, "premortem": answers})
+    card = replace(
+        card, views=views, costs=task.costs, made={**card.made, "self_selected_share": share, "premortem": answers}
+    )
     _write_cards(files, card, candidate)
     return card
 

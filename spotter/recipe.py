@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spotter.errors import RecipeError, did_you_mean
@@ -22,7 +22,8 @@ class ClassSpec:
 class Recipe:
     """What to tell apart. `per_class` is the number of pictures wanted for each class. `license` is the licence of the
     model, as the Hub names it ("apache-2.0"), or "" when its owner gives none. `region` is the language and country of
-    a search ("de-CH"), or "" for that of each service.
+    a search ("de-CH"), or "" for that of each service. `costs` says what mistakes cost, as it was written (see
+    `spotter.decide.costs`).
     """
 
     name: str
@@ -31,6 +32,7 @@ class Recipe:
     title: str = ""
     license: str = ""
     region: str = ""
+    costs: dict[str, float] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -43,8 +45,8 @@ MOST_IN_TITLE = 6
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe (TOML: `name`, maybe `title`, `license`, `region` and `per_class`, and a table `[classes]`
-    label = "query").
+    """Read a recipe (TOML: `name`, maybe `title`, `license`, `region` and `per_class`, a table `[classes]`
+    label = "query", and maybe a table `[costs]` "truth as said" = number).
 
     Raises:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
@@ -70,8 +72,11 @@ def read_recipe(path: Path) -> Recipe:
     for name in ("name", "title", "region"):
         if not isinstance(table.get(name, ""), str):
             raise RecipeError(f"In {str(path)!r}, {name} must be a text, not {table[name]!r}.")
+    costs = table.get("costs", {})
+    if not isinstance(costs, dict):
+        raise RecipeError(f'In {str(path)!r}, [costs] must be a table of "truth as said" = number.')
     recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
-    return replace(recipe, license=license_id, region=table.get("region", ""))
+    return replace(recipe, license=license_id, region=table.get("region", ""), costs=costs)
 
 
 def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:

@@ -23,6 +23,7 @@ def test_the_bear_recipe_reads() -> None:
         ("classes = 3", "must be a table"),
         ("[classes", "cannot be read"),
         ("per_class = 0\n[classes]\na='a'\nb='b'", "per_class"),
+        ("costs = 3\n[classes]\na='a'\nb='b'", r"\[costs\] must be a table"),
         ("[classes]\na = 3\nb = 'b'", "needs a query"),
         ("[classes]\n'Not Sure' = 'x'\nb = 'b'", "cannot be a label"),
         ("[classes]\n'Cat' = 'x'\n'cat' = 'b'", "differ only in case"),
@@ -34,6 +35,12 @@ def test_bad_recipes_are_told_in_a_sentence(text: str, expected: str, tmp_path: 
     path.write_text(text)
     with pytest.raises(RecipeError, match=expected):
         read_recipe(path)
+
+
+def test_costs_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text("[classes]\na='a'\nb='b'\n[costs]\nask = 2\n'a as b' = 50")
+    assert read_recipe(path).costs == {"ask": 2, "a as b": 50}
 
 
 def test_a_missing_recipe_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spotter.config import ParityConfig
+from spotter.decide.costs import CostTable
 
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
@@ -76,7 +77,7 @@ class ModelSpec:
     of training pictures, not pictures; `summary`
     says the error in words; `examples` maps labels to files of example pictures beside `model.json`; `preprocessing`
     says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
-    no int8 network.
+    no int8 network, `costs` where nobody said what mistakes cost.
     """
 
     name: str
@@ -96,6 +97,12 @@ class ModelSpec:
     int8: Int8 | None = None
     certainty: float = 0.0
     views: int = 0
+    costs: CostTable | None = None
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """The names of what its answers say beyond those of every model (see `spotter.inference.prediction.Advice`)."""
+        return ("decision", "expected_cost") if self.costs else ()
 
 
 def hash_of(content: bytes) -> str:

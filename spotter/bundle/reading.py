@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -31,6 +31,7 @@ from spotter.bundle.format import (
 from spotter.bundle.onnx_check import check_network
 from spotter.bundle.thumbnails import Thumbnail, decode_thumbnails
 from spotter.config import RESIZES
+from spotter.decide.costs import MOST, CostTable
 from spotter.errors import BrokenModel, NoInt8
 from spotter.utils.files import read_bounded
 
@@ -216,6 +217,22 @@ class _Int8Json(BaseModel):
     processor: str
 
 
+class _CostsJson(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    labels: Annotated[tuple[str, ...], BeforeValidator(_labels)]
+    values: list[list[Annotated[float, Field(ge=0, le=MOST)]]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "_CostsJson":
+        width = len(self.labels) + 1
+        if len(self.values) != len(self.labels) or any(len(row) != width for row in self.values):
+            raise PydanticCustomError("costs_amiss", "no table of costs")
+        if any(row[number] or row[-1] != self.values[0][-1] for number, row in enumerate(self.values)):
+            raise PydanticCustomError("costs_amiss", "right answers cost nothing, and asking the same everywhere")
+        return self
+
+
 class _ModelJson(BaseModel):
     """The fields of `model.json` as they must stand there; it may hold more."""
 
@@ -241,10 +258,25 @@ class _ModelJson(BaseModel):
     # The first models knew no weight and no views.
     certainty: Annotated[float, Field(ge=0, le=10)] = 0.0
     views: Annotated[int, Field(ge=0)] = 0
+    costs: _CostsJson | None = None
+
+    @model_validator(mode="after")
+    def _is_of_these_labels(self) -> "_ModelJson":
+        if self.costs and self.costs.labels != self.labels:
+            raise PydanticCustomError("costs_amiss", "costs of other labels")
+        return self
 
 
 # Kinds of errors of values that have the right type.
-_IMPOSSIBLE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "labels_alike", "resize_unknown"}
+_IMPOSSIBLE = {
+    "costs_amiss",
+    "greater_than",
+    "greater_than_equal",
+    "labels_alike",
+    "less_than",
+    "less_than_equal",
+    "resize_unknown",
+}
 
 
 def _as_spec(content: dict[str, Any]) -> ModelSpec:
@@ -252,10 +284,11 @@ def _as_spec(content: dict[str, Any]) -> ModelSpec:
         read = _ModelJson.model_validate(content)
     except ValidationError as error:
         raise BrokenModel(_refusal(error.errors(include_url=False))) from error
-    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name != "int8"}
+    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name not in {"int8", "costs"}}
     # A page, and what it tells programs, has to be called something.
     values["title"] = read.title if read.title.strip() else read.name.strip() or "Spotter"
-    return ModelSpec(**values, int8=_as_int8(read.int8) if read.int8 else None)
+    costs = CostTable(read.costs.labels, tuple(map(tuple, read.costs.values))) if read.costs else None
+    return ModelSpec(**values, int8=_as_int8(read.int8) if read.int8 else None, costs=costs)
 
 
 def _as_int8(read: _Int8Json) -> Int8:

@@ -25,6 +25,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
+        "--cost",
+        action="append",
+        default=[],
+        metavar="TRUTH as SAID=N",
+        help='what a mistake costs ("black as teddy=50"), asking a person ("ask=1") and other mistakes ("other=1"); '
+        "repeatable",
+    )
+    parser.add_argument(
         "--int8", action="store_true", help="also publish an int8 network, if it is as good and faster on this machine"
     )
     parser.add_argument(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 APP, REQUIREMENTS = "app.py", "requirements.txt"
 # The serving set: `scripts/lint` checks that none of these imports anything of training.
-PACKAGES = ("bundle", "feedback", "inference", "monitor", "rollout", "serve", "stores", "utils")
+PACKAGES = ("bundle", "decide", "feedback", "inference", "monitor", "rollout", "serve", "stores", "utils")
 MODULES = (
     "__init__",
     "config",

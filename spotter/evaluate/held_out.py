@@ -8,9 +8,11 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
+from spotter.decide.cost_figures import CostFigures, judge_costs
+from spotter.decide.costs import CostTable
 from spotter.evaluate.learning_curve import learning_curve
-from spotter.evaluate.metrics import Evaluation, evaluate
-from spotter.evaluate.ood import Strangers, choose_familiarity
+from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
+from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
 from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.train.head import judge_features
@@ -46,6 +48,22 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
     )
 
 
+def price(
+    costs: CostTable | None,
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    known: Familiarity,
+    config: FamiliarityConfig,
+) -> CostFigures | None:
+    """What decisions would have cost on the judged pictures; None where nobody said what mistakes cost."""
+    if costs is None:
+        return None
+    familiar = score_known(trained, folds, known, config) >= known.threshold
+    judged = trained.judged
+    return judge_costs(costs, trained.probabilities, familiar, dataset.targets[judged], dataset.groups[judged])
+
+
 def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Class probabilities of other features of judged pictures, by heads that did not see them: float64 (m, classes).
 
@@ -78,6 +96,8 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
     if evaluation.stress:
         said += [f"stress test: {evaluation.stress.sentence()}", evaluation.stress.advice()]
     said.append(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS)
+    if costs := evaluation.costs:
+        said += [line for line in (costs.sentence(), costs.remaining(), costs.remark) if line]
     if strangers:
         low, high = strangers.refused_interval
         said.append(

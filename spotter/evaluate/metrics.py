@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spotter.config import TrainConfig
+from spotter.decide.cost_figures import CostFigures
 from spotter.evaluate.calibration import Calibration, calibrate, unscale
 from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.sources import SourceErrors
@@ -58,7 +59,7 @@ class Evaluation:
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
-    nobody knows (all pictures are from one source, for example).
+    nobody knows (all pictures are from one source, for example), `costs` where nobody said what mistakes cost.
     """
 
     how: str
@@ -77,6 +78,7 @@ class Evaluation:
     learning: LearningCurve | None
     stress: StressTest | None = None
     sources: SourceErrors | None = None
+    costs: CostFigures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""

@@ -97,7 +97,7 @@ class FeedbackFolder:
             said=said,
             consent=CONSENT,
             logged=logged,
-            **prediction.record(),
+            **prediction.answer(),
         )
         self._put(entry.id, encode_to_keep(picture), json.dumps(asdict(entry), ensure_ascii=False, indent=1).encode())
         return entry.id

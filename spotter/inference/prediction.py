@@ -30,14 +30,27 @@ class AnswerRecord:
     threshold: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What is told besides, by models that can. A field that is added here is in every JSON, table and file.
+
+    `decision` is what costs least on average: to say one of the labels, or "ask", a person; `expected_cost` is what
+    that costs. Both are there where somebody said what mistakes cost.
+    """
+
+    decision: str | None = None
+    expected_cost: float | None = None
+
+
 @dataclass(frozen=True)
-class Prediction(AnswerRecord):
+class Prediction(Advice, AnswerRecord):
     """The answer for one picture.
 
     `label` is the answer: a class, or "not sure" when the picture is not familiar. `closest` is the most probable
     class, always. `probabilities` maps every class to [0, 1] and sums to 1. `familiarity` in [0, 1] is the mean cosine
     to the nearest training pictures; `familiar` is `familiarity >= threshold`. `embedding`, float32 (d,) of length 1,
-    comes with `Predictor.predict` alone: those of many pictures would fill the memory.
+    comes with `Predictor.predict` alone: those of many pictures would fill the memory. The rest is `Advice`, None where
+    the model gives none.
     """
 
     label: str = field(init=False)
@@ -46,23 +59,30 @@ class Prediction(AnswerRecord):
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.closest if self.familiar else NOT_SURE)
 
-    def record(self) -> dict[str, Any]:
-        """All fields but `embedding`, ready for JSON."""
+    def answer(self) -> dict[str, Any]:
+        """The fields of `AnswerRecord`, ready for JSON."""
         return {column.name: getattr(self, column.name) for column in fields(AnswerRecord)}
 
+    def record(self) -> dict[str, Any]:
+        """The same, and the fields of `Advice` that are not None."""
+        advice = {column.name: getattr(self, column.name) for column in fields(Advice)}
+        return self.answer() | {name: value for name, value in advice.items() if value is not None}
 
-def table_columns(labels: Sequence[str]) -> list[str]:
-    """The columns of an answer in a table of flat cells: the fields of `AnswerRecord`, and one for each class."""
-    return [name for column in fields(AnswerRecord) for name in (labels if column.name == SHARES else (column.name,))]
+
+def table_columns(labels: Sequence[str], advice: Sequence[str] = ()) -> list[str]:
+    """The columns of an answer in a table of flat cells: the fields of `AnswerRecord`, one for each class, and the
+    fields of `Advice` that the model gives."""
+    names = (labels if column.name == SHARES else (column.name,) for column in fields(AnswerRecord))
+    return [*(name for some in names for name in some), *advice]
 
 
-def table_cells(answer: AnswerRecord | None, labels: Sequence[str]) -> list[Any]:
+def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequence[str] = ()) -> list[Any]:
     """The cells of `table_columns`; None for each where there is no answer."""
     if answer is None:
-        return [None] * len(table_columns(labels))
+        return [None] * len(table_columns(labels, advice))
     shares = [answer.probabilities[label] for label in labels]
     cells = ((getattr(answer, column.name),) if column.name != SHARES else shares for column in fields(AnswerRecord))
-    return [cell for some in cells for cell in some]
+    return [*(cell for some in cells for cell in some), *(getattr(answer, name) for name in advice)]
 
 
 def read_record(facts: Any, class_key: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from spotter.bundle.reading import Bundle, read_bundle, read_model_json
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.errors import BadPicture, BrokenModel, NoExplanation
 from spotter.images import PictureSource, fit_within, frame, load_picture, own_reason, to_square
+from spotter.inference.advice import advise
 from spotter.inference.explain import draw_evidence
 from spotter.inference.familiarity import familiarity, weigh
 from spotter.inference.prediction import Prediction
@@ -230,16 +231,22 @@ class Predictor:
         probabilities, embeddings = self._run(squares)
         cosines = familiarity(embeddings, self._reference, self.card.neighbours)
         scores = weigh(cosines, probabilities, self.card.certainty)
+        # In the precision of the threshold, not in that of the scores.
+        familiar = scores.astype(np.float64) >= self.threshold
+        advice = advise(self.card, probabilities, familiar)
         return [
             Prediction(
                 closest=self.labels[int(row.argmax())],
                 probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 familiarity=float(score),
-                familiar=float(score) >= self.threshold,
+                familiar=bool(is_familiar),
                 threshold=self.threshold,
                 embedding=embedding if keep else None,
+                **told,
             )
-            for row, score, embedding in zip(probabilities, scores, embeddings, strict=True)
+            for row, score, is_familiar, embedding, told in zip(
+                probabilities, scores, familiar, embeddings, advice, strict=True
+            )
         ]
 
     def _check(self) -> None:

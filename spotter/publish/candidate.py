@@ -12,6 +12,7 @@ import numpy as np
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import MANIFEST, Dataset
 from spotter.data.training_run import Run
+from spotter.decide.costs import CostTable, make_costs
 from spotter.recipe import Recipe, make_recipe, read_recipe
 from spotter.search import BACKENDS, SearchBackend
 from spotter.stores import Store
@@ -43,6 +44,15 @@ class Task:
     strangers: Path | None = None
     show_batch: bool = False
     is_first: bool = False
+
+    @property
+    def costs(self) -> CostTable | None:
+        """What mistakes cost; None where nobody said so.
+
+        Raises:
+            BadCosts: what the recipe says is no table of its labels.
+        """
+        return make_costs(self.recipe.costs, self.recipe.labels)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     shipped = RECIPES / options.recipe.name if options.recipe else None
     if shipped and shipped.is_file():
         read = read_recipe(shipped)
-        if replace(read, title=recipe.title, region=recipe.region) == recipe:
+        if replace(read, title=recipe.title, region=recipe.region, costs=recipe.costs) == recipe:
             words, plain = [*words, f"{RECIPES.name}/{shipped.name}"], read
     if len(words) == 1:
         for label, query in classes.items():
@@ -102,6 +112,8 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     for name in ("title", "region"):
         if getattr(recipe, name) != getattr(plain, name):
             words += [f"--{name}", getattr(recipe, name)]
+    costs = {key: cost for key, cost in recipe.costs.items() if plain.costs.get(key) != cost}
+    words += [word for key, cost in costs.items() for word in ("--cost", f"{key}={cost:.17g}")]
     words += [word for value in options.more for word in ("--more", value)]
     words += ["--search", _public_sources(options.search), "--license", options.license, "--arch", options.arch]
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):

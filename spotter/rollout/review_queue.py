@@ -18,9 +18,10 @@ from pathlib import Path
 from PIL import Image
 
 from spotter.config import QueueConfig
+from spotter.decide.costs import CostTable
 from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.images import encode_to_keep
-from spotter.inference.prediction import AnswerRecord, Prediction, read_record
+from spotter.inference.prediction import Advice, AnswerRecord, Prediction, read_record
 from spotter.monitor.log import add_reviews, remove_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.utils.files import write_durably, write_folder
@@ -38,7 +39,7 @@ _TICKET = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Waiting(AnswerRecord):
+class Waiting(Advice, AnswerRecord):
     """An answer that nobody was given yet. `answer` is its id in the answer log; `time` is ISO in UTC."""
 
     ticket: str
@@ -51,7 +52,8 @@ class Waiting(AnswerRecord):
 @dataclass(frozen=True)
 class Outcome:
     """What a person said of an answer: `said` is a class, None for none of them; `label`, `closest` and `familiar` are
-    as in the answer.
+    as in the answer. `cost` is what was decided by the model's own costs has cost; None where it has none, or where it
+    is none of the classes.
     """
 
     ticket: str
@@ -62,16 +64,23 @@ class Outcome:
     closest: str
     familiar: bool
     said: str | None
+    cost: float | None = None
 
     @property
     def is_confirmed(self) -> bool:
         return self.said == self.label
 
 
+_OUTCOME = [column.name for column in fields(Outcome)]
+
+
 class WaitingFolder:
     """The queue of answers that wait for a person, in the folder of an answer log."""
 
-    def __init__(self, log: Path, revision: str, config: QueueConfig | None = None) -> None:
+    def __init__(
+        self, log: Path, revision: str, config: QueueConfig | None = None, costs: CostTable | None = None
+    ) -> None:
+        self._costs = costs
         self._log, self._revision, self._config = log, revision, config or QueueConfig()
         self._waiting, self._answered = log / WAITING, log / ANSWERED
 
@@ -141,7 +150,17 @@ class WaitingFolder:
         if entry is None:
             return False
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        outcome = Outcome(ticket, now, entry.answer, entry.revision, entry.label, entry.closest, entry.familiar, said)
+        outcome = Outcome(
+            ticket,
+            now,
+            entry.answer,
+            entry.revision,
+            entry.label,
+            entry.closest,
+            entry.familiar,
+            said,
+            self._price(entry, said),
+        )
         place, part = self._answered / f"{ticket}.json", self._answered / f".{ticket}.{secrets.token_hex(4)}"
         try:
             self._answered.mkdir(exist_ok=True)
@@ -156,6 +175,17 @@ class WaitingFolder:
             raise QueueUnwritable(f"The review of the answer cannot be saved: {error.strerror}.") from error
         self._finish(outcome)
         return True
+
+    def priced(self) -> list[float]:
+        """What the answers of this revision that were decided of late have cost, each, where the model has costs."""
+        found = (self._outcome(place.stem) for place in _places(self._answered) if _TICKET.fullmatch(place.stem))
+        mine = (outcome for outcome in found if outcome and outcome.revision == self._revision)
+        return [outcome.cost for outcome in mine if outcome.cost is not None]
+
+    def _price(self, entry: Waiting, said: str | None) -> float | None:
+        if self._costs is None or entry.revision != self._revision or entry.decision is None:
+            return None
+        return self._costs.price(said, entry.decision)
 
     def take_back(self, entry: Waiting, picture: bytes) -> bool:
         """Let an answer wait again that was decided just now, with its picture, which is nowhere else any more.
@@ -251,7 +281,7 @@ class WaitingFolder:
     def _outcome(self, ticket: str) -> Outcome | None:
         try:
             facts = read_record(json.loads((self._answered / f"{ticket}.json").read_bytes()), "label")
-            return read_as(Outcome, {column.name: facts[column.name] for column in fields(Outcome)})
+            return read_as(Outcome, {name: facts[name] for name in _OUTCOME if name in facts})
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import AnswersUnwritable, ExtraMissing
-from spotter.inference.prediction import AnswerRecord, table_cells, table_columns
+from spotter.inference.prediction import AnswerRecord, Prediction, table_cells, table_columns
 from spotter.utils.tables import plain_cell, read_rows, write_rows
 
 CSV, PARQUET = ".csv", ".parquet"
@@ -30,13 +30,14 @@ class Row:
 
     id: int
     file: str
-    answer: AnswerRecord | None = None
+    answer: Prediction | None = None
     error: str | None = None
 
 
 @dataclass(frozen=True)
 class AnswerFile:
-    """The file that the answers go to, `.parquet` or `.csv`, and the folder of its parts beside it.
+    """The file that the answers go to, `.parquet` or `.csv`, and the folder of its parts beside it. `advice` are the
+    names of what the model advises.
 
     Raises:
         AnswersUnwritable: it is to be something else.
@@ -46,6 +47,7 @@ class AnswerFile:
     path: Path
     labels: tuple[str, ...]
     revision: str
+    advice: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.path.suffix not in {CSV, PARQUET}:
@@ -147,9 +149,10 @@ class AnswerFile:
 
     def _cells(self, row: Row) -> list[Any]:
         if self.path.suffix == PARQUET:
-            told = [getattr(row.answer, column.name, None) for column in fields(AnswerRecord)]
+            names = [*(column.name for column in fields(AnswerRecord)), *self.advice]
+            told = [getattr(row.answer, name, None) for name in names]
         else:
-            told = table_cells(row.answer, self.labels)
+            told = table_cells(row.answer, self.labels, self.advice)
         return [row.id, row.file, *told, self.revision, row.error]
 
     def _write(self, path: Path, chunks: Iterator[list[list[Any]]]) -> None:
@@ -160,7 +163,7 @@ class AnswerFile:
                 self._write_parquet(temporary, chunks)
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
-                    write_rows(file, [("id", "file", *table_columns(self.labels), "revision", "error")])
+                    write_rows(file, [("id", "file", *table_columns(self.labels, self.advice), "revision", "error")])
                     for rows in chunks:
                         write_rows(file, rows)
             os.replace(temporary, path)
@@ -176,6 +179,7 @@ class AnswerFile:
         text, number = pyarrow.string(), pyarrow.float64()
         types: dict[Any, Any] = {str: text, bool: pyarrow.bool_(), float: number, dict[str, float]: shares}
         answer = [(column.name, types[column.type]) for column in fields(AnswerRecord)]
+        answer += [(name, {"decision": text, "expected_cost": number}[name]) for name in self.advice]
         ends = [("revision", text), ("error", text)]
         schema = pyarrow.schema([("id", pyarrow.int64()), ("file", text), *answer, *ends])
         with ParquetWriter(path, schema) as writer:

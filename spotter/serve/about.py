@@ -52,7 +52,8 @@ class Shifts:
 class About:
     """A model's figures. `error` and its interval are shares of `pictures` judged; `accepted` is the share of them that
     was familiar; None where the revision does not say. `seen` means that it may have learnt from them. `origins` are
-    (source, licence, number of pictures). `shifts` is None where the model was not tried under any.
+    (source, licence, number of pictures). `shifts` is None where the model was not tried under any. `costs` are what
+    rules cost a picture, by their names in `metrics.json`, () where nobody said what mistakes cost.
     """
 
     arch: str
@@ -67,6 +68,7 @@ class About:
     classes: tuple[ClassRow, ...] = ()
     origins: tuple[tuple[str, str, int], ...] = ()
     shifts: Shifts | None = None
+    costs: tuple[tuple[str, float], ...] = ()
 
 
 def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -> About:
@@ -107,6 +109,7 @@ def _with_figures(about: About, metrics: dict[str, Any]) -> About:
         ),
         # Older revisions have no such figures.
         shifts=_read_shifts(metrics["stress"]) if metrics.get("stress") is not None else None,
+        costs=_read_costs(metrics["costs"]) if metrics.get("costs") is not None else (),
     )
 
 
@@ -121,6 +124,10 @@ def _read_shifts(stress: Mapping[str, Any]) -> Shifts | None:
     by_name = {name: _mean([found[0] for other, found in rows if other == name]) for name, _ in rows}
     worst = min(by_name, key=lambda name: by_name[name])
     return Shifts(right, wrong, *clean, worst, by_name[worst])
+
+
+def _read_costs(costs: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    return tuple((name, float(costs[name]["cost"])) for name in ("decision", "most_probable", "ask"))
 
 
 def _read_row(row: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -160,6 +167,7 @@ def about_html(about: About, language: str) -> str:
         sentence=error_sentence(about, language),
         accepted=percent(about.accepted) if about.accepted is not None else "",
         shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
+        costs={name: f"{cost:.2g}" for name, cost in about.costs},
         classes=[_class_cells(row) for row in about.classes],
         origins=[
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins

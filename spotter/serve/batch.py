@@ -105,12 +105,16 @@ def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def as_csv(results: Sequence[Result], labels: Sequence[str]) -> str:
-    """The same as a CSV file with a heading: a column for each class in the place of `probabilities`."""
+def as_csv(results: Sequence[Result], labels: Sequence[str], advice: Sequence[str] = ()) -> str:
+    """The same as a CSV file with a heading: a column for each class in the place of `probabilities`.
+
+    Args:
+        advice: the names of what the model advises.
+    """
     file = io.StringIO(newline="")
-    head = ("file", *table_columns(labels), "error")
+    head = ("file", *table_columns(labels, advice), "error")
     rows = (
-        [result.name, *table_cells(result.prediction, labels), result.problem and result.problem.tell()]
+        [result.name, *table_cells(result.prediction, labels, advice), result.problem and result.problem.tell()]
         for result in results
     )
     write_rows(file, [head, *rows])

@@ -89,6 +89,8 @@ class ModelInfo:
     summary: str = ""
     options: AppOptions = field(default_factory=AppOptions)
     about: About | None = None
+    # The names of what answers say beyond those of every model.
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,8 @@ def withheld(answer: Answer) -> Answer:
     if answer.may_go_out:
         return answer
     nothing = dict.fromkeys(answer.prediction.probabilities, 0.0)
-    told = replace(answer.prediction, closest=NOT_SURE, probabilities=nothing, familiarity=0.0, familiar=False)
-    return replace(answer, prediction=replace(told, embedding=None), picture=None)
+    told = Prediction(NOT_SURE, nothing, 0.0, familiar=False, threshold=answer.prediction.threshold)
+    return replace(answer, prediction=told, picture=None)
 
 
 def label_payload(prediction: Prediction, most: int | None = None) -> dict[str, Any]:

@@ -264,7 +264,10 @@ def _careful(predictor: Predictor, options: argparse.Namespace, log: AnswerLog) 
             rollout.start(options.rollout)
             watcher = stack.enter_context(Watcher(rollout, predictor.metrics))
             app_options = replace(
-                app_options, rollout=rollout, watcher=watcher, waiting=WaitingFolder(folder, revision)
+                app_options,
+                rollout=rollout,
+                watcher=watcher,
+                waiting=WaitingFolder(folder, revision, costs=predictor.card.costs),
             )
             _log.info("stage %s", rollout.stage)
         yield app_options
@@ -311,5 +314,6 @@ def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, 
             nearest=predictor.nearest if predictor.thumbnails else None,
             feedback_dataset=dataset_of(options.feedback),
         ),
+        advice=card.advice,
         about=read_about(card, predictor.metrics, predictor.revision),
     )

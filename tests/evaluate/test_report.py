@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from spotter.config import FamiliarityConfig
+from spotter.decide.costs import make_costs
 from spotter.errors import DatasetUnwritable
-from spotter.evaluate.held_out import evaluate_held_out
+from spotter.evaluate.held_out import evaluate_held_out, price
 from spotter.evaluate.report import write_report
 from spotter.evaluate.shifts import GRID
 from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
@@ -120,6 +121,23 @@ def test_without_a_stress_test_it_says_so(tmp_path: Path) -> None:
     assert "from far away and so on was not measured" in page.texts["shifts"]
     assert "Nobody knows the error on pictures from elsewhere:" in page.texts["elsewhere"]
     assert "shifts" not in page.pictures
+
+
+def test_what_mistakes_cost_is_told_where_somebody_said_so(tmp_path: Path) -> None:
+    assert "What its mistakes cost" not in make_report(tmp_path).text
+    trained, dataset, folds = make_trained(tmp_path)
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
+    first, second, _ = dataset.labels
+    costs = make_costs({f"{first} as {second}": 30, "ask": 50}, dataset.labels)
+    found = price(costs, trained, dataset, folds, evaluation.familiarity, FamiliarityConfig())
+    assert found is not None
+    path = tmp_path / "costs.html"
+    write_report(replace(evaluation, costs=found), trained, dataset, folds, path)
+    _, text = read_section(path, "costs")
+    # Of 60, two are the first called the second, at 30 each, and one is another mistake.
+    assert f"the most probable label {61 / 60:.3g}" in text
+    assert "always ask a person 50 50 to 50 60 of 60" in text
+    assert "never best to ask a person" in text
 
 
 def test_titles_and_licences_are_only_text(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 from spotter.bundle.format import SERVING_FILES
@@ -19,6 +20,14 @@ def make_bundle(folder: Path, text: str, **more: str) -> Path:
     model = {"format": 1, "examples": {"one": "example-1.jpg"}, "sha256": hashes}
     (folder / "model.json").write_text(json.dumps(model))
     return folder
+
+
+def advising(revision: Path, folder: Path, **more: object) -> Path:
+    """A copy of a published revision, in `folder`, whose `model.json` says more."""
+    copy = Path(shutil.copytree(revision, folder))
+    model = json.loads((copy / "model.json").read_text())
+    (copy / "model.json").write_text(json.dumps(model | more))
+    return copy
 
 
 def same_files(pulled: Path, pushed: Path) -> bool:

@@ -8,12 +8,16 @@ import pytest
 
 from spotter.cli import make_parser
 from spotter.cli import train as command
+from spotter.decide.costs import read_cost_options
 from spotter.publish.candidate import PICTURES, train_command
 from spotter.recipe import choose_recipe
 from spotter.search import get_backends
 from tests.conftest import ROOT
 
 OWN = 'name = "mine"\nper_class = 7\n[classes]\n"it\'s a" = "a, b = c"\nb = "b"\n'
+
+
+COSTS = ("--cost", "black as teddy=0.1", "--cost", "ask=2")
 
 
 @pytest.mark.parametrize("recipe", ["shipped", "own", "classes"])
@@ -41,8 +45,11 @@ def test_the_cards_command_runs_as_it_is_printed(
     monkeypatch.chdir(tmp_path)
     more = ["--more", f"{ {'shipped': 'black', 'own': 'b', 'classes': 'd'}[recipe] }=at night"]
     words = [*chosen, "--search", search.format(here=tmp_path), *(more if "openverse" in search else [])]
-    options = make_parser(command, "train.py").parse_args([*words, "--fine-tune", "2", "--size", "96", "--int8"])
+    options = make_parser(command, "train.py").parse_args(
+        [*words, "--fine-tune", "2", "--size", "96", "--int8", *COSTS]
+    )
     known = replace(choose_recipe(options.recipe, options.classes), title="Whose’s this?", region="de-CH")
+    known = replace(known, costs=read_cost_options(options.cost))
     printed = train_command(options, known)
     assert str(tmp_path) not in printed
     # What a reader has: a checkout, pictures of their own, and the files of the revision.
@@ -57,4 +64,5 @@ def test_the_cards_command_runs_as_it_is_printed(
     assert [source.name for source in get_backends(again.search)]
     assert (again.title, again.region) == (known.title, known.region)
     assert (again.fine_tune, again.size, again.int8, again.more) == (2, 96, True, options.more)
+    assert read_cost_options(again.cost) == known.costs
     assert train_command(again, known) == printed or recipe == "own"

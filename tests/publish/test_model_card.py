@@ -16,6 +16,8 @@ from PIL import Image
 from spotter import Predictor
 from spotter.bundle.format import ModelSpec
 from spotter.data.dataset import Dataset, Record
+from spotter.decide.cost_figures import judge_costs
+from spotter.decide.costs import make_costs
 from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.sources import SourceErrors
@@ -75,8 +77,24 @@ def written(folder: Path, card: ModelSpec, **more) -> str:
     labels = (card.labels[0], card.labels[1])
     dataset = more.pop("dataset", make_dataset(labels))
     evaluation = replace(make_evaluation(labels), stress=more.pop("stress", None), sources=more.pop("sources", None))
+    evaluation = replace(evaluation, costs=more.pop("costs", None))
     write_card(folder, card, evaluation, dataset, **more)
     return (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_mistakes_cost_is_a_table_with_a_row_for_what_is_true(tmp_path: Path) -> None:
+    assert "mistakes cost" not in written(tmp_path / "without", make_card())
+    card = make_card()
+    costs = make_costs({f"{card.labels[0]} as {card.labels[1]}": 50, "ask": 2}, card.labels)
+    assert costs is not None
+    shares, targets = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1])
+    figures = judge_costs(costs, shares, np.array([True, True]), targets, np.arange(2))
+    text = written(tmp_path / "with", replace(card, costs=costs), costs=figures)
+    rows = text.split("right answer costs nothing.")[1].strip().splitlines()[:4]
+    assert rows[0].endswith("| ask |")
+    assert rows[2].endswith("| 0 | 50 | 2 |")
+    assert rows[3].endswith("| 1 | 0 | 2 |")
+    assert "1 cross as disc" in text
 
 
 def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:

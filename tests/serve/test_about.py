@@ -88,6 +88,19 @@ def test_what_shifts_cost_is_told_with_the_worst_of_them(prebuilt: Revision) -> 
         assert translate("shift_far", language) in about_html(about, language)
 
 
+def test_what_mistakes_cost_is_told_in_every_language(prebuilt: Revision) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    assert read_about(bundle.card, bundle.metrics, "r").costs == ()
+    costs = {"decision": {"cost": 0.123}, "most_probable": {"cost": 4.56}, "ask": {"cost": 2}}
+    about = read_about(bundle.card, {**bundle.metrics, "costs": costs}, "r")
+    for language in LANGUAGES:
+        text = about_html(about, language)
+        assert translate("about_costs", language) in text or "&#39;" in text
+        assert all(number in text for number in ("0.12", "4.6"))
+    with pytest.raises(BrokenModel, match="figure"):
+        read_about(bundle.card, {**bundle.metrics, "costs": {"decision": 1}}, "r")
+
+
 def test_every_shift_has_a_name_on_the_page() -> None:
     from spotter.evaluate.shifts import SHIFTS
 

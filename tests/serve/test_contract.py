@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from spotter.config import ServeConfig
 from spotter.feedback.store import FeedbackFolder
 from spotter.images import load_picture
-from spotter.inference.prediction import AnswerRecord
+from spotter.inference.prediction import Advice, AnswerRecord
 from spotter.inference.predictor import Predictor
 from spotter.rollout.review_queue import WaitingFolder
 from spotter.scale.answers import AnswerFile
@@ -86,7 +86,8 @@ def test_http(url: str, pictures: list[Path], expected: list[dict[str, Any]]) ->
     for answers in (one_by_one, in_json, together):
         assert [record_in(answer) for answer in answers] == expected
     schema = httpx2.get(f"{url}/openapi.json").json()["components"]["schemas"]["Classified"]
-    assert list(schema["properties"]) == [*CONTRACT, "revision", "timings_ms"]
+    advice = [column.name for column in fields(Advice)]
+    assert list(schema["properties"]) == [*CONTRACT, "revision", "timings_ms", *advice]
 
 
 def test_gradio(url: str, pictures: list[Path], expected: list[dict[str, Any]], predictor: Predictor) -> None:

@@ -43,7 +43,7 @@ def run(options: Options) -> str:
 
     with stage("Load the model"):
         predictor, model = Model(options.model, options.revision, int8=options.int8).pinned()
-        answers = AnswerFile(options.to.absolute(), predictor.labels, str(predictor.revision))
+        answers = AnswerFile(options.to.absolute(), predictor.labels, str(predictor.revision), predictor.card.advice)
         say(f"{predictor.revision}: {', '.join(predictor.labels)}")
         if answers.is_finished(listing.names(), listing.pictures):
             say(f"{options.to} has all answers of this model for these pictures; remove it to classify them again")

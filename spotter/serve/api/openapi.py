@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from spotter.config import ServeConfig
-from spotter.inference.prediction import AnswerRecord
+from spotter.inference.prediction import Advice, AnswerRecord
 from spotter.serve.api.request_body import JSON, MULTIPART
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ def add_routes(app: "FastAPI", routes: Sequence[ApiRoute]) -> None:
 
 
 @dataclass(frozen=True)
-class Classified(AnswerRecord):
+class Classified(Advice, AnswerRecord):
     """What a picture is. `label` is the answer, "not sure" when the picture is unlike the training pictures; `closest`
-    is the most probable class, always. Times are in milliseconds."""
+    is the most probable class, always. `decision` and `expected_cost` are there where the model knows what mistakes
+    cost. Times are in milliseconds."""
 
     revision: str | None
     timings_ms: dict[str, float]

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from spotter.config import ServeConfig
 from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
 from spotter.images import FAILED
+from spotter.inference.prediction import Advice
 from spotter.monitor.log import add_reviews
 from spotter.names import NONE_OF_THESE
 from spotter.rollout.review_queue import Outcome, Waiting
@@ -111,7 +112,7 @@ def api_routes(
     if config.metrics:
         told = {"summary": "Counts for Prometheus", "response_class": PlainTextResponse}
         routes.append(ApiRoute("/metrics", _metrics_route(metrics, traffic), ("GET",), told))
-    routes.append(ApiRoute("/api", api_help, ("GET", "HEAD")))
+    routes.append(ApiRoute("/api", _help_route(service.info), ("GET", "HEAD")))
     allowed = dict.fromkeys(("/api/classify", "/api/classify/batch"), "POST")
     allowed |= dict.fromkeys(("/api", "/healthz", "/readyz"), "GET, HEAD")
     # Otherwise Gradio, which takes every path that is left, says that there is no such thing.
@@ -311,9 +312,14 @@ def _address(request: Request) -> str:
     return f"{scheme}://{request.url.netloc}"
 
 
-async def api_help(request: Request) -> Response:
-    rest = ", ".join(column.name for column in fields(Classified) if column.name not in {"label", "closest"})
-    return PlainTextResponse(_HELP.format(url=_address(request), fields=rest))
+def _help_route(info: ModelInfo) -> Answering:
+    left_out = {"label", "closest", *(column.name for column in fields(Advice))} - set(info.advice)
+    rest = ", ".join(column.name for column in fields(Classified) if column.name not in left_out)
+
+    async def api_help(request: Request) -> Response:
+        return PlainTextResponse(_HELP.format(url=_address(request), fields=rest))
+
+    return api_help
 
 
 def unexpected_route(config: ServeConfig) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -228,7 +228,7 @@ async def _classify_one(service: Service, plan: Plan, stage: str | None, client:
 
 def _save_csv(results: Sequence[Result], info: ModelInfo) -> str:
     # With a mark that tells spreadsheets that it is UTF-8. Among the uploads, where it is removed in time.
-    content = as_csv(results, info.labels).encode("utf-8-sig", "replace")
+    content = as_csv(results, info.labels, info.advice).encode("utf-8-sig", "replace")
     return save_bytes_to_cache(content, "answers.csv", get_upload_folder())
 
 

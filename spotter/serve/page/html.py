@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from spotter.decide.costs import ASK
 from spotter.errors import BadPicture
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Neighbour
@@ -74,12 +75,22 @@ def trial(info: ModelInfo, keys: Sequence[str], language: str) -> str:
 
 def answer(prediction: Prediction, language: str) -> str:
     """The answer in words."""
+    advice = _advice(prediction, language)
     if not prediction.familiar:
-        return words(translate("unsure", language), translate("closest", language, label=prediction.closest), "unsure")
+        more = translate("closest", language, label=prediction.closest)
+        return words(translate("unsure", language), f"{more} {advice}".strip(), "unsure")
     name = f"{prediction.label[:1].upper()}{prediction.label[1:]}"
     percent = 100 * prediction.probabilities[prediction.label]
     key = "very_sure" if percent >= 99.5 else "sure"
-    return words(translate(key, language, label=name, percent=f"{percent:.0f}"), kind="sure")
+    return words(translate(key, language, label=name, percent=f"{percent:.0f}"), advice, "sure")
+
+
+def _advice(prediction: Prediction, language: str) -> str:
+    """What is best done, by what mistakes cost; "" where nobody said what they do."""
+    if prediction.decision is None:
+        return ""
+    key = "advice_ask" if prediction.decision == ASK else "advice_say"
+    return translate(key, language, label=prediction.decision, cost=f"{prediction.expected_cost:.2g}")
 
 
 def outcome(said: str | None, is_confirmed: bool, language: str) -> str:

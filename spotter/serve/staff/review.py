@@ -99,6 +99,10 @@ class Desk:
                 self._last.popitem(last=False)
         return True
 
+    def priced(self) -> list[float]:
+        """What decided answers have cost, where the model has costs."""
+        return self._queue.priced()
+
     def can_take_back(self, name: str) -> bool:
         return name in self._last
 
@@ -156,6 +160,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
             entries=waiting,
             entry=entry,
             told=TOLD.get(told, ""),
+            priced=await run_in_threadpool(desk.priced),
             can_take_back=desk.can_take_back(name),
             base=base,
             nonce=nonce,

@@ -1,0 +1,183 @@
+"""What a model advises beside its answers: the same everywhere, and nothing where it was not published with costs."""
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from gradio_client import Client, handle_file
+
+from spotter.bundle.reading import read_bundle
+from spotter.config import ServeConfig
+from spotter.decide.costs import make_costs
+from spotter.errors import BrokenModel
+from spotter.images import load_picture
+from spotter.inference.predictor import Predictor
+from spotter.rollout.review_queue import Outcome, Waiting, WaitingFolder
+from spotter.scale.answers import AnswerFile
+from spotter.scale.classify import ClassifyJob, Model, classify_all
+from spotter.scale.listing import list_pictures
+from spotter.serve.app import create_app
+from spotter.serve.page import html
+from spotter.serve.service import Answer, ModelInfo, withheld
+from spotter.stores import FolderStore
+from tests.conftest import Revision
+from tests.helpers.bundles import advising
+from tests.helpers.drawing import draw
+from tests.helpers.pictures import encode, serving
+
+LABELS = ("disc", "cross", "stripes")
+
+
+def costs(**changes: object) -> dict[str, Any]:
+    made = make_costs({"ask": 0.5, "cross as disc": 40, "cross as stripes": 40}, LABELS)
+    assert made is not None
+    return asdict(made) | changes
+
+
+@pytest.fixture
+def predictor(prebuilt: Revision, tmp_path: Path) -> Predictor:
+    store = FolderStore(tmp_path / "store")
+    store.push(advising(prebuilt.folder, tmp_path / "advising", costs=costs()))
+    return Predictor.load(store.root)
+
+
+@pytest.fixture
+def pictures(prebuilt: Revision, tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "two"
+    folder.mkdir()
+    (folder / "known.jpg").write_bytes((prebuilt.folder / "example-2.jpg").read_bytes())
+    (folder / "stranger.png").write_bytes(encode(draw("disc", 1).convert("1").resize((900, 60)), "PNG"))
+    return [folder / "known.jpg", folder / "stranger.png"]
+
+
+def test_decisions_are_the_same_everywhere(
+    predictor: Predictor, prebuilt: Revision, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    answers = [predictor.predict(path) for path in pictures]
+    table = predictor.card.costs
+    assert table is not None
+    for told in answers:
+        expected = [
+            sum(told.probabilities[truth] * table.price(truth, done) for truth in LABELS)  # type: ignore[operator]
+            for done in LABELS
+        ]
+        best = min(range(3), key=expected.__getitem__)
+        ask = not told.familiar or expected[best] > 0.5
+        assert told.decision == ("ask" if ask else LABELS[best])
+        assert told.expected_cost == pytest.approx(0.5 if ask else expected[best], abs=1e-6)
+    assert answers[1].decision == "ask"
+    wanted = [(told.decision, told.expected_cost) for told in answers]
+    # The answers themselves are those of the model without costs.
+    plain = Predictor.load(prebuilt.store)
+    assert [plain.predict(path).record() for path in pictures] == [told.answer() for told in answers]
+
+    info = ModelInfo("Shapes", predictor.labels, predictor.revision, predictor.threshold, advice=predictor.card.advice)
+    with serving(create_app(predictor.predict, info, ServeConfig())) as url:
+        one_by_one = [httpx2.post(f"{url}/api/classify", content=path.read_bytes()).json() for path in pictures]
+        assert "decision, expected_cost" in httpx2.get(f"{url}/api").text
+        client = Client(url, verbose=False, analytics_enabled=False)
+        files = [handle_file(str(path)) for path in pictures]
+        gradio = [client.predict(file, api_name="/classify") for file in files]
+        assert all(set(client.predict(file, api_name="/predict")) == {"label", "confidences"} for file in files)
+        many, saved = client.predict(files, api_name="/classify_batch")
+    for found in (one_by_one, gradio, many["results"]):
+        assert [(each["decision"], each["expected_cost"]) for each in found] == wanted
+    assert read_decisions(Path(saved).read_bytes().decode("utf-8-sig")) == wanted
+
+    job = ClassifyJob(
+        Model(str(tmp_path / "store")),
+        AnswerFile(tmp_path / "answers.csv", predictor.labels, str(predictor.revision), predictor.card.advice),
+    )
+    classify_all(job, list_pictures(pictures[0].parent))
+    assert read_decisions((tmp_path / "answers.csv").read_text()) == wanted
+    parquet = pytest.importorskip("pyarrow.parquet")
+    to = tmp_path / "answers.parquet"
+    table_file = AnswerFile(to, predictor.labels, str(predictor.revision), predictor.card.advice)
+    classify_all(ClassifyJob(Model(str(tmp_path / "store")), table_file), list_pictures(pictures[0].parent))
+    assert [(row["decision"], row["expected_cost"]) for row in parquet.read_table(to).to_pylist()] == wanted
+
+
+def read_decisions(text: str) -> list[tuple[str, float]]:
+    return [(row["decision"], float(row["expected_cost"])) for row in csv.DictReader(io.StringIO(text))]
+
+
+def test_without_costs_nothing_is_added(prebuilt: Revision, pictures: list[Path], tmp_path: Path) -> None:
+    predictor = Predictor.load(prebuilt.store)
+    told = predictor.predict(pictures[0])
+    assert (told.decision, told.expected_cost, predictor.card.advice) == (None, None, ())
+    assert told.record() == told.answer()
+    assert "cost" not in html.answer(told, "en")
+    same = advising(prebuilt.folder, tmp_path / "null", costs=None)
+    assert read_bundle(same).card == predictor.card
+
+
+def test_the_page_says_what_to_do(predictor: Predictor, pictures: list[Path]) -> None:
+    known, stranger = (predictor.predict(path) for path in pictures)
+    assert f"take it for {known.decision} (expected cost" in html.answer(known, "en")
+    assert "ask a person (expected cost 0.5)" in html.answer(stranger, "en")
+    assert "My best guess".casefold() in html.answer(stranger, "en").casefold()
+
+
+def test_an_answer_that_waits_tells_no_decision(predictor: Predictor, pictures: list[Path]) -> None:
+    told = predictor.predict(pictures[0])
+    record = withheld(Answer(told, {}, stage="supervised", picture=load_picture(pictures[0]))).prediction.record()
+    assert "decision" not in record
+    assert record["label"] == "not sure"
+
+
+def test_a_review_prices_its_errors_by_the_same_table(
+    predictor: Predictor, pictures: list[Path], tmp_path: Path
+) -> None:
+    queue = WaitingFolder(tmp_path / "log", "r1", costs=predictor.card.costs)
+    told = predictor.predict(pictures[0])
+    tickets = [queue.add(load_picture(pictures[0]), told, "a") for _ in range(4)]
+    entry = queue.find(tickets[0])
+    assert isinstance(entry, Waiting)
+    assert (entry.decision, entry.expected_cost) == (told.decision, told.expected_cost)
+    for ticket, said in zip(tickets, ("cross", "disc", None, "stripes"), strict=True):
+        queue.decide(ticket, said)
+    outcomes = [queue.find(ticket) for ticket in tickets]
+    assert predictor.card.costs is not None
+    wanted = [predictor.card.costs.price(said, str(told.decision)) for said in ("cross", "disc", None, "stripes")]
+    assert [outcome.cost for outcome in outcomes if isinstance(outcome, Outcome)] == wanted
+    assert sorted(queue.priced()) == sorted(cost for cost in wanted if cost is not None)
+    # Those of another revision are priced by that one.
+    assert WaitingFolder(tmp_path / "log", "r2", costs=predictor.card.costs).priced() == []
+
+
+def test_outcomes_of_before_are_read(tmp_path: Path, predictor: Predictor, pictures: list[Path]) -> None:
+    queue = WaitingFolder(tmp_path / "log", "r1")
+    ticket = queue.add(load_picture(pictures[0]), predictor.predict(pictures[0]), "a")
+    queue.decide(ticket, "disc")
+    place = tmp_path / "log" / "answered" / f"{ticket}.json"
+    facts = json.loads(place.read_text())
+    assert facts.pop("cost") is None
+    place.write_text(json.dumps(facts))
+    assert isinstance(queue.find(ticket), Outcome)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"values": [[0.0, 1.0, 1.0, 1.0]]},
+        {"values": [[0.0, 1.0, 1.0]] * 3},
+        {"values": [[1.0, 1.0, 1.0, 1.0]] * 3},
+        {"labels": ["a", "b", "c"]},
+        {"values": [[0.0, -1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 1.0]]},
+        {"values": [[0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 2.0], [1.0, 1.0, 0.0, 1.0]]},
+        {"values": "no table"},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_table_is_refused_in_a_sentence(
+    prebuilt: Revision, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    folder = advising(prebuilt.folder, tmp_path / "damaged", costs=costs(**changes))
+    with pytest.raises(BrokenModel, match=r"model\.json"):
+        read_bundle(folder)
