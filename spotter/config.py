@@ -67,7 +67,8 @@ class TrainConfig:
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
     With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
     and cropped views of them are tried too. `shifts` views of each picture as a camera may give it (dark, blurred, far
-    away ...) are learnt from too, but at most `most_shifted` in all.
+    away ...) are learnt from too, but at most `most_shifted` in all. Sets of
+    labels are to hold the truth for the share `coverage` of pictures.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -86,6 +87,7 @@ class TrainConfig:
     few: int = 200
     shifts: int = 2
     most_shifted: int = 1500
+    coverage: float = 0.95
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 

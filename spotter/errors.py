@@ -22,6 +22,10 @@ class BadCosts(SpotterError):
     """What mistakes are said to cost is no table of costs of these labels."""
 
 
+class BadCoverage(SpotterError):
+    """Sets of labels cannot hold the truth for this share of pictures, or are of no use then."""
+
+
 class UnknownSource(SpotterError):
     """The name given to `--search` is not a picture source."""
 

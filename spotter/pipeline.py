@@ -29,6 +29,7 @@ from spotter.data.manifest import read_dataset, with_disputed, without_damaged
 from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
 from spotter.decide.costs import read_cost_options
+from spotter.decide.label_sets import check_coverage, explain_few, make_sets
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers
 from spotter.stores import FolderStore, open_store
@@ -83,10 +84,11 @@ def read_recipe(options: Namespace) -> Task:
 
     Raises:
         RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: an option names nothing that exists.
-        BadCosts: what mistakes are said to cost is no table.
+        BadCosts, BadCoverage: mistakes cannot cost that, or sets of labels not hold the truth so often.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
     recipe, sources = read_options(options)
+    check_coverage(options.config.coverage)
     recipe = replace(recipe, costs=recipe.costs | read_cost_options(options.cost))
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
@@ -206,10 +208,13 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
     evaluation = replace(
         evaluation,
-        stress=_stress(cleaned, trained, evaluation.familiarity),
+        stress=_stress(task, cleaned, trained, evaluation.familiarity),
         sources=leave_sources_out(trained, dataset),
-        costs=held_out.price(task.costs, trained, dataset, folds, evaluation.familiarity, familiarity),
     )
+    coverage = task.config.coverage
+    evaluation = held_out.judge_decisions(evaluation, trained, dataset, folds, task.costs, coverage)
+    if evaluation.sets is None:
+        say(explain_few(dataset.labels, dataset.targets[trained.judged], coverage))
     strangers: Strangers | None = None
     if others is not None:
         strangers = judge_strangers(evaluation.familiarity, trained, trained.head, folds, others, familiarity)
@@ -247,9 +252,9 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
     chosen = sum(record.is_self_selected for record in dataset.records)
     share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
-    card = replace(
-        card, views=views, costs=task.costs, made={**card.made, "self_selected_share": share, "premortem": answers}
-    )
+    sets = make_sets(trained.probabilities, dataset.targets[trained.judged], task.config.coverage)
+    made = {**card.made, "self_selected_share": share, "premortem": answers}
+    card = replace(card, views=views, costs=task.costs, sets=sets, made=made)
     _write_cards(files, card, candidate)
     return card
 
@@ -355,7 +360,7 @@ def serve_command() -> str:
     return "python app.py --model" if CHECKOUT else "spotter serve --model"
 
 
-def _stress(cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "StressTest":
+def _stress(task: Task, cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "StressTest":
     """Judge it under distribution shifts."""
     from spotter.evaluate.shifts import STRESS
     from spotter.evaluate.stress import judge_stress, plan_stress
@@ -365,7 +370,7 @@ def _stress(cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "Stre
     plan = plan_stress(dataset, trained.judged, folds, StressConfig())
     # Of a network that was fine-tuned, the next training makes another.
     shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
-    return judge_stress(trained, dataset, folds, known, shifted, plan)
+    return judge_stress(trained, dataset, folds, known, shifted, plan, task.config.coverage)
 
 
 def _strangers_features(task: Task, trained: "Trained") -> np.ndarray | None:

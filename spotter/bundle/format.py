@@ -6,6 +6,7 @@ from typing import Any
 
 from spotter.config import ParityConfig
 from spotter.decide.costs import CostTable
+from spotter.decide.label_sets import LabelSets
 
 FORMAT = 1
 MODEL_JSON, ONNX, REFERENCE, PICKLE = "model.json", "model.onnx", "reference.safetensors", "export.pkl"
@@ -77,7 +78,8 @@ class ModelSpec:
     of training pictures, not pictures; `summary`
     says the error in words; `examples` maps labels to files of example pictures beside `model.json`; `preprocessing`
     says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
-    no int8 network, `costs` where nobody said what mistakes cost.
+    no int8 network, `costs` where nobody said what mistakes cost, `sets` where too few
+    pictures were held out for sets of labels.
     """
 
     name: str
@@ -98,11 +100,12 @@ class ModelSpec:
     certainty: float = 0.0
     views: int = 0
     costs: CostTable | None = None
+    sets: LabelSets | None = None
 
     @property
     def advice(self) -> tuple[str, ...]:
         """The names of what its answers say beyond those of every model (see `spotter.inference.prediction.Advice`)."""
-        return ("decision", "expected_cost") if self.costs else ()
+        return (*(("decision", "expected_cost") if self.costs else ()), *(("set",) if self.sets else ()))
 
 
 def hash_of(content: bytes) -> str:

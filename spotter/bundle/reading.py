@@ -32,6 +32,7 @@ from spotter.bundle.onnx_check import check_network
 from spotter.bundle.thumbnails import Thumbnail, decode_thumbnails
 from spotter.config import RESIZES
 from spotter.decide.costs import MOST, CostTable
+from spotter.decide.label_sets import LabelSets
 from spotter.errors import BrokenModel, NoInt8
 from spotter.utils.files import read_bounded
 
@@ -227,10 +228,18 @@ class _CostsJson(BaseModel):
     def _fits(self) -> "_CostsJson":
         width = len(self.labels) + 1
         if len(self.values) != len(self.labels) or any(len(row) != width for row in self.values):
-            raise PydanticCustomError("costs_amiss", "no table of costs")
+            raise PydanticCustomError("advice_amiss", "no table of costs")
         if any(row[number] or row[-1] != self.values[0][-1] for number, row in enumerate(self.values)):
-            raise PydanticCustomError("costs_amiss", "right answers cost nothing, and asking the same everywhere")
+            raise PydanticCustomError("advice_amiss", "right answers cost nothing, and asking the same everywhere")
         return self
+
+
+class _SetsJson(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    least: list[Annotated[float, Field(ge=0, le=1)]]
+    by_class: bool
 
 
 class _ModelJson(BaseModel):
@@ -259,17 +268,20 @@ class _ModelJson(BaseModel):
     certainty: Annotated[float, Field(ge=0, le=10)] = 0.0
     views: Annotated[int, Field(ge=0)] = 0
     costs: _CostsJson | None = None
+    sets: _SetsJson | None = None
 
     @model_validator(mode="after")
     def _is_of_these_labels(self) -> "_ModelJson":
         if self.costs and self.costs.labels != self.labels:
-            raise PydanticCustomError("costs_amiss", "costs of other labels")
+            raise PydanticCustomError("advice_amiss", "costs of other labels")
+        if self.sets and len(self.sets.least) != len(self.labels):
+            raise PydanticCustomError("advice_amiss", "sets of other labels")
         return self
 
 
 # Kinds of errors of values that have the right type.
 _IMPOSSIBLE = {
-    "costs_amiss",
+    "advice_amiss",
     "greater_than",
     "greater_than_equal",
     "labels_alike",
@@ -284,11 +296,12 @@ def _as_spec(content: dict[str, Any]) -> ModelSpec:
         read = _ModelJson.model_validate(content)
     except ValidationError as error:
         raise BrokenModel(_refusal(error.errors(include_url=False))) from error
-    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name not in {"int8", "costs"}}
+    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name not in {"int8", "costs", "sets"}}
     # A page, and what it tells programs, has to be called something.
     values["title"] = read.title if read.title.strip() else read.name.strip() or "Spotter"
     costs = CostTable(read.costs.labels, tuple(map(tuple, read.costs.values))) if read.costs else None
-    return ModelSpec(**values, int8=_as_int8(read.int8) if read.int8 else None, costs=costs)
+    sets = LabelSets(read.sets.coverage, tuple(read.sets.least), read.sets.by_class) if read.sets else None
+    return ModelSpec(**values, sets=sets, int8=_as_int8(read.int8) if read.int8 else None, costs=costs)
 
 
 def _as_int8(read: _Int8Json) -> Int8:

@@ -7,10 +7,11 @@
 The last line on stdout is `revision REV`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from spotter.cli.common import add_learning_options, add_picture_options
-from spotter.config import HUB
+from spotter.config import HUB, TrainConfig
 from spotter.utils.argument_parser import Options, Parser
 
 
@@ -24,6 +25,13 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        default=TrainConfig.coverage,
+        metavar="SHARE",
+        help="of how many pictures a set of labels is to hold the truth (default: %(default)s)",
+    )
     parser.add_argument(
         "--cost",
         action="append",
@@ -47,6 +55,7 @@ def add_arguments(parser: Parser) -> None:
             parser.error(f"--unfamiliar: there is no folder {str(options.unfamiliar)!r}")
         if options.private and not (options.to or "").startswith(HUB):
             parser.error("--private only works with --to hf://owner/name")
+        options.config = replace(options.config, coverage=options.coverage)
 
     parser.add_check(check)
 

@@ -1,6 +1,7 @@
 """Held-out evaluation: a trained model on pictures that it did not see, and the files that say so."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,12 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
-from spotter.decide.cost_figures import CostFigures, judge_costs
+from spotter.decide.cost_figures import judge_costs
 from spotter.decide.costs import CostTable
+from spotter.decide.label_sets import COVERAGE
+from spotter.decide.set_figures import judge_sets
 from spotter.evaluate.learning_curve import learning_curve
-from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
+from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
 from spotter.evaluate.plots import plot_confusion, plot_top_losses
 from spotter.evaluate.sources import NOBODY_KNOWS
@@ -48,20 +51,24 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
     )
 
 
-def price(
-    costs: CostTable | None,
+def judge_decisions(
+    evaluation: Evaluation,
     trained: "Trained",
     dataset: Dataset,
     folds: np.ndarray,
-    known: Familiarity,
-    config: FamiliarityConfig,
-) -> CostFigures | None:
-    """What decisions would have cost on the judged pictures; None where nobody said what mistakes cost."""
-    if costs is None:
-        return None
-    familiar = score_known(trained, folds, known, config) >= known.threshold
-    judged = trained.judged
-    return judge_costs(costs, trained.probabilities, familiar, dataset.targets[judged], dataset.groups[judged])
+    costs: CostTable | None,
+    coverage: float = COVERAGE,
+) -> Evaluation:
+    """Add what decisions would have cost on the judged pictures, where somebody said what mistakes cost, and how often
+    sets of labels hold the truth."""
+    judged, known = trained.judged, evaluation.familiarity
+    familiar = score_known(trained, folds, known, FamiliarityConfig()) >= known.threshold
+    shares, targets = trained.probabilities, dataset.targets[judged]
+    return replace(
+        evaluation,
+        costs=judge_costs(costs, shares, familiar, targets, dataset.groups[judged]) if costs else None,
+        sets=judge_sets(dataset.labels, shares, familiar, targets, folds[judged], coverage),
+    )
 
 
 def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -96,6 +103,8 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
     if evaluation.stress:
         said += [f"stress test: {evaluation.stress.sentence()}", evaluation.stress.advice()]
     said.append(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS)
+    if sets := evaluation.sets:
+        said += [line for line in (sets.sentence(), sets.remark) if line]
     if costs := evaluation.costs:
         said += [line for line in (costs.sentence(), costs.remaining(), costs.remark) if line]
     if strangers:

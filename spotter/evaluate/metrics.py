@@ -8,6 +8,7 @@ import numpy as np
 
 from spotter.config import TrainConfig
 from spotter.decide.cost_figures import CostFigures
+from spotter.decide.set_figures import SetFigures
 from spotter.evaluate.calibration import Calibration, calibrate, unscale
 from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.sources import SourceErrors
@@ -59,7 +60,8 @@ class Evaluation:
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
-    nobody knows (all pictures are from one source, for example), `costs` where nobody said what mistakes cost.
+    nobody knows (all pictures are from one source, for example), `costs` where nobody said what mistakes
+    cost, `sets` where too few pictures were held out.
     """
 
     how: str
@@ -79,6 +81,7 @@ class Evaluation:
     stress: StressTest | None = None
     sources: SourceErrors | None = None
     costs: CostFigures | None = None
+    sets: SetFigures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, StressConfig
 from spotter.data.dataset import Dataset
+from spotter.decide.label_sets import COVERAGE
+from spotter.decide.set_figures import choose_by_fold, count_sets, sets_by_fold
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
@@ -53,26 +55,35 @@ def judge_stress(
     known: Familiarity,
     shifted: Views,
     planned: Sequence[tuple[int, int]],
+    coverage: float = COVERAGE,
 ) -> StressTest:
     """Judge held-out pictures as they are, and their shifted features, each by heads that did not see the picture.
 
     Args:
         shifted: features of the views of `STRESS`, named as in `GRID`. planned: what they were planned to be.
+        coverage: of how many pictures sets of labels are to hold the truth; those of a picture's fold are used.
     """
     config, targets = FamiliarityConfig(), dataset.targets
-    plain_scores = score_known(trained, folds, known, config)
-    clean = make_row("clean", 0, trained.probabilities, plain_scores >= known.threshold, targets[trained.judged])
+    plain, truth, its_folds = trained.probabilities, targets[trained.judged], folds[trained.judged]
+    accepted = score_known(trained, folds, known, config) >= known.threshold
+    sets = sets_by_fold(plain, truth, its_folds, coverage)
+    clean = make_row("clean", 0, plain, accepted, truth)
+    if sets:
+        clean = replace(clean, sets=count_sets(choose_by_fold(sets, plain, accepted, its_folds), truth))
     probabilities = held_out_probabilities(trained, shifted, targets, folds)
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
     unseen = _judge_unseen(trained, targets, folds, known, shifted)
     examples = _choose_examples(dataset, shifted, probabilities, familiar)
+    inside = choose_by_fold(sets, probabilities, familiar, folds[shifted.of])
     asked = Counter(number for _, number in planned)
     rows = []
     for number, (name, strength) in enumerate(GRID):
         mine = shifted.names == f"{name}/{strength}"
         row = make_row(name, strength, probabilities[mine], familiar[mine], targets[shifted.of[mine]])
         key = name, strength
+        if sets:
+            row = replace(row, sets=count_sets(inside[mine], targets[shifted.of[mine]]))
         rows.append(replace(row, blank=asked[number] - row.pictures, unseen=unseen.get(key), example=examples.get(key)))
     return StressTest(clean, tuple(rows))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spotter.config import RELIABILITY_BINS
+from spotter.decide.set_figures import SetCounts
 from spotter.evaluate.shifts import SHIFTS
 from spotter.utils.stats import calibration_error, wilson_interval
 from spotter.utils.text import percent, plural
@@ -44,7 +45,8 @@ class StressRow:
     `wrong` are those whose most probable class is not theirs; `answered` got an answer instead of "not sure";
     `wrong_answered` are both. `calibration` is the expected calibration error. Of `blank` more, nothing was left.
     `unseen` is the same by a model that never saw such a shift; None where there is no such model. `example` is one of
-    the pictures, the same at both strengths where that is possible.
+    the pictures, the same at both strengths where that is possible. `sets` is what sets of labels were worth; None
+    where there are none.
     """
 
     name: str
@@ -57,6 +59,7 @@ class StressRow:
     blank: int = 0
     unseen: Unseen | None = None
     example: StressExample | None = None
+    sets: SetCounts | None = None
 
     @property
     def right_answered(self) -> int:

@@ -1,4 +1,4 @@
-"""What a model advises besides its answers: by what mistakes cost."""
+"""What a model advises besides its answers: by what mistakes cost, and which labels may be true."""
 
 from typing import Any
 
@@ -18,4 +18,9 @@ def advise(card: ModelSpec, probabilities: np.ndarray, familiar: np.ndarray) -> 
         done, expected = card.costs.decide(probabilities, familiar)
         for each, action, cost in zip(told, done.tolist(), expected.tolist(), strict=True):
             each |= {"decision": card.costs.actions[action], "expected_cost": cost}
+    if card.sets:
+        inside = card.sets.choose(probabilities, familiar)
+        for each, row, mine in zip(told, probabilities, inside, strict=True):
+            ranked = np.argsort(-row, kind="stable").tolist()
+            each["set"] = [card.labels[number] for number in ranked if mine[number]]
     return told

@@ -35,11 +35,14 @@ class Advice:
     """What is told besides, by models that can. A field that is added here is in every JSON, table and file.
 
     `decision` is what costs least on average: to say one of the labels, or "ask", a person; `expected_cost` is what
-    that costs. Both are there where somebody said what mistakes cost.
+    that costs. Both are there where somebody said what mistakes cost. `set` are the labels that hold the truth for a
+    share of pictures that the model promises (see `spotter.decide.label_sets`), the most probable first; all labels
+    where the picture is not familiar.
     """
 
     decision: str | None = None
     expected_cost: float | None = None
+    set: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,10 @@ def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequen
         return [None] * len(table_columns(labels, advice))
     shares = [answer.probabilities[label] for label in labels]
     cells = ((getattr(answer, column.name),) if column.name != SHARES else shares for column in fields(AnswerRecord))
-    return [*(cell for some in cells for cell in some), *(getattr(answer, name) for name in advice)]
+    told = (getattr(answer, name) for name in advice)
+    # A label holds no "|".
+    flat = ("|".join(value) if isinstance(value, list) else value for value in told)
+    return [*(cell for some in cells for cell in some), *flat]
 
 
 def read_record(facts: Any, class_key: str) -> dict[str, Any]:

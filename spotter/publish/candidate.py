@@ -116,7 +116,7 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     words += [word for key, cost in costs.items() for word in ("--cost", f"{key}={cost:.17g}")]
     words += [word for value in options.more for word in ("--more", value)]
     words += ["--search", _public_sources(options.search), "--license", options.license, "--arch", options.arch]
-    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult"):
+    for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult", "coverage"):
         if getattr(options, name) != getattr(TrainConfig, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     flags = ("--no-shifts", "--find-rate", "--int8")

@@ -115,6 +115,7 @@ def _body(
         tried=max((row.pictures for row in stress.judged), default=0) if stress else 0,
         stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
         elsewhere=as_sentence(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS),
+        sets=_join([evaluation.sets.sentence(), evaluation.sets.remark]) if evaluation.sets else "",
         table=list(zip(card.labels, card.costs.values, strict=True)) if card.costs else [],
         actions=card.costs.actions if card.costs else (),
         costs=_join([each.sentence(), each.remaining(), each.remark]) if (each := evaluation.costs) else "",

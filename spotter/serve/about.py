@@ -54,6 +54,7 @@ class About:
     was familiar; None where the revision does not say. `seen` means that it may have learnt from them. `origins` are
     (source, licence, number of pictures). `shifts` is None where the model was not tried under any. `costs` are what
     rules cost a picture, by their names in `metrics.json`, () where nobody said what mistakes cost.
+    `sets` are the figures of sets of labels, () where there are none.
     """
 
     arch: str
@@ -69,6 +70,7 @@ class About:
     origins: tuple[tuple[str, str, int], ...] = ()
     shifts: Shifts | None = None
     costs: tuple[tuple[str, float], ...] = ()
+    sets: tuple[tuple[str, float], ...] = ()
 
 
 def read_about(card: ModelSpec, metrics: dict[str, Any], revision: str | None) -> About:
@@ -110,6 +112,7 @@ def _with_figures(about: About, metrics: dict[str, Any]) -> About:
         # Older revisions have no such figures.
         shifts=_read_shifts(metrics["stress"]) if metrics.get("stress") is not None else None,
         costs=_read_costs(metrics["costs"]) if metrics.get("costs") is not None else (),
+        sets=_read_sets(metrics["sets"]) if metrics.get("sets") is not None else (),
     )
 
 
@@ -128,6 +131,13 @@ def _read_shifts(stress: Mapping[str, Any]) -> Shifts | None:
 
 def _read_costs(costs: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     return tuple((name, float(costs[name]["cost"])) for name in ("decision", "most_probable", "ask"))
+
+
+def _read_sets(sets: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    counts = sets["counts"]
+    low, high = counts["interval"]
+    found = {"coverage": counts["coverage"], "low": low, "high": high, "wanted": sets["wanted"], "size": counts["size"]}
+    return tuple((name, float(value)) for name, value in found.items())
 
 
 def _read_row(row: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -168,6 +178,7 @@ def about_html(about: About, language: str) -> str:
         accepted=percent(about.accepted) if about.accepted is not None else "",
         shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
         costs={name: f"{cost:.2g}" for name, cost in about.costs},
+        sets={name: f"{value:.2f}" if name == "size" else percent(value) for name, value in about.sets},
         classes=[_class_cells(row) for row in about.classes],
         origins=[
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins

@@ -14,10 +14,10 @@ from PIL import Image
 from spotter.config import FamiliarityConfig
 from spotter.decide.costs import make_costs
 from spotter.errors import DatasetUnwritable
-from spotter.evaluate.held_out import evaluate_held_out, price
+from spotter.evaluate.held_out import evaluate_held_out, judge_decisions
 from spotter.evaluate.report import write_report
 from spotter.evaluate.shifts import GRID
-from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_trained
+from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_stress, make_trained
 from tests.helpers.markup import Page
 
 
@@ -129,15 +129,35 @@ def test_what_mistakes_cost_is_told_where_somebody_said_so(tmp_path: Path) -> No
     evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
     first, second, _ = dataset.labels
     costs = make_costs({f"{first} as {second}": 30, "ask": 50}, dataset.labels)
-    found = price(costs, trained, dataset, folds, evaluation.familiarity, FamiliarityConfig())
-    assert found is not None
+    found = judge_decisions(evaluation, trained, dataset, folds, costs)
     path = tmp_path / "costs.html"
-    write_report(replace(evaluation, costs=found), trained, dataset, folds, path)
+    write_report(found, trained, dataset, folds, path)
     _, text = read_section(path, "costs")
     # Of 60, two are the first called the second, at 30 each, and one is another mistake.
     assert f"the most probable label {61 / 60:.3g}" in text
     assert "always ask a person 50 50 to 50 60 of 60" in text
     assert "never best to ask a person" in text
+
+
+def test_sets_of_labels_are_told_for_all_for_each_class_and_under_shifts(tmp_path: Path) -> None:
+    trained, dataset, folds = make_trained(tmp_path)
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
+    judged = judge_decisions(evaluation, trained, dataset, folds, None, 0.9)
+    assert judged.sets is not None
+    stress = make_stress(dataset)
+    row = replace(stress.rows[0], sets=replace(judged.sets.counts, pictures=30, covered=21, coverage=0.7))
+    path = tmp_path / "sets.html"
+    shown = replace(judged, stress=replace(stress, rows=(row, *stress.rows[1:])))
+    write_report(shown, trained, dataset, folds, path)
+    _, text = read_section(path, "sets")
+    counts = judged.sets.counts
+    assert f"all held-out ones 60 {100 * counts.coverage:.1f} %" in text
+    assert all(f"{label} 20" in text for label in dataset.labels)
+    assert f"{row.title}, moderate 30 70.0 %" in text
+    assert "theory promises only twice the error" in text
+    assert judged.as_json()["sets"]["counts"]["interval"] == counts.interval
+    write_report(replace(judged, sets=None), trained, dataset, folds, path)
+    assert "Sets of labels" not in path.read_text()
 
 
 def test_titles_and_licences_are_only_text(tmp_path: Path) -> None:

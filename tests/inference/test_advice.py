@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from spotter.config import ServeConfig
 from spotter.decide.costs import make_costs
 from spotter.errors import BrokenModel
 from spotter.images import load_picture
+from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
 from spotter.rollout.review_queue import Outcome, Waiting, WaitingFolder
 from spotter.scale.answers import AnswerFile
@@ -23,6 +24,7 @@ from spotter.scale.classify import ClassifyJob, Model, classify_all
 from spotter.scale.listing import list_pictures
 from spotter.serve.app import create_app
 from spotter.serve.page import html
+from spotter.serve.page.translations import LANGUAGES, translate
 from spotter.serve.service import Answer, ModelInfo, withheld
 from spotter.stores import FolderStore
 from tests.conftest import Revision
@@ -31,6 +33,7 @@ from tests.helpers.drawing import draw
 from tests.helpers.pictures import encode, serving
 
 LABELS = ("disc", "cross", "stripes")
+SETS = {"coverage": 0.95, "least": [0.001, 0.5, 0.001], "by_class": True}
 
 
 def costs(**changes: object) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def costs(**changes: object) -> dict[str, Any]:
 @pytest.fixture
 def predictor(prebuilt: Revision, tmp_path: Path) -> Predictor:
     store = FolderStore(tmp_path / "store")
-    store.push(advising(prebuilt.folder, tmp_path / "advising", costs=costs()))
+    store.push(advising(prebuilt.folder, tmp_path / "advising", costs=costs(), sets=SETS))
     return Predictor.load(store.root)
 
 
@@ -72,7 +75,12 @@ def test_decisions_are_the_same_everywhere(
         assert told.decision == ("ask" if ask else LABELS[best])
         assert told.expected_cost == pytest.approx(0.5 if ask else expected[best], abs=1e-6)
     assert answers[1].decision == "ask"
-    wanted = [(told.decision, told.expected_cost) for told in answers]
+    ranked = [sorted(told.probabilities, key=told.probabilities.__getitem__, reverse=True) for told in answers]
+    least = dict(zip(LABELS, SETS["least"], strict=True))  # type: ignore[arg-type]
+    assert answers[0].set == [label for label in ranked[0] if answers[0].probabilities[label] >= least[label]]
+    # It may be anything.
+    assert answers[1].set == ranked[1]
+    wanted = [(told.decision, told.expected_cost, told.set) for told in answers]
     # The answers themselves are those of the model without costs.
     plain = Predictor.load(prebuilt.store)
     assert [plain.predict(path).record() for path in pictures] == [told.answer() for told in answers]
@@ -80,14 +88,14 @@ def test_decisions_are_the_same_everywhere(
     info = ModelInfo("Shapes", predictor.labels, predictor.revision, predictor.threshold, advice=predictor.card.advice)
     with serving(create_app(predictor.predict, info, ServeConfig())) as url:
         one_by_one = [httpx2.post(f"{url}/api/classify", content=path.read_bytes()).json() for path in pictures]
-        assert "decision, expected_cost" in httpx2.get(f"{url}/api").text
+        assert "decision, expected_cost, set" in httpx2.get(f"{url}/api").text
         client = Client(url, verbose=False, analytics_enabled=False)
         files = [handle_file(str(path)) for path in pictures]
         gradio = [client.predict(file, api_name="/classify") for file in files]
         assert all(set(client.predict(file, api_name="/predict")) == {"label", "confidences"} for file in files)
         many, saved = client.predict(files, api_name="/classify_batch")
     for found in (one_by_one, gradio, many["results"]):
-        assert [(each["decision"], each["expected_cost"]) for each in found] == wanted
+        assert [(each["decision"], each["expected_cost"], each["set"]) for each in found] == wanted
     assert read_decisions(Path(saved).read_bytes().decode("utf-8-sig")) == wanted
 
     job = ClassifyJob(
@@ -100,20 +108,21 @@ def test_decisions_are_the_same_everywhere(
     to = tmp_path / "answers.parquet"
     table_file = AnswerFile(to, predictor.labels, str(predictor.revision), predictor.card.advice)
     classify_all(ClassifyJob(Model(str(tmp_path / "store")), table_file), list_pictures(pictures[0].parent))
-    assert [(row["decision"], row["expected_cost"]) for row in parquet.read_table(to).to_pylist()] == wanted
+    assert [(row["decision"], row["expected_cost"], row["set"]) for row in parquet.read_table(to).to_pylist()] == wanted
 
 
-def read_decisions(text: str) -> list[tuple[str, float]]:
-    return [(row["decision"], float(row["expected_cost"])) for row in csv.DictReader(io.StringIO(text))]
+def read_decisions(text: str) -> list[tuple[str, float, list[str]]]:
+    rows = csv.DictReader(io.StringIO(text))
+    return [(row["decision"], float(row["expected_cost"]), row["set"].split("|")) for row in rows]
 
 
 def test_without_costs_nothing_is_added(prebuilt: Revision, pictures: list[Path], tmp_path: Path) -> None:
     predictor = Predictor.load(prebuilt.store)
     told = predictor.predict(pictures[0])
-    assert (told.decision, told.expected_cost, predictor.card.advice) == (None, None, ())
+    assert (told.decision, told.expected_cost, told.set, predictor.card.advice) == (None, None, None, ())
     assert told.record() == told.answer()
     assert "cost" not in html.answer(told, "en")
-    same = advising(prebuilt.folder, tmp_path / "null", costs=None)
+    same = advising(prebuilt.folder, tmp_path / "null", costs=None, sets=None)
     assert read_bundle(same).card == predictor.card
 
 
@@ -124,10 +133,24 @@ def test_the_page_says_what_to_do(predictor: Predictor, pictures: list[Path]) ->
     assert "My best guess".casefold() in html.answer(stranger, "en").casefold()
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_says_a_set_in_words(language: str) -> None:
+    known = Prediction("disc", {"disc": 0.6, "cross": 0.3, "stripes": 0.1}, 0.9, True, 0.5)
+    alone = html.answer(known, language)
+    assert html.answer(replace(known, set=["disc"]), language) == alone
+    two = html.answer(replace(known, set=["disc", "cross"]), language)
+    assert f"Disc{translate('or', language)}cross" in two
+    assert translate("set_told", language).replace("'", "&#39;") in two
+    for unsure in ([], ["disc", "cross", "stripes"]):
+        told = html.answer(replace(known, set=unsure), language)
+        assert translate("unsure_set", language).replace("'", "&#39;") in told
+        assert "disc" in told
+
+
 def test_an_answer_that_waits_tells_no_decision(predictor: Predictor, pictures: list[Path]) -> None:
     told = predictor.predict(pictures[0])
     record = withheld(Answer(told, {}, stage="supervised", picture=load_picture(pictures[0]))).prediction.record()
-    assert "decision" not in record
+    assert {"decision", "expected_cost", "set"} & set(record) == set()
     assert record["label"] == "not sure"
 
 
@@ -179,5 +202,14 @@ def test_a_damaged_table_is_refused_in_a_sentence(
     prebuilt: Revision, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     folder = advising(prebuilt.folder, tmp_path / "damaged", costs=costs(**changes))
+    with pytest.raises(BrokenModel, match=r"model\.json"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"least": [0.1, 0.2]}, {"least": [0.1, 0.2, 2.0]}, {"coverage": 1.0}, {"by_class": 1}, {"more": 1}]
+)
+def test_damaged_sets_are_refused_in_a_sentence(prebuilt: Revision, tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = advising(prebuilt.folder, tmp_path / "damaged", sets=SETS | changes)
     with pytest.raises(BrokenModel, match=r"model\.json"):
         read_bundle(folder)

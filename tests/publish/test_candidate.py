@@ -46,7 +46,7 @@ def test_the_cards_command_runs_as_it_is_printed(
     more = ["--more", f"{ {'shipped': 'black', 'own': 'b', 'classes': 'd'}[recipe] }=at night"]
     words = [*chosen, "--search", search.format(here=tmp_path), *(more if "openverse" in search else [])]
     options = make_parser(command, "train.py").parse_args(
-        [*words, "--fine-tune", "2", "--size", "96", "--int8", *COSTS]
+        [*words, "--fine-tune", "2", "--size", "96", "--int8", "--coverage", "0.9", *COSTS]
     )
     known = replace(choose_recipe(options.recipe, options.classes), title="Whose’s this?", region="de-CH")
     known = replace(known, costs=read_cost_options(options.cost))
@@ -64,5 +64,6 @@ def test_the_cards_command_runs_as_it_is_printed(
     assert [source.name for source in get_backends(again.search)]
     assert (again.title, again.region) == (known.title, known.region)
     assert (again.fine_tune, again.size, again.int8, again.more) == (2, 96, True, options.more)
+    assert again.coverage == 0.9
     assert read_cost_options(again.cost) == known.costs
     assert train_command(again, known) == printed or recipe == "own"

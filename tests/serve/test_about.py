@@ -101,6 +101,17 @@ def test_what_mistakes_cost_is_told_in_every_language(prebuilt: Revision) -> Non
         read_about(bundle.card, {**bundle.metrics, "costs": {"decision": 1}}, "r")
 
 
+def test_how_often_sets_hold_the_truth_is_told_in_every_language(prebuilt: Revision) -> None:
+    bundle = read_bundle(prebuilt.folder)
+    sets = {"wanted": 0.95, "counts": {"coverage": 0.968, "interval": [0.945, 0.982], "size": 1.053}}
+    about = read_about(bundle.card, {**bundle.metrics, "sets": sets}, "r")
+    for language in LANGUAGES:
+        text = about_html(about, language)
+        assert all(number in text for number in ("96.8 %", "94.5 %", "98.2 %", "95.0 %", "1.05"))
+    with pytest.raises(BrokenModel, match="figure"):
+        read_about(bundle.card, {**bundle.metrics, "sets": {"wanted": 1}}, "r")
+
+
 def test_every_shift_has_a_name_on_the_page() -> None:
     from spotter.evaluate.shifts import SHIFTS
 

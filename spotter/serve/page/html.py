@@ -79,10 +79,23 @@ def answer(prediction: Prediction, language: str) -> str:
     if not prediction.familiar:
         more = translate("closest", language, label=prediction.closest)
         return words(translate("unsure", language), f"{more} {advice}".strip(), "unsure")
+    if prediction.set not in (None, [prediction.label]):
+        return _several(prediction, advice, language)
     name = f"{prediction.label[:1].upper()}{prediction.label[1:]}"
     percent = 100 * prediction.probabilities[prediction.label]
     key = "very_sure" if percent >= 99.5 else "sure"
     return words(translate(key, language, label=name, percent=f"{percent:.0f}"), advice, "sure")
+
+
+def _several(prediction: Prediction, advice: str, language: str) -> str:
+    """What is said where not the most probable label alone may be true."""
+    chosen = tuple(prediction.set or ())
+    if not chosen or len(chosen) == len(prediction.probabilities):
+        more = translate("closest", language, label=prediction.closest)
+        return words(translate("unsure_set", language), f"{more} {advice}".strip(), "unsure")
+    listed = join_labels(chosen, language, last="or")
+    more = translate("set_told", language)
+    return words(f"{listed[:1].upper()}{listed[1:]}", f"{more} {advice}".strip(), "sure")
 
 
 def _advice(prediction: Prediction, language: str) -> str:

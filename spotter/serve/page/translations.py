@@ -48,13 +48,13 @@ def has_text(key: str) -> bool:
     return key in texts("en")
 
 
-def join_labels(labels: tuple[str, ...], language: str, most: int = 12) -> str:
-    """Labels as people list them: of more than `most`, some, and the last."""
-    comma, last = translate("comma", language), translate("and", language)
+def join_labels(labels: tuple[str, ...], language: str, most: int = 12, last: str = "and") -> str:
+    """Labels as people list them: of more than `most`, some, and the last, behind "and" or "or"."""
+    comma, before = translate("comma", language), translate(last, language)
     if len(labels) < 2:
         return comma.join(labels)
     skipped = f"{comma}…" if len(labels) > most else ""
-    return comma.join(labels[:-1][: most - 1]) + skipped + last + labels[-1]
+    return comma.join(labels[:-1][: most - 1]) + skipped + before + labels[-1]
 
 
 def pick_language(accepted: str | None, asked: str | None = None) -> str:
