@@ -26,6 +26,10 @@ class BadCoverage(SpotterError):
     """Sets of labels cannot hold the truth for this share of pictures, or are of no use then."""
 
 
+class BadPrior(SpotterError):
+    """What is said of the shares of labels is no prior, or the model cannot use one."""
+
+
 class UnknownSource(SpotterError):
     """The name given to `--search` is not a picture source."""
 

@@ -30,6 +30,7 @@ from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
 from spotter.decide.costs import read_cost_options
 from spotter.decide.label_sets import check_coverage, explain_few, make_sets
+from spotter.decide.prior import learnt_shares, read_prior
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers
 from spotter.stores import FolderStore, open_store
@@ -84,12 +85,14 @@ def read_recipe(options: Namespace) -> Task:
 
     Raises:
         RecipeError, UnknownSource, FolderMissing, FeedbackMissing, UnknownStore: an option names nothing that exists.
-        BadCosts, BadCoverage: mistakes cannot cost that, or sets of labels not hold the truth so often.
+        BadCosts, BadCoverage, BadPrior: what is to be decided by is none.
         AccessRefused, StoreUnreachable, StoreUnwritable, CacheUnwritable: a store cannot be used.
     """
     recipe, sources = read_options(options)
     check_coverage(options.config.coverage)
     recipe = replace(recipe, costs=recipe.costs | read_cost_options(options.cost))
+    if options.prior:
+        recipe = replace(recipe, prior=read_prior(options.prior, recipe.labels))
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
     store.check()
@@ -105,6 +108,8 @@ def read_recipe(options: Namespace) -> Task:
         show_batch=options.show_batch,
         is_first=True,
     )
+    if task.prior:
+        say(f"answers are weighed by the prior: {', '.join(f'{k} {v:g}' for k, v in recipe.prior.items())}")
     if task.costs and (remark := task.costs.remark()):
         say(remark)
     return task
@@ -253,8 +258,9 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     chosen = sum(record.is_self_selected for record in dataset.records)
     share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
     sets = make_sets(trained.probabilities, dataset.targets[trained.judged], task.config.coverage)
+    shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
     made = {**card.made, "self_selected_share": share, "premortem": answers}
-    card = replace(card, views=views, costs=task.costs, sets=sets, made=made)
+    card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
     _write_cards(files, card, candidate)
     return card
 

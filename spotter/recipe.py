@@ -23,7 +23,7 @@ class Recipe:
     """What to tell apart. `per_class` is the number of pictures wanted for each class. `license` is the licence of the
     model, as the Hub names it ("apache-2.0"), or "" when its owner gives none. `region` is the language and country of
     a search ("de-CH"), or "" for that of each service. `costs` says what mistakes cost, as it was written (see
-    `spotter.decide.costs`).
+    `spotter.decide.costs`); `prior` in which shares the labels come (see `spotter.decide.prior`).
     """
 
     name: str
@@ -33,6 +33,7 @@ class Recipe:
     license: str = ""
     region: str = ""
     costs: dict[str, float] = field(default_factory=dict)
+    prior: dict[str, float] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,7 +47,8 @@ MOST_IN_TITLE = 6
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe (TOML: `name`, maybe `title`, `license`, `region` and `per_class`, a table `[classes]`
-    label = "query", and maybe a table `[costs]` "truth as said" = number).
+    label = "query", and maybe the tables `[costs]` "truth as said" = number and
+    `[prior]` label = share).
 
     Raises:
         RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
@@ -75,8 +77,11 @@ def read_recipe(path: Path) -> Recipe:
     costs = table.get("costs", {})
     if not isinstance(costs, dict):
         raise RecipeError(f'In {str(path)!r}, [costs] must be a table of "truth as said" = number.')
+    prior = table.get("prior", {})
+    if not isinstance(prior, dict) or not all(type(share) in {int, float} for share in prior.values()):
+        raise RecipeError(f"In {str(path)!r}, [prior] must be a table of label = share.")
     recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
-    return replace(recipe, license=license_id, region=table.get("region", ""), costs=costs)
+    return replace(recipe, license=license_id, region=table.get("region", ""), costs=costs, prior=prior)
 
 
 def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:

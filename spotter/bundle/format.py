@@ -78,8 +78,9 @@ class ModelSpec:
     of training pictures, not pictures; `summary`
     says the error in words; `examples` maps labels to files of example pictures beside `model.json`; `preprocessing`
     says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
-    no int8 network, `costs` where nobody said what mistakes cost, `sets` where too few
-    pictures were held out for sets of labels.
+    no int8 network, `costs` where nobody said what mistakes cost, `sets` where too few pictures were held out for sets
+    of labels. `shares` are those in which the labels were learnt, () in older revisions; `prior` are those in which
+    they come where the model is used, () where nobody said so.
     """
 
     name: str
@@ -101,11 +102,17 @@ class ModelSpec:
     views: int = 0
     costs: CostTable | None = None
     sets: LabelSets | None = None
+    shares: tuple[float, ...] = ()
+    prior: tuple[float, ...] = ()
 
     @property
     def advice(self) -> tuple[str, ...]:
         """The names of what its answers say beyond those of every model (see `spotter.inference.prediction.Advice`)."""
-        return (*(("decision", "expected_cost") if self.costs else ()), *(("set",) if self.sets else ()))
+        return (
+            *(("decision", "expected_cost") if self.costs else ()),
+            *(("set",) if self.sets else ()),
+            *(("prior", "unweighted") if self.prior else ()),
+        )
 
 
 def hash_of(content: bytes) -> str:

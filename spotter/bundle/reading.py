@@ -183,6 +183,15 @@ def _labels(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _shares(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(type(share) in {int, float} for share in value):
+        raise ValueError("shares must be numbers")
+    # Written so that NaN is refused too.
+    if value and not (min(value) >= 0 and abs(sum(value) - 1) < 0.001):
+        raise PydanticCustomError("advice_amiss", "shares must add up to 1")
+    return tuple(map(float, value))
+
+
 def _resize(value: str) -> str:
     if value not in RESIZES:
         raise PydanticCustomError("resize_unknown", "no such way to resize")
@@ -269,6 +278,8 @@ class _ModelJson(BaseModel):
     views: Annotated[int, Field(ge=0)] = 0
     costs: _CostsJson | None = None
     sets: _SetsJson | None = None
+    shares: Annotated[tuple[float, ...], BeforeValidator(_shares)] = ()
+    prior: Annotated[tuple[float, ...], BeforeValidator(_shares)] = ()
 
     @model_validator(mode="after")
     def _is_of_these_labels(self) -> "_ModelJson":
@@ -276,6 +287,10 @@ class _ModelJson(BaseModel):
             raise PydanticCustomError("advice_amiss", "costs of other labels")
         if self.sets and len(self.sets.least) != len(self.labels):
             raise PydanticCustomError("advice_amiss", "sets of other labels")
+        if any(shares and len(shares) != len(self.labels) for shares in (self.shares, self.prior)):
+            raise PydanticCustomError("advice_amiss", "shares of other labels")
+        if (self.prior and not self.shares) or not all(self.shares):
+            raise PydanticCustomError("advice_amiss", "nothing that a prior could be compared with")
         return self
 
 

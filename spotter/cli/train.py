@@ -33,6 +33,12 @@ def add_arguments(parser: Parser) -> None:
         help="of how many pictures a set of labels is to hold the truth (default: %(default)s)",
     )
     parser.add_argument(
+        "--prior",
+        default="",
+        metavar="LABEL:SHARE,...",
+        help="how frequent each class is where the model is used (grizzly:0.8,black:0.2); others do not occur",
+    )
+    parser.add_argument(
         "--cost",
         action="append",
         default=[],

@@ -1,5 +1,6 @@
 """One answer, and the record of it that the page, programs, tables and files all give."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from math import nan
@@ -37,12 +38,15 @@ class Advice:
     `decision` is what costs least on average: to say one of the labels, or "ask", a person; `expected_cost` is what
     that costs. Both are there where somebody said what mistakes cost. `set` are the labels that hold the truth for a
     share of pictures that the model promises (see `spotter.decide.label_sets`), the most probable first; all labels
-    where the picture is not familiar.
+    where the picture is not familiar. `prior` has the shares in which labels come, where such were used, and
+    `unweighted` the probabilities without them; `probabilities` and `closest` are then with them.
     """
 
     decision: str | None = None
     expected_cost: float | None = None
     set: list[str] | None = None
+    prior: dict[str, float] | None = None
+    unweighted: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequen
     told = (getattr(answer, name) for name in advice)
     # A label holds no "|".
     flat = ("|".join(value) if isinstance(value, list) else value for value in told)
-    return [*(cell for some in cells for cell in some), *flat]
+    texts = (json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value for value in flat)
+    return [*(cell for some in cells for cell in some), *texts]
 
 
 def read_record(facts: Any, class_key: str) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from PIL import Image
 from spotter.bundle.format import ModelSpec
 from spotter.bundle.reading import Bundle, read_bundle, read_model_json
 from spotter.bundle.thumbnails import Thumbnail
-from spotter.errors import BadPicture, BrokenModel, NoExplanation
+from spotter.decide.prior import check_prior
+from spotter.errors import BadPicture, BadPrior, BrokenModel, NoExplanation
 from spotter.images import PictureSource, fit_within, frame, load_picture, own_reason, to_square
 from spotter.inference.advice import advise
 from spotter.inference.explain import draw_evidence
@@ -114,6 +115,22 @@ class Predictor:
         """
         with own_reason(), self._counted():
             return self._answer(self._square(source)[None], keep=True)[0]
+
+    def reweigh(self, prediction: Prediction, prior: Mapping[str, float]) -> Prediction:
+        """The same answer where labels come in the shares `prior`: {"grizzly": 0.8, "black": 0.2}. Labels that are not
+        named do not occur. A prior of the model itself no longer counts.
+
+        Familiarity stays, as a prior says nothing about it.
+
+        Raises:
+            BadPrior: it names other labels, or does not add up to 1; or the revision is too old to take one.
+        """
+        if not self.card.shares:
+            raise BadPrior("This revision does not say in which shares it learnt its labels; publish it again.")
+        plain = prediction.unweighted or prediction.probabilities
+        row = np.array([[plain[label] for label in self.labels]])
+        (told,) = advise(self.card, row, np.array([prediction.familiar]), check_prior(prior, self.labels))
+        return replace(prediction, **told)
 
     def predict_many(self, sources: Iterable[PictureSource]) -> list[Prediction]:
         """Classify pictures, as many at once as there are cores. Memory does not grow with them.
@@ -233,20 +250,17 @@ class Predictor:
         scores = weigh(cosines, probabilities, self.card.certainty)
         # In the precision of the threshold, not in that of the scores.
         familiar = scores.astype(np.float64) >= self.threshold
-        advice = advise(self.card, probabilities, familiar)
+        prior = dict(zip(self.labels, self.card.prior, strict=True)) if self.card.prior else None
+        advice = advise(self.card, probabilities, familiar, prior)
         return [
             Prediction(
-                closest=self.labels[int(row.argmax())],
-                probabilities=dict(zip(self.labels, row.tolist(), strict=True)),
                 familiarity=float(score),
                 familiar=bool(is_familiar),
                 threshold=self.threshold,
                 embedding=embedding if keep else None,
                 **told,
             )
-            for row, score, is_familiar, embedding, told in zip(
-                probabilities, scores, familiar, embeddings, advice, strict=True
-            )
+            for score, is_familiar, embedding, told in zip(scores, familiar, embeddings, advice, strict=True)
         ]
 
     def _check(self) -> None:

@@ -13,6 +13,7 @@ from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import MANIFEST, Dataset
 from spotter.data.training_run import Run
 from spotter.decide.costs import CostTable, make_costs
+from spotter.decide.prior import check_prior
 from spotter.recipe import Recipe, make_recipe, read_recipe
 from spotter.search import BACKENDS, SearchBackend
 from spotter.stores import Store
@@ -53,6 +54,15 @@ class Task:
             BadCosts: what the recipe says is no table of its labels.
         """
         return make_costs(self.recipe.costs, self.recipe.labels)
+
+    @property
+    def prior(self) -> tuple[float, ...]:
+        """In which shares labels come, () where nobody said so.
+
+        Raises:
+            BadPrior: what the recipe says is no prior of its labels.
+        """
+        return tuple(check_prior(self.recipe.prior, self.recipe.labels).values()) if self.recipe.prior else ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,7 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     shipped = RECIPES / options.recipe.name if options.recipe else None
     if shipped and shipped.is_file():
         read = read_recipe(shipped)
-        if replace(read, title=recipe.title, region=recipe.region, costs=recipe.costs) == recipe:
+        if replace(read, title=recipe.title, region=recipe.region, costs=recipe.costs, prior=recipe.prior) == recipe:
             words, plain = [*words, f"{RECIPES.name}/{shipped.name}"], read
     if len(words) == 1:
         for label, query in classes.items():
@@ -113,7 +123,9 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
         if getattr(recipe, name) != getattr(plain, name):
             words += [f"--{name}", getattr(recipe, name)]
     costs = {key: cost for key, cost in recipe.costs.items() if plain.costs.get(key) != cost}
-    words += [word for key, cost in costs.items() for word in ("--cost", f"{key}={cost:.17g}")]
+    words += [word for key, cost in costs.items() for word in ("--cost", f"{key}={_short(cost)}")]
+    if recipe.prior and recipe.prior != plain.prior:
+        words += ["--prior", ",".join(f"{label}:{_short(share)}" for label, share in recipe.prior.items())]
     words += [word for value in options.more for word in ("--more", value)]
     words += ["--search", _public_sources(options.search), "--license", options.license, "--arch", options.arch]
     for name in ("size", "resize", "fine_tune", "min_scale", "presize", "mult", "coverage"):
@@ -122,6 +134,11 @@ def train_command(options: Namespace, recipe: Recipe) -> str:
     flags = ("--no-shifts", "--find-rate", "--int8")
     words += [flag for flag in flags if getattr(options, flag[2:].replace("-", "_"))]
     return shlex.join(words)
+
+
+def _short(number: float) -> str:
+    """The shortest text that is read as this number."""
+    return repr(int(number)) if number == int(number) else repr(number)
 
 
 def _public_sources(search: str) -> str:

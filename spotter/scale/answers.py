@@ -179,10 +179,8 @@ class AnswerFile:
         text, number = pyarrow.string(), pyarrow.float64()
         types: dict[Any, Any] = {str: text, bool: pyarrow.bool_(), float: number, dict[str, float]: shares}
         answer = [(column.name, types[column.type]) for column in fields(AnswerRecord)]
-        answer += [
-            (name, {"decision": text, "expected_cost": number, "set": pyarrow.list_(text)}[name])
-            for name in self.advice
-        ]
+        advice = {"decision": text, "expected_cost": number, "set": pyarrow.list_(text)}
+        answer += [(name, (advice | {"prior": shares, "unweighted": shares})[name]) for name in self.advice]
         ends = [("revision", text), ("error", text)]
         schema = pyarrow.schema([("id", pyarrow.int64()), ("file", text), *answer, *ends])
         with ParquetWriter(path, schema) as writer:

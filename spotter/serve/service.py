@@ -5,7 +5,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,8 @@ class ModelInfo:
     about: About | None = None
     # The names of what answers say beyond those of every model.
     advice: tuple[str, ...] = ()
+    # Gives an answer with a prior; None: the model is too old for that.
+    reweigh: Callable[[Prediction, Mapping[str, float]], Prediction] | None = None
 
 
 @dataclass(frozen=True)

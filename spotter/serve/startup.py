@@ -315,5 +315,6 @@ def _described(predictor: Predictor, options: argparse.Namespace, folder: Path, 
             feedback_dataset=dataset_of(options.feedback),
         ),
         advice=card.advice,
+        reweigh=predictor.reweigh if card.shares else None,
         about=read_about(card, predictor.metrics, predictor.revision),
     )

@@ -1,5 +1,6 @@
 """What a model advises beside its answers: the same everywhere, and nothing where it was not published with costs."""
 
+import base64
 import csv
 import io
 import json
@@ -14,7 +15,7 @@ from gradio_client import Client, handle_file
 from spotter.bundle.reading import read_bundle
 from spotter.config import ServeConfig
 from spotter.decide.costs import make_costs
-from spotter.errors import BrokenModel
+from spotter.errors import BadPrior, BrokenModel
 from spotter.images import load_picture
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
@@ -145,6 +146,121 @@ def test_the_page_says_a_set_in_words(language: str) -> None:
         told = html.answer(replace(known, set=unsure), language)
         assert translate("unsure_set", language).replace("'", "&#39;") in told
         assert "disc" in told
+
+
+SHARES = [0.5, 0.25, 0.25]
+PRIOR = {"disc": 0.1, "cross": 0.9, "stripes": 0.0}
+
+
+def weighed(plain: dict[str, float], prior: dict[str, float]) -> dict[str, float]:
+    """Bayes, one label after the other."""
+    parts = {label: plain[label] * prior[label] / share for label, share in zip(LABELS, SHARES, strict=True)}
+    return {label: part / sum(parts.values()) for label, part in parts.items()}
+
+
+def test_a_prior_of_a_request_is_told_with_both_probabilities(
+    prebuilt: Revision, pictures: list[Path], tmp_path: Path
+) -> None:
+    folder = advising(prebuilt.folder, tmp_path / "shares", shares=SHARES, sets=SETS, costs=costs())
+    predictor = Predictor(read_bundle(folder), "r")
+    plain = predictor.predict(pictures[0])
+    assert (plain.prior, plain.unweighted) == (None, None)
+    info = ModelInfo(
+        "Shapes", LABELS, "r", predictor.threshold, advice=predictor.card.advice, reweigh=predictor.reweigh
+    )
+    content = pictures[0].read_bytes()
+    with serving(create_app(predictor.predict, info, ServeConfig())) as url:
+        asked = f"{url}/api/classify?prior=disc:0.1,cross:0.9"
+        told = httpx2.post(asked, content=content).json()
+        data = f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+        (together,) = httpx2.post(f"{url}/api/classify/batch?prior=disc:0.1,cross:0.9", json=[data]).json()["results"]
+        without = httpx2.post(f"{url}/api/classify", content=content).json()
+        refused = [
+            httpx2.post(f"{url}/api/classify{path}", params={"prior": prior}, content=content)
+            for prior in ("disk:1", "disc:0.5", "disc:2,cross:-1", "disc:1,disc:0", "", "disc")
+            for path in ("", "/batch")
+        ]
+        twice = httpx2.post(f"{asked}&prior=disc:1", content=content)
+        parameters = httpx2.get(f"{url}/openapi.json").json()["paths"]["/api/classify"]["post"]["parameters"]
+    assert told["unweighted"] == plain.probabilities == without["probabilities"]
+    assert told["prior"] == PRIOR
+    assert told["probabilities"] == pytest.approx(weighed(plain.probabilities, PRIOR))
+    assert told["closest"] == max(told["probabilities"], key=told["probabilities"].__getitem__)
+    assert told["label"] == told["closest"]
+    assert (told["familiarity"], told["familiar"]) == (plain.familiarity, plain.familiar)
+    assert set(told["set"]) == set(plain.set or ()) - {"stripes"}
+    expected = {
+        done: sum(told["probabilities"][truth] * predictor.card.costs.price(truth, done) for truth in LABELS)  # type: ignore
+        for done in (*LABELS, "ask")
+    }
+    assert told["expected_cost"] == pytest.approx(min(expected.values()))
+    assert told["decision"] == min(expected, key=expected.__getitem__)
+    assert {name: together[name] for name in together if name != "timings_ms"} == {
+        name: told[name] for name in told if name != "timings_ms"
+    }
+    assert "prior" not in without
+    for response in (*refused, twice):
+        assert response.status_code == 400
+        assert "prior" in response.json()["error"].casefold()
+    assert [parameter["name"] for parameter in parameters] == ["prior"]
+
+
+def test_a_revision_that_is_too_old_takes_no_prior(prebuilt: Revision, pictures: list[Path]) -> None:
+    predictor = Predictor.load(prebuilt.store)
+    with pytest.raises(BadPrior, match="publish it again"):
+        predictor.reweigh(predictor.predict(pictures[0]), {"disc": 1})
+    info = ModelInfo("Shapes", LABELS, "r", predictor.threshold)
+    with serving(create_app(predictor.predict, info, ServeConfig())) as url:
+        refused = httpx2.post(f"{url}/api/classify?prior=disc:1", content=pictures[0].read_bytes())
+    assert (refused.status_code, "takes no prior" in refused.text) == (400, True)
+
+
+def test_a_prior_of_the_model_is_in_every_answer(prebuilt: Revision, pictures: list[Path], tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    store.push(advising(prebuilt.folder, tmp_path / "prior", shares=SHARES, prior=list(PRIOR.values())))
+    predictor, plain = Predictor.load(store.root), Predictor.load(prebuilt.store).predict(pictures[0])
+    told = predictor.predict(pictures[0])
+    assert (told.prior, told.unweighted) == (PRIOR, plain.probabilities)
+    assert told.probabilities == pytest.approx(weighed(plain.probabilities, PRIOR))
+    assert told.label == told.closest == max(told.probabilities, key=told.probabilities.__getitem__)
+    assert "How often each of them occurs here" in html.answer(told, "en")
+    # Another one takes its place.
+    other = predictor.reweigh(told, {"stripes": 0.5, "disc": 0.5})
+    half = {"disc": 0.5, "cross": 0.0, "stripes": 0.5}
+    assert (other.prior, other.unweighted) == (half, plain.probabilities)
+    assert other.probabilities == pytest.approx(weighed(plain.probabilities, half))
+    for suffix in ("csv", "parquet"):
+        if suffix == "parquet":
+            parquet = pytest.importorskip("pyarrow.parquet")
+        to = tmp_path / f"answers.{suffix}"
+        answers = AnswerFile(to, predictor.labels, str(predictor.revision), predictor.card.advice)
+        classify_all(ClassifyJob(Model(str(store.root)), answers), list_pictures(pictures[0].parent))
+        if suffix == "csv":
+            row = next(csv.DictReader(io.StringIO(to.read_text())))
+            assert (json.loads(row["prior"]), json.loads(row["unweighted"])) == (PRIOR, plain.probabilities)
+        else:
+            first = parquet.read_table(to).to_pylist()[0]
+            assert (first["prior"], first["unweighted"]) == (PRIOR, plain.probabilities)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shares": [0.5, 0.5]},
+        {"shares": [0.5, 0.5, 0.5]},
+        {"shares": [1.0, 0.0, 0.0]},
+        {"shares": "abc"},
+        {"prior": [0.5, 0.25, 0.25]},
+        {"shares": SHARES, "prior": [1.5, -0.5, 0.0]},
+        {"shares": SHARES, "prior": [True, False, False]},
+    ],
+)
+def test_damaged_shares_are_refused_in_a_sentence(
+    prebuilt: Revision, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    folder = advising(prebuilt.folder, tmp_path / "damaged", **changes)
+    with pytest.raises(BrokenModel, match=r"model\.json"):
+        read_bundle(folder)
 
 
 def test_an_answer_that_waits_tells_no_decision(predictor: Predictor, pictures: list[Path]) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 OWN = 'name = "mine"\nper_class = 7\n[classes]\n"it\'s a" = "a, b = c"\nb = "b"\n'
 
 
+PRIOR = ("--prior", "b:0.25,c:0.75")
 COSTS = ("--cost", "black as teddy=0.1", "--cost", "ask=2")
 
 
@@ -46,10 +47,10 @@ def test_the_cards_command_runs_as_it_is_printed(
     more = ["--more", f"{ {'shipped': 'black', 'own': 'b', 'classes': 'd'}[recipe] }=at night"]
     words = [*chosen, "--search", search.format(here=tmp_path), *(more if "openverse" in search else [])]
     options = make_parser(command, "train.py").parse_args(
-        [*words, "--fine-tune", "2", "--size", "96", "--int8", "--coverage", "0.9", *COSTS]
+        [*words, "--fine-tune", "2", "--size", "96", "--int8", "--coverage", "0.9", *COSTS, *PRIOR]
     )
     known = replace(choose_recipe(options.recipe, options.classes), title="Whose’s this?", region="de-CH")
-    known = replace(known, costs=read_cost_options(options.cost))
+    known = replace(known, costs=read_cost_options(options.cost), prior={"b": 0.25, "c": 0.75})
     printed = train_command(options, known)
     assert str(tmp_path) not in printed
     # What a reader has: a checkout, pictures of their own, and the files of the revision.
@@ -64,6 +65,6 @@ def test_the_cards_command_runs_as_it_is_printed(
     assert [source.name for source in get_backends(again.search)]
     assert (again.title, again.region) == (known.title, known.region)
     assert (again.fine_tune, again.size, again.int8, again.more) == (2, 96, True, options.more)
-    assert again.coverage == 0.9
+    assert (again.coverage, again.prior) == (0.9, "b:0.25,c:0.75")
     assert read_cost_options(again.cost) == known.costs
     assert train_command(again, known) == printed or recipe == "own"

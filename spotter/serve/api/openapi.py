@@ -48,7 +48,8 @@ def add_routes(app: "FastAPI", routes: Sequence[ApiRoute]) -> None:
 class Classified(Advice, AnswerRecord):
     """What a picture is. `label` is the answer, "not sure" when the picture is unlike the training pictures; `closest`
     is the most probable class, always. `decision` and `expected_cost` are there where the model knows what mistakes
-    cost. Times are in milliseconds."""
+    cost, `set` where it has sets of labels, `prior` and `unweighted` where a prior was used. Times are in
+    milliseconds."""
 
     revision: str | None
     timings_ms: dict[str, float]
@@ -132,6 +133,17 @@ def describe_batch(config: ServeConfig) -> dict[str, Any]:
     return {
         MULTIPART: {"schema": {"type": "object", "required": ["files"], "properties": {"files": files}}},
         JSON: {"schema": {**several, "items": _data_url(config)}},
+    }
+
+
+def describe_prior() -> dict[str, Any]:
+    return {
+        "name": "prior",
+        "in": "query",
+        "required": False,
+        "description": "In which shares the labels come where the picture is from; what is not named does not occur",
+        "schema": {"type": "string"},
+        "example": "grizzly:0.8,black:0.2",
     }
 
 

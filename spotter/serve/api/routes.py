@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from spotter.config import ServeConfig
-from spotter.errors import BadPicture, LogUnwritable, QueueUnwritable
+from spotter.decide.prior import read_prior
+from spotter.errors import BadPicture, BadPrior, LogUnwritable, QueueUnwritable
 from spotter.images import FAILED
 from spotter.inference.prediction import Advice
 from spotter.monitor.log import add_reviews
@@ -27,6 +28,7 @@ from spotter.serve.api.openapi import (
     Problem,
     Ticket,
     describe_batch,
+    describe_prior,
     describe_problems,
     describe_single,
     describe_waiting,
@@ -41,6 +43,7 @@ from spotter.serve.service import Answer, ModelInfo, Service, full_payload
 _log = logging.getLogger(__name__)
 
 Answering = Callable[[Request], Awaitable[Response]]
+Weigh = Callable[[Answer], Answer]
 
 STATUS = {"not-a-picture": 415, "wrong-type": 415, "too-large": 413, "too-many": 413, "failed": 500}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -71,7 +74,10 @@ def api_routes(
                 "summary": "Classify a picture",
                 "description": "The picture is the body itself, the first file of a form, or base64 in JSON; at most "
                 f"{config.max_upload_bytes / 1e6:g} MB.",
-                "openapi_extra": {"requestBody": {"required": True, "content": one}},
+                "openapi_extra": {
+                    "requestBody": {"required": True, "content": one},
+                    "parameters": [describe_prior()],
+                },
                 "response_model": Classified,
                 "responses": describe_problems() | (describe_waiting() if service.info.options.rollout else {}),
             },
@@ -96,7 +102,10 @@ def api_routes(
                 "summary": "Classify several pictures",
                 "description": f"The files of a form, or a JSON list of base64; at most {config.max_batch} pictures "
                 f"and {config.max_batch_bytes / 1e6:g} MB. A picture that cannot be read does not spoil the others.",
-                "openapi_extra": {"requestBody": {"required": True, "content": many}},
+                "openapi_extra": {
+                    "requestBody": {"required": True, "content": many},
+                    "parameters": [describe_prior()],
+                },
                 "response_model": Batch,
                 "responses": describe_problems(),
             },
@@ -148,6 +157,10 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
     async def classify(request: Request) -> Response:
         if problem:
             return _error(503, problem)
+        try:
+            prior = _prior_of(request, service.info)
+        except BadPrior as error:
+            return _error(400, str(error))
         stage, said = service.stage_for(request.state.client), request.query_params.get("said", "")
         if stage == SHADOW and said not in (*service.info.labels, NONE_OF_THESE):
             return _error(400, _SAY_FIRST.format(labels=", ".join(service.info.labels)))
@@ -157,7 +170,7 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
             picture = (await read_pictures(request, config, is_batch=False))[0].content
             if isinstance(picture, BadPicture):
                 raise picture
-            answer = await service.classify(picture, "api", stage, request.state.client)
+            answer = prior(await service.classify(picture, "api", stage, request.state.client))
         except BadPicture as error:
             return _error(STATUS.get(error.reason, 400), str(error))
         if stage == SUPERVISED:
@@ -167,6 +180,24 @@ def _classify_route(service: Service, config: ServeConfig, problem: str | None) 
         return JSONResponse(full_payload(answer, service.info))
 
     return classify
+
+
+def _prior_of(request: Request, info: ModelInfo) -> Weigh:
+    """What a request's `?prior=` makes of an answer.
+
+    Raises:
+        BadPrior: it is none, or the model cannot use one.
+    """
+    texts = request.query_params.getlist("prior")
+    if not texts:
+        return lambda answer: answer
+    reweigh = info.reweigh
+    if reweigh is None:
+        raise BadPrior("This model takes no prior: its revision does not say in which shares it learnt its labels.")
+    if len(texts) > 1:
+        raise BadPrior("Give one prior, not several.")
+    prior = read_prior(texts[0], info.labels)
+    return lambda answer: replace(answer, prediction=reweigh(answer.prediction, prior))
 
 
 async def _let_wait(service: Service, answer: Answer) -> Response:
@@ -222,11 +253,11 @@ def _withdraw_route(service: Service) -> Answering:
 
 
 def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, problem: str | None) -> Answering:
-    async def one(sent: Sent, stage: str | None, client: str) -> dict[str, Any]:
+    async def one(sent: Sent, stage: str | None, client: str, prior: Weigh) -> dict[str, Any]:
         try:
             if isinstance(sent.content, BadPicture):
                 raise sent.content
-            answer = await service.classify(sent.content, "api batch", stage, client)
+            answer = prior(await service.classify(sent.content, "api batch", stage, client))
             return full_payload(answer, service.info) if answer.may_go_out else asdict(Problem(_ONE_BY_ONE))
         except BadPicture as error:
             return asdict(Problem(str(error)))
@@ -235,7 +266,10 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
         if problem:
             return _error(503, problem)
         try:
+            prior = _prior_of(request, service.info)
             pictures = await read_pictures(request, config, is_batch=True)
+        except BadPrior as error:
+            return _error(400, str(error))
         except BadPicture as error:
             return _error(STATUS.get(error.reason, 400), str(error))
         # The request itself has been counted already.
@@ -248,7 +282,7 @@ def _batch_route(service: Service, traffic: Traffic, config: ServeConfig, proble
             if await request.is_disconnected():
                 raise ClientDisconnect
             name = {"file": shown_name(picture.name)} if picture.name else {}
-            results.append(name | await one(picture, stage, request.state.client))
+            results.append(name | await one(picture, stage, request.state.client, prior))
         return JSONResponse({"results": results})
 
     return batch

@@ -99,11 +99,12 @@ def _several(prediction: Prediction, advice: str, language: str) -> str:
 
 
 def _advice(prediction: Prediction, language: str) -> str:
-    """What is best done, by what mistakes cost; "" where nobody said what they do."""
-    if prediction.decision is None:
-        return ""
-    key = "advice_ask" if prediction.decision == ASK else "advice_say"
-    return translate(key, language, label=prediction.decision, cost=f"{prediction.expected_cost:.2g}")
+    """What is best done, by what mistakes cost, and whether a prior was used; "" where there is neither."""
+    told = [translate("prior_used", language)] if prediction.prior else []
+    if prediction.decision is not None:
+        key = "advice_ask" if prediction.decision == ASK else "advice_say"
+        told.append(translate(key, language, label=prediction.decision, cost=f"{prediction.expected_cost:.2g}"))
+    return " ".join(told)
 
 
 def outcome(said: str | None, is_confirmed: bool, language: str) -> str:
