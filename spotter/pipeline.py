@@ -32,7 +32,7 @@ from spotter.decide.costs import read_cost_options
 from spotter.decide.label_sets import check_coverage, explain_few, make_sets
 from spotter.decide.prior import learnt_shares, read_prior
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
-from spotter.publish.premortem import read_answers
+from spotter.publish.premortem import read_answers, read_costs
 from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
 from spotter.utils.console import run_command, say, stage
@@ -90,6 +90,11 @@ def read_recipe(options: Namespace) -> Task:
     """
     recipe, sources = read_options(options)
     check_coverage(options.config.coverage)
+    if not recipe.costs and not options.cost:
+        # What was asked before counts where nobody says otherwise now.
+        recipe = replace(recipe, costs=read_costs(read_answers(options.data / recipe.name), recipe.labels))
+        if recipe.costs:
+            say("what mistakes cost is what the premortem was told; [costs] in a recipe or --cost replaces it")
     recipe = replace(recipe, costs=recipe.costs | read_cost_options(options.cost))
     if options.prior:
         recipe = replace(recipe, prior=read_prior(options.prior, recipe.labels))

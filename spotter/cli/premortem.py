@@ -1,8 +1,9 @@
-"""Ask what could go wrong before people use a model.
+"""Ask what a model is for and what could go wrong, before people use it.
 
     spotter premortem recipes/bears.toml
 
-The answers go into its model card. Earlier answers are shown; an empty line keeps one. What the model makes of pictures
+The answers go into its model card. What mistakes cost fills the table of costs of the next training, unless the recipe
+or --cost say something else. Earlier answers are shown; an empty line keeps one. What the model makes of pictures
 at night, in fog and so on stands in its report, or `spotter stress` tells it.
 """
 
@@ -20,10 +21,12 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Ask each question; say what to do next."""
-    from spotter.publish.premortem import QUESTIONS, read_answers, write_answers
+    from spotter.errors import BadCosts
+    from spotter.publish.premortem import COSTS, QUESTIONS, read_answers, read_costs, write_answers
     from spotter.recipe import read_recipe
 
-    folder = options.data / read_recipe(options.recipe).name
+    recipe = read_recipe(options.recipe)
+    folder = options.data / recipe.name
     answers = read_answers(folder)
     for key, question in QUESTIONS.items():
         print(question)
@@ -31,6 +34,13 @@ def run(options: Options) -> str:
             print(f"  so far: {answers[key]}")
         print("> ", end="", flush=True)
         answer = sys.stdin.readline().strip()
+        if key == COSTS:
+            try:
+                read_costs({COSTS: answer}, recipe.labels)
+            except BadCosts as error:
+                # The other answers are worth keeping.
+                print(f"  not kept: {error}")
+                answer = ""
         answers |= {key: answer} if answer else {}
         # Saved at once, so that a person who stops here loses no answer.
         path = write_answers(folder, answers)

@@ -20,9 +20,7 @@ def add_arguments(parser: Parser) -> None:
     # The full list of options in the usage line would fill the screen.
     parser.usage = f"{parser.prog} [RECIPE] [options]"
     add_picture_options(parser)
-    parser.add_argument(
-        "--to", metavar="STORE", help="store to publish to: a folder or hf://owner/name (default: models/<name>)"
-    )
+    parser.add_argument("--to", metavar="STORE", help="a folder or hf://owner/name (default: models/<name>)")
     parser.add_argument("--private", action="store_true", help="make the new model on the Hub private")
     add_learning_options(parser)
     parser.add_argument(
@@ -30,30 +28,16 @@ def add_arguments(parser: Parser) -> None:
         type=float,
         default=TrainConfig.coverage,
         metavar="SHARE",
-        help="of how many pictures a set of labels is to hold the truth (default: %(default)s)",
+        help="share of sets of labels that hold the truth (0.95)",
     )
-    parser.add_argument(
-        "--prior",
-        default="",
-        metavar="LABEL:SHARE,...",
-        help="how frequent each class is where the model is used (grizzly:0.8,black:0.2); others do not occur",
-    )
-    parser.add_argument(
-        "--cost",
-        action="append",
-        default=[],
-        metavar="TRUTH as SAID=N",
-        help='what a mistake costs ("black as teddy=50"), asking a person ("ask=1") and other mistakes ("other=1"); '
-        "repeatable",
-    )
-    parser.add_argument(
-        "--int8", action="store_true", help="also publish an int8 network, if it is as good and faster on this machine"
-    )
+    parser.add_argument("--prior", default="", help="how often each class occurs: grizzly:0.8,black:0.2")
+    parser.add_argument("--cost", action="append", default=[], help="cost: black as teddy=50, or ask=2; repeatable")
+    parser.add_argument("--int8", action="store_true", help="an int8 network too, if it is as good and faster here")
     parser.add_argument(
         "--unfamiliar",
         type=Path,
         metavar="FOLDER",
-        help="a folder of pictures of other things; measure how many of them the model refuses",
+        help="pictures of other things; measure how many are refused",
     )
 
     def check(options: Options) -> None:
