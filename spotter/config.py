@@ -336,6 +336,29 @@ class EndpointConfig:
     max_queued: int = 200
 
 
+@dataclass(frozen=True)
+class EventConfig:
+    """Which frames of a camera are one event; see `spotter.camera.events.EventBuilder`."""
+
+    gap_s: float = 60.0
+    alike_gap_s: float = 300.0
+    alike: float = 0.8
+    longest_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class FollowConfig:
+    """A folder that a camera fills: a file is read once it has not changed for `settle_s` seconds, and one that cannot
+    be read, once it has not for `patience_s`. The whole folder is listed every `list_s` seconds, as not every file
+    system tells of its changes. So many pictures are classified at a time: `batch`.
+    """
+
+    settle_s: float = 2.0
+    patience_s: float = 30.0
+    list_s: float = 30.0
+    batch: int = 64
+
+
 def user_agent() -> str:
     """The User-Agent of our requests, with the contact address from `SPOTTER_CONTACT`, if there is one.
 

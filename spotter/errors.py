@@ -235,6 +235,18 @@ class AnswersUnwritable(SpotterError):
     """The file for the answers already exists, or it cannot be written."""
 
 
+class BadVideo(SpotterError):
+    """The file is no video that can be read, or there is no picture in it."""
+
+
+class NothingToAlert(SpotterError):
+    """The model never gives the answer that an alert is asked for."""
+
+
+class NothingToForecast(SpotterError):
+    """The revision has no figures to make a forecast of."""
+
+
 class NothingToJudge(SpotterError):
     """A folder of labelled pictures has no picture of a model's classes, or folders that are none of its classes."""
 

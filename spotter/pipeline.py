@@ -255,7 +255,7 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     learner = make_learner(trained, dataset, candidate.cleaned.folds, task.config)
     export_pickle(learner, files / PICKLE)
     export_onnx(learner, files / ONNX, task.config.size)
-    write_evaluation(evaluation, dataset, files)
+    write_evaluation(evaluation, candidate.strangers, dataset, files)
     writing.write_origins(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
     stats, origins = (body.mean, body.std), writing.count_origins(dataset)

@@ -25,7 +25,9 @@ COMMANDS = {
     "premortem": "spotter.cli.premortem",
     "convert": "spotter.cli.convert",
     "classify": "spotter.cli.scale.classify",
+    "watch": "spotter.cli.camera.watch",
     "stress": "spotter.cli.stress",
+    "forecast": "spotter.cli.camera.forecast",
     "deploy": "spotter.cli.deploy",
     "article": "spotter.cli.article",
     "rollback": "spotter.cli.rollback",
@@ -34,6 +36,8 @@ COMMANDS = {
     "feedback": "spotter.cli.feedback",
     "ray-serve": "spotter.cli.scale.ray_serve",
 }
+# What comes with another extra than "train".
+EXTRAS = {"av": "camera", "watchfiles": "camera"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,9 +85,10 @@ def _run(work: Callable[[Options], str], options: Options) -> str:
     except ModuleNotFoundError as error:
         if not error.name or error.name.split(".")[0] == "spotter":
             raise
+        extra = EXTRAS.get(error.name.split(".")[0], "train")
         raise ExtraMissing(
-            f"This needs the package {error.name!r}, which is not installed: pip install 'spotter[train]', or "
-            "pip install -r requirements-train.txt."
+            f"This needs the package {error.name!r}, which is not installed: pip install 'spotter[{extra}]', or "
+            f"pip install -r requirements-{extra}.txt."
         ) from error
 
 

@@ -45,10 +45,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do as the options say; return the advice."""
-    from spotter.monitor.alerts import check_url, send_new
+    from spotter.monitor.alerts import send_new
     from spotter.monitor.compare import DAY_S
     from spotter.monitor.report import advise, gather, write_monitor_report
     from spotter.utils.text import plural
+    from spotter.utils.webhook import check_url
 
     if options.webhook:
         check_url(options.webhook)

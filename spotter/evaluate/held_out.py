@@ -82,9 +82,10 @@ def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarra
     return trained.head.probabilities(judged.features)
 
 
-def write_evaluation(evaluation: Evaluation, dataset: Dataset, folder: Path) -> None:
+def write_evaluation(evaluation: Evaluation, strangers: Strangers | None, dataset: Dataset, folder: Path) -> None:
     """Write `metrics.json`, `confusion.png` and `top_losses.png` into `folder`."""
-    text = json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False)
+    told = evaluation.as_json() | ({"strangers": strangers.as_json()} if strangers else {})
+    text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     plot_confusion(evaluation, folder / "confusion.png")
     plot_top_losses(evaluation, dataset, folder / "top_losses.png")

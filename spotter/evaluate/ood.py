@@ -1,7 +1,8 @@
 """Out-of-distribution detection: the familiarity threshold, and how many strangers it refuses (AUROC)."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import auc, roc_curve
@@ -31,6 +32,10 @@ class Strangers:
     refused_interval: tuple[float, float]
     accepted_known: float
     roc: tuple[tuple[float, float], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All but the curve."""
+        return {name: value for name, value in asdict(self).items() if name != "roc"}
 
 
 def judge_strangers(

@@ -244,10 +244,19 @@ class Predictor:
                 self._one_core = open_session(*self._network, threads=1)
             return self._one_core
 
+    def answer_from(self, probabilities: np.ndarray, familiarity: float) -> Prediction:
+        """The answer that class probabilities, shape (classes,), and a familiarity stand for."""
+        return self._say(probabilities[None], np.array([familiarity]), [None])[0]
+
     def _answer(self, squares: np.ndarray, keep: bool = False) -> list[Prediction]:
         probabilities, embeddings = self._run(squares)
         cosines = familiarity(embeddings, self._reference, self.card.neighbours)
         scores = weigh(cosines, probabilities, self.card.certainty)
+        return self._say(probabilities, scores, embeddings if keep else [None] * len(scores))
+
+    def _say(
+        self, probabilities: np.ndarray, scores: np.ndarray, embeddings: Iterable[np.ndarray | None]
+    ) -> list[Prediction]:
         # In the precision of the threshold, not in that of the scores.
         familiar = scores.astype(np.float64) >= self.threshold
         prior = dict(zip(self.labels, self.card.prior, strict=True)) if self.card.prior else None
@@ -257,7 +266,7 @@ class Predictor:
                 familiarity=float(score),
                 familiar=bool(is_familiar),
                 threshold=self.threshold,
-                embedding=embedding if keep else None,
+                embedding=embedding,
                 **told,
             )
             for score, is_familiar, embedding, told in zip(scores, familiar, embeddings, advice, strict=True)

@@ -10,20 +10,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.monitor.baseline import Share
 from spotter.monitor.drift import Change
-from spotter.utils.http import BackOff, retry_after
+from spotter.utils.http import BackOff
 from spotter.utils.locks import LockedFile, write_all
 from spotter.utils.text import short_percent
+from spotter.utils.webhook import check_url, host_of, open_client, post_once
 
 if TYPE_CHECKING:
     import httpx2
 
 MEMORY = "alerts-told.json"
-TIMEOUT_S = 10.0
 # Seconds to wait before each further attempt, and the longest that a server may ask for instead.
 PAUSES_S = (1.0, 4.0)
 LONGEST_PAUSE_S = 30.0
@@ -84,19 +83,6 @@ def advice(change: Change) -> str:
     return _ADVICE[change.what]
 
 
-def check_url(url: str) -> None:
-    """Raises:
-    WebhookFailed: it is no address that a webhook can have.
-    """
-    try:
-        parts = urlsplit(url)
-        is_fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_fine = False
-    if not is_fine:
-        raise WebhookFailed("The webhook must be an address that begins with http:// or https://.")
-
-
 def send_new(
     changes: Sequence[Change], url: str, folder: Path, since: int = 0, wait: Callable[[float], None] = time.sleep
 ) -> int:
@@ -112,14 +98,11 @@ def send_new(
         WebhookFailed: the address is none, or it does not take them; those left are sent the next time.
         LogUnwritable: what was sent cannot be remembered.
     """
-    # Here: an app that watches for alerts sends none, and starts sooner without it.
-    import httpx2
-
     check_url(url)
     # The address may hold a secret.
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     sent = 0
-    with closing(_Memory(folder)) as memory, httpx2.Client(timeout=TIMEOUT_S) as client:
+    with closing(_Memory(folder)) as memory, open_client() as client:
         told = memory.known.setdefault(name, {})
         # Tried before anything is sent: what cannot be remembered would be sent again each time.
         memory.save()
@@ -167,27 +150,19 @@ def _share_json(share: Share) -> dict[str, Any]:
 
 
 def _post(client: "httpx2.Client", url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
-    import httpx2
-
     reason, advised = "", "run it again later"
     for attempt in range(BACK_OFF.attempts):
-        asked = None
-        try:
-            answer = client.post(url, json=content)
-        except httpx2.HTTPError as error:
-            reason = type(error).__name__
-        else:
-            if answer.is_success:
-                return
-            reason = f"HTTP {answer.status_code}"
-            if answer.status_code != 429 and answer.status_code < 500:
-                advised = "check its address"
-                break
-            asked = retry_after(answer.headers.get("Retry-After"))
-        pause = BACK_OFF.pause(attempt, asked)
+        refusal = post_once(client, url, content)
+        if refusal is None:
+            return
+        reason = refusal.reason
+        if refusal.is_final:
+            advised = "check its address"
+            break
+        pause = BACK_OFF.pause(attempt, refusal.asked_s)
         if pause is not None:
             wait(pause)
-    raise WebhookFailed(f"The webhook at {urlsplit(url).hostname} did not take an alert ({reason}); {advised}.")
+    raise WebhookFailed(f"The webhook at {host_of(url)} did not take an alert ({reason}); {advised}.")
 
 
 def _pairs(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:

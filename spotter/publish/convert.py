@@ -167,7 +167,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnsw
     evaluation = metrics.evaluate(judged.probabilities, dataset.targets, dataset.labels, names, known, HOW)
     write_reference(files / REFERENCE, judged.embeddings)
     write_nearest(files, dataset, judged.embeddings, judged.judged)
-    write_evaluation(evaluation, dataset, files)
+    write_evaluation(evaluation, None, dataset, files)
     write_origins(files, dataset)
     recipe = recipe_of(facts)
     card = ModelSpec(

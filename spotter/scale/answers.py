@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from spotter.errors import AnswersUnwritable, ExtraMissing
+from spotter.errors import AnswersUnwritable
 from spotter.inference.prediction import AnswerRecord, Prediction, table_cells, table_columns
-from spotter.utils.tables import plain_cell, read_rows, write_rows
+from spotter.utils.tables import import_pyarrow, plain_cell, read_rows, write_rows
 
 CSV, PARQUET = ".csv", ".parquet"
 RUN = "run.json"
@@ -53,7 +53,7 @@ class AnswerFile:
         if self.path.suffix not in {CSV, PARQUET}:
             raise AnswersUnwritable(f"--to {str(self.path)!r} must end in {PARQUET} or {CSV}.")
         if self.path.suffix == PARQUET:
-            _import_pyarrow()
+            import_pyarrow()
 
     @property
     def folder(self) -> Path:
@@ -172,7 +172,7 @@ class AnswerFile:
             raise self._unwritable(error) from error
 
     def _write_parquet(self, path: Path, chunks: Iterator[list[list[Any]]]) -> None:
-        pyarrow = _import_pyarrow()
+        pyarrow = import_pyarrow()
         from pyarrow.parquet import ParquetWriter
 
         shares = pyarrow.struct([(label, pyarrow.float64()) for label in self.labels])
@@ -194,7 +194,7 @@ class AnswerFile:
     def _read(self, path: Path) -> Iterator[tuple[int, list[Any]]]:
         try:
             if self.path.suffix == PARQUET:
-                _import_pyarrow()
+                import_pyarrow()
                 from pyarrow.parquet import read_table
 
                 for row in read_table(path).to_pylist():
@@ -221,11 +221,3 @@ def _first(rows: Iterator[tuple[int, list[Any]]], number: int) -> tuple[int, int
 def _chunks(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
     while some := list(islice(rows, CHUNK)):
         yield some
-
-
-def _import_pyarrow() -> Any:
-    try:
-        import pyarrow
-    except ModuleNotFoundError as error:
-        raise ExtraMissing("Parquet needs pyarrow: pip install -r requirements-ray.txt; .csv needs nothing.") from error
-    return pyarrow

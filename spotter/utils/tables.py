@@ -3,8 +3,9 @@
 import csv
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
+from spotter.errors import ExtraMissing
 from spotter.names import JOINERS, is_writing
 
 # A spreadsheet runs a cell that begins with one of these, in full width too, as some input methods type them.
@@ -36,6 +37,19 @@ def read_rows(file: TextIO) -> Iterator[list[PlainCell]]:
     """The rows of a table that `write_rows` wrote."""
     for row in csv.reader(file):
         yield [PlainCell(cell) for cell in row]
+
+
+def import_pyarrow() -> Any:
+    """Import pyarrow, which only tables in Parquet need.
+
+    Raises:
+        ExtraMissing: it is not installed.
+    """
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise ExtraMissing("Parquet needs pyarrow: pip install -r requirements-ray.txt; .csv needs nothing.") from error
+    return pyarrow
 
 
 def _cell(value: object) -> object:

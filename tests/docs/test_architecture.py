@@ -24,13 +24,15 @@ ONLY_IN = {
     "onnx": {"publish/quantize.py"},
     "huggingface_hub": {"stores/", "feedback/hub.py", "deploy/", "publish/model_card.py"},
     "httpx": set(),
-    "httpx2": {"search/", "stores/", "collect/", "deploy/", "monitor/alerts.py"},
+    "httpx2": {"search/", "stores/", "collect/", "deploy/", "monitor/alerts.py", "utils/webhook.py"},
     "httpcore": set(),
     "httpcore2": {"collect/"},
     "ddgs": {"search/"},
     "protego": {"collect/robots.py"},
+    "av": {"camera/video.py"},
+    "watchfiles": {"camera/follow.py"},
     "ray": {"scale/cluster.py", "scale/endpoint.py"},
-    "pyarrow": {"search/parquet.py", "scale/answers.py"},
+    "pyarrow": {"search/parquet.py", "scale/answers.py", "camera/event_log.py", "utils/tables.py"},
 }
 
 

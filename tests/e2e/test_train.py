@@ -214,6 +214,8 @@ def test_strangers_of_ones_own_are_measured(trained: Published, tmp_path: Path, 
     assert told
     assert int(told[1]) >= 7
     assert float(told[2]) > 0.95
+    published = json.loads((predictor_folder(tmp_path / "s") / "metrics.json").read_text())["strangers"]
+    assert (published["pictures"], published["refused"]) == (8, int(told[1]))
     report = next(data.rglob("report.html")).read_text()
     assert f"{told[1]} of 8" in report
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from spotter.errors import LogUnwritable, WebhookFailed
-from spotter.monitor.alerts import MEMORY, PAUSES_S, TIMEOUT_S, advice, send_new, sentence
+from spotter.monitor.alerts import MEMORY, PAUSES_S, advice, send_new, sentence
 from spotter.monitor.baseline import Share
 from spotter.monitor.drift import BUDGET, ODDS, Change
 from spotter.utils.text import short_percent
+from spotter.utils.webhook import TIMEOUT_S
 from tests.helpers.webhook import listening
 
 BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))

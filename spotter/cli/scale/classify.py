@@ -2,10 +2,12 @@
 
     spotter classify pictures/holiday --model models/bears --to answers.csv
     spotter classify list.txt --model hf://owner/bears --to answers.parquet --ray local
+    spotter classify den.mp4 --model models/bears --to events.csv --every 2
 
 The pictures are a folder, a Parquet file, or a list of paths and addresses. The file has a row for each picture, in the
 order of the list. A picture that cannot be read has a reason instead of an answer. The last line on stdout is the file.
-If you run the command again, it continues where it stopped. A file that is finished stays as it is.
+If you run the command again, it continues where it stopped. A file that is finished stays as it is. Of a video, a
+picture every --every seconds is classified, and the file has a row for each stretch in which something is shown.
 """
 
 from pathlib import Path
@@ -14,11 +16,13 @@ from spotter.cli.common import add_cluster_option, with_cluster
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
+VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"})
+
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "pictures", type=Path, help="a folder, a .parquet file, or a text file with one picture per line"
+        "pictures", type=Path, help="a folder, a .parquet file, a text file with one picture per line, or a video"
     )
     parser.add_argument("--model", metavar="STORE", required=True, help="the store to pull from")
     parser.add_argument("--revision", metavar="REV", help="default: the newest")
@@ -26,11 +30,24 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--to", type=Path, metavar="FILE", required=True, help="the file for the answers, .parquet or .csv"
     )
+    parser.add_argument(
+        "--every", type=float, default=1.0, metavar="SECONDS", help="of a video: a picture so often (default: 1)"
+    )
     add_cluster_option(parser)
+
+    def check(options: Options) -> None:
+        if not 0.01 <= options.every <= 3600:
+            parser.error("--every must be from 0.01 to 3600 seconds")
+        if options.pictures.suffix.lower() in VIDEOS and options.ray:
+            parser.error("--ray is for pictures; a video is read here")
+
+    parser.add_check(check)
 
 
 def run(options: Options) -> str:
     """List the pictures, classify them; return the file of answers."""
+    if options.pictures.suffix.lower() in VIDEOS and options.pictures.is_file():
+        return _classify_video(options)
     from tqdm import tqdm
 
     from spotter.scale.answers import AnswerFile
@@ -60,4 +77,19 @@ def run(options: Options) -> str:
     if without:
         reasons = ", ".join(f"{count} {reason}" for reason, count in errors.most_common())
         say(f"{without} of {listing.pictures} have no answer: {reasons}")
+    return str(options.to)
+
+
+def _classify_video(options: Options) -> str:
+    """Find the events of a video, and write a row for each; return the table."""
+    from spotter.camera.video import find_events, write_events
+    from spotter.inference.predictor import Predictor
+    from spotter.utils.text import plural
+
+    with stage("Load the model"):
+        predictor = Predictor.load(options.model, options.revision, int8=options.int8)
+        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    with stage("Classify"):
+        count = write_events(find_events(options.pictures, predictor, options.every), options.to, predictor)
+        say(f"{plural(count, 'event')} found")
     return str(options.to)

@@ -1,0 +1,195 @@
+"""The events of a watch: a journal that a crash cannot harm, and the table that is made of it.
+
+The journal says of each event which files it is made of. So whoever starts again knows what was read, and an event is
+written once: with all that belongs to it, or not at all.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spotter.camera.events import Event
+from spotter.camera.follow import FileKey
+from spotter.camera.frames import clock_words
+from spotter.errors import AnswersUnwritable
+from spotter.inference.prediction import SHARES, table_columns
+from spotter.utils.files import write_atomically
+from spotter.utils.journal import Journal
+from spotter.utils.locks import LockedFile
+from spotter.utils.tables import import_pyarrow, write_rows
+
+CSV, PARQUET = ".csv", ".parquet"
+HEAD = ("event", "camera", "start", "end", "pictures", "shown", "unreadable", "best")
+EVENTS, SENT, LOCK = "events.jsonl", "sent.jsonl", "lock"
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as the journal keeps it: `row` is JSON, `alert` says whether somebody has to be told."""
+
+    row: dict[str, Any]
+    alert: bool
+
+    @property
+    def id(self) -> str:
+        return str(self.row["event"])
+
+
+class EventLog:
+    """The journal of events beside the table `path`, `.csv` or `.parquet`, which one process at a time may write.
+
+    Args:
+        labels: those of the model. advice: the names of what its answers say besides.
+
+    Raises:
+        AnswersUnwritable: the table is to be something else, somebody else writes it, it holds events of a model with
+            other classes, or it cannot be written.
+        ExtraMissing: it is to be Parquet, and pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[str], revision: str) -> None:
+        if path.suffix not in {CSV, PARQUET}:
+            raise AnswersUnwritable(f"--to {str(path)!r} must end in {PARQUET} or {CSV}.")
+        if path.suffix == PARQUET:
+            import_pyarrow()
+        self.path, self.labels, self.revision = path, tuple(labels), revision
+        self.columns = [*HEAD, *table_columns(labels), "revision"]
+        self.folder = path.with_name(f"{path.name}.watch")
+        self._events, self._sent = Journal(self.folder / EVENTS), Journal(self.folder / SENT)
+        self.files: set[FileKey] = set()
+        self.waiting: list[Told] = []
+        self.count = 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = LockedFile(self.folder / LOCK, wait=False)
+            sent = {json.loads(line)["event"] for line in self._sent.lines()}
+            for told, files in self._read():
+                self.count += 1
+                self.files |= files
+                if told.alert and told.id not in sent:
+                    self.waiting.append(told)
+            self.write_table()
+        except BlockingIOError as error:
+            raise AnswersUnwritable(
+                f"Another watch is writing {str(path)!r}; stop it, or name another file."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise AnswersUnwritable(f"{str(self.folder)!r} holds something else than events; remove it.") from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def add(self, event: Event, files: Sequence[FileKey], alert: bool) -> Told:
+        """Write an event down, and add it to the table if that is CSV.
+
+        Raises:
+            AnswersUnwritable: it cannot be written.
+        """
+        told = Told(self._row(event), alert)
+        line = told.row | {"alert": alert, "files": [[key.name, key.size, key.changed] for key in files]}
+        try:
+            self._events.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+            self.files |= set(files)
+            self.count += 1
+            if self.path.suffix == CSV:
+                with self.path.open("a", encoding="utf-8", newline="") as file:
+                    write_rows(file, [self._cells(told.row)])
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return told
+
+    def sent(self, told: Told) -> None:
+        """Remember that somebody was told of an event.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._sent.append(json.dumps({"event": told.id}).encode() + b"\n")
+
+    def write_table(self) -> None:
+        """Write the table anew from the journal: what a crash left of it, or the Parquet file with what was added.
+
+        Raises:
+            AnswersUnwritable: it cannot be written.
+        """
+        rows = (self._cells(told.row) for told, _ in self._read())
+        try:
+            if self.path.suffix == PARQUET:
+                self._write_parquet(list(rows))
+            else:
+                text = io.StringIO(newline="")
+                write_rows(text, [self.columns])
+                write_rows(text, rows)
+                write_atomically(self.path, text.getvalue().encode())
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Let others write."""
+        self._lock.close()
+
+    def _read(self) -> Iterator[tuple[Told, set[FileKey]]]:
+        for line in self._events.lines():
+            facts = json.loads(line)
+            files = {FileKey(str(name), int(size), int(changed)) for name, size, changed in facts.pop("files")}
+            told = Told(facts, bool(facts.pop("alert")))
+            answer = told.row["answer"]
+            if answer and tuple(answer[SHARES]) != self.labels:
+                raise AnswersUnwritable(
+                    f"{str(self.path)!r} holds events of a model with other classes ({', '.join(answer[SHARES])}); "
+                    "name another file."
+                )
+            yield told, files
+
+    def _row(self, event: Event) -> dict[str, Any]:
+        return {
+            "event": event.id,
+            "camera": event.camera,
+            "start": clock_words(event.start),
+            "end": clock_words(event.end),
+            "pictures": len(event.frames),
+            "shown": event.shown,
+            "unreadable": sum(frame.answer is None for frame in event.frames),
+            "best": event.best.file,
+            "answer": event.answer.record() if event.answer else None,
+            "revision": self.revision,
+        }
+
+    def _cells(self, row: dict[str, Any]) -> list[Any]:
+        answer = row["answer"] or {}
+        shares = answer.get(SHARES, {})
+        return [shares.get(name, answer.get(name, row.get(name))) for name in self.columns]
+
+    def _write_parquet(self, rows: list[list[Any]]) -> None:
+        pyarrow = import_pyarrow()
+        from pyarrow import parquet
+
+        numbers = {"familiarity", "threshold", "expected_cost", *self.labels}
+        counts = {"pictures", "shown", "unreadable"}
+        types = {name: pyarrow.float64() for name in numbers} | {name: pyarrow.int64() for name in counts}
+        schema = pyarrow.schema(
+            [
+                (name, types.get(name, pyarrow.bool_() if name == "familiar" else pyarrow.string()))
+                for name in self.columns
+            ]
+        )
+        columns = zip(*rows, strict=True) if rows else ([] for _ in self.columns)
+        table = pyarrow.Table.from_arrays(
+            [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+        )
+        temporary = self.folder / "table.tmp"
+        parquet.write_table(table, temporary)
+        os.replace(temporary, self.path)
+
+    def _unwritable(self, error: OSError) -> AnswersUnwritable:
+        return AnswersUnwritable(f"{str(self.path)!r} cannot be written: {error.strerror or error}.")
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of events in CSV, as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,121 @@
+"""Events: frames of one camera that belong together by time and likeness, with one answer for all of them."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spotter.camera.frames import Frame
+from spotter.config import EventConfig
+from spotter.inference.prediction import Prediction
+from spotter.inference.predictor import Predictor
+
+# A probability of 0 would speak against a class for ever.
+LEAST = 1e-6
+
+
+@dataclass(frozen=True)
+class Event:
+    """Frames that belong together, in the order of their times.
+
+    `answer` is the answer for all of them, None where none can be read. `shown` are those that show something that the
+    model knows; the others count as empty. `best` is the frame that shows it best, or the first one.
+    """
+
+    frames: tuple[Frame, ...]
+    answer: Prediction | None
+    shown: int
+    best: Frame
+
+    @property
+    def start(self) -> float:
+        return self.frames[0].at
+
+    @property
+    def end(self) -> float:
+        return self.frames[-1].at
+
+    @property
+    def camera(self) -> str:
+        return self.frames[0].camera
+
+    @property
+    def id(self) -> str:
+        """The same for the same frames, whenever they are looked at."""
+        names = "\n".join([self.camera, *(f"{frame.at:.3f} {frame.file}" for frame in self.frames)])
+        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
+    """Make an event of frames (at least one), and pool what was said of them.
+
+    The probabilities are those of the mean of the logarithms over the frames that show something, or where none does,
+    over all: the frames of a burst are so alike that they are no independent evidence, and a product of them would be
+    far too sure. The event is as familiar as its most familiar frame.
+    """
+    frames = sorted(frames, key=lambda frame: frame.at)
+    answered = [frame for frame in frames if frame.answer]
+    shown = [frame for frame in answered if frame.answer and frame.answer.familiar]
+    answers = [frame.answer for frame in shown or answered if frame.answer]
+    if not answers:
+        return Event(tuple(frames), None, 0, frames[0])
+    shares = np.array([[answer.probabilities[label] for label in predictor.labels] for answer in answers])
+    logs = np.log(np.maximum(shares, LEAST)).mean(axis=0)
+    pooled = np.exp(logs - logs.max())
+    answer = predictor.answer_from(pooled / pooled.sum(), max(answer.familiarity for answer in answers))
+    best = max(
+        shown or answered, key=lambda frame: _clarity(frame.answer, answer.closest) if frame.answer else float("-inf")
+    )
+    return Event(tuple(frames), answer, len(shown), best)
+
+
+def _clarity(answer: Prediction, label: str) -> float:
+    return answer.familiarity * answer.probabilities[label]
+
+
+@dataclass
+class EventBuilder:
+    """Puts frames of several cameras into events, as they come.
+
+    A frame belongs to the open event of its camera when it was taken at most `gap_s` seconds after the frame before
+    it, or at most `alike_gap_s` and looks like it (cosine of the embeddings at least `alike`). An event lasts
+    `longest_s` seconds at most. A clock that jumps begins a new event.
+    """
+
+    predictor: Predictor
+    config: EventConfig
+    _open: dict[str, list[Frame]] = field(default_factory=dict)
+
+    def add(self, frame: Frame) -> Iterator[Event]:
+        """Take the next frame of its camera; give the event that ends because of it, if one does."""
+        frames = self._open.setdefault(frame.camera, [])
+        if frames and not self._belongs(frame, frames):
+            self._open[frame.camera] = [frame]
+            yield make_event(frames, self.predictor)
+        else:
+            frames.append(frame)
+
+    def close(self, camera: str | None = None) -> Iterator[Event]:
+        """End the open event of a camera, or of all (None)."""
+        for name in [camera] if camera is not None else list(self._open):
+            if frames := self._open.pop(name, []):
+                yield make_event(frames, self.predictor)
+
+    def is_open(self, camera: str) -> bool:
+        """Whether the camera has an event that has not ended."""
+        return bool(self._open.get(camera))
+
+    def _belongs(self, frame: Frame, frames: Sequence[Frame]) -> bool:
+        last = frames[-1]
+        # Files may come in another order than they were taken.
+        gap = abs(frame.at - last.at)
+        if gap > self.config.alike_gap_s or abs(frame.at - frames[0].at) > self.config.longest_s:
+            return False
+        return gap <= self.config.gap_s or _likeness(frame, last) >= self.config.alike
+
+
+def _likeness(one: Frame, other: Frame) -> float:
+    if not (one.answer and other.answer) or one.answer.embedding is None or other.answer.embedding is None:
+        return 0.0
+    return float(one.answer.embedding @ other.answer.embedding)
