@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from spotter.camera.event_log import EventLog, Told
+from spotter.utils.http import TIMEOUT_S, Refusal, host_of, open_client, post_once
 from spotter.utils.text import short_percent
-from spotter.utils.webhook import TIMEOUT_S, Refusal, host_of, open_client, post_once
 
 _log = logging.getLogger(__name__)
 

@@ -48,11 +48,11 @@ def run(options: Options) -> str:
     from spotter.monitor.alerts import send_new
     from spotter.monitor.compare import DAY_S
     from spotter.monitor.report import advise, gather, write_monitor_report
+    from spotter.utils.http import check_webhook
     from spotter.utils.text import plural
-    from spotter.utils.webhook import check_url
 
     if options.webhook:
-        check_url(options.webhook)
+        check_webhook(options.webhook)
     findings = gather(options.log, options.model, options.days, measure_training)
     for revision in findings.unknown:
         say(f"the revision {revision} is not in {options.model}, so it is not compared with training")

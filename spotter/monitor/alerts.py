@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.monitor.baseline import Share
 from spotter.monitor.drift import Change
-from spotter.utils.http import BackOff
+from spotter.utils.http import BackOff, check_webhook, host_of, open_client, post_once
 from spotter.utils.locks import LockedFile, write_all
 from spotter.utils.text import short_percent
-from spotter.utils.webhook import check_url, host_of, open_client, post_once
 
 if TYPE_CHECKING:
     import httpx2
@@ -98,7 +97,7 @@ def send_new(
         WebhookFailed: the address is none, or it does not take them; those left are sent the next time.
         LogUnwritable: what was sent cannot be remembered.
     """
-    check_url(url)
+    check_webhook(url)
     # The address may hold a secret.
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     sent = 0

@@ -23,7 +23,7 @@ from spotter.cli import main
 from spotter.config import EventConfig, FollowConfig
 from spotter.errors import AnswersUnwritable
 from spotter.inference.predictor import Predictor
-from spotter.utils.webhook import Refusal
+from spotter.utils.http import Refusal
 from tests.conftest import ROOT, Revision
 from tests.helpers.camera import NOON, shoot
 from tests.helpers.patience import wait_until

@@ -24,7 +24,7 @@ ONLY_IN = {
     "onnx": {"publish/quantize.py"},
     "huggingface_hub": {"stores/", "feedback/hub.py", "deploy/", "publish/model_card.py"},
     "httpx": set(),
-    "httpx2": {"search/", "stores/", "collect/", "deploy/", "monitor/alerts.py", "utils/webhook.py"},
+    "httpx2": {"search/", "stores/", "collect/", "deploy/", "utils/http.py"},
     "httpcore": set(),
     "httpcore2": {"collect/"},
     "ddgs": {"search/"},

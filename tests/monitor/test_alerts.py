@@ -11,8 +11,8 @@ from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.monitor.alerts import MEMORY, PAUSES_S, advice, send_new, sentence
 from spotter.monitor.baseline import Share
 from spotter.monitor.drift import BUDGET, ODDS, Change
+from spotter.utils.http import TIMEOUT_S
 from spotter.utils.text import short_percent
-from spotter.utils.webhook import TIMEOUT_S
 from tests.helpers.webhook import listening
 
 BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))
@@ -124,7 +124,7 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(tmp_path: Path, s
 
 def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < TIMEOUT_S <= 30
-    monkeypatch.setattr("spotter.monitor.alerts.TIMEOUT_S", 0.05)
+    monkeypatch.setattr("spotter.utils.http.TIMEOUT_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(WebhookFailed, match=r"\(ReadTimeout\); run it again later"):

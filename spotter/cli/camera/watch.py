@@ -66,11 +66,11 @@ def run(options: Options) -> str:
     from spotter.camera.follow import Follower
     from spotter.camera.watch import Watch
     from spotter.inference.predictor import Predictor
+    from spotter.utils.http import check_webhook
     from spotter.utils.text import plural
-    from spotter.utils.webhook import check_url
 
     if options.webhook:
-        check_url(options.webhook)
+        check_webhook(options.webhook)
     if not options.folder.is_dir():
         raise FolderMissing(f"There is no folder {str(options.folder)!r} to watch.")
     with stage("Load the model"):
