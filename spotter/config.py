@@ -344,6 +344,7 @@ class EventConfig:
     alike_gap_s: float = 300.0
     alike: float = 0.8
     longest_s: float = 900.0
+    most: int = 1000
 
 
 @dataclass(frozen=True)

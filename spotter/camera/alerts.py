@@ -3,11 +3,12 @@
 import logging
 import threading
 from collections import deque
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 
 from spotter.camera.event_log import EventLog, Told
-from spotter.utils.http import TIMEOUT_S, Refusal, host_of, open_client, post_once
+from spotter.utils.http import TIMEOUT_S, Refusal, Webhook
 from spotter.utils.text import short_percent
 
 _log = logging.getLogger(__name__)
@@ -54,16 +55,16 @@ class AlertSender:
 
     def _work(self) -> None:
         failures = 0
-        with open_client() as client:
+        with closing(Webhook(self.url)) as webhook:
             while told := self._next():
-                refusal = post_once(client, self.url, as_json(told), told.id)
+                refusal = webhook.post(as_json(told), told.id)
                 if refusal is None:
                     failures = 0
                     self._note(told)
                     continue
                 failures += 1
                 if failures == 1:
-                    _log.warning("the webhook at %s did not take an alert (%s)", host_of(self.url), refusal.reason)
+                    _log.warning("the webhook at %s did not take an alert (%s)", webhook.host, refusal.reason)
                 with self._changed:
                     if self._closing:
                         return

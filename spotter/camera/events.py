@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -80,7 +80,8 @@ class EventBuilder:
 
     A frame belongs to the open event of its camera when it was taken at most `gap_s` seconds after the frame before
     it, or at most `alike_gap_s` and looks like it (cosine of the embeddings at least `alike`). An event lasts
-    `longest_s` seconds at most. A clock that jumps begins a new event.
+    `longest_s` seconds at most and has at most `most` frames, also where a clock stands still. A clock that jumps
+    begins a new event.
     """
 
     predictor: Predictor
@@ -94,6 +95,9 @@ class EventBuilder:
             self._open[frame.camera] = [frame]
             yield make_event(frames, self.predictor)
         else:
+            if frames:
+                # Large, and of no use any more: only the last one is compared.
+                frames[-1] = _without_embedding(frames[-1])
             frames.append(frame)
 
     def close(self, camera: str | None = None) -> Iterator[Event]:
@@ -110,9 +114,14 @@ class EventBuilder:
         last = frames[-1]
         # Files may come in another order than they were taken.
         gap = abs(frame.at - last.at)
-        if gap > self.config.alike_gap_s or abs(frame.at - frames[0].at) > self.config.longest_s:
+        lasts = abs(frame.at - frames[0].at)
+        if len(frames) >= self.config.most or gap > self.config.alike_gap_s or lasts > self.config.longest_s:
             return False
         return gap <= self.config.gap_s or _likeness(frame, last) >= self.config.alike
+
+
+def _without_embedding(frame: Frame) -> Frame:
+    return replace(frame, answer=replace(frame.answer, embedding=None)) if frame.answer else frame
 
 
 def _likeness(one: Frame, other: Frame) -> float:

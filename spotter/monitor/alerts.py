@@ -9,17 +9,14 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spotter.errors import LogUnwritable, WebhookFailed
 from spotter.monitor.baseline import Share
 from spotter.monitor.drift import Change
-from spotter.utils.http import BackOff, check_webhook, host_of, open_client, post_once
+from spotter.utils.http import BackOff, Webhook
 from spotter.utils.locks import LockedFile, write_all
 from spotter.utils.text import short_percent
-
-if TYPE_CHECKING:
-    import httpx2
 
 MEMORY = "alerts-told.json"
 # Seconds to wait before each further attempt, and the longest that a server may ask for instead.
@@ -97,11 +94,10 @@ def send_new(
         WebhookFailed: the address is none, or it does not take them; those left are sent the next time.
         LogUnwritable: what was sent cannot be remembered.
     """
-    check_webhook(url)
     # The address may hold a secret.
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     sent = 0
-    with closing(_Memory(folder)) as memory, open_client() as client:
+    with closing(Webhook(url)) as webhook, closing(_Memory(folder)) as memory:
         told = memory.known.setdefault(name, {})
         # Tried before anything is sent: what cannot be remembered would be sent again each time.
         memory.save()
@@ -111,7 +107,7 @@ def send_new(
             # By the clock too: a log that was begun anew counts from 1 again.
             if change.number > number or change.at > at:
                 if change.at >= since:
-                    _post(client, url, as_json(change), wait)
+                    _post(webhook, as_json(change), wait)
                     sent += 1
                 told[test] = (max(number, change.number), max(at, change.at))
                 memory.save()
@@ -148,10 +144,10 @@ def _share_json(share: Share) -> dict[str, Any]:
     return {"count": share.count, "total": share.total, "share": share.value, "interval": share.interval}
 
 
-def _post(client: "httpx2.Client", url: str, content: dict[str, Any], wait: Callable[[float], None]) -> None:
+def _post(webhook: Webhook, content: dict[str, Any], wait: Callable[[float], None]) -> None:
     reason, advised = "", "run it again later"
     for attempt in range(BACK_OFF.attempts):
-        refusal = post_once(client, url, content)
+        refusal = webhook.post(content)
         if refusal is None:
             return
         reason = refusal.reason
@@ -161,7 +157,7 @@ def _post(client: "httpx2.Client", url: str, content: dict[str, Any], wait: Call
         pause = BACK_OFF.pause(attempt, refusal.asked_s)
         if pause is not None:
             wait(pause)
-    raise WebhookFailed(f"The webhook at {host_of(url)} did not take an alert ({reason}); {advised}.")
+    raise WebhookFailed(f"The webhook at {webhook.host} did not take an alert ({reason}); {advised}.")
 
 
 def _pairs(known: dict[str, dict[str, Any]]) -> dict[str, dict[str, tuple[int, int]]]:

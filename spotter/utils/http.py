@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from spotter.errors import WebhookFailed
-
-if TYPE_CHECKING:
-    import httpx2
 
 # What a webhook may take.
 TIMEOUT_S = 10.0
@@ -93,34 +90,42 @@ def check_webhook(url: str) -> None:
         raise WebhookFailed("The webhook must be an address that begins with http:// or https://.")
 
 
-def host_of(url: str) -> str:
-    """The host of a webhook's address; the rest of it may hold a secret."""
-    return str(urlsplit(url).hostname)
+class Webhook:
+    """Posts JSON to an address; to be closed after use.
 
-
-def open_client() -> "httpx2.Client":
-    """A client for `post_once`, to be closed after use."""
-    # Here: an app that only looks for alerts starts sooner without it.
-    import httpx2
-
-    return httpx2.Client(timeout=TIMEOUT_S)
-
-
-def post_once(client: "httpx2.Client", url: str, content: dict[str, Any], key: str = "") -> Refusal | None:
-    """Post JSON once; None when it was taken.
-
-    Args:
-        key: the same for what is the same, so that the receiver can tell what it got twice (`Idempotency-Key`).
+    Raises:
+        WebhookFailed: it is no address that a webhook can have.
     """
-    import httpx2
 
-    try:
-        answer = client.post(url, json=content, headers={"Idempotency-Key": key} if key else None)
-    except httpx2.HTTPError as error:
-        return Refusal(type(error).__name__)
-    if answer.is_success:
-        return None
-    reason = f"HTTP {answer.status_code}"
-    if answer.status_code != 429 and answer.status_code < 500:
-        return Refusal(reason, is_final=True)
-    return Refusal(reason, retry_after(answer.headers.get("Retry-After")))
+    def __init__(self, url: str) -> None:
+        check_webhook(url)
+        # Here: an app that only looks for alerts starts sooner without it.
+        import httpx2
+
+        self._url, self._client, self._failure = url, httpx2.Client(timeout=TIMEOUT_S), httpx2.HTTPError
+
+    @property
+    def host(self) -> str:
+        """Its host; the rest of the address may hold a secret."""
+        return str(urlsplit(self._url).hostname)
+
+    def post(self, content: dict[str, Any], key: str = "") -> Refusal | None:
+        """Post once; None when it was taken.
+
+        Args:
+            key: the same for what is the same, so that the receiver can tell what came twice (`Idempotency-Key`).
+        """
+        try:
+            answer = self._client.post(self._url, json=content, headers={"Idempotency-Key": key} if key else None)
+        except self._failure as error:
+            return Refusal(type(error).__name__)
+        if answer.is_success:
+            return None
+        reason = f"HTTP {answer.status_code}"
+        if answer.status_code != 429 and answer.status_code < 500:
+            return Refusal(reason, is_final=True)
+        return Refusal(reason, retry_after(answer.headers.get("Retry-After")))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()

@@ -63,6 +63,13 @@ def test_a_camera_that_shoots_all_day_makes_more_than_one_event(predictor: Predi
     assert all(event.end - event.start <= EventConfig().longest_s for event in events)
 
 
+def test_a_clock_that_stands_still_fills_no_memory(predictor: Predictor) -> None:
+    events = build(predictor, *(frame(0) for _ in range(2500)))
+    assert [len(event.frames) for event in events] == [1000, 1000, 500]
+    kept = [each.answer.embedding is not None for event in events for each in event.frames if each.answer]
+    assert sum(kept) == 3
+
+
 def test_each_camera_has_its_own_events(predictor: Predictor) -> None:
     events = build(predictor, frame(0, camera="a"), frame(1, camera="b"), frame(2, camera="a"))
     assert sorted(times(events)) == [[0, 2], [1]]
