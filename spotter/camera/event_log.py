@@ -17,7 +17,7 @@ from spotter.camera.events import Event
 from spotter.camera.follow import FileKey
 from spotter.camera.frames import clock_words
 from spotter.errors import AnswersUnwritable
-from spotter.inference.prediction import SHARES, table_columns
+from spotter.inference.prediction import SHARES, flat_cell, table_columns
 from spotter.utils.files import write_atomically
 from spotter.utils.journal import Journal
 from spotter.utils.locks import LockedFile
@@ -52,13 +52,13 @@ class EventLog:
         ExtraMissing: it is to be Parquet, and pyarrow is not installed.
     """
 
-    def __init__(self, path: Path, labels: Sequence[str], revision: str) -> None:
+    def __init__(self, path: Path, labels: Sequence[str], revision: str, advice: Sequence[str] = ()) -> None:
         if path.suffix not in {CSV, PARQUET}:
             raise AnswersUnwritable(f"--to {str(path)!r} must end in {PARQUET} or {CSV}.")
         if path.suffix == PARQUET:
             import_pyarrow()
         self.path, self.labels, self.revision = path, tuple(labels), revision
-        self.columns = [*HEAD, *table_columns(labels), "revision"]
+        self.columns = [*HEAD, *table_columns(labels, advice), "revision"]
         self.folder = path.with_name(f"{path.name}.watch")
         self._events, self._sent = Journal(self.folder / EVENTS), Journal(self.folder / SENT)
         self.files: set[FileKey] = set()
@@ -162,7 +162,7 @@ class EventLog:
     def _cells(self, row: dict[str, Any]) -> list[Any]:
         answer = row["answer"] or {}
         shares = answer.get(SHARES, {})
-        return [shares.get(name, answer.get(name, row.get(name))) for name in self.columns]
+        return [flat_cell(shares.get(name, answer.get(name, row.get(name)))) for name in self.columns]
 
     def _write_parquet(self, rows: list[list[Any]]) -> None:
         pyarrow = import_pyarrow()

@@ -60,7 +60,9 @@ def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
     answers = [frame.answer for frame in shown or answered if frame.answer]
     if not answers:
         return Event(tuple(frames), None, 0, frames[0])
-    shares = np.array([[answer.probabilities[label] for label in predictor.labels] for answer in answers])
+    # A prior counts once, for the event.
+    plain = [answer.unweighted or answer.probabilities for answer in answers]
+    shares = np.array([[each[label] for label in predictor.labels] for each in plain])
     logs = np.log(np.maximum(shares, LEAST)).mean(axis=0)
     pooled = np.exp(logs - logs.max())
     answer = predictor.answer_from(pooled / pooled.sum(), max(answer.familiarity for answer in answers))

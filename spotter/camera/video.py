@@ -117,7 +117,7 @@ def write_events(events: Iterable[Event], path: Path, predictor: Predictor) -> i
     rows = [_cells(event, predictor) for event in events]
     try:
         with path.open("x", encoding="utf-8", newline="") as file:
-            write_rows(file, [[*COLUMNS, *table_columns(predictor.labels), "revision"]])
+            write_rows(file, [[*COLUMNS, *table_columns(predictor.labels, predictor.card.advice), "revision"]])
             write_rows(file, rows)
     except FileExistsError as error:
         raise AnswersUnwritable(f"{str(path)!r} already exists; remove it, or name another file.") from error
@@ -128,7 +128,12 @@ def write_events(events: Iterable[Event], path: Path, predictor: Predictor) -> i
 
 def _cells(event: Event, predictor: Predictor) -> list[Any]:
     times = [round(at, 3) for at in (event.start, event.end, event.best.at)]
-    return [*times, len(event.frames), *table_cells(event.answer, predictor.labels), predictor.revision]
+    return [
+        *times,
+        len(event.frames),
+        *table_cells(event.answer, predictor.labels, predictor.card.advice),
+        predictor.revision,
+    ]
 
 
 def _answer(path: Path, predictor: Predictor, every_s: float) -> Iterable[Frame]:

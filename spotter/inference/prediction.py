@@ -89,11 +89,14 @@ def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequen
         return [None] * len(table_columns(labels, advice))
     shares = [answer.probabilities[label] for label in labels]
     cells = ((getattr(answer, column.name),) if column.name != SHARES else shares for column in fields(AnswerRecord))
-    told = (getattr(answer, name) for name in advice)
-    # A label holds no "|".
-    flat = ("|".join(value) if isinstance(value, list) else value for value in told)
-    texts = (json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value for value in flat)
-    return [*(cell for some in cells for cell in some), *texts]
+    return [*(cell for some in cells for cell in some), *(flat_cell(getattr(answer, name)) for name in advice)]
+
+
+def flat_cell(value: Any) -> Any:
+    """A cell of what may be a list of labels ("|" between them, which no label holds) or an object (as JSON)."""
+    if isinstance(value, list):
+        return "|".join(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 
 def read_record(facts: Any, class_key: str) -> dict[str, Any]:

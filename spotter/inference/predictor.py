@@ -245,7 +245,7 @@ class Predictor:
             return self._one_core
 
     def answer_from(self, probabilities: np.ndarray, familiarity: float) -> Prediction:
-        """The answer that class probabilities, shape (classes,), and a familiarity stand for."""
+        """The answer that class probabilities of the network, shape (classes,), and a familiarity stand for."""
         return self._say(probabilities[None], np.array([familiarity]), [None])[0]
 
     def _answer(self, squares: np.ndarray, keep: bool = False) -> list[Prediction]:

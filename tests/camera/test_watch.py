@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,13 @@ from spotter.camera.follow import Follower
 from spotter.camera.watch import Watch
 from spotter.cli import main
 from spotter.config import EventConfig, FollowConfig
+from spotter.decide.costs import make_costs
 from spotter.errors import AnswersUnwritable
 from spotter.inference.predictor import Predictor
+from spotter.stores import FolderStore
 from spotter.utils.http import Refusal
 from tests.conftest import ROOT, Revision
+from tests.helpers.bundles import advising
 from tests.helpers.camera import NOON, shoot
 from tests.helpers.patience import wait_until
 from tests.helpers.webhook import listening
@@ -310,3 +313,38 @@ def test_a_folder_that_is_not_there_is_told(
     assert watch(prebuilt, tmp_path / "none", tmp_path / "events.csv") == 1
     assert "There is no folder" in capsys.readouterr().err
     assert not (tmp_path / "events.csv").exists()
+
+
+def test_a_model_that_knows_what_mistakes_cost_decides_about_events(prebuilt: Revision, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    costs = make_costs({"ask": 0.5, "cross as disc": 40, "stripes as disc": 40}, ("disc", "cross", "stripes"))
+    assert costs
+    shares = {"shares": [1 / 3, 1 / 3, 1 / 3], "prior": [0.5, 0.3, 0.2]}
+    sets = {"coverage": 0.95, "least": [0.001, 0.5, 0.001], "by_class": True}
+    store = FolderStore(tmp_path / "store")
+    store.push(advising(prebuilt.folder, tmp_path / "advising", costs=asdict(costs), sets=sets, **shares))
+    shoot_some(tmp_path / "in")
+    words = ["watch", str(tmp_path / "in"), "--model", str(store.root), "--once", "--to"]
+    with listening() as webhook:
+        alerts = ["--alert", "ask", "--webhook", webhook.url]
+        assert main([*words, str(tmp_path / "events.csv"), *alerts]) == 0
+    assert main([*words, str(tmp_path / "events.parquet")]) == 0
+    rows = {row["event"]: row for row in read_table(tmp_path / "events.csv")}
+    predictor = Predictor.load(store.root)
+    for path in (tmp_path / "in").rglob("*.jpg"):
+        name = path.relative_to(tmp_path / "in").as_posix()
+        for row in (row for row in rows.values() if (row["best"], row["pictures"]) == (name, "1")):
+            # An event of one picture is that picture: the prior counts once.
+            answer = predictor.predict(path)
+            assert float(row["disc"]) == pytest.approx(answer.probabilities["disc"], abs=1e-6)
+            assert (row["decision"], row["set"].split("|")) == (answer.decision, answer.set)
+            assert float(row["expected_cost"]) == pytest.approx(answer.expected_cost, abs=1e-5)
+    asked = {event for event, row in rows.items() if row["decision"] == "ask"}
+    assert asked == {each["event"] for each in webhook.got}
+    assert any(row["label"] == "not sure" for row in rows.values() if row["event"] in asked)
+    assert "decision: ask" in webhook.texts[0]
+    same = parquet.read_table(tmp_path / "events.parquet").to_pylist()
+    assert {row["event"]: (row["decision"], row["set"]) for row in same} == {
+        event: (row["decision"], row["set"]) for event, row in rows.items()
+    }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotter.config import EventConfig, FollowConfig
+from spotter.decide.costs import ASK
 from spotter.errors import FolderMissing, NothingToAlert, did_you_mean
 from spotter.names import NOT_SURE
 from spotter.utils.argument_parser import Options, Parser
@@ -79,7 +80,7 @@ def run(options: Options) -> str:
     _check_alerts(options.alert, predictor)
     config = FollowConfig()
     gap = replace(DEFAULT, gap_s=options.gap, alike_gap_s=max(options.gap, DEFAULT.alike_gap_s))
-    with closing(EventLog(options.to, predictor.labels, str(predictor.revision))) as log:
+    with closing(EventLog(options.to, predictor.labels, str(predictor.revision), predictor.card.advice)) as log:
         if log.count:
             say(f"{plural(log.count, 'event')} in {options.to} already; going on")
         sender = AlertSender(options.webhook, log) if options.webhook else None
@@ -103,9 +104,9 @@ def _check_alerts(names: list[str], predictor: Any) -> None:
     """Raises:
     NothingToAlert: the model never gives such an answer.
     """
-    possible = [*predictor.labels, NOT_SURE]
+    possible = [*predictor.labels, NOT_SURE, *([ASK] if predictor.card.costs else [])]
     for name in names:
         if name not in possible:
             raise NothingToAlert(
-                f"The model never says {name!r}, only {', '.join(possible)}{did_you_mean(name, possible) or '.'}"
+                f"The model never says or decides {name!r}, only {', '.join(possible)}{did_you_mean(name, possible) or '.'}"
             )
