@@ -107,6 +107,5 @@ def _check_alerts(names: list[str], predictor: Any) -> None:
     possible = [*predictor.labels, NOT_SURE, *([ASK] if predictor.card.costs else [])]
     for name in names:
         if name not in possible:
-            raise NothingToAlert(
-                f"The model never says or decides {name!r}, only {', '.join(possible)}{did_you_mean(name, possible) or '.'}"
-            )
+            guess = did_you_mean(name, possible) or "."
+            raise NothingToAlert(f"The model never says or decides {name!r}, only {', '.join(possible)}{guess}")
