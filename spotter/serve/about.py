@@ -8,7 +8,7 @@ from typing import Any
 
 from spotter.bundle.format import ModelSpec
 from spotter.errors import BrokenModel
-from spotter.serve.page.translations import has_text, translate, translate_html
+from spotter.serve.page.translations import as_written, has_text, translate, translate_html
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import render_template
 from spotter.utils.text import percent
@@ -159,27 +159,29 @@ def error_sentence(about: About, language: str) -> str:
     return translate(
         "about_error_seen" if about.seen else "about_error",
         language,
-        error=percent(about.error),
+        error=_share(about.error, language),
         pictures=about.pictures,
-        low=percent(about.interval[0]),
-        high=percent(about.interval[1]),
+        low=_share(about.interval[0], language),
+        high=_share(about.interval[1], language),
     )
 
 
 def about_html(about: About, language: str) -> str:
     """The About tab, as HTML."""
-    own = translate("own", language)
+    own, share = translate("own", language), partial(_share, language=language)
     return render_template(
         "serve",
         "about.html",
         text=partial(translate_html, language=language),
         about=about,
         sentence=error_sentence(about, language),
-        accepted=percent(about.accepted) if about.accepted is not None else "",
+        accepted=share(about.accepted) if about.accepted is not None else "",
         shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
-        costs={name: f"{cost:.2g}" for name, cost in about.costs},
-        sets={name: f"{value:.2f}" if name == "size" else percent(value) for name, value in about.sets},
-        classes=[_class_cells(row) for row in about.classes],
+        costs={name: as_written(f"{cost:.2g}", language) for name, cost in about.costs},
+        sets={
+            name: as_written(f"{value:.2f}", language) if name == "size" else share(value) for name, value in about.sets
+        },
+        classes=[_class_cells(row, language) for row in about.classes],
         origins=[
             (own, "–", count) if source == "folder" else (source, name, count) for source, name, count in about.origins
         ],
@@ -187,17 +189,25 @@ def about_html(about: About, language: str) -> str:
 
 
 def _shift_sentences(shifts: Shifts, language: str) -> tuple[str, ...]:
-    shares = {name: percent(getattr(shifts, name)) for name in ("right", "wrong", "clean_right", "clean_wrong")}
+    shares = {
+        name: _share(getattr(shifts, name), language) for name in ("right", "wrong", "clean_right", "clean_wrong")
+    }
     told = translate("about_shifts_text", language, **shares)
     if shifts.is_harmless:
         return (told,)
     # A model of a newer version may name others.
     name = translate(key, language) if has_text(key := f"shift_{shifts.worst}") else shifts.worst
-    return told, translate("about_shifts_worst", language, shift=name, right=percent(shifts.worst_right))
+    return told, translate("about_shifts_worst", language, shift=name, right=_share(shifts.worst_right, language))
 
 
-def _class_cells(row: ClassRow) -> tuple[str | int, ...]:
+def _class_cells(row: ClassRow, language: str) -> tuple[str | int, ...]:
     if not row.pictures:
         return row.label, row.pictures, "–", "–"
-    low, high = wilson_interval(row.right, row.pictures)
-    return row.label, row.pictures, percent(row.right / row.pictures), f"{percent(low)} – {percent(high)}"
+    right, low, high = (
+        _share(share, language) for share in (row.right / row.pictures, *wilson_interval(row.right, row.pictures))
+    )
+    return row.label, row.pictures, right, f"{low} – {high}"
+
+
+def _share(share: float, language: str) -> str:
+    return as_written(percent(share), language)

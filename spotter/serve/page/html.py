@@ -18,7 +18,7 @@ from spotter.serve.about import error_sentence
 from spotter.serve.batch import NoAnswer, Result
 from spotter.serve.page.preview import MOST_EXAMPLES
 from spotter.serve.page.snippets import ADDRESS, Snippet
-from spotter.serve.page.translations import LANGUAGES, has_text, join_labels, translate, translate_html
+from spotter.serve.page.translations import LANGUAGES, as_written, has_text, join_labels, translate, translate_html
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
 from spotter.utils.text import percent
@@ -103,7 +103,8 @@ def _advice(prediction: Prediction, language: str) -> str:
     told = [translate("prior_used", language)] if prediction.prior else []
     if prediction.decision is not None:
         key = "advice_ask" if prediction.decision == ASK else "advice_say"
-        told.append(translate(key, language, label=prediction.decision, cost=f"{prediction.expected_cost:.2g}"))
+        cost = as_written(f"{prediction.expected_cost:.2g}", language)
+        told.append(translate(key, language, label=prediction.decision, cost=cost))
     return " ".join(told)
 
 

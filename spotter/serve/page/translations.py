@@ -12,6 +12,15 @@ from spotter.utils.files import package_file
 LANGUAGES = {"en": "English", "de": "Deutsch", "es": "Español", "fr": "Français", "zh": "中文"}
 
 
+# Where a comma stands before the tenths.
+_COMMA = frozenset({"de", "es", "fr"})
+
+
+def as_written(number: str, language: str) -> str:
+    """A number, or a share in per cent, as it is written in a language: "12,3 %" in German."""
+    return number.replace(".", ",") if language in _COMMA else number
+
+
 def translate(key: str, language: str, **values: Any) -> str:
     """A sentence in a language, with values put in as they are.
 
