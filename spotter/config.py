@@ -347,6 +347,10 @@ class EventConfig:
     most: int = 1000
 
 
+# Files that are read as films.
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"})
+
+
 @dataclass(frozen=True)
 class FollowConfig:
     """A folder that a camera fills: a file is read once it has not changed for `settle_s` seconds, and one that cannot

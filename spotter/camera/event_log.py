@@ -83,6 +83,12 @@ class EventLog:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def knows(self, folder: Path, key: FileKey) -> bool:
+        """Whether a file in `folder` was read in this state, or is the table or the journal itself."""
+        path = folder / key.name
+        own = self.path.resolve(), self.folder.resolve()
+        return key in self.files or path in own or own[1] in path.parents
+
     def add(self, event: Event, files: Sequence[FileKey], alert: bool) -> Told:
         """Write an event down, and add it to the table if that is CSV.
 

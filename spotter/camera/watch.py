@@ -11,7 +11,7 @@ from spotter.camera.event_log import CSV, EventLog, Told
 from spotter.camera.events import Event, EventBuilder
 from spotter.camera.follow import FileKey, Follower
 from spotter.camera.frames import Frame, taken_at
-from spotter.config import FollowConfig
+from spotter.config import VIDEO_SUFFIXES, FollowConfig
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Predictor
 
@@ -26,7 +26,7 @@ NO_PICTURE = "not-a-picture"
 class Watch:
     """Reads what `follower` gives, and writes events to `log`; `alerts` are the answers that `sender` tells.
 
-    `told` is called with each event. `others` counts files that are no pictures.
+    `told` is called with each event. `others` counts files that are no pictures, films among them.
     """
 
     follower: Follower
@@ -73,6 +73,10 @@ class Watch:
         """The frames of complete files, by the times at which they were taken."""
         timed = []
         for key in ready:
+            if PurePosixPath(key.name).suffix.lower() in VIDEO_SUFFIXES:
+                self.others += 1
+                _log.info("%s is a film", key.name)
+                continue
             try:
                 timed.append((_camera(key.name), taken_at(self.follower.folder / key.name), key))
             except OSError:

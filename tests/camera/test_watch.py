@@ -68,12 +68,13 @@ def test_a_row_for_each_event(prebuilt: Revision, tmp_path: Path, capsys: pytest
     folder, table = tmp_path / "in", tmp_path / "events.csv"
     shoot_some(folder)
     (folder / "east" / "notes.txt").write_text("battery low")
+    (folder / "east" / "film.AVI").write_bytes(bytes(100))
     (folder / ".Trash").mkdir()
     shoot(folder / ".Trash" / "0.jpg", "disc", 1, 0)
     assert watch(prebuilt, folder, table) == 0
     out = capsys.readouterr().out
     assert sorted(summary(table)) == FOUND
-    assert "1 file without a picture left out" in out
+    assert "2 files without a picture left out" in out
     assert out.splitlines()[-1] == str(table)
     row = read_table(table)[0]
     assert row["revision"] == prebuilt.revision
@@ -89,6 +90,16 @@ def test_a_row_for_each_event(prebuilt: Revision, tmp_path: Path, capsys: pytest
     shoot(folder / "east" / "0.jpg", "stripes", 220, 90_000)
     assert watch(prebuilt, folder, table) == 0
     assert [row["label"] for row in read_table(table)][3:] == ["stripes"]
+
+
+@pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
+def test_the_table_may_lie_in_the_folder_itself(
+    name: str, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shoot_some(tmp_path)
+    for _ in range(2):
+        assert watch(prebuilt, tmp_path, tmp_path / name) == 0
+        assert "left out" not in capsys.readouterr().out
 
 
 def test_parquet_holds_the_same(prebuilt: Revision, tmp_path: Path) -> None:

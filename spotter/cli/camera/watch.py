@@ -60,6 +60,7 @@ def run(options: Options) -> str:
     """Watch as the options say; return the table."""
     from contextlib import closing, nullcontext
     from dataclasses import replace
+    from functools import partial
 
     from spotter.camera.alerts import AlertSender
     from spotter.camera.event_log import EventLog
@@ -84,7 +85,8 @@ def run(options: Options) -> str:
         if log.count:
             say(f"{plural(log.count, 'event')} in {options.to} already; going on")
         sender = AlertSender(options.webhook, log) if options.webhook else None
-        with sender or nullcontext(), Follower(options.folder.resolve(), config, log.files.__contains__) as follower:
+        folder = options.folder.resolve()
+        with sender or nullcontext(), Follower(folder, config, partial(log.knows, folder)) as follower:
             watch = Watch(follower, predictor, EventBuilder(predictor, gap), log, config, options.alert, sender, _tell)
             watch.run(lambda: options.once)
         if watch.others:

@@ -13,10 +13,9 @@ picture every --every seconds is classified, and the file has a row for each str
 from pathlib import Path
 
 from spotter.cli.common import add_cluster_option, with_cluster
+from spotter.config import VIDEO_SUFFIXES
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
-
-VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"})
 
 
 def add_arguments(parser: Parser) -> None:
@@ -38,7 +37,7 @@ def add_arguments(parser: Parser) -> None:
     def check(options: Options) -> None:
         if not 0.01 <= options.every <= 3600:
             parser.error("--every must be from 0.01 to 3600 seconds")
-        if options.pictures.suffix.lower() in VIDEOS and options.ray:
+        if options.pictures.suffix.lower() in VIDEO_SUFFIXES and options.ray:
             parser.error("--ray is for pictures; a video is read here")
 
     parser.add_check(check)
@@ -46,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """List the pictures, classify them; return the file of answers."""
-    if options.pictures.suffix.lower() in VIDEOS and options.pictures.is_file():
+    if options.pictures.suffix.lower() in VIDEO_SUFFIXES and options.pictures.is_file():
         return _classify_video(options)
     from tqdm import tqdm
 
