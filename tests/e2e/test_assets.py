@@ -22,9 +22,9 @@ def test_made_anew_it_holds_and_answers_the_same(prebuilt: Revision, tmp_path: P
     folder = tmp_path / "shapes" / "revisions" / make_revision(tmp_path / "shapes")
     assert {path.name for path in folder.iterdir()} == {path.name for path in prebuilt.folder.iterdir()}
     old, new = (json.loads((place / "model.json").read_text()) for place in (prebuilt.folder, folder))
-    # The asset is from before these two; without shifted views they say nothing.
-    assert new.keys() - old.keys() == {"certainty", "views"}
-    assert (new["certainty"], new["views"]) == (0, 0)
+    # The asset is from before these. Without shifted views the first two say nothing; nobody gave costs or a prior.
+    assert new.keys() - old.keys() == {"certainty", "views", "costs", "prior", "sets", "shares"}
+    assert (new["certainty"], new["views"], new["costs"], new["prior"]) == (0, 0, None, [])
     assert old.keys() <= new.keys()
     before, now = Predictor.load(prebuilt.store), Predictor.load(tmp_path / "shapes")
     assert now.card.threshold == pytest.approx(before.card.threshold, abs=1e-3)

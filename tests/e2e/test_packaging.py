@@ -26,7 +26,7 @@ def pins(name: str) -> list[str]:
 
 def test_the_package_pins_what_the_requirements_pin() -> None:
     assert PROJECT["dependencies"] == pins("requirements.txt")
-    extras = {name: pins(f"requirements-{name}.txt") for name in ("train", "ray")}
+    extras = {name: pins(f"requirements-{name}.txt") for name in ("train", "ray", "camera")}
     assert PROJECT["optional-dependencies"] == extras
 
 
