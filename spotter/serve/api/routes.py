@@ -143,7 +143,7 @@ def starting_routes(traffic: Traffic) -> list[Route]:
         return JSONResponse({"status": STARTING, "revision": None})
 
     async def not_ready(request: Request) -> Response:
-        return _not_yet(traffic)
+        return _not_ready(traffic)
 
     return [Route("/healthz", alive), Route("/readyz", not_ready)]
 
@@ -302,14 +302,14 @@ def _health_route(info: ModelInfo, problem: str | None) -> Answering:
 def _ready_route(info: ModelInfo, problem: str | None, traffic: Traffic, is_whole: Callable[[], bool]) -> Answering:
     async def ready(request: Request) -> Response:
         if not problem and (traffic.stopping or not is_whole()):
-            return _not_yet(traffic)
+            return _not_ready(traffic)
         return await health(request)
 
     health = _health_route(info, problem)
     return ready
 
 
-def _not_yet(traffic: Traffic) -> Response:
+def _not_ready(traffic: Traffic) -> Response:
     told = asdict(Failing(STOPPING if traffic.stopping else STARTING, _NOT_YET[traffic.stopping]))
     return JSONResponse(told, 503, {"Retry-After": str(START_AGAIN_S)})
 
