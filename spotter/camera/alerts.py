@@ -8,12 +8,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from spotter.camera.event_log import EventLog, Told
-from spotter.utils.http import TIMEOUT_S, Refusal, Webhook
+from spotter.utils.http import TIMEOUT_S, BackOff, Refusal, Webhook
 from spotter.utils.text import short_percent
 
 _log = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+LONGEST_PAUSE_S = 300.0
+# Seconds to wait after each further failure, and from then on after each.
+PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, LONGEST_PAUSE_S)
+BACK_OFF = BackOff(PAUSES_S, longest_s=LONGEST_PAUSE_S)
 
 
 class AlertSender:
@@ -87,11 +90,10 @@ class AlertSender:
             self.sent += 1
 
 
-def pause_after(failures: int, refusal: Refusal) -> float:
+def pause_after(failures: int, refusal: Refusal) -> float | None:
     """The seconds to wait after so many failures in a row."""
-    longest = LONGEST_PAUSE_S
-    pause = longest if refusal.is_final else min(SHORTEST_PAUSE_S * 2.0 ** min(failures - 1, 20), longest)
-    return min(max(pause, refusal.asked_s or 0.0), longest)
+    last = len(PAUSES_S) - 1
+    return BACK_OFF.pause(last if refusal.is_final else min(failures - 1, last), refusal.asked_s)
 
 
 def as_json(told: Told) -> dict[str, Any]:

@@ -4,26 +4,24 @@ The journal says of each event which files it is made of. So whoever starts agai
 written once: with all that belongs to it, or not at all.
 """
 
-import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from spotter.camera.events import Event
-from spotter.camera.follow import FileKey
-from spotter.camera.frames import clock_words
+from spotter.camera.frames import FileKey, clock_words
 from spotter.errors import AnswersUnwritable
 from spotter.inference.prediction import SHARES, flat_cell, table_columns
 from spotter.utils.files import write_atomically
 from spotter.utils.journal import Journal
 from spotter.utils.locks import LockedFile
-from spotter.utils.tables import import_pyarrow, write_rows
+from spotter.utils.tables import PARQUET, check_table, import_pyarrow, write_rows
 
-CSV, PARQUET = ".csv", ".parquet"
 HEAD = ("event", "camera", "start", "end", "pictures", "shown", "unreadable", "best")
 EVENTS, SENT, LOCK = "events.jsonl", "sent.jsonl", "lock"
 
@@ -53,27 +51,25 @@ class EventLog:
     """
 
     def __init__(self, path: Path, labels: Sequence[str], revision: str, advice: Sequence[str] = ()) -> None:
-        if path.suffix not in {CSV, PARQUET}:
-            raise AnswersUnwritable(f"--to {str(path)!r} must end in {PARQUET} or {CSV}.")
-        if path.suffix == PARQUET:
-            import_pyarrow()
+        check_table(path)
         self.path, self.labels, self.revision = path, tuple(labels), revision
         self.columns = [*HEAD, *table_columns(labels, advice), "revision"]
         self.folder = path.with_name(f"{path.name}.watch")
         self._events, self._sent = Journal(self.folder / EVENTS), Journal(self.folder / SENT)
+        self._own = path.resolve(), self.folder.resolve()
         self.files: set[FileKey] = set()
         self.waiting: list[Told] = []
-        self.count = 0
+        # The Parquet file was written then, and has not what was added since.
+        self._table_at, self._is_behind = 0.0, False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = LockedFile(self.folder / LOCK, wait=False)
             sent = {json.loads(line)["event"] for line in self._sent.lines()}
-            for told, files in self._read():
-                self.count += 1
-                self.files |= files
-                if told.alert and told.id not in sent:
-                    self.waiting.append(told)
-            self.write_table()
+            events = list(self._read())
+            self.count = len(events)
+            self.files.update(*(files for _, files in events))
+            self.waiting += [told for told, _ in events if told.alert and told.id not in sent]
+            self._write_table(told for told, _ in events)
         except BlockingIOError as error:
             raise AnswersUnwritable(
                 f"Another watch is writing {str(path)!r}; stop it, or name another file."
@@ -86,22 +82,22 @@ class EventLog:
     def knows(self, folder: Path, key: FileKey) -> bool:
         """Whether a file in `folder` was read in this state, or is the table or the journal itself."""
         path = folder / key.name
-        own = self.path.resolve(), self.folder.resolve()
-        return key in self.files or path in own or own[1] in path.parents
+        return key in self.files or path in self._own or self._own[1] in path.parents
 
-    def add(self, event: Event, files: Sequence[FileKey], alert: bool) -> Told:
+    def add(self, event: Event, alert: bool) -> Told:
         """Write an event down, and add it to the table if that is CSV.
 
         Raises:
             AnswersUnwritable: it cannot be written.
         """
-        told = Told(self._row(event), alert)
+        told, files = Told(self._row(event), alert), [frame.key for frame in event.frames if frame.key]
         line = told.row | {"alert": alert, "files": [[key.name, key.size, key.changed] for key in files]}
         try:
             self._events.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-            self.files |= set(files)
-            self.count += 1
-            if self.path.suffix == CSV:
+            self.files.update(files)
+            if self.path.suffix == PARQUET:
+                self._is_behind = True
+            else:
                 with self.path.open("a", encoding="utf-8", newline="") as file:
                     write_rows(file, [self._cells(told.row)])
         except OSError as error:
@@ -116,27 +112,33 @@ class EventLog:
         """
         self._sent.append(json.dumps({"event": told.id}).encode() + b"\n")
 
-    def write_table(self) -> None:
-        """Write the table anew from the journal: what a crash left of it, or the Parquet file with what was added.
+    def update_table(self, least_s: float = 0.0) -> None:
+        """Write a Parquet file anew where it has not all events, if the last time was at least so many seconds ago.
 
         Raises:
             AnswersUnwritable: it cannot be written.
         """
-        rows = (self._cells(told.row) for told, _ in self._read())
+        if not self._is_behind or time.monotonic() - self._table_at < least_s:
+            return
         try:
-            if self.path.suffix == PARQUET:
-                self._write_parquet(list(rows))
-            else:
-                text = io.StringIO(newline="")
-                write_rows(text, [self.columns])
-                write_rows(text, rows)
-                write_atomically(self.path, text.getvalue().encode())
+            self._write_table(told for told, _ in self._read())
         except OSError as error:
             raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Let others write."""
         self._lock.close()
+
+    def _write_table(self, events: Iterable[Told]) -> None:
+        rows = (self._cells(told.row) for told in events)
+        if self.path.suffix == PARQUET:
+            self._write_parquet(list(rows))
+        else:
+            text = io.StringIO(newline="")
+            write_rows(text, [self.columns])
+            write_rows(text, rows)
+            write_atomically(self.path, text.getvalue().encode())
+        self._table_at, self._is_behind = time.monotonic(), False
 
     def _read(self) -> Iterator[tuple[Told, set[FileKey]]]:
         for line in self._events.lines():
@@ -193,9 +195,3 @@ class EventLog:
 
     def _unwritable(self, error: OSError) -> AnswersUnwritable:
         return AnswersUnwritable(f"{str(self.path)!r} cannot be written: {error.strerror or error}.")
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a table of events in CSV, as text."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -55,25 +55,19 @@ def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
     far too sure. The event is as familiar as its most familiar frame.
     """
     frames = sorted(frames, key=lambda frame: frame.at)
-    answered = [frame for frame in frames if frame.answer]
-    shown = [frame for frame in answered if frame.answer and frame.answer.familiar]
-    answers = [frame.answer for frame in shown or answered if frame.answer]
-    if not answers:
+    answered = [(frame, frame.answer) for frame in frames if frame.answer]
+    if not answered:
         return Event(tuple(frames), None, 0, frames[0])
+    shown = [(frame, answer) for frame, answer in answered if answer.familiar]
+    answers = [answer for _, answer in shown or answered]
     # A prior counts once, for the event.
     plain = [answer.unweighted or answer.probabilities for answer in answers]
     shares = np.array([[each[label] for label in predictor.labels] for each in plain])
     logs = np.log(np.maximum(shares, LEAST)).mean(axis=0)
     pooled = np.exp(logs - logs.max())
-    answer = predictor.answer_from(pooled / pooled.sum(), max(answer.familiarity for answer in answers))
-    best = max(
-        shown or answered, key=lambda frame: _clarity(frame.answer, answer.closest) if frame.answer else float("-inf")
-    )
-    return Event(tuple(frames), answer, len(shown), best)
-
-
-def _clarity(answer: Prediction, label: str) -> float:
-    return answer.familiarity * answer.probabilities[label]
+    said = predictor.answer_from(pooled / pooled.sum(), max(answer.familiarity for answer in answers))
+    best, _ = max(shown or answered, key=lambda pair: pair[1].familiarity * pair[1].probabilities[said.closest])
+    return Event(tuple(frames), said, len(shown), best)
 
 
 @dataclass
@@ -107,10 +101,6 @@ class EventBuilder:
         for name in [camera] if camera is not None else list(self._open):
             if frames := self._open.pop(name, []):
                 yield make_event(frames, self.predictor)
-
-    def is_open(self, camera: str) -> bool:
-        """Whether the camera has an event that has not ended."""
-        return bool(self._open.get(camera))
 
     def _belongs(self, frame: Frame, frames: Sequence[Frame]) -> bool:
         last = frames[-1]

@@ -15,6 +15,7 @@ from typing import Self
 
 import watchfiles
 
+from spotter.camera.frames import FileKey
 from spotter.config import FollowConfig
 from spotter.names import is_system_name
 from spotter.utils.files import walk_files
@@ -25,15 +26,6 @@ _log = logging.getLogger(__name__)
 LOOK_S = 0.5
 # How long it waits before it tries again after a failure.
 AGAIN_S = 5.0
-
-
-@dataclass(frozen=True)
-class FileKey:
-    """A state of a file: its name below the folder, its size in bytes, and when it was last changed, in nanoseconds."""
-
-    name: str
-    size: int
-    changed: int
 
 
 @dataclass

@@ -49,6 +49,14 @@ class Forecast:
     false_alarms: Expected | None
 
 
+def published_rate(metrics: Mapping[str, Any]) -> Rate | None:
+    """How many of the strangers that a revision was judged on got an answer; None where there were none."""
+    strangers = metrics.get("strangers")
+    if not isinstance(strangers, dict):
+        return None
+    return Rate(int(strangers["pictures"]) - int(strangers["refused"]), int(strangers["pictures"]))
+
+
 def forecast(
     metrics: Mapping[str, Any],
     empty: float,

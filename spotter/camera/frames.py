@@ -1,6 +1,5 @@
 """A frame: one picture of a camera, when it was taken, and what was said of it."""
 
-import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +14,28 @@ EXIF_IFD, TAKEN, FRACTION = 0x8769, 0x9003, 0x9291
 
 
 @dataclass(frozen=True)
+class FileKey:
+    """A state of a file: its name below the folder, its size in bytes, and when it was last changed, in nanoseconds."""
+
+    name: str
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
 class Frame:
     """A picture of a camera.
 
     `file` is its name for people, below the folder that is watched, or in a video its time; `camera` tells cameras
     apart. `at` is the time by the camera's own clock, in seconds since 1970 as if that clock showed UTC, or in a video
-    since its start. `answer` is None where it cannot be read, and `error` is then a short word for why.
+    since its start. `answer` is None where it cannot be read. `key` is its file, None in a video.
     """
 
     file: str
     camera: str
     at: float
     answer: Prediction | None = None
-    error: str | None = None
+    key: FileKey | None = None
 
 
 def taken_at(path: Path) -> float:
@@ -70,5 +78,4 @@ def _fraction(value: object) -> float:
     digits = str(value).strip("\0 ") if value is not None else ""
     if not (digits.isascii() and digits.isdecimal()):
         return 0.0
-    fraction = float(f"0.{digits}")
-    return fraction if math.isfinite(fraction) else 0.0
+    return float(f"0.{digits}")

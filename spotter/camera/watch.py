@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from spotter.camera.alerts import AlertSender
-from spotter.camera.event_log import CSV, EventLog, Told
+from spotter.camera.event_log import EventLog, Told
 from spotter.camera.events import Event, EventBuilder
-from spotter.camera.follow import FileKey, Follower
-from spotter.camera.frames import Frame, taken_at
+from spotter.camera.follow import Follower
+from spotter.camera.frames import FileKey, Frame, taken_at
 from spotter.config import VIDEO_SUFFIXES, FollowConfig
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Predictor
@@ -38,9 +38,7 @@ class Watch:
     sender: AlertSender | None = None
     told: Callable[[Told], None] = lambda told: None
     others: int = 0
-    _keys: dict[str, list[FileKey]] = field(default_factory=dict)
     _last: dict[str, float] = field(default_factory=dict)
-    _table_at: float = 0.0
 
     def run(self, is_over: Callable[[], bool] = lambda: False) -> None:
         """Watch until `is_over`, which is asked each time that nothing waits; then end the open events.
@@ -51,7 +49,7 @@ class Watch:
         try:
             self._follow(is_over)
         finally:
-            self._write_table(is_last=True)
+            self.log.update_table()
 
     def _follow(self, is_over: Callable[[], bool]) -> None:
         while True:
@@ -63,7 +61,7 @@ class Watch:
             self._close_old()
             if not ready and self.follower.is_settled and is_over():
                 break
-            self._write_table()
+            self.log.update_table(TABLE_S)
             if not ready:
                 time.sleep(LOOK_S)
         for event in self.builder.close():
@@ -94,11 +92,7 @@ class Watch:
                         continue
                     if self.follower.put_back(key):
                         continue
-                    frame = Frame(key.name, camera, at, error=answer.reason)
-                else:
-                    frame = Frame(key.name, camera, at, answer)
-                self._keys.setdefault(camera, []).append(key)
-                yield frame
+                yield Frame(key.name, camera, at, None if isinstance(answer, BadPicture) else answer, key)
 
     def _close_old(self) -> None:
         """End the events of cameras that have sent nothing for as long as a gap is."""
@@ -110,10 +104,7 @@ class Watch:
                     self._finish(event)
 
     def _finish(self, event: Event) -> None:
-        keys, count = self._keys[event.camera], len(event.frames)
-        # In the order in which they came; those after them belong to the next event.
-        told = self.log.add(event, keys[:count], self._is_alert(event))
-        del keys[:count]
+        told = self.log.add(event, self._is_alert(event))
         if told.alert and self.sender:
             self.sender.put(told)
         self.told(told)
@@ -123,13 +114,6 @@ class Watch:
             return False
         record = event.answer.record()
         return bool({record["label"], record.get("decision")} & set(self.alerts))
-
-    def _write_table(self, is_last: bool = False) -> None:
-        """Bring a Parquet file up to date, now and then."""
-        now = time.monotonic()
-        if self.log.path.suffix != CSV and (is_last or now - self._table_at > TABLE_S):
-            self._table_at = now
-            self.log.write_table()
 
 
 def _camera(name: str) -> str:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from spotter.config import RESIZES, TrainConfig
 from spotter.errors import ExtraMissing
 from spotter.utils.argument_parser import Options, Parser
+from spotter.utils.console import say, stage
 from spotter.utils.licenses import POLICIES
 
 if TYPE_CHECKING:
+    from spotter.inference.predictor import Predictor
     from spotter.scale.cluster import Cluster
 
 # The names of `spotter.search.BACKENDS`, which needs packages that an app does not have.
@@ -136,6 +138,20 @@ def learning_config(parser: Parser, options: Options) -> TrainConfig:
     if not config.fine_tune and (config.find_rate or (augments and not options.show_batch)):
         parser.error("--find-rate, --min-scale, --presize and --mult only work together with --fine-tune EPOCHS")
     return config
+
+
+def load_predictor(store: str, revision: str | None, int8: bool = False) -> "Predictor":
+    """Load a model, as a stage, and say which it is.
+
+    Raises:
+        As `Predictor.load`.
+    """
+    from spotter.inference.predictor import Predictor
+
+    with stage("Load the model"):
+        predictor = Predictor.load(store, revision, int8)
+        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    return predictor
 
 
 def add_cluster_option(parser: Parser) -> None:

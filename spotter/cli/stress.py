@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spotter.cli.common import load_predictor
 from spotter.errors import NothingToJudge, did_you_mean
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import printable, say, stage
@@ -63,13 +64,10 @@ def run(options: Options) -> str:
     from tqdm import tqdm
 
     from spotter.evaluate.stress_folder import judge_folder
-    from spotter.inference.predictor import Predictor
     from spotter.search.folder import Folder
     from spotter.utils.text import as_sentence, plural
 
-    with stage("Load the model"):
-        predictor = Predictor.load(options.store, options.revision)
-        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    predictor = load_predictor(options.store, options.revision)
     with stage("List the pictures"):
         pictures = find_pictures(Folder(str(options.pictures)), predictor.labels)
         missing = [label for label in predictor.labels if label not in {label for label, _ in pictures}]

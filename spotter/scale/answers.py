@@ -13,9 +13,8 @@ from typing import Any
 
 from spotter.errors import AnswersUnwritable
 from spotter.inference.prediction import AnswerRecord, Prediction, table_cells, table_columns
-from spotter.utils.tables import import_pyarrow, plain_cell, read_rows, write_rows
+from spotter.utils.tables import PARQUET, check_table, import_pyarrow, plain_cell, read_rows, write_rows
 
-CSV, PARQUET = ".csv", ".parquet"
 RUN = "run.json"
 # Rows of the whole file that are in memory at once.
 CHUNK = 10_000
@@ -50,10 +49,7 @@ class AnswerFile:
     advice: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.path.suffix not in {CSV, PARQUET}:
-            raise AnswersUnwritable(f"--to {str(self.path)!r} must end in {PARQUET} or {CSV}.")
-        if self.path.suffix == PARQUET:
-            import_pyarrow()
+        check_table(self.path)
 
     @property
     def folder(self) -> Path:

@@ -3,11 +3,13 @@
 import csv
 import unicodedata
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
-from spotter.errors import ExtraMissing
+from spotter.errors import AnswersUnwritable, ExtraMissing
 from spotter.names import JOINERS, is_writing
 
+CSV, PARQUET = ".csv", ".parquet"
 # A spreadsheet runs a cell that begins with one of these, in full width too, as some input methods type them.
 _RUNS = frozenset("=+-@")
 # What some spreadsheets, in the language of their user, take for the end of a cell.
@@ -37,6 +39,19 @@ def read_rows(file: TextIO) -> Iterator[list[PlainCell]]:
     """The rows of a table that `write_rows` wrote."""
     for row in csv.reader(file):
         yield [PlainCell(cell) for cell in row]
+
+
+def check_table(path: Path) -> None:
+    """Check that a table can be written to such a file.
+
+    Raises:
+        AnswersUnwritable: it is to be neither CSV nor Parquet.
+        ExtraMissing: it is to be Parquet, and pyarrow is not installed.
+    """
+    if path.suffix not in {CSV, PARQUET}:
+        raise AnswersUnwritable(f"--to {str(path)!r} must end in {PARQUET} or {CSV}.")
+    if path.suffix == PARQUET:
+        import_pyarrow()
 
 
 def import_pyarrow() -> Any:

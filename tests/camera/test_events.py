@@ -107,7 +107,7 @@ def test_where_nothing_is_shown_the_event_is_not_sure(predictor: Predictor) -> N
     event = make_event([frame(n, said(0.9, 0.05, 0.05, familiarity=0.3)) for n in range(3)], predictor)
     assert event.answer
     assert (event.answer.label, event.shown) == (NOT_SURE, 0)
-    unreadable = make_event([Frame("a.jpg", "", 0, error="corrupt")], predictor)
+    unreadable = make_event([Frame("a.jpg", "", 0)], predictor)
     assert (unreadable.answer, unreadable.shown) == (None, 0)
 
 

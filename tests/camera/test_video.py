@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.camera.event_log import read_table
 from spotter.camera.video import read_frames
 from spotter.cli import main
 from spotter.errors import BadVideo
 from tests.conftest import Revision
-from tests.helpers.camera import film
+from tests.helpers.camera import film, read_table
 from tests.helpers.drawing import draw
 
 PER_SECOND = 5

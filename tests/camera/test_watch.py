@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spotter.camera.alerts import LONGEST_PAUSE_S, AlertSender, pause_after
-from spotter.camera.event_log import EVENTS, EventLog, read_table
+from spotter.camera.event_log import EVENTS, EventLog
 from spotter.camera.events import EventBuilder
 from spotter.camera.follow import Follower
 from spotter.camera.watch import Watch
@@ -28,7 +28,7 @@ from spotter.stores import FolderStore
 from spotter.utils.http import Refusal
 from tests.conftest import ROOT, Revision
 from tests.helpers.bundles import advising
-from tests.helpers.camera import NOON, shoot
+from tests.helpers.camera import NOON, read_table, shoot
 from tests.helpers.patience import wait_until
 from tests.helpers.webhook import listening
 

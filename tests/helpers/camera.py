@@ -1,5 +1,6 @@
 """Pictures as a camera writes them: with the time in their EXIF data, or the time of the file alone; and films."""
 
+import csv
 import io
 import os
 from datetime import datetime, timedelta
@@ -29,6 +30,12 @@ def shoot(path: Path, kind: str, seed: int, second: float, *, exif: bool = True,
     if not exif:
         os.utime(path, (moment.timestamp(), moment.timestamp()))
     return path
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of events in CSV, as text."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def film(path: Path, pictures: list[Image.Image], per_second: int = 5) -> Path:

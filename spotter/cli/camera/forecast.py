@@ -10,6 +10,7 @@ With --pictures the model is first tried on empty pictures of your own camera: n
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spotter.cli.common import load_predictor
 from spotter.errors import FolderMissing
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
@@ -51,12 +52,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Simulate as the options say, and print what to expect; return what it rests on."""
-    from spotter.camera.forecast import forecast
-    from spotter.inference.predictor import Predictor
+    from spotter.camera.forecast import forecast, published_rate
 
-    with stage("Load the model"):
-        predictor = Predictor.load(options.store, options.revision)
-        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    predictor = load_predictor(options.store, options.revision)
     rate = _try_on(options.pictures, predictor) if options.pictures else published_rate(predictor.metrics)
     shifts = [name.strip() for name in options.shifts.split(",") if name.strip()]
     found = forecast(predictor.metrics, options.empty, options.subjects, options.days, shifts, rate)
@@ -78,16 +76,6 @@ def run(options: Options) -> str:
         f"False alarms rest on {rate.total} pictures of other things, of which {rate.count} got an answer. A burst of "
         "pictures counts as one here."
     )
-
-
-def published_rate(metrics: dict[str, object]) -> "Rate | None":
-    """How many of the strangers that a revision was judged on got an answer; None where there were none."""
-    from spotter.camera.forecast import Rate
-
-    strangers = metrics.get("strangers")
-    if not isinstance(strangers, dict):
-        return None
-    return Rate(int(strangers["pictures"]) - int(strangers["refused"]), int(strangers["pictures"]))
 
 
 def _try_on(folder: Path, predictor: "Predictor") -> "Rate":

@@ -9,17 +9,19 @@ sub-folder is a camera. Stop it with Ctrl-C; the same command goes on from there
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from spotter.cli.common import load_predictor
 from spotter.config import EventConfig, FollowConfig
 from spotter.decide.costs import ASK
 from spotter.errors import FolderMissing, NothingToAlert, did_you_mean
 from spotter.names import NOT_SURE
 from spotter.utils.argument_parser import Options, Parser
-from spotter.utils.console import say, stage
+from spotter.utils.console import say
 
 if TYPE_CHECKING:
     from spotter.camera.event_log import Told
+    from spotter.inference.predictor import Predictor
 
 DEFAULT = EventConfig()
 
@@ -67,7 +69,6 @@ def run(options: Options) -> str:
     from spotter.camera.events import EventBuilder
     from spotter.camera.follow import Follower
     from spotter.camera.watch import Watch
-    from spotter.inference.predictor import Predictor
     from spotter.utils.http import check_webhook
     from spotter.utils.text import plural
 
@@ -75,9 +76,7 @@ def run(options: Options) -> str:
         check_webhook(options.webhook)
     if not options.folder.is_dir():
         raise FolderMissing(f"There is no folder {str(options.folder)!r} to watch.")
-    with stage("Load the model"):
-        predictor = Predictor.load(options.model, options.revision)
-        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    predictor = load_predictor(options.model, options.revision)
     _check_alerts(options.alert, predictor)
     config = FollowConfig()
     gap = replace(DEFAULT, gap_s=options.gap, alike_gap_s=max(options.gap, DEFAULT.alike_gap_s))
@@ -102,7 +101,7 @@ def _tell(told: "Told") -> None:
     say(sentence(told.row))
 
 
-def _check_alerts(names: list[str], predictor: Any) -> None:
+def _check_alerts(names: list[str], predictor: "Predictor") -> None:
     """Raises:
     NothingToAlert: the model never gives such an answer.
     """

@@ -12,7 +12,7 @@ picture every --every seconds is classified, and the file has a row for each str
 
 from pathlib import Path
 
-from spotter.cli.common import add_cluster_option, with_cluster
+from spotter.cli.common import add_cluster_option, load_predictor, with_cluster
 from spotter.config import VIDEO_SUFFIXES
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
@@ -82,12 +82,9 @@ def run(options: Options) -> str:
 def _classify_video(options: Options) -> str:
     """Find the events of a video, and write a row for each; return the table."""
     from spotter.camera.video import find_events, write_events
-    from spotter.inference.predictor import Predictor
     from spotter.utils.text import plural
 
-    with stage("Load the model"):
-        predictor = Predictor.load(options.model, options.revision, int8=options.int8)
-        say(f"{predictor.revision}: {', '.join(predictor.labels)}")
+    predictor = load_predictor(options.model, options.revision, options.int8)
     with stage("Classify"):
         count = write_events(find_events(options.pictures, predictor, options.every), options.to, predictor)
         say(f"{plural(count, 'event')} found")
