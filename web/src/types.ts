@@ -1,0 +1,133 @@
+/** The public API: what `load` gives, what it takes, and what goes wrong. */
+
+/** One answer, with the names and in the order of `Prediction.record()` in Python. */
+export interface Answer {
+  /** What Spotter says: a label, "not sure" when the picture is not familiar. */
+  label: string;
+  /** The most probable label, always. */
+  closest: string;
+  probabilities: Record<string, number>;
+  /** How much the picture is like what the model learnt from, in [0, 1]. */
+  familiarity: number;
+  familiar: boolean;
+  /** The least familiarity of a familiar picture. */
+  threshold: number;
+  /** What to do by what mistakes cost, of a model with costs: a label, "ask a person". */
+  decision?: string;
+  expected_cost?: number;
+  /** The labels that may be true, the most probable first, of a model with sets. */
+  set?: string[];
+  /** The share of each label that was taken to be known. */
+  prior?: Record<string, number>;
+  /** The probabilities without the prior. */
+  unweighted?: Record<string, number>;
+}
+
+/** Raw pixels: RGB or RGBA bytes in rows from the top, `width` and `height` in pixels. What is transparent lies on white. */
+export interface RawPicture {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
+/** An encoded picture (Blob, File, bytes), or pixels. */
+export type Picture = Blob | ArrayBuffer | Uint8Array | RawPicture | ImageBitmap;
+
+/** What the model says of itself. `examples` maps labels to the paths of pictures in the site's folder. */
+export interface Card {
+  name: string;
+  title: string;
+  labels: string[];
+  arch: string;
+  /** The side in pixels of the square that the network sees, and how a picture becomes one: crop, squish or pad. */
+  size: number;
+  resize: string;
+  threshold: number;
+  neighbours: number;
+  certainty: number;
+  /** The error in words. */
+  summary: string;
+  revision: string;
+  /** The hash of the contents: of what `model.json` promises. */
+  contents: string;
+  examples: Record<string, string>;
+  /** Whether it can show where in a picture the evidence lies. */
+  explains: boolean;
+  /** The shares in which the labels were learnt; empty in older revisions, which take no prior. */
+  shares: number[];
+  /** Which fields its answers have beyond those of every model. */
+  advice: string[];
+  /** The contents of `metrics.json`; empty where there are none. */
+  metrics: Record<string, unknown>;
+}
+
+/** Where the evidence for a label lies: `evidence` has rows * columns numbers that cover `box` of the picture. */
+export interface Evidence {
+  label: string;
+  /** Of the picture, in pixels. */
+  width: number;
+  height: number;
+  /** Left, top, right, bottom in pixels of the picture; outside of it where it was padded. */
+  box: [number, number, number, number];
+  rows: number;
+  columns: number;
+  /** Above 0 it speaks for the label, below 0 for the others. */
+  evidence: Float32Array;
+}
+
+/** A small picture of a row of the reference, and whose it is. */
+export interface Thumbnail {
+  jpeg: Blob;
+  label: string;
+  creator: string;
+  license_id: string;
+  license_url: string;
+  page_url: string;
+}
+
+/** A row of the reference near a picture. */
+export interface Neighbour {
+  row: number;
+  cosine: number;
+  thumbnail?: Thumbnail;
+}
+
+/** A model that is ready to answer. */
+export interface Spotter {
+  readonly card: Card;
+  /**
+   * Classify one picture. `prior` names the shares in which labels come; those not named do not occur.
+   *
+   * @throws BadPicture, BadPrior
+   */
+  classify(picture: Picture, options?: ClassifyOptions): Promise<Answer>;
+  /** The answer that class probabilities of the network and a familiarity stand for. */
+  answerFrom(probabilities: ArrayLike<number>, familiarity: number): Promise<Answer>;
+  /**
+   * Where in a picture the evidence for a label lies (without one: for the most probable).
+   *
+   * @throws BadPicture, NoExplanation
+   */
+  explain(picture: Picture, label?: string): Promise<Evidence>;
+  /** The rows of the reference that are nearest to a picture, nearest first. */
+  nearest(picture: Picture, count: number): Promise<Neighbour[]>;
+  /** The pixels that the network sees: size * size * 3 bytes, RGB. */
+  square(picture: Picture): Promise<Uint8Array>;
+  /** Classify the picture that came with the model, whose probabilities are known. */
+  selfTest(): Promise<{ agrees: boolean; largestDifference: number }>;
+  /** Free its memory; it answers no more. */
+  close(): void;
+}
+
+export interface ClassifyOptions {
+  prior?: Record<string, number>;
+}
+
+export interface LoadOptions {
+  /** How many threads the network may use. More than one needs a page that is cross-origin isolated. */
+  threads?: number;
+  /** Decodes pictures where there is no browser that does. */
+  decode?: (bytes: Uint8Array) => Promise<RawPicture>;
+  /** Told how many of how many bytes are here. */
+  progress?: (loaded: number, total: number) => void;
+}
