@@ -133,6 +133,21 @@ def test_a_split_of_the_author_is_kept(shapes: Dataset, small: Backbone) -> None
         deal_folds(without, without, SMALL)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 11])
+def test_sets_smaller_than_a_batch_are_learnt_from(count: int, shapes: Dataset, small: Backbone) -> None:
+    rows = np.linspace(0, len(shapes.records) - 1, count + 3).round().astype(int)
+    few = replace(shapes, records=tuple(shapes.records[row] for row in rows))
+    held_out = np.arange(len(rows)) >= count
+    assert count < SMALL.batch_size
+    with labelled_view(few) as view:
+        learn = build_learner(few, view, held_out, small, SMALL)
+        assert [len(learn.dls.train_ds), len(learn.dls.train)] == [count, 1]
+        before = learn.model[1][-1].weight.detach().numpy().copy()
+        with learn.no_bar(), learn.no_logging():
+            learn.fit(1, 0.01)
+    assert not np.array_equal(learn.model[1][-1].weight.detach().numpy(), before)
+
+
 def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:
     nobody = np.zeros(len(shapes.records), dtype=bool)
     with labelled_view(shapes) as view:
