@@ -99,7 +99,7 @@ class TrainingFailed(SpotterError):
 
 
 class ParityError(SpotterError):
-    """The files to publish give other answers than the trained model."""
+    """The files to publish give other answers than the trained model, or a site in a browser than the model here."""
 
 
 class BrokenExport(SpotterError):
@@ -209,6 +209,22 @@ class QueueUnwritable(SpotterError):
 
 class ArticleUnwritable(SpotterError):
     """The folder for an article cannot be written."""
+
+
+class SiteNotBuilt(SpotterError):
+    """The files of the browser edition are not built in this checkout."""
+
+
+class SiteUnwritable(SpotterError):
+    """The folder for a site cannot be written, or it holds something else."""
+
+
+class BrowserMissing(SpotterError):
+    """There is no browser on this machine to try a site in."""
+
+
+class BrowserFailed(SpotterError):
+    """A browser did not start, ended or fell silent before a site was tried in it."""
 
 
 class PortUnavailable(SpotterError):

@@ -154,6 +154,12 @@ def load_predictor(store: str, revision: str | None, int8: bool = False) -> "Pre
     return predictor
 
 
+def split_revision(address: str) -> tuple[str, str | None]:
+    """The store and the revision that `STORE@REV` names. A folder may have an "@" in its name."""
+    store, _, revision = address.rpartition("@")
+    return (store, revision) if store and revision and not Path(address).is_dir() else (address, None)
+
+
 def add_cluster_option(parser: Parser) -> None:
     """Add `--ray`."""
     parser.add_argument(

@@ -100,6 +100,11 @@ class Predictor:
         return self.card.threshold
 
     @property
+    def network(self) -> str:
+        """The name of the file with the network: `model.onnx`, or that of the int8 one."""
+        return self._network[1]
+
+    @property
     def reference(self) -> np.ndarray:
         """The embeddings of the training pictures, or what stands for them: float32 (m, d), rows of length 1.
 

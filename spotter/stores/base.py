@@ -1,7 +1,7 @@
 """What every store offers, and how a set of files is named by its contents."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,8 +39,9 @@ class Store(Protocol):
     def push(self, folder: Path) -> str:
         """Publish the files in `folder`, all or nothing; return the revision. The same files again change nothing."""
 
-    def pull(self, revision: str | None = None) -> tuple[Path, str]:
-        """Return a folder with the files that serving needs, and the revision's full name.
+    def pull(self, revision: str | None = None, more: Collection[str] = ()) -> tuple[Path, str]:
+        """Return a folder with the files that serving needs, and those of `more` that the revision has; and the
+        revision's full name.
 
         `revision` is a name that `push` returned, a version, the name of the contents, or the first 7 or more digits
         of a name; None is what `main` names.

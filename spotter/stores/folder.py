@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,8 +67,9 @@ class FolderStore:
             raise StoreUnwritable(f"The store {str(self.root)!r} cannot be written: {error.strerror}.") from error
         return revision
 
-    def pull(self, revision: str | None = None) -> tuple[Path, str]:
-        """Find the folder of `revision` (a name, its first 7 or more digits, a version; None: what `main` names).
+    def pull(self, revision: str | None = None, more: Collection[str] = ()) -> tuple[Path, str]:
+        """Find the folder of `revision` (a name, its first 7 or more digits, a version; None: what `main` names). All
+        its files are there.
 
         Raises:
             RevisionMissing: no such store or revision.

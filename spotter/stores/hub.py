@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -124,10 +124,11 @@ class HubStore(HubClient):
 
         return self._commit(f"Publish {content_name(folder)}", operations, create=True)
 
-    def pull(self, revision: str | None = None) -> tuple[Path, str]:
+    def pull(self, revision: str | None = None, more: Collection[str] = ()) -> tuple[Path, str]:
         """Fetch what serving needs of `revision` (a commit, a version, the name of the contents, or the first 7 or more
-        digits of a name; None: the newest). What is in the cache is not fetched again; a commit or a name of contents
-        that is there needs no network at all, and without network the last known commit of a version or of `main` does.
+        digits of a name; None: the newest), and those of `more` that it has. What is in the cache is not fetched again;
+        a commit or a name of contents that is there needs no network at all, and without network the last known commit
+        of a version or of `main` does.
 
         Raises:
             RevisionMissing: no such repository or revision.
@@ -148,7 +149,7 @@ class HubStore(HubClient):
             self._fetch(name, commit)
         # Without network, what an older version pulled serves without them.
         with contextlib.suppress(StoreUnreachable):
-            for name in PAGE_FILES & (promised_hashes(content) or {}).keys():
+            for name in {*PAGE_FILES, *more} & (promised_hashes(content) or {}).keys():
                 self._fetch(name, commit)
         return model_json.parent, commit
 

@@ -9,6 +9,7 @@ back. The last line on stdout is the address of the running Space.
 
 from typing import TYPE_CHECKING
 
+from spotter.cli.common import split_revision
 from spotter.config import HUB
 from spotter.errors import CheckoutMissing
 from spotter.utils.argument_parser import Options, Parser
@@ -62,12 +63,12 @@ def run(options: Options) -> str:
             "A Space needs the files of a checkout, and this Spotter was installed as a package; run the command "
             "in a checkout."
         )
-    store, _, revision = options.model.partition("@")
+    store, revision = split_revision(options.model)
     space = SpaceRepo(options.space.removeprefix(HUB))
     with stage("Read the model"):
         # A Space does not get your token.
         HubStore(store.removeprefix(HUB)).check_public()
-        predictor = Predictor.load(store, revision or None, options.int8)
+        predictor = Predictor.load(store, revision, options.int8)
         say(f"{store} at {predictor.revision}: {', '.join(predictor.labels)}")
     if options.dry_run:
         _show(plan_space(ROOT, store, predictor, options.hardware or CPU, options.int8))
