@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from PIL import Image
 
 from spotter.camera.events import Event, make_event
@@ -32,6 +33,10 @@ GAP_S, GAP_PICTURES = 5.0, 2
 MOST_BAD = 100
 # Pictures that are decoded ahead of their answers.
 AHEAD = 16
+# What FFmpeg calls the colours of a film that does not tell how they were written (AVCOL_SPC_UNSPECIFIED).
+UNSPECIFIED = 2
+# Pixels of the longer side from which films are in high definition, and their colours in those of ITU-R BT.709.
+HIGH_DEFINITION = 1280
 
 
 def read_frames(path: Path, every_s: float) -> Iterator[tuple[float, Image.Image]]:
@@ -81,10 +86,18 @@ def _decode(container: "av.container.InputContainer", stream: "av.VideoStream") 
 
 def upright(frame: VideoFrame) -> Image.Image:
     """A frame as an RGB picture, turned as its metadata say. Phones write films on their side."""
-    picture: Image.Image = frame.to_image()
+    picture: Image.Image = frame.to_image(src_colorspace=_colour_matrix(frame))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
     turn = turns.get(round(frame.rotation) % 360)
     return picture.transpose(turn) if turn is not None else picture
+
+
+def _colour_matrix(frame: VideoFrame) -> Colorspace | None:
+    """How the colours of a frame were written; None: as it says itself. Films of many cameras do not say it, and then
+    players go by the size. FFmpeg would take all of them for the old way, BT.601."""
+    if frame.colorspace != UNSPECIFIED or max(frame.width, frame.height) < HIGH_DEFINITION:
+        return None
+    return Colorspace.ITU709
 
 
 def find_events(path: Path, predictor: Predictor, every_s: float) -> Iterator[Event]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from spotter.camera.video import read_frames
@@ -15,6 +16,8 @@ from tests.helpers.camera import film, read_table
 from tests.helpers.drawing import draw
 
 PER_SECOND = 5
+# The shares of red and of blue in the brightness (ITU-R BT.601 and BT.709).
+BT601, BT709 = (0.299, 0.114), (0.2126, 0.0722)
 # The matrix of a track, as phones write it for films on their side: a quarter turn clockwise, and half a turn.
 UPRIGHT = np.array([0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000], ">i4").tobytes()
 TURNS = {
@@ -67,6 +70,38 @@ def test_a_picture_so_often(every: float, clip: Path) -> None:
     assert times[0] == 0
     assert np.diff(times) == pytest.approx(every, abs=0.21)
     assert len(times) == pytest.approx(36 / every, abs=1.5)
+
+
+@pytest.mark.parametrize("colour", [(200, 40, 40), (40, 160, 60), (30, 60, 200)], ids=["red", "green", "blue"])
+@pytest.mark.parametrize(
+    ("size", "matrix", "tagged"),
+    [((1280, 720), BT709, False), ((720, 1280), BT709, False), ((640, 480), BT601, False), ((640, 480), BT709, True)],
+    ids=["wide", "tall", "small", "small-and-told"],
+)
+def test_colours_are_those_that_players_show(
+    colour: tuple[int, int, int], size: tuple[int, int], matrix: tuple[float, float], tagged: bool, tmp_path: Path
+) -> None:
+    # As the standards say: shares of red and blue in the brightness, and a range of 16 to 235.
+    red, blue = matrix
+    r, g, b = (value / 255 for value in colour)
+    bright = red * r + (1 - red - blue) * g + blue * b
+    chroma = (b - bright) / (2 * (1 - blue)), (r - bright) / (2 * (1 - red))
+    planes = [round(16 + 219 * bright), *(round(128 + 224 * value) for value in chroma)]
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if tagged:
+            told = stream.codec_context
+            told.colorspace = told.color_primaries = told.color_trc = Colorspace.ITU709
+            told.color_range = ColorRange.MPEG
+        frame = av.VideoFrame(*size, "yuv420p")
+        for plane, value in zip(frame.planes, planes, strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    _, picture = next(read_frames(path, 1))
+    assert picture.getpixel((300, 200)) == pytest.approx(colour, abs=5)
 
 
 @pytest.mark.parametrize(("degrees", "place"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (270, (0, 1))])
