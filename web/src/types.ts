@@ -57,8 +57,6 @@ export interface Card {
   shares: number[];
   /** Which fields its answers have beyond those of every model. */
   advice: string[];
-  /** The contents of `metrics.json`; empty where there are none. */
-  metrics: Record<string, unknown>;
 }
 
 /** Where the evidence for a label lies: `evidence` has rows * columns numbers that cover `box` of the picture. */
@@ -124,9 +122,9 @@ export interface ClassifyOptions {
 }
 
 export interface LoadOptions {
-  /** How many threads the network may use. More than one needs a page that is cross-origin isolated. */
+  /** How many threads the network may use, at most. More than one needs a page that is cross-origin isolated. */
   threads?: number;
-  /** Decodes pictures where there is no browser that does. */
+  /** Decodes pictures in Node, which has no decoder of its own. */
   decode?: (bytes: Uint8Array) => Promise<RawPicture>;
   /** Told how many of how many bytes are here. */
   progress?: (loaded: number, total: number) => void;

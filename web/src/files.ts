@@ -1,0 +1,215 @@
+/** Fetches the files of a site, with bounds, and checks them against what was promised. */
+
+import { isTable } from "./card.js";
+import { BrokenModel, CannotRun } from "./errors.js";
+
+/** Bytes; what is larger is not read, so that no file fills the memory. As `MOST_BYTES` in Python. */
+const MOST_SITE_JSON = 4 << 20;
+export const MOST_BYTES: Record<string, number> = {
+  "model.json": 4 << 20,
+  "metrics.json": 64 << 20,
+  "thumbnails.safetensors": 64 << 20,
+  "reference.safetensors": 1 << 30,
+};
+const MOST_OTHER = 2 ** 31 - 1;
+
+/** What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it. */
+export interface FileEntry {
+  bytes: number;
+  sha256: string;
+  unpacked?: number;
+}
+
+export interface SiteJson {
+  revision: string;
+  contents: string | null;
+  network: string;
+  files: Record<string, FileEntry>;
+  self_test?: { file: string; probabilities: number[] };
+}
+
+/** Told how many bytes came since the last call. */
+export type Arrived = (bytes: number) => void;
+
+/**
+ * Read and check the `site.json` of a folder.
+ *
+ * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is none, or of another format.
+ */
+export async function readSite(folder: URL): Promise<SiteJson> {
+  const data = await fetchBounded(new URL("site.json", folder), "site.json", MOST_SITE_JSON, () => undefined);
+  let site: unknown;
+  try {
+    site = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+  } catch (error) {
+    throw new BrokenModel("The site's site.json cannot be read; make the site again.", { cause: error });
+  }
+  if (!isTable(site) || site.format !== 1) {
+    throw new BrokenModel("The site's site.json is not of format 1, which this Spotter reads; make the site again.");
+  }
+  if (!isSite(site)) throw new BrokenModel("The site's site.json has a missing or damaged field; make the site again.");
+  return site;
+}
+
+/**
+ * Fetch a file, unpack it if it is packed, and check its length and its hash.
+ *
+ * @param path as in `site.json`. @param promised the SHA-256 of the unpacked file; without one, that of `site.json`
+ * counts, as long as no server has unpacked the file.
+ * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing, not whole, or changed.
+ */
+export async function fetchFile(
+  folder: URL,
+  site: SiteJson,
+  path: string,
+  promised: string | undefined,
+  arrived: Arrived,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const name = path.replace(/^model\//, "").replace(/\.gz$/, "");
+  const entry = site.files[path];
+  if (!entry) throw new BrokenModel(`The site's site.json does not name ${path}; make the site again.`);
+  const wanted = entry.unpacked ?? entry.bytes;
+  if (Math.max(entry.bytes, wanted) > (MOST_BYTES[name] ?? MOST_OTHER)) {
+    throw new BrokenModel(`The site's ${name} is larger than any.`);
+  }
+  const most = Math.max(entry.bytes, wanted);
+  const data = await fetchBounded(new URL(encodePath(path), folder), name, most, arrived);
+  const isPacked = path.endsWith(".gz") && data[0] === 0x1f && data[1] === 0x8b;
+  if (data.length !== (isPacked || !path.endsWith(".gz") ? entry.bytes : wanted)) {
+    throw new BrokenModel(`Only a part of the site's ${name} arrived, or it was changed; load the page again.`);
+  }
+  const plain = isPacked ? await unpack(data, name, wanted) : data;
+  if (promised !== undefined || !path.endsWith(".gz") || isPacked) {
+    const found = await hashOf(promised === undefined ? data : plain);
+    if (found !== (promised ?? entry.sha256)) {
+      throw new BrokenModel(`The model's ${name} is damaged or was changed: its hash is not the one that was promised.`);
+    }
+  }
+  return plain;
+}
+
+/**
+ * Read a packed file that no `site.json` speaks of, and unpack it.
+ *
+ * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing or larger than `most`.
+ */
+export async function fetchPacked(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
+  const data = await fetchBounded(url, name, most, arrived);
+  return data[0] === 0x1f && data[1] === 0x8b ? unpack(data, name, most) : data;
+}
+
+/** The SHA-256 of bytes, in hexadecimal digits. */
+export async function hashOf(data: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", data);
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}
+
+function isSite(site: Record<string, unknown>): site is Record<string, unknown> & SiteJson {
+  const { revision, contents, network, files, self_test: test } = site;
+  const isEntry = (entry: unknown): boolean =>
+    isTable(entry) &&
+    isLength(entry.bytes) &&
+    typeof entry.sha256 === "string" &&
+    (entry.unpacked === undefined || isLength(entry.unpacked));
+  const isTest =
+    test === undefined ||
+    (isTable(test) &&
+      typeof test.file === "string" &&
+      Array.isArray(test.probabilities) &&
+      test.probabilities.every((each) => typeof each === "number"));
+  return (
+    typeof revision === "string" &&
+    (contents === null || typeof contents === "string") &&
+    (network === "model.onnx" || network === "model-int8.onnx") &&
+    isTable(files) &&
+    Object.values(files).every(isEntry) &&
+    isTest
+  );
+}
+
+function isLength(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+async function fetchBounded(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
+  if (url.protocol === "file:") return readLocal(url, name, most, arrived);
+  let body: ReadableStream<Uint8Array> | null;
+  try {
+    const response = await fetch(url);
+    if (response.status === 404 || response.status === 410) {
+      throw new BrokenModel(`The model's ${name} is missing; publish it again.`);
+    }
+    if (!response.ok) throw new CannotRun("no-network", `The server does not give ${name} (${response.status}).`);
+    body = response.body;
+  } catch (error) {
+    throw asUnreachable(error, name);
+  }
+  return readBounded(body, name, most, arrived, (error) => asUnreachable(error, name));
+}
+
+async function readLocal(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
+  if (typeof process === "undefined") throw new CannotRun("no-network", "A page cannot read files of this machine.");
+  const { readFile, stat } = await import("node:fs/promises");
+  try {
+    if ((await stat(url)).size > most) throw new BrokenModel(`The model's ${name} is larger than was promised.`);
+    const data = Uint8Array.from(await readFile(url));
+    arrived(data.length);
+    return data;
+  } catch (error) {
+    if (error instanceof BrokenModel) throw error;
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (isMissing) throw new BrokenModel(`The model's ${name} is missing; publish it again.`);
+    throw asUnreachable(error, name);
+  }
+}
+
+async function unpack(data: Uint8Array<ArrayBuffer>, name: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
+  const stream = new Blob([data]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const damaged = (error: unknown): Error =>
+    new BrokenModel(`The model's ${name} is damaged: it cannot be unpacked.`, { cause: error });
+  return readBounded(stream, name, most, () => undefined, damaged);
+}
+
+async function readBounded(
+  stream: ReadableStream<Uint8Array> | null,
+  name: string,
+  most: number,
+  arrived: Arrived,
+  failed: (error: unknown) => Error,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = stream?.getReader();
+  while (reader) {
+    let part: Uint8Array | undefined;
+    try {
+      part = (await reader.read()).value;
+    } catch (error) {
+      throw failed(error);
+    }
+    if (!part) break;
+    length += part.length;
+    if (length > most) {
+      void reader.cancel().catch(() => undefined);
+      throw new BrokenModel(`The model's ${name} is larger than was promised.`);
+    }
+    parts.push(part);
+    arrived(part.length);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function asUnreachable(error: unknown, name: string): Error {
+  if (error instanceof BrokenModel || error instanceof CannotRun) return error;
+  return new CannotRun("no-network", `The connection broke, or there is none: ${name} did not arrive. Try again.`);
+}

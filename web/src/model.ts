@@ -1,0 +1,257 @@
+/** A model in this process: it decodes, runs the network and says the answer. */
+
+import { advise, indexOfLargest } from "./advice.js";
+import { readCard, type ModelCard } from "./card.js";
+import { decodePicture } from "./decode.js";
+import { BadPrior, BrokenModel, NoExplanation } from "./errors.js";
+import { cosines, meanOfNearest, weigh, type Reference } from "./familiarity.js";
+import { fetchFile, fetchPacked, hashOf, readSite, type Arrived, type SiteJson } from "./files.js";
+import { Network, type Output } from "./network.js";
+import { checkNetwork } from "./onnx.js";
+import { checkPrior } from "./prior.js";
+import { frame, toSquare, type Box } from "./resize.js";
+import { checkRunsHere } from "./runs_here.js";
+import { asFloats, readTensors } from "./safetensors.js";
+import { readThumbnails } from "./thumbnails.js";
+import type { Answer, Card, ClassifyOptions, Evidence, LoadOptions, Neighbour, Picture, Thumbnail } from "./types.js";
+
+const MODEL_JSON = "model/model.json";
+const REFERENCE = "model/reference.safetensors.gz";
+const THUMBNAILS = "model/thumbnails.safetensors";
+const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
+const MOST_WASM = 64 << 20;
+/** Rounding differs between machines; a browser that draws or computes wrongly is further off. */
+const SELF_TEST_TOLERANCE = 1e-3;
+
+/** What `load` takes, as far as a worker can be told. */
+export interface OpenOptions {
+  threads: number;
+  decode?: LoadOptions["decode"];
+  progress?: LoadOptions["progress"];
+}
+
+/** Loads and checks the model of a site's folder. */
+export async function openModel(folder: URL, options: OpenOptions): Promise<Model> {
+  checkRunsHere();
+  const site = await readSite(folder);
+  const networkPath = `model/${site.network}.gz`;
+  const code = new URL(".", import.meta.url);
+  const arrived = counter([MODEL_JSON, networkPath, REFERENCE, WASM], site, options.progress);
+  const cardFile = await fetchFile(folder, site, MODEL_JSON, undefined, arrived);
+  const card = readCard(cardFile);
+  const contents = await contentsOf(card, cardFile);
+  if (site.contents !== null && site.contents !== contents) {
+    throw new BrokenModel("The model is not the one that the site was made for: its contents differ.");
+  }
+  const [onnx, tensors, wasm] = await Promise.all([
+    fetchFile(folder, site, networkPath, promised(card, site.network), arrived),
+    fetchFile(folder, site, REFERENCE, promised(card, "reference.safetensors"), arrived),
+    fetchPacked(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
+  ]);
+  checkNetwork(onnx, site.network);
+  const reference = readReference(tensors);
+  if (card.views >= reference.rows) {
+    throw new BrokenModel("The model's reference holds no pictures, only views; publish it again.");
+  }
+  const script = new URL("ort/ort-wasm-simd-threaded.mjs", code);
+  const network = await Network.open({ onnx, file: site.network, wasm, script }, card.size, options.threads);
+  await network.check(card.labels.length, reference.dimensions);
+  return new Model(folder, site, card, contents, reference, network, options.decode);
+}
+
+/** A loaded model. It answers one call after the other. */
+export class Model {
+  readonly card: Card;
+  private thumbnails: Promise<Map<number, Thumbnail>> | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly folder: URL,
+    private readonly site: SiteJson,
+    private readonly model: ModelCard,
+    contents: string,
+    private readonly reference: Reference,
+    private readonly network: Network,
+    private readonly decode: LoadOptions["decode"],
+  ) {
+    const { name, title, labels, arch, size, resize, threshold, neighbours, certainty, summary, shares } = model;
+    const examples = Object.entries(model.examples).filter(([, file]) => `model/${file}` in site.files);
+    this.card = {
+      ...{ name, title, labels, arch, size, resize, threshold, neighbours, certainty, summary, shares, contents },
+      revision: site.revision,
+      examples: Object.fromEntries(examples.map(([label, file]) => [label, `model/${file}`])),
+      explains: network.explains,
+      advice: [
+        ...(model.costs ? ["decision", "expected_cost"] : []),
+        ...(model.sets ? ["set"] : []),
+        ...(model.prior.length ? ["prior", "unweighted"] : []),
+      ],
+    };
+  }
+
+  async classify(picture: Picture, { prior }: ClassifyOptions = {}): Promise<Answer> {
+    if (prior && !this.model.shares.length) {
+      throw new BadPrior("This revision does not say in which shares it learnt its labels; publish it again.");
+    }
+    const shares = prior ? checkPrior(prior, this.model.labels) : undefined;
+    const { probabilities, embedding } = await this.look(picture);
+    const found = cosines(embedding, this.reference, this.reference.rows);
+    const cosine = meanOfNearest(found, this.model.neighbours);
+    return this.say(probabilities, weigh(cosine, probabilities, this.model.certainty), shares);
+  }
+
+  answerFrom(probabilities: ArrayLike<number>, familiarity: number): Promise<Answer> {
+    return Promise.resolve(this.say(Array.from(probabilities), familiarity));
+  }
+
+  async explain(picture: Picture, label?: string): Promise<Evidence> {
+    const { labels } = this.model;
+    if (label !== undefined && !labels.includes(label)) {
+      throw new NoExplanation(`There is no label '${label}'; there are: ${labels.join(", ")}.`);
+    }
+    if (!this.network.explains) {
+      throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
+    }
+    const seen = await this.see(picture);
+    const { probabilities, places } = await this.alone(() => this.network.run(seen.square, true));
+    if (!places) throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
+    const index = label === undefined ? indexOfLargest(probabilities) : labels.indexOf(label);
+    const { width, height, box } = seen;
+    const { rows, columns, values } = places;
+    const evidence = evidenceFor(values, index, labels.length);
+    return { label: labels[index] ?? "", width, height, box, rows, columns, evidence };
+  }
+
+  async nearest(picture: Picture, count: number): Promise<Neighbour[]> {
+    const { embedding } = await this.look(picture);
+    this.thumbnails ??= this.readThumbnails();
+    const thumbnails = await this.thumbnails;
+    const found = cosines(embedding, this.reference, this.reference.rows - this.model.views);
+    const rows = Array.from(found.keys()).sort((one, other) => at(found, other) - at(found, one) || one - other);
+    return rows.slice(0, count).map((row) => {
+      const thumbnail = thumbnails.get(row);
+      return { row, cosine: at(found, row), ...(thumbnail ? { thumbnail } : {}) };
+    });
+  }
+
+  async square(picture: Picture): Promise<Uint8Array> {
+    return (await this.see(picture)).square;
+  }
+
+  async selfTest(): Promise<{ agrees: boolean; largestDifference: number }> {
+    const test = this.site.self_test;
+    if (!test) throw new BrokenModel("The site has no picture to test itself on; make the site again.");
+    const picture = await fetchFile(this.folder, this.site, test.file, undefined, () => undefined);
+    const { probabilities } = await this.look(picture);
+    if (test.probabilities.length !== probabilities.length) {
+      throw new BrokenModel("The site's self-test is of other labels; make the site again.");
+    }
+    const differences = probabilities.map((each, label) => Math.abs(each - (test.probabilities[label] ?? NaN)));
+    const largestDifference = Math.max(...differences);
+    return { agrees: largestDifference <= SELF_TEST_TOLERANCE, largestDifference };
+  }
+
+  close(): void {
+    void this.alone(() => this.network.close());
+  }
+
+  private say(probabilities: number[], familiarity: number, prior?: number[]): Answer {
+    return advise(this.model, probabilities, familiarity, prior ?? (this.model.prior.length ? this.model.prior : undefined));
+  }
+
+  private async look(picture: Picture): Promise<Output> {
+    const { square } = await this.see(picture);
+    return this.alone(() => this.network.run(square));
+  }
+
+  private async see(picture: Picture): Promise<{ square: Uint8Array; width: number; height: number; box: Box }> {
+    // One at a time: several large pictures at once would fill the memory.
+    return this.alone(async () => {
+      const decoded = await decodePicture(picture, this.decode);
+      try {
+        const { pixels } = decoded;
+        const { width, height } = pixels;
+        const { size, resize } = this.model;
+        return { square: toSquare(pixels, size, resize), width, height, box: frame(width, height, size, resize) };
+      } finally {
+        decoded.close();
+      }
+    });
+  }
+
+  private alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work, work);
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private async readThumbnails(): Promise<Map<number, Thumbnail>> {
+    if (!(THUMBNAILS in this.site.files)) return new Map();
+    const promise = promised(this.model, "thumbnails.safetensors");
+    return readThumbnails(await fetchFile(this.folder, this.site, THUMBNAILS, promise, () => undefined));
+  }
+}
+
+function evidenceFor(values: Float32Array, index: number, labels: number): Float32Array {
+  const places = values.length / labels;
+  const evidence = new Float32Array(places);
+  for (let place = 0; place < places; place++) {
+    // What speaks for all labels alike speaks for none.
+    let sum = 0;
+    for (let label = 0; label < labels; label++) sum = Math.fround(sum + at(values, label * places + place));
+    evidence[place] = at(values, index * places + place) - Math.fround(sum / labels);
+  }
+  return evidence;
+}
+
+function at(values: Float32Array, index: number): number {
+  return values[index] ?? NaN;
+}
+
+function readReference(data: Uint8Array): Reference {
+  let tensor, values;
+  try {
+    tensor = readTensors(data).get("embeddings");
+    if (!tensor) throw new TypeError("there are no embeddings");
+    values = asFloats(tensor);
+  } catch (error) {
+    throw new BrokenModel("The model's reference.safetensors cannot be read.", { cause: error });
+  }
+  const [rows, dimensions] = tensor.shape;
+  if (tensor.shape.length !== 2 || !rows || !dimensions || !values) {
+    throw new BrokenModel("The model's reference.safetensors does not hold embeddings.");
+  }
+  for (let row = 0; row < rows; row++) {
+    let squares = 0;
+    for (let place = row * dimensions; place < (row + 1) * dimensions; place++) squares += at(values, place) ** 2;
+    // Longer ones would make every picture familiar. Written so that NaN fails too.
+    if (!(Math.abs(Math.sqrt(squares) - 1) < 0.01)) {
+      throw new BrokenModel("The model's reference.safetensors holds embeddings that are not of length 1.");
+    }
+  }
+  return { rows, dimensions, values };
+}
+
+function promised(card: ModelCard, name: string): string {
+  const hash = Object.hasOwn(card.sha256, name) ? card.sha256[name] : undefined;
+  if (hash === undefined) throw new BrokenModel(`The model's model.json has no hash for ${name}; publish it again.`);
+  return hash;
+}
+
+/** The name of all that a `model.json` promises, as `promised_name` in `spotter/stores/base.py`. */
+async function contentsOf(card: ModelCard, file: Uint8Array<ArrayBuffer>): Promise<string> {
+  const hashes = Object.entries({ ...card.sha256, "model.json": await hashOf(file) });
+  const lines = hashes.sort(([one], [other]) => (one < other ? -1 : 1)).map(([name, hash]) => `${hash}  ${name}\n`);
+  return (await hashOf(new TextEncoder().encode(lines.join("")))).slice(0, 40);
+}
+
+/** Adds up what has arrived of some files, and tells how much of how much is here. */
+function counter(paths: string[], site: SiteJson, progress: LoadOptions["progress"]): Arrived {
+  const total = paths.reduce((sum, path) => sum + (site.files[path]?.bytes ?? 0), 0);
+  let loaded = 0;
+  return (bytes) => {
+    loaded += bytes;
+    // A server that unpacks sends more than what lies there.
+    progress?.(Math.min(loaded, total), total);
+  };
+}

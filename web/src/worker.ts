@@ -1,0 +1,58 @@
+/** The worker that decodes pictures and runs the network, so that the page stays quick. Node takes `openModel` alone. */
+
+import { packError, type Question, type Reply } from "./messages.js";
+import { openModel, type Model } from "./model.js";
+import type { Picture } from "./types.js";
+
+export { openModel };
+
+/** As far as a worker's scope is used here. */
+interface Scope {
+  postMessage(reply: Reply): void;
+  addEventListener(kind: "message", listen: (event: MessageEvent<Question>) => void): void;
+}
+
+let model: Promise<Model> | undefined;
+
+async function answer(scope: Scope, question: Question): Promise<unknown> {
+  if (question.method === "open") {
+    const [folder, threads] = question.parameters;
+    const progress = (loaded: number, total: number): void => {
+      scope.postMessage({ kind: "progress", loaded, total });
+    };
+    model = openModel(new URL(folder), { threads, progress });
+    return (await model).card;
+  }
+  if (!model) throw new Error("The model was not opened.");
+  const opened = await model;
+  const [first, second] = question.parameters;
+  switch (question.method) {
+    case "classify":
+      return opened.classify(first as Picture, second as { prior?: Record<string, number> } | undefined);
+    case "answerFrom":
+      return opened.answerFrom(first as number[], second as number);
+    case "explain":
+      return opened.explain(first as Picture, second as string | undefined);
+    case "nearest":
+      return opened.nearest(first as Picture, second as number);
+    case "square":
+      return opened.square(first as Picture);
+    case "selfTest":
+      return opened.selfTest();
+  }
+}
+
+if ("WorkerGlobalScope" in globalThis) {
+  const scope = globalThis as unknown as Scope;
+  scope.addEventListener("message", ({ data }) => {
+    answer(scope, data).then(
+      (value) => {
+        scope.postMessage({ kind: "done", id: data.id, value });
+      },
+      (error: unknown) => {
+        scope.postMessage({ kind: "failed", id: data.id, error: packError(error) });
+      },
+    );
+  });
+  scope.postMessage({ kind: "ready" });
+}
