@@ -226,7 +226,8 @@ def _icon(name: str, content: bytes) -> dict[str, str]:
 def _index(title: str, predictor: Predictor) -> bytes:
     described = f"Tells apart {join_labels(predictor.labels, 'en')}, in your browser."
     # A title may hold half of a surrogate pair, which is no text.
-    return render_template("web", INDEX, title=title, description=described).encode("utf-8", "replace")
+    page = render_template("web", INDEX, title=title, description=described, languages=LANGUAGES)
+    return page.encode("utf-8", "replace")
 
 
 def _described(name: str, content: bytes) -> dict[str, Any]:

@@ -154,8 +154,8 @@ class Remote implements Spotter {
     return this.talk.ask("classify", picture, options) as Promise<Answer>;
   }
 
-  answerFrom(probabilities: ArrayLike<number>, familiarity: number): Promise<Answer> {
-    return this.talk.ask("answerFrom", Array.from(probabilities), familiarity) as Promise<Answer>;
+  answerFrom(probabilities: ArrayLike<number>, familiarity: number, options?: ClassifyOptions): Promise<Answer> {
+    return this.talk.ask("answerFrom", Array.from(probabilities), familiarity, options) as Promise<Answer>;
   }
 
   explain(picture: Picture, label?: string): Promise<Evidence> {

@@ -90,18 +90,17 @@ export class Model {
   }
 
   async classify(picture: Picture, { prior }: ClassifyOptions = {}): Promise<Answer> {
-    if (prior && !this.model.shares.length) {
-      throw new BadPrior("This revision does not say in which shares it learnt its labels; publish it again.");
-    }
-    const shares = prior ? checkPrior(prior, this.model.labels) : undefined;
+    const shares = this.checkShares(prior);
     const { probabilities, embedding } = await this.look(picture);
     const found = cosines(embedding, this.reference, this.reference.rows);
     const cosine = meanOfNearest(found, this.model.neighbours);
     return this.say(probabilities, weigh(cosine, probabilities, this.model.certainty), shares);
   }
 
-  answerFrom(probabilities: ArrayLike<number>, familiarity: number): Promise<Answer> {
-    return Promise.resolve(this.say(Array.from(probabilities), familiarity));
+  // A wrong prior is a promise that fails, as in a worker.
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async answerFrom(probabilities: ArrayLike<number>, familiarity: number, { prior }: ClassifyOptions = {}): Promise<Answer> {
+    return this.say(Array.from(probabilities), familiarity, this.checkShares(prior));
   }
 
   async explain(picture: Picture, label?: string): Promise<Evidence> {
@@ -153,6 +152,13 @@ export class Model {
 
   close(): void {
     void this.alone(() => this.network.close());
+  }
+
+  private checkShares(prior: ClassifyOptions["prior"]): number[] | undefined {
+    if (prior && !this.model.shares.length) {
+      throw new BadPrior("This revision does not say in which shares it learnt its labels; publish it again.");
+    }
+    return prior ? checkPrior(prior, this.model.labels) : undefined;
   }
 
   private say(probabilities: number[], familiarity: number, prior?: number[]): Answer {

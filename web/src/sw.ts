@@ -1,2 +1,138 @@
-// The service worker of the page.
+/**
+ * The service worker: keeps one whole version of the site, and serves it without a network.
+ *
+ * A version is the hash of `site.json`, which the worker's own address names. A page gets all of its files from one
+ * version: from what is kept while the server still has that version or cannot be reached, and else from the server.
+ */
+
+interface SiteJson {
+  files: Record<string, { bytes: number; sha256: string; unpacked?: number }>;
+}
+
+const worker = globalThis as unknown as ServiceWorkerGlobalScope;
+const scope = new URL(worker.registration.scope);
+const version = new URL(worker.location.href).searchParams.get("version") ?? "";
+const PREFIX = `spotter ${scope.pathname} `;
+const KEPT = PREFIX + version;
+// Pages of another version than the kept one, which outlive the worker's own memory.
+const PASSED = `${PREFIX}pages`;
+const PATIENCE_MS = 4000;
+
+worker.addEventListener("install", (event) => {
+  event.waitUntil(keepSite());
+});
+
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(removeOld());
+});
+
+worker.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
+  event.respondWith(request.mode === "navigate" ? openPage(event, url) : giveFile(event, url));
+});
+
+/** Keep every file that `site.json` names, each checked against its hash: all of them, or none. */
+async function keepSite(): Promise<void> {
+  const cache = await caches.open(KEPT);
+  const answer = await fetch(new URL("site.json", scope), { cache: "no-store" });
+  const text = await answer.arrayBuffer();
+  if (!answer.ok || (await hashOf(text)) !== version) {
+    await caches.delete(KEPT);
+    throw new Error("The site has changed since the page asked for this version.");
+  }
+  const { files } = JSON.parse(new TextDecoder().decode(text)) as SiteJson;
+  try {
+    for (const path of Object.keys(files)) await keepFile(cache, path, files[path]);
+  } catch (error) {
+    await caches.delete(KEPT);
+    throw error;
+  }
+  await cache.put(addressOf("site.json"), new Response(text, { headers: { "content-type": "application/json" } }));
+}
+
+async function keepFile(cache: Cache, path: string, entry: SiteJson["files"][string] | undefined): Promise<void> {
+  const address = addressOf(path);
+  // What the page has just loaded need not travel again, unless it is of another version.
+  for (const mode of ["default", "reload"] as const) {
+    const answer = await fetch(address, { cache: mode });
+    const content = await answer.arrayBuffer();
+    if (!answer.ok || !entry || !(await isEntry(content, entry))) continue;
+    // Whatever packed it on its way has been undone; and the headers would still say so.
+    const kind = answer.headers.get("content-type") ?? "application/octet-stream";
+    await cache.put(address, new Response(content, { headers: { "content-type": kind } }));
+    return;
+  }
+  throw new Error(`${path} is not the one that site.json names.`);
+}
+
+async function isEntry(content: ArrayBuffer, { sha256, unpacked }: SiteJson["files"][string]): Promise<boolean> {
+  // Some servers unpack files on their way; then the model's own hashes tell.
+  return (await hashOf(content)) === sha256 || content.byteLength === unpacked;
+}
+
+async function removeOld(): Promise<void> {
+  for (const name of await caches.keys()) {
+    if (name.startsWith(PREFIX) && name !== KEPT) await caches.delete(name);
+  }
+}
+
+/** A page that is opened or loaded again: it belongs to the version that the server has now, if one can be told. */
+async function openPage(event: FetchEvent, url: URL): Promise<Response> {
+  const isIndex = url.pathname === scope.pathname || url.pathname === `${scope.pathname}index.html`;
+  const current = await currentVersion();
+  if (current !== undefined && current !== version) {
+    const passed = await caches.open(PASSED);
+    await passed.put(pageAddress(event.resultingClientId), new Response());
+    return fetch(url, { cache: "no-cache" });
+  }
+  const kept = await match(isIndex ? addressOf("index.html") : url.href);
+  return kept ?? fetch(event.request);
+}
+
+/** The version that the server has; undefined without a network, or when it takes too long. */
+async function currentVersion(): Promise<string | undefined> {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const answer = await fetch(new URL("site.json", scope), { cache: "no-cache", signal });
+    return answer.ok ? await hashOf(await answer.arrayBuffer()) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function giveFile(event: FetchEvent, url: URL): Promise<Response> {
+  const isPassed = await caches.match(pageAddress(event.clientId), { cacheName: PASSED });
+  // `offline.ts` asks whether there is a new version.
+  const isQuestion = event.request.cache === "no-cache";
+  if (isPassed || isQuestion) {
+    try {
+      return await fetch(event.request, isPassed ? { cache: "no-cache" } : {});
+    } catch (error) {
+      const kept = isPassed ? undefined : await match(url.href);
+      if (kept) return kept;
+      throw error;
+    }
+  }
+  return (await match(url.href)) ?? fetch(event.request);
+}
+
+async function match(address: string): Promise<Response | undefined> {
+  return caches.match(address, { cacheName: KEPT, ignoreSearch: true });
+}
+
+function addressOf(path: string): string {
+  return new URL(path.split("/").map(encodeURIComponent).join("/"), scope).href;
+}
+
+function pageAddress(client: string): string {
+  return new URL(`pages/${client}`, scope).href;
+}
+
+async function hashOf(content: ArrayBuffer): Promise<string> {
+  const hash = await crypto.subtle.digest("SHA-256", content);
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export {};

@@ -100,7 +100,7 @@ export interface Spotter {
    */
   classify(picture: Picture, options?: ClassifyOptions): Promise<Answer>;
   /** The answer that class probabilities of the network and a familiarity stand for. */
-  answerFrom(probabilities: ArrayLike<number>, familiarity: number): Promise<Answer>;
+  answerFrom(probabilities: ArrayLike<number>, familiarity: number, options?: ClassifyOptions): Promise<Answer>;
   /**
    * Where in a picture the evidence for a label lies (without one: for the most probable).
    *

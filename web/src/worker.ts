@@ -2,7 +2,7 @@
 
 import { packError, type Question, type Reply } from "./messages.js";
 import { openModel, type Model } from "./model.js";
-import type { Picture } from "./types.js";
+import type { ClassifyOptions, Picture } from "./types.js";
 
 export { openModel };
 
@@ -25,12 +25,12 @@ async function answer(scope: Scope, question: Question): Promise<unknown> {
   }
   if (!model) throw new Error("The model was not opened.");
   const opened = await model;
-  const [first, second] = question.parameters;
+  const [first, second, third] = question.parameters;
   switch (question.method) {
     case "classify":
-      return opened.classify(first as Picture, second as { prior?: Record<string, number> } | undefined);
+      return opened.classify(first as Picture, second as ClassifyOptions | undefined);
     case "answerFrom":
-      return opened.answerFrom(first as number[], second as number);
+      return opened.answerFrom(first as number[], second as number, third as ClassifyOptions | undefined);
     case "explain":
       return opened.explain(first as Picture, second as string | undefined);
     case "nearest":

@@ -1,0 +1,37 @@
+/** The examples: small pictures to choose one. */
+
+import { make } from "./dom.js";
+import { tell, type Language } from "./language.js";
+
+const MOST = 12;
+
+/** Show them, or nothing where the model has none. `take` is given the file of the one that is chosen. */
+export function showExamples(
+  place: HTMLElement,
+  examples: Record<string, string>,
+  language: Language,
+  take: (file: Blob) => Promise<void>,
+): void {
+  const buttons = Object.entries(examples)
+    .slice(0, MOST)
+    .map(([label, address]) => {
+      // The network comes first.
+      const image = make("img", { src: address, alt: "", width: 92, height: 92, loading: "lazy", fetchpriority: "low" });
+      const name = `${tell(language, "example")}: ${label}`;
+      const button = make("button", { type: "button", class: "gallery-item", "aria-label": name }, image);
+      button.addEventListener("click", () => void fetchPicture(address).then(take));
+      return button;
+    });
+  place.hidden = !buttons.length;
+  place.querySelector(".gallery")?.replaceChildren(...buttons);
+}
+
+/** Without a network there is an empty picture, which is refused in words. */
+async function fetchPicture(address: string): Promise<Blob> {
+  try {
+    const answer = await fetch(address);
+    return answer.ok ? await answer.blob() : new Blob();
+  } catch {
+    return new Blob();
+  }
+}

@@ -1,0 +1,41 @@
+/** The model of a site's folder: loaded once, for whoever on the page asks. */
+
+import { load, type Spotter } from "../spotter.js";
+
+type Told = (loaded: number, total: number) => void;
+
+/** Loads when it is first asked for; after a failure, again. */
+export class Model {
+  #loading: Promise<Spotter> | undefined;
+  #test: Promise<boolean> | undefined;
+  readonly #listeners = new Set<Told>();
+
+  constructor(readonly base: URL) {}
+
+  /** The model, ready to answer. */
+  get(): Promise<Spotter> {
+    this.#loading ??= load(this.base, {
+      progress: (loaded, total) => {
+        for (const told of this.#listeners) told(loaded, total);
+      },
+    }).catch((error: unknown) => {
+      // Whoever asks next tries again.
+      this.#loading = undefined;
+      throw error;
+    });
+    return this.#loading;
+  }
+
+  /** Tell how many of how many bytes are here. */
+  listen(told: Told): void {
+    this.#listeners.add(told);
+  }
+
+  /** Whether this browser gives the network the pixels that it should; asked once. */
+  agrees(): Promise<boolean> {
+    this.#test ??= this.get()
+      .then((spotter) => spotter.selfTest())
+      .then(({ agrees }) => agrees);
+    return this.#test;
+  }
+}

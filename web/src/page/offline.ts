@@ -1,0 +1,17 @@
+/** Keeps the site in the browser, so that it works without a network. */
+
+/** Register the service worker for this version of the site. Where that is refused, the page goes on without. */
+export async function keepForOffline(base: URL): Promise<void> {
+  // Missing on pages without https, and in some private modes.
+  const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+  if (!workers) return;
+  try {
+    const answer = await fetch(new URL("site.json", base), { cache: "no-cache" });
+    const hash = await crypto.subtle.digest("SHA-256", await answer.arrayBuffer());
+    const version = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    // The worker's own file is the same for all models: its address tells versions apart.
+    await workers.register(new URL(`sw.js?version=${version}`, base), { scope: base.pathname });
+  } catch (error) {
+    console.info("The page does not work offline here:", error);
+  }
+}

@@ -1,0 +1,382 @@
+/** One picture: chosen, dropped, pasted or seen by the camera, and the answer to it. On the page and in the element. */
+
+import type { Answer, Spotter } from "../types.js";
+import { answerWords, startWords, type Words } from "./answer.js";
+import { showBars, showEmptyBars } from "./bars.js";
+import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
+import { find, make } from "./dom.js";
+import { tell, type Language } from "./language.js";
+import { answerLive } from "./live.js";
+import type { Model } from "./model.js";
+import { showPicture } from "./picture_canvas.js";
+import { modelProblem, pictureProblem, sizeProblem, type Problem } from "./problem.js";
+import { ASKED_ROWS, reasonsOf } from "./reasons.js";
+import { showWords } from "./words.js";
+
+// While the camera runs, the same answer in other figures is shown at most so often.
+const CALM_MS = 1000;
+
+/** What the room needs to know. */
+export interface RoomOptions {
+  model: Model;
+  language: Language;
+  labels: readonly string[];
+  prior?: Record<string, number> | undefined;
+  /** Called after each answer to a picture. */
+  answered?: () => void;
+}
+
+/** The room, over the elements of `spotter/web/templates/one.html` in `root`. */
+export class OneRoom {
+  readonly #part;
+  readonly #options: RoomOptions;
+  readonly #language: Language;
+  #picture: Blob | undefined;
+  #stream: MediaStream | undefined;
+  // Grows with every new picture and every end of the camera: who began before it is over.
+  #turn = 0;
+  #shownAt = 0;
+
+  constructor(root: ParentNode, options: RoomOptions) {
+    this.#options = options;
+    this.#language = options.language;
+    this.#part = {
+      box: find(root, "#picture"),
+      drop: find<HTMLLabelElement>(root, "#picture .drop"),
+      input: find<HTMLInputElement>(root, "#picture input"),
+      shown: find<HTMLCanvasElement>(root, ".shown"),
+      video: find<HTMLVideoElement>(root, ".live"),
+      remove: find<HTMLButtonElement>(root, ".remove"),
+      sources: find(root, ".sources:not(.shooting)"),
+      shooting: find(root, ".shooting"),
+      upload: find<HTMLButtonElement>(root, ".upload"),
+      camera: find<HTMLButtonElement>(root, ".camera"),
+      paste: find<HTMLButtonElement>(root, ".paste"),
+      capture: find<HTMLButtonElement>(root, ".capture"),
+      stop: find<HTMLButtonElement>(root, ".stop"),
+      answer: find(root, "#answer"),
+      spoken: find(root, "#spoken"),
+      loading: find(root, "#loading"),
+      notice: find(root, "#notice"),
+      bars: find(root, "#bars"),
+      ask: find<HTMLButtonElement>(root, "#ask-why"),
+      why: find(root, "#why"),
+    };
+    this.#listen();
+    this.#start();
+  }
+
+  /** Load the model now; where that fails, say so and offer to try again. */
+  async prepare(): Promise<Spotter | undefined> {
+    const { model } = this.#options;
+    model.listen((loaded, total) => {
+      this.#progress(loaded, total);
+    });
+    try {
+      const spotter = await model.get();
+      this.#part.loading.classList.add("done");
+      return spotter;
+    } catch (error) {
+      this.#part.loading.classList.add("done");
+      this.#offerAgain(error);
+      return undefined;
+    }
+  }
+
+  /** Say something that holds for all answers. */
+  note(text: string): void {
+    this.#part.notice.textContent = text;
+  }
+
+  /** Classify a file. */
+  async take(file: Blob): Promise<void> {
+    this.#endCamera();
+    const turn = ++this.#turn;
+    const { shown, answer, bars, box, drop, remove, why, ask } = this.#part;
+    const wrong = sizeProblem(file);
+    why.replaceChildren();
+    ask.hidden = true;
+    const hadFocus = drop.matches(":focus-within");
+    drop.hidden = shown.hidden = true;
+    remove.hidden = false;
+    if (hadFocus) remove.focus();
+    box.classList.add("full");
+    this.#picture = file;
+    if (wrong) {
+      this.#refuse(wrong);
+      return;
+    }
+    showWords(answer, this.#words("looking"));
+    showEmptyBars(bars, this.#options.labels.length);
+    // The answer comes first: large pictures take their time to be drawn.
+    const answering = this.#answer(file, turn);
+    if ((await showPicture(shown, file)) && turn === this.#turn) shown.hidden = false;
+    await answering;
+  }
+
+  /** Let go of the camera, if it runs. */
+  stopCamera(): void {
+    if (!this.#stream) return;
+    this.#endCamera();
+    this.#start();
+    showWords(this.#part.answer, this.#words("web_camera_off", "hint"));
+  }
+
+  async #answer(file: Blob, turn: number): Promise<void> {
+    const { prior, answered } = this.#options;
+    const spotter = await this.prepare();
+    if (!spotter || turn !== this.#turn) return;
+    try {
+      const answer = await spotter.classify(file, prior ? { prior } : {});
+      if (turn !== this.#turn) return;
+      this.#show(answer);
+      this.#part.ask.hidden = false;
+      answered?.();
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      await this.#explainFailure(error, file);
+    }
+  }
+
+  async #explainFailure(error: unknown, file: Blob): Promise<void> {
+    let problem: Problem;
+    try {
+      problem = await pictureProblem(error, file);
+    } catch {
+      // It is not about the picture.
+      this.#offerAgain(error);
+      return;
+    }
+    this.#refuse(problem);
+  }
+
+  #show(answer: Answer): void {
+    showWords(this.#part.answer, answerWords(answer, this.#language));
+    showBars(this.#part.bars, answer, this.#language);
+  }
+
+  #refuse({ key, values }: Problem): void {
+    const heading = tell(this.#language, "unreadable");
+    showWords(this.#part.answer, { heading, more: tell(this.#language, key, values), kind: "unsure" });
+    this.#part.bars.replaceChildren();
+  }
+
+  #offerAgain(error: unknown): void {
+    const again = make("button", { type: "button" }, tell(this.#language, "web_again"));
+    again.addEventListener("click", () => {
+      this.#part.loading.classList.remove("done");
+      if (this.#picture) void this.take(this.#picture);
+      else {
+        this.#start();
+        void this.prepare();
+      }
+    });
+    this.#part.bars.replaceChildren();
+    showWords(this.#part.answer, modelProblem(error, this.#language), again);
+  }
+
+  #start(): void {
+    const { answer, bars, ask, why, shown, box, drop, remove, input } = this.#part;
+    this.#turn += 1;
+    this.#picture = undefined;
+    input.value = "";
+    shown.hidden = ask.hidden = remove.hidden = true;
+    drop.hidden = false;
+    box.classList.remove("full");
+    bars.replaceChildren();
+    why.replaceChildren();
+    showWords(answer, startWords(this.#options.labels, this.#language));
+  }
+
+  #progress(loaded: number, total: number): void {
+    const [bar, text] = this.#part.loading.children;
+    if (!(bar instanceof HTMLProgressElement) || !text || !total) return;
+    bar.value = loaded / total;
+    const values = { done: (loaded / 1e6).toFixed(1), total: (total / 1e6).toFixed(1) };
+    text.textContent = tell(this.#language, "web_loading", values);
+  }
+
+  #words(key: string, kind: Words["kind"] = "hint"): Words {
+    return { heading: tell(this.#language, key), more: "", kind };
+  }
+
+  #listen(): void {
+    const { box, input, remove, upload, camera, paste, capture, stop, ask } = this.#part;
+    input.addEventListener("change", () => {
+      const file = input.files?.[0];
+      if (file) void this.take(file);
+    });
+    upload.addEventListener("click", () => {
+      input.value = "";
+      input.click();
+    });
+    remove.addEventListener("click", () => {
+      this.#start();
+      upload.focus();
+    });
+    camera.addEventListener("click", () => void this.#openCamera());
+    stop.addEventListener("click", () => {
+      this.stopCamera();
+      camera.focus();
+    });
+    capture.addEventListener("click", () => void this.#capture());
+    paste.addEventListener("click", () => void this.#paste());
+    ask.addEventListener("click", () => void this.#why());
+    for (const kind of ["dragenter", "dragover"]) {
+      box.addEventListener(kind, (event) => {
+        event.preventDefault();
+        box.classList.add("dragged");
+      });
+    }
+    box.addEventListener("dragleave", () => {
+      box.classList.remove("dragged");
+    });
+    box.addEventListener("drop", (event) => {
+      event.preventDefault();
+      box.classList.remove("dragged");
+      this.#drop(event.dataTransfer);
+    });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.stopCamera();
+    });
+    addEventListener("pagehide", () => {
+      this.stopCamera();
+    });
+  }
+
+  #drop(dropped: DataTransfer | null): void {
+    const file = dropped?.files[0];
+    if (!file) return;
+    if (dropped.items[0]?.webkitGetAsEntry()?.isDirectory) {
+      this.#endCamera();
+      this.#start();
+      this.#refuse({ key: "web_folder" });
+    } else void this.take(file);
+  }
+
+  async #paste(): Promise<void> {
+    let items: ClipboardItem[];
+    try {
+      items = await navigator.clipboard.read();
+    } catch {
+      this.note(tell(this.#language, "web_paste_refused"));
+      return;
+    }
+    for (const item of items) {
+      const kind = item.types.find((type) => type.startsWith("image/"));
+      if (kind) {
+        this.note("");
+        await this.take(await item.getType(kind));
+        return;
+      }
+    }
+    this.note(tell(this.#language, "web_paste_empty"));
+  }
+
+  async #openCamera(): Promise<void> {
+    this.#start();
+    const turn = this.#turn;
+    const { video, drop, box, sources, shooting, answer, bars, capture } = this.#part;
+    try {
+      const stream = await openCamera(video);
+      if (turn !== this.#turn || document.hidden) {
+        closeCamera(video, stream);
+        return;
+      }
+      this.#stream = stream;
+      // Unplugged, or taken away in the browser's settings.
+      stream.getVideoTracks()[0]?.addEventListener("ended", () => {
+        this.stopCamera();
+      });
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      const heading = tell(this.#language, "web_no_camera");
+      showWords(answer, { heading, more: tell(this.#language, cameraProblem(error)), kind: "unsure" });
+      return;
+    }
+    box.classList.add("full");
+    drop.hidden = sources.hidden = true;
+    video.hidden = shooting.hidden = false;
+    capture.focus();
+    // Figures that change with each frame are nothing to be read out.
+    answer.setAttribute("aria-live", "off");
+    showWords(answer, this.#words("web_point"));
+    showEmptyBars(bars, this.#options.labels.length);
+    await this.#live(turn);
+  }
+
+  async #live(turn: number): Promise<void> {
+    const spotter = await this.prepare();
+    if (!spotter) {
+      const { answer } = this.#part;
+      const said = [...answer.childNodes];
+      this.#endCamera();
+      answer.replaceChildren(...said);
+      return;
+    }
+    const isOver = (): boolean => turn !== this.#turn;
+    try {
+      await answerLive(this.#part.video, spotter, this.#options.prior, isOver, (answer) => {
+        this.#showSteadied(answer);
+      });
+    } catch (error) {
+      if (isOver()) return;
+      this.#endCamera();
+      this.#offerAgain(error);
+    }
+  }
+
+  #showSteadied(answer: Answer): void {
+    const { spoken, answer: place, bars } = this.#part;
+    const words = answerWords(answer, this.#language);
+    const name = answer.familiar ? (answer.set ?? [answer.label]).join() : "";
+    const said = `${words.kind} ${name}`;
+    const now = performance.now();
+    if (spoken.dataset.said !== said || now - this.#shownAt >= CALM_MS) {
+      showWords(place, words);
+      this.#shownAt = now;
+    }
+    if (spoken.dataset.said !== said) spoken.textContent = words.heading;
+    spoken.dataset.said = said;
+    showBars(bars, answer, this.#language);
+  }
+
+  async #capture(): Promise<void> {
+    const picture = await takePicture(this.#part.video);
+    await this.take(picture);
+    this.#part.remove.focus();
+  }
+
+  #endCamera(): void {
+    const { video, sources, shooting, answer, spoken } = this.#part;
+    this.#turn += 1;
+    if (this.#stream) closeCamera(video, this.#stream);
+    this.#stream = undefined;
+    video.hidden = shooting.hidden = true;
+    sources.hidden = false;
+    answer.setAttribute("aria-live", "polite");
+    spoken.textContent = "";
+    delete spoken.dataset.said;
+  }
+
+  async #why(): Promise<void> {
+    const { ask, why, answer } = this.#part;
+    const picture = this.#picture;
+    const turn = this.#turn;
+    if (!picture) return;
+    ask.disabled = true;
+    try {
+      const spotter = await this.#options.model.get();
+      const evidence = spotter.card.explains ? await spotter.explain(picture) : undefined;
+      const near = await spotter.nearest(picture, ASKED_ROWS);
+      const reasons = await reasonsOf(picture, evidence, near, this.#language);
+      if (turn !== this.#turn) return;
+      ask.hidden = true;
+      why.replaceChildren(reasons);
+    } catch (error) {
+      if (turn === this.#turn) showWords(answer, modelProblem(error, this.#language));
+    } finally {
+      ask.disabled = false;
+    }
+  }
+}

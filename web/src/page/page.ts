@@ -1,0 +1,114 @@
+/** The page of a site: its rooms, in the visitor's language. */
+
+import { showAbout } from "./about.js";
+import { find, make } from "./dom.js";
+import { showExamples } from "./examples.js";
+import { readFacts, type Facts } from "./facts.js";
+import { fillTexts, loadLanguage, tell, type Language } from "./language.js";
+import { ManyRoom } from "./many.js";
+import { Model } from "./model.js";
+import { keepForOffline } from "./offline.js";
+import { OneRoom } from "./one.js";
+import { readPrior } from "./prior.js";
+import { showUse } from "./use.js";
+import { workTabs } from "./tabs.js";
+
+const root = document.documentElement;
+const base = new URL(".", import.meta.url);
+const asked = new URLSearchParams(location.search);
+
+async function start(): Promise<void> {
+  const [language, facts] = await Promise.all([loadLanguage(base, root.lang), readFacts(base)]);
+  fillTexts(document, language);
+  root.classList.remove("foreign");
+  showFoot(language, facts);
+  const model = new Model(base);
+  const named = asked.get("prior");
+  const prior = named === null ? undefined : readPrior(named, facts.labels);
+  const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered: () => void check() });
+  if (named !== null && !prior) one.note(tell(language, "web_prior_wrong", { text: named.slice(0, 60) }));
+  new ManyRoom(document, { model, language, prior });
+  showExamples(find(document, "#examples"), facts.examples, language, (file) => one.take(file));
+  const rooms: Record<string, (room: HTMLElement) => void> = {
+    "room-about": (room) => {
+      showAbout(room, language, base);
+    },
+    "room-use": (room) => {
+      showUse(room, language, base.href, document.title);
+    },
+  };
+  workTabs(find(document, "#tabs"), (panel) => {
+    const room = find(document, `#${panel}`);
+    if (panel !== "room-one") one.stopCamera();
+    if (!room.childElementCount) rooms[panel]?.(room);
+  });
+  acceptPaste((file) => one.take(file));
+  reportHeight();
+  const check = async (): Promise<void> => {
+    if (!(await model.agrees())) one.note(tell(language, "web_disagrees"));
+  };
+  if (!(await one.prepare())) return;
+  whenIdle(() => void check());
+  // A frame on another site is not to fill the visitor's disk.
+  if (!root.classList.contains("embed")) whenIdle(() => void keepForOffline(base));
+}
+
+function showFoot(language: Language, facts: Facts): void {
+  find(document, "#foot .told").textContent = language.error || facts.summary;
+  find(document, "#foot .revision").textContent = facts.revision.slice(0, 12);
+  const full = find<HTMLAnchorElement>(document, "#foot .full a");
+  full.href = `./?lang=${language.tag}`;
+  for (const link of document.querySelectorAll<HTMLAnchorElement>("#foot .languages a")) {
+    if (link.lang === language.tag) link.setAttribute("aria-current", "true");
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      try {
+        localStorage.setItem("spotter-language", link.lang);
+      } catch {
+        // Then it is asked again next time; the address says it all the same.
+      }
+      const there = new URL(location.href);
+      there.searchParams.set("lang", link.lang);
+      location.assign(there);
+    });
+  }
+}
+
+/** Paste works anywhere on the page, not only by the button. */
+function acceptPaste(take: (file: File) => Promise<void>): void {
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
+    if (!file || find(document, "#room-one").hidden) return;
+    event.preventDefault();
+    void take(file);
+  });
+  // A picture that misses its place is no reason to leave the page.
+  for (const kind of ["dragover", "drop"]) {
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+    });
+  }
+}
+
+/** Tell the page around a frame how high this one is. */
+function reportHeight(): void {
+  if (window.parent === window) return;
+  const box = find(document, "#page");
+  new ResizeObserver(() => {
+    window.parent.postMessage({ spotterHeight: Math.ceil(box.getBoundingClientRect().height) }, "*");
+  }).observe(box);
+}
+
+function whenIdle(work: () => void): void {
+  // Safari has no requestIdleCallback.
+  if ("requestIdleCallback" in window) requestIdleCallback(work, { timeout: 3000 });
+  else setTimeout(work, 500);
+}
+
+start().catch((error: unknown) => {
+  // Nothing but the page itself is here: neither its words nor the model.
+  console.warn(error);
+  root.classList.remove("foreign");
+  const words = make("p", {}, "The page could not be loaded. Are you online? Load it again in a moment.");
+  find(document, "#answer").replaceChildren(make("div", { class: "unsure" }, make("h2", {}, "Not ready"), words));
+});
