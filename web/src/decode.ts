@@ -34,7 +34,7 @@ export async function decodePicture(picture: Picture, decode?: LoadOptions["deco
   if (isRaw(picture)) return { pixels: readRaw(picture), close: () => undefined };
   const bytes = await readEncoded(picture);
   const header = readHeader(bytes);
-  if (header.width && header.height) checkSize(header.width, header.height);
+  checkSize(header.width, header.height);
   if (decode) return { pixels: readRaw(await decoded(bytes, decode)), close: () => undefined };
   if (typeof createImageBitmap === "function" && typeof OffscreenCanvas === "function") {
     return decodeInBrowser(bytes, header);

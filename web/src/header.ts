@@ -11,7 +11,7 @@ export const FORMATS: readonly Format[] = ["JPEG", "PNG", "WEBP", "GIF", "BMP", 
 
 export interface Header {
   format: Format;
-  /** Pixels, before any turning; 0 where only the decoder can tell. */
+  /** Pixels, before any turning. */
   width: number;
   height: number;
 }
@@ -157,23 +157,27 @@ function readGif(data: Reader): Header {
 
 function readWebp(data: Reader): Header {
   const end = Math.min(data.length, 8 + data.long(4, true));
+  let canvas: { width: number; height: number } | undefined;
   for (let at = 12; at + 8 <= end; ) {
     const name = data.text(at, 4);
     const length = data.long(at + 4, true);
     const body = at + 8;
-    if (name === "VP8X") {
-      return { format: "WEBP", width: data.triple(body + 4) + 1, height: data.triple(body + 7) + 1 };
-    }
-    if (name === "VP8L") {
-      const bits = data.long(body + 1, true);
-      return { format: "WEBP", width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
-    }
-    if (name === "VP8 ") {
-      return { format: "WEBP", width: data.short(body + 6, true) & 0x3fff, height: data.short(body + 8, true) & 0x3fff };
-    }
-    at += 8 + length + (length % 2);
+    if (["VP8X", "VP8 ", "VP8L", "ALPH", "ANMF"].includes(name) && body + length > end) throw damaged();
+    if (name === "VP8X") canvas = { width: data.triple(body + 4) + 1, height: data.triple(body + 7) + 1 };
+    const size = sizeOfWebp(data, name, body);
+    if (size) return { format: "WEBP", ...(canvas ?? size) };
+    at = body + length + (length % 2);
   }
   throw nothingInIt("WebP");
+}
+
+/** The size of the picture in a chunk, if there is one in it. */
+function sizeOfWebp(data: Reader, name: string, body: number): { width: number; height: number } | undefined {
+  if (name === "VP8 ") return { width: data.short(body + 6, true) & 0x3fff, height: data.short(body + 8, true) & 0x3fff };
+  if (name === "ANMF") return { width: data.triple(body + 6) + 1, height: data.triple(body + 9) + 1 };
+  if (name !== "VP8L") return undefined;
+  const bits = data.long(body + 1, true);
+  return { width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
 }
 
 function readBmp(data: Reader): Header {
@@ -184,7 +188,7 @@ function readBmp(data: Reader): Header {
   return { format: "BMP", width, height };
 }
 
-/** The largest size that any part of it names: only the decoder can tell which part is shown. */
+/** The largest size that any part of it names: which one is shown, only the decoder can tell. */
 function readAvif(data: Reader): Header {
   const found: Header = { format: "AVIF", width: 0, height: 0 };
   // What a box holds before the boxes in it.
@@ -211,5 +215,6 @@ function readAvif(data: Reader): Header {
     }
   };
   walk(0, data.length);
+  if (!found.width) throw nothingInIt("AVIF");
   return found;
 }

@@ -33,35 +33,46 @@ export function frame(width: number, height: number, size: number, resize: strin
 
 /** The square that the network sees: size * size * 3 bytes, RGB. Padding is black. */
 export function toSquare(pixels: Pixels, size: number, resize: string): Uint8Array {
-  const [left, top, right, bottom] = frame(pixels.width, pixels.height, size, resize);
+  const box = frame(pixels.width, pixels.height, size, resize);
+  const [left, top, right, bottom] = box;
+  const across = filter(right - left, size);
+  const down = filter(bottom - top, size);
+  // Very tall pictures are shrunk down first. Pillow does so, and rounding then differs.
+  if (bottom - top > (right - left) * 100 && size < bottom - top) {
+    const narrow = new Sums(down, (right - left) * 3);
+    eachRow(pixels, box, (y, row) => {
+      narrow.add(y, row);
+    });
+    return squeeze(narrow.done(), across, size);
+  }
+  const sums = new Sums(down, size * 3);
+  const squeezed = new Uint8Array(size * 3);
+  eachRow(pixels, box, (y, row) => {
+    squeezeRow(row, across, squeezed);
+    sums.add(y, squeezed);
+  });
+  return sums.done();
+}
+
+/** Hands out the rows of a box that lie in the picture, RGB, from the top; y counts from the box's. */
+function eachRow(pixels: Pixels, [left, top, right, bottom]: Box, take: (y: number, row: Uint8Array) => void): void {
   const seenLeft = Math.max(left, 0);
   const seenTop = Math.max(top, 0);
-  const seenWidth = Math.min(right, pixels.width) - seenLeft;
-  const seenBottom = Math.min(bottom, pixels.height);
-  const across = filter(right - left, size);
-  const down = new Down(filter(bottom - top, size), size);
+  const width = Math.min(right, pixels.width) - seenLeft;
+  const end = Math.min(bottom, pixels.height);
   const { channels } = pixels;
-  // The rows as they lie in the frame: black where it reaches beyond the picture.
-  const padded = seenWidth < right - left ? new Uint8Array((right - left) * channels) : undefined;
-  const shift = (seenLeft - left) * channels;
-  const row = new Uint8Array(size * 3);
-  down.skip(seenTop - top);
-  const rows = Math.max(1, Math.floor(BAND_BYTES / (seenWidth * channels)));
-  for (let y = seenTop; y < seenBottom; y += rows) {
-    const count = Math.min(rows, seenBottom - y);
-    const band = pixels.read(seenLeft, y, seenWidth, count);
-    const stride = seenWidth * channels;
-    for (let at = 0; at < count; at++) {
-      if (padded) {
-        padded.set(band.subarray(at * stride, (at + 1) * stride), shift);
-        squeezeRow(padded, 0, channels, across, row);
-      } else {
-        squeezeRow(band, at * stride, channels, across, row);
-      }
-      down.add(row);
+  const rows = Math.max(1, Math.floor(BAND_BYTES / (width * channels)));
+  // Where the box reaches beyond the picture, it stays black.
+  const row = new Uint8Array((right - left) * 3);
+  const seen = row.subarray((seenLeft - left) * 3, (seenLeft - left + width) * 3);
+  for (let y = seenTop; y < end; y += rows) {
+    const count = Math.min(rows, end - y);
+    const band = pixels.read(seenLeft, y, width, count);
+    for (let number = 0; number < count; number++) {
+      copyRow(band, number * width * channels, channels, seen);
+      take(y + number - top, row);
     }
   }
-  return down.done();
 }
 
 /** Which source pixels make each target pixel, and with which weights in fixed point. */
@@ -105,20 +116,26 @@ function filter(source: number, target: number): Filter {
 /* The loops below run for every byte of a picture: "!" where an index is known to be inside. */
 /* eslint-disable @typescript-eslint/no-non-null-assertion */
 
-function squeezeRow(
-  source: Uint8Array | Uint8ClampedArray,
-  start: number,
-  channels: number,
-  { first, count, weights, widest }: Filter,
-  target: Uint8Array,
-): void {
+function copyRow(band: Uint8Array | Uint8ClampedArray, start: number, channels: number, row: Uint8Array): void {
+  if (channels === 3) {
+    row.set(band.subarray(start, start + row.length));
+    return;
+  }
+  for (let from = start, to = 0; to < row.length; from += channels, to += 3) {
+    row[to] = band[from]!;
+    row[to + 1] = band[from + 1]!;
+    row[to + 2] = band[from + 2]!;
+  }
+}
+
+function squeezeRow(source: Uint8Array, { first, count, weights, widest }: Filter, target: Uint8Array): void {
   for (let n = 0; n < first.length; n++) {
-    let at = start + first[n]! * channels;
+    let at = first[n]! * 3;
     let red = HALF;
     let green = HALF;
     let blue = HALF;
     const end = n * widest + count[n]!;
-    for (let place = n * widest; place < end; place++, at += channels) {
+    for (let place = n * widest; place < end; place++, at += 3) {
       const weight = weights[place]!;
       red += source[at]! * weight;
       green += source[at + 1]! * weight;
@@ -131,36 +148,28 @@ function squeezeRow(
 }
 
 /** Adds rows up as they come, so that only sums are kept, however tall the picture is. */
-class Down {
-  private y = 0;
+class Sums {
   /** Target rows before this one are complete. */
   private active = 0;
   private readonly sums: Int32Array;
 
   constructor(
     private readonly filter: Filter,
-    private readonly size: number,
+    private readonly length: number,
   ) {
-    this.sums = new Int32Array(size * size * 3).fill(HALF);
+    this.sums = new Int32Array(filter.first.length * length).fill(HALF);
   }
 
-  /** Pass over black rows. */
-  skip(rows: number): void {
-    this.y += rows;
-  }
-
-  add(row: Uint8Array): void {
+  /** Add the row y of the source; rows come from the top, and those that do not come are black. */
+  add(y: number, row: Uint8Array): void {
     const { first, count, weights, widest } = this.filter;
-    const { y, sums } = this;
-    while (this.active < this.size && first[this.active]! + count[this.active]! <= y) this.active++;
-    for (let n = this.active; n < this.size && first[n]! <= y; n++) {
+    const { sums, length } = this;
+    while (this.active < first.length && first[this.active]! + count[this.active]! <= y) this.active++;
+    for (let n = this.active; n < first.length && first[n]! <= y; n++) {
       const weight = weights[n * widest + y - first[n]!]!;
-      // The first of them may end before the last does.
-      if (y >= first[n]! + count[n]! || weight === 0) continue;
-      const start = n * row.length;
-      for (let at = 0; at < row.length; at++) sums[start + at]! += row[at]! * weight;
+      const start = n * length;
+      for (let at = 0; at < length; at++) sums[start + at]! += row[at]! * weight;
     }
-    this.y = y + 1;
   }
 
   done(): Uint8Array {
@@ -169,6 +178,15 @@ class Down {
 }
 
 /* eslint-enable @typescript-eslint/no-non-null-assertion */
+
+function squeeze(rows: Uint8Array, across: Filter, size: number): Uint8Array {
+  const length = rows.length / size;
+  const square = new Uint8Array(size * size * 3);
+  for (let y = 0; y < size; y++) {
+    squeezeRow(rows.subarray(y * length, (y + 1) * length), across, square.subarray(y * size * 3, (y + 1) * size * 3));
+  }
+  return square;
+}
 
 function toByte(sum: number): number {
   const value = sum >> PRECISION;
