@@ -40,7 +40,7 @@ await build({
   plugins: [shared],
   logLevel: "warning",
 });
-for (const name of ["page.css", "icons"]) await cp(here(`src/${name}`), out + name, { recursive: true });
+for (const name of ["page.css", "teach.css", "icons"]) await cp(here(`src/${name}`), out + name, { recursive: true });
 await cp(`${ort}${WASM}.mjs`, `${out}ort/${WASM}.mjs`);
 // Packed: a plain file server does not do it, and four fifths of it would travel for nothing.
 await writeFile(`${out}ort/${WASM}.wasm.gz`, gzipSync(await readFile(`${ort}${WASM}.wasm`), { level: 9 }));
