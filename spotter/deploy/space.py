@@ -12,8 +12,9 @@ from huggingface_hub import SpaceCardData
 from PIL import Image
 
 from spotter.bundle.format import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelSpec
+from spotter.config import HUB
 from spotter.deploy.serving_files import APP, REQUIREMENTS, serving_files
-from spotter.deploy.space_repo import CPU, ZERO_GPU, SpaceRepo, SpaceState
+from spotter.deploy.space_repo import CPU, GRADIO, ZERO_GPU, SpaceRepo, SpaceState
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
 from spotter.utils.files import temporary_folder
@@ -95,21 +96,26 @@ def deploy(
         url = space.wait(commit, build_patience_s, say)
         check_answers(url, predictor, smoke_patience_s, INT8_TOLERANCE if INT8 in plan.variables else TOLERANCE)
     except SpotterError as error:
-        told = f"{str(error).rstrip('.')}; {_put_back(space, before, commit)}."
+        told = f"{str(error).rstrip('.')}; {put_back(space, before, commit, VARIABLES)}."
         raise (SpaceFailed if commit else type(error))(told) from error
     return url
 
 
-def _put_back(space: SpaceRepo, before: SpaceState | None, failed: str | None) -> str:
-    """Put back what was there, and say what came of it. `failed` is the commit that does not run, if there is one."""
+def put_back(space: SpaceRepo, before: SpaceState | None, failed: str | None, variables: Sequence[str]) -> str:
+    """Put back what was there, and say what came of it.
+
+    Args:
+        failed: the commit that does not run, if there is one. variables: those that were set.
+    """
     if before is None:
         return "there is nothing from before to put back, so it stays as it is"
     try:
-        space.restore(before, failed, VARIABLES)
+        space.restore(before, failed, variables)
     except SpotterError as error:
         why = str(error).rstrip(".")
         return f"what was there before could not be put back ({why})"
-    return f"the {'files and ' if failed else ''}settings from before ({before.commit[:7]}) are back"
+    what = " and ".join([*(["files"] if failed else []), *(["settings"] if variables else [])])
+    return f"the {what} from before ({before.commit[:7]}) are back"
 
 
 def check_answers(
@@ -162,13 +168,14 @@ def _ask(client: Client, path: Path) -> dict:
 def choices(plan: Plan) -> str:
     """What remains when the Hub wants money, in words."""
     store = plan.variables[STORE]
+    static = "--static (free: the visitor's browser does the work)"
     zero = (
         []
         if plan.hardware == ZERO_GPU
         else [f"--hardware {ZERO_GPU} (free for two Spaces of an account that is 30 days old)"]
     )
     others = ["a PRO plan", "the Dockerfile on another host", f"python app.py --model {store} on your own machine"]
-    return f"what remains: {', '.join([*zero, *others[:-1]])}, or {others[-1]}"
+    return f"what remains: {', '.join([static, *zero, *others[:-1]])}, or {others[-1]}"
 
 
 def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
@@ -206,10 +213,25 @@ def _compare(url: str, answer: dict, label: str, probabilities: Mapping[str, flo
 
 
 def _space_card(card: ModelSpec, store: str, revision: str, more: Sequence[str], gradio: str, hardware: str) -> str:
-    repo = store.removeprefix("hf://")
-    title = in_one_line(card.title)
+    repo = store.removeprefix(HUB)
     is_zero = hardware == ZERO_GPU
     int8 = [INT8_ONNX] if card.int8 else []
+    return space_card(
+        card,
+        store,
+        revision,
+        sdk=GRADIO,
+        sdk_version=gradio,
+        python_version=ZERO_PYTHON if is_zero else PYTHON,
+        app_file=ZERO_APP if is_zero else APP,
+        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *int8, *more])} {revision}"],
+    )
+
+
+def space_card(card: ModelSpec, store: str, revision: str, **settings: object) -> str:
+    """The card of a Space that serves a revision, with settings of its kind."""
+    repo = store.removeprefix(HUB)
+    title = in_one_line(card.title)
     examples = sorted(card.examples.values())
     described = f"Tells apart {', '.join(card.labels)}"
     if len(described) > LONGEST_DESCRIPTION:
@@ -220,16 +242,12 @@ def _space_card(card: ModelSpec, store: str, revision: str, more: Sequence[str],
         emoji="🔎",
         colorFrom="green",
         colorTo="gray",
-        sdk="gradio",
-        sdk_version=gradio,
-        python_version=ZERO_PYTHON if is_zero else PYTHON,
-        app_file=ZERO_APP if is_zero else APP,
         license="apache-2.0",
         short_description=described,
         thumbnail=thumbnail,
         models=[repo],
-        preload_from_hub=[f"{repo} {','.join([*SERVING_FILES, *int8, *more])} {revision}"],
         tags=["image-classification", "spotter"],
+        **settings,  # type: ignore[arg-type]
     )
     link = f"https://huggingface.co/{repo}/tree/{revision}"
     return f"---\n{data.to_yaml()}\n---\n\n# {escape_markdown(title)}\n\nServes [{repo}]({link}), with Spotter.\n"

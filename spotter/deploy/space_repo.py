@@ -1,9 +1,11 @@
 """A Space on the Hugging Face Hub: its files, variables, hardware and what it is doing."""
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from huggingface_hub import (
     CommitOperationAdd,
@@ -25,23 +27,30 @@ from spotter.errors import (
     StoreUnwritable,
 )
 from spotter.stores.hub_client import SILENCE_S, HubClient
+from spotter.web.site import SITE_JSON, UNLISTED, read_site
 
 HARDWARE = tuple(item.value for item in SpaceHardware)
 CPU, ZERO_GPU = SpaceHardware.CPU_BASIC.value, SpaceHardware.ZERO_A10G.value
 POLL_S = 5.0
-# A Space whose head has this file is one that we deployed; an older file of ours is one below the folder.
-OURS, FOLDER = "spotter/inference/predictor.py", "spotter/"
+GRADIO, STATIC = "gradio", "static"
+# A Space whose head has these files is one that we deployed, of this kind.
+MARKS = {GRADIO: {"spotter/inference/predictor.py"}, STATIC: {SITE_JSON, "spotter.js"}}
+# The files of ours in an app; those of a site are in its own list.
+APP_FILE = re.compile(r"spotter/.*|app(_zero)?\.py|requirements\.txt")
 _FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE", "DELETING"}
 _ASLEEP = {"PAUSED", "STOPPED", "SLEEPING"}
 
 
 @dataclass(frozen=True)
 class SpaceState:
-    """What there was before: the commit, its files, and the variables that we set."""
+    """What there was before: the commit, its files, the variables that we set; which kind of ours it was, GRADIO or
+    STATIC ("": it held nothing), and which files of it are ours."""
 
     commit: str
     files: frozenset[str]
     variables: Mapping[str, str]
+    kind: str
+    ours: frozenset[str]
 
 
 class SpaceRepo(HubClient):
@@ -82,20 +91,22 @@ class SpaceRepo(HubClient):
         if info is None or info.sha is None:
             return None
         files = frozenset(file.rfilename for file in info.siblings or ())
-        if OURS not in files and files - {".gitattributes", "README.md"}:
+        kind = next((kind for kind, marks in MARKS.items() if marks <= files), "")
+        if not kind and files - {".gitattributes", "README.md"}:
             raise StoreUnwritable(f"{self.address} is a Space that Spotter did not deploy; choose another name.")
-        return SpaceState(info.sha, files, self._variables(variables))
+        ours = self._listed(info.sha) if kind == STATIC else filter(APP_FILE.fullmatch, files)
+        return SpaceState(info.sha, files, self._variables(variables), kind, frozenset(ours) & files)
 
     def hardware(self) -> str | None:
         """What it runs on, or will."""
         runtime = self._runtime()
         return runtime.requested_hardware or runtime.hardware
 
-    def create(self, hardware: str, instead: str) -> None:
+    def create(self, hardware: str | None, instead: str) -> None:
         """Make an empty Space.
 
         Args:
-            instead: in words, what to do when the Hub wants money.
+            hardware: None: a static Space, which needs none. instead: in words, what to do when the Hub wants money.
 
         Raises:
             PaymentRequired: the Hub wants a plan or a payment method first.
@@ -104,7 +115,10 @@ class SpaceRepo(HubClient):
         try:
             self._ask(
                 lambda: self._api.create_repo(
-                    self._repo, repo_type="space", space_sdk="gradio", space_hardware=SpaceHardware(hardware)
+                    self._repo,
+                    repo_type="space",
+                    space_sdk=GRADIO if hardware else STATIC,
+                    space_hardware=SpaceHardware(hardware) if hardware else None,
                 ),
                 writing=True,
             )
@@ -138,7 +152,7 @@ class SpaceRepo(HubClient):
             LostRace: others changed it just now.
             AccessRefused, StoreUnreachable, StoreUnwritable: the Hub does not take them.
         """
-        old = {name for name in before.files if name.startswith(FOLDER)} if before else set()
+        old = before.ours if before else frozenset()
         operations = [
             *(CommitOperationAdd(name, content) for name, content in sorted(files.items())),
             *(CommitOperationDelete(name) for name in sorted(old - files.keys())),
@@ -207,6 +221,16 @@ class SpaceRepo(HubClient):
             writing=True,
         ).oid
 
+    def _listed(self, commit: str) -> set[str]:
+        """The files of a site that is there, by its own list."""
+        path = self._ask(
+            lambda: self._api.hf_hub_download(
+                self._repo, SITE_JSON, repo_type="space", revision=commit, cache_dir=self._cache
+            )
+        )
+        site = read_site(Path(path).read_bytes())
+        return {*site["files"], *UNLISTED} if site else set()
+
     def _variables(self, names: Iterable[str]) -> dict[str, str]:
         there = self._ask(lambda: self._api.get_space_variables(self._repo), writing=True)
         return {name: there[name].value for name in names if name in there}
@@ -229,7 +253,8 @@ class SpaceRepo(HubClient):
         info = self._look()
         if info and info.host:
             return info.host
-        return f"https://{self._repo.replace('/', '-').replace('_', '-').replace('.', '-').lower()}.hf.space"
+        name = self._repo.replace("/", "-").replace("_", "-").replace(".", "-").lower()
+        return f"https://{name}{'.static' if info and info.sdk == STATIC else ''}.hf.space"
 
     def _reason(self, runtime: SpaceRuntime) -> str:
         """What the Hub says about a failure: its message, or else the last line of the log."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,14 @@ FIREFOX_SETTINGS = {
     "services.settings.server": "data:,#remote-settings-dummy/v1",
     "toolkit.telemetry.reportingpolicy.firstRun": False,
 }
+# Gives files their numbers and becomes the browser: a shell takes numbers of one digit alone.
+_WITH_PIPE = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
 END_S = 5.0
 MOST_TOLD = 300
 
@@ -113,8 +121,11 @@ def find_browser() -> Browser:
 
 
 @contextmanager
-def running(browser: Browser, *arguments: str, pass_fds: Sequence[int] = ()) -> Iterator[Running]:
+def running(browser: Browser, *arguments: str, pipe: tuple[int, int] | tuple[()] = ()) -> Iterator[Running]:
     """Start a browser on a profile of its own. At the end it is gone, and its children and its profile with it.
+
+    Args:
+        pipe: files of this process that the browser gets as its files 3, to read, and 4, to write.
 
     Raises:
         BrowserMissing: it cannot be started.
@@ -124,6 +135,8 @@ def running(browser: Browser, *arguments: str, pass_fds: Sequence[int] = ()) -> 
         profile, log = folder / "profile", folder / "log"
         profile.mkdir()
         command = [*browser.command(profile), *arguments]
+        if pipe:
+            command = [sys.executable, "-I", "-c", _WITH_PIPE, *map(str, pipe), *command]
         with log.open("wb") as said:
             try:
                 # A group of its own, to end its children too.
@@ -133,7 +146,7 @@ def running(browser: Browser, *arguments: str, pass_fds: Sequence[int] = ()) -> 
                     stdout=said,
                     stderr=said,
                     start_new_session=True,
-                    pass_fds=tuple(pass_fds),
+                    pass_fds=pipe,
                 )
             except OSError as error:
                 raise BrowserMissing(f"{browser.program} cannot be started: {error.strerror or error}.") from error

@@ -50,7 +50,7 @@ def built_files(folder: Path | None = None) -> dict[str, bytes]:
     if any(name not in found for name in NEEDED):
         raise SiteNotBuilt(
             "The browser edition is not built in this checkout; install Node.js 20 or newer, which brings npm, and "
-            "run: npm ci --prefix web && npm run build --prefix web."
+            "run scripts/build_web."
         )
     return found
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
@@ -31,7 +32,7 @@ WRITER = "hf_WriteSecretOfAnna"
 READER = "hf_ReadSecretOfAnna"
 FINE = "hf_FineSecretOfAnna"
 STRANGER = "hf_SecretOfBert"
-LFS_SUFFIXES = (".onnx", ".pkl", ".safetensors", ".png")
+LFS_SUFFIXES = (".gz", ".onnx", ".pkl", ".safetensors", ".png")
 SDKS = ("gradio", "docker", "static")
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 COMMITS_A_PAGE = 3
@@ -92,7 +93,8 @@ class Repo:
     commits: list[Commit] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     host: str = ""
-    hardware: str = "cpu-basic"
+    sdk: str = "gradio"
+    hardware: str | None = "cpu-basic"
     variables: dict[str, str] = field(default_factory=dict)
     stages: list[dict] = field(default_factory=lambda: [{"stage": "RUNNING"}])
     log: str = ""
@@ -141,16 +143,20 @@ class Hub:
         self.fault: Fault | None = None
         self.wants_money = False
         self.space_host = ""
+        # May change what a static Space gives: the path in it, and the content; None is "not there".
+        self.on_the_way: Callable[[str, bytes], bytes | None] = lambda path, content: content
         self._turn = threading.RLock()
         self._closing = threading.Event()
         self._hub = _serve(self._answer, self._closing)
         self._store = _serve(self._answer_storage, self._closing)
+        self._static = _serve(self._answer_static, self._closing)
         self.url = f"http://127.0.0.1:{self._hub.server_address[1]}"
         self.storage_url = f"http://127.0.0.1:{self._store.server_address[1]}"
+        self.static_url = f"http://127.0.0.1:{self._static.server_address[1]}"
 
     def close(self) -> None:
         self._closing.set()
-        for server in (self._hub, self._store):
+        for server in (self._hub, self._store, self._static):
             server.shutdown()
             server.server_close()
 
@@ -188,6 +194,27 @@ class Hub:
             span = f"bytes {start}-{len(content) - 1}/{len(content)}"
             return Answer(206, content[start:], {"Content-Range": span})
         return Answer(200, content)
+
+    def _answer_static(self, request: Request) -> Answer:
+        """What a static Space serves: the files of its newest commit, with the headers that its card asks for, and its
+        variables put into pages."""
+        if request.token:
+            return error(400, "a token has no business here")
+        owner, name, path = request.path.removeprefix("/").split("/", 2)
+        with self._turn:
+            repo = self.repos.get(f"spaces/{owner}/{name}")
+            if repo is None or repo.sdk != "static":
+                return error(404, "no such static Space")
+            files, path = repo.head.files, path or "index.html"
+            content = self.on_the_way(path, files[path]) if path in files else None
+            if content is None:
+                return error(404, "no such file")
+            if path.endswith(".html"):
+                script = f"<script>window.huggingface={{variables:{json.dumps(repo.variables)}}};</script>"
+                content = content.replace(b"<head>", f"<head>{script}".encode(), 1)
+            asked = read_card(files).get("custom_headers", {})
+            kind = SimpleHTTPRequestHandler.extensions_map.get(Path(path).suffix) or guess_type(path)[0]
+            return Answer(200, content, {"Content-Type": kind or "application/octet-stream", **asked})
 
     def _signed(self, method: str, oid: str) -> str:
         signature = secrets.token_hex(8)
@@ -227,7 +254,9 @@ class Hub:
 
     def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
         is_space = wanted.get("type") == "space"
-        if self.wants_money and wanted.get("hardware") not in {"zero-a10g", "cpu-upgrade"}:
+        # Static Spaces are free.
+        is_free = wanted.get("sdk") == "static" or wanted.get("hardware") in {"zero-a10g", "cpu-upgrade"}
+        if self.wants_money and not is_free:
             on_cpu = "hosting Gradio Spaces on free cpu-basic requires a PRO subscription"
             return error(402, on_cpu if is_space else "Payment required to create this repository")
         if is_space and wanted.get("sdk") not in SDKS:
@@ -242,9 +271,16 @@ class Hub:
             return Answer(409, json.dumps(body | {"error": "You already created this model repo"}).encode())
         self.repos[name] = Repo(private=wanted.get("visibility") == "private")
         self.repos[name].add("initial commit", {".gitattributes": b"*.onnx filter=lfs\n"})
-        self.repos[name].hardware = wanted.get("hardware", "cpu-basic")
-        self.repos[name].host = self.space_host
+        self.repos[name].sdk = wanted.get("sdk", "gradio")
+        self._house(name, wanted.get("hardware", "cpu-basic"))
         return reply(body)
+
+    def _house(self, name: str, hardware: str | None) -> None:
+        """Give a Space what its kind runs on, and where."""
+        repo = self.repos[name]
+        is_static = repo.sdk == "static"
+        repo.hardware = None if is_static else hardware
+        repo.host = f"{self.static_url}/{name.removeprefix('spaces/')}" if is_static else self.space_host
 
     def _repo(self, name: str, user: str | None) -> Repo | Answer:
         repo = self.repos.get(name)
@@ -263,6 +299,7 @@ class Hub:
             {
                 "id": name.removeprefix("spaces/").removeprefix("datasets/"),
                 "host": repo.host or None,
+                "sdk": repo.sdk,
                 "sha": commit.oid,
                 "private": repo.private,
                 "gated": "auto" if repo.gated else False,
@@ -410,6 +447,11 @@ class Hub:
             else:
                 return error(400, f"no such operation: {line['key']}")
         made = repo.add(header["summary"], files, header["description"])
+        sdk = read_card(files).get("sdk")
+        if name.startswith("spaces/") and sdk and sdk != repo.sdk:
+            # The card decides.
+            repo.sdk = sdk
+            self._house(name, repo.hardware or "cpu-basic")
         return reply({"commitUrl": f"{self.url}/{name}/commit/{made.oid}", "commitOid": made.oid})
 
     def _squash(self, request: Request, user: str | None, role: str | None, name: str, rev: str) -> Answer:
@@ -546,6 +588,12 @@ def card_problems(card: object, kind: str) -> list[str]:
                 if not {"type", "value"} <= metric.keys()
             ]
     return problems
+
+
+def read_card(files: dict[str, bytes]) -> dict:
+    """The metadata of a repository's card; {} where there are none."""
+    parts = files.get("README.md", b"").decode().split("---\n", 2)
+    return yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else {}
 
 
 def is_lfs(name: str, path: str) -> bool:

@@ -145,7 +145,7 @@ def test_a_file_that_was_changed_is_refused(prebuilt: Revision, predictor: Predi
 def test_half_a_build_is_none(tmp_path: Path) -> None:
     for name in list(BUILT)[:2]:
         (tmp_path / name).write_bytes(BUILT[name])
-    with pytest.raises(SiteNotBuilt, match=r"install Node\.js .*npm ci --prefix web"):
+    with pytest.raises(SiteNotBuilt, match=r"install Node\.js .*scripts/build_web"):
         built_files(tmp_path)
 
 

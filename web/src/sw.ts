@@ -58,7 +58,9 @@ async function keepFile(cache: Cache, path: string, entry: SiteJson["files"][str
   for (const mode of ["default", "reload"] as const) {
     const answer = await fetch(address, { cache: mode });
     const content = await answer.arrayBuffer();
-    if (!answer.ok || !entry || !(await isEntry(content, entry))) continue;
+    // Some hosts put something of their own into pages; whether a script may run is up to the page's policy.
+    const isPage = path.endsWith(".html");
+    if (!answer.ok || !entry || !(isPage || (await isEntry(content, entry)))) continue;
     // Whatever packed it on its way has been undone; and the headers would still say so.
     const kind = answer.headers.get("content-type") ?? "application/octet-stream";
     await cache.put(address, new Response(content, { headers: { "content-type": kind } }));

@@ -1,0 +1,277 @@
+"""The gate: a site answers in a real browser as the model does here, or it is not written."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+from tempfile import gettempdir
+
+import pytest
+
+from spotter.cli import main
+from spotter.errors import BrowserFailed, BrowserMissing, ParityError
+from spotter.inference.predictor import Predictor
+from spotter.web.browser import Browser, find_browser
+from spotter.web.devtools import opened
+from spotter.web.gate import TOLERANCE, check_site, compare, gate_pictures
+from spotter.web.live import ask_site
+from spotter.web.site import SITE_JSON, read_site, site_files
+from tests.conftest import Revision
+from tests.helpers.browser import CHROMIUM
+from tests.helpers.built import ALTERED, altered, built_or_skip, site_of
+from tests.helpers.hub import refusal
+
+FIREFOX = shutil.which("firefox") or shutil.which("firefox-esr")
+
+
+@pytest.fixture(scope="module")
+def built() -> dict[str, bytes]:
+    return built_or_skip()
+
+
+@pytest.fixture(scope="module")
+def predictor(prebuilt: Revision) -> Predictor:
+    return Predictor.load(prebuilt.store)
+
+
+@pytest.fixture(scope="module")
+def files(prebuilt: Revision, predictor: Predictor, built: dict[str, bytes]) -> dict[str, bytes]:
+    return site_files(prebuilt.folder, predictor, built)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Browser:
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    return Browser(str(CHROMIUM))
+
+
+def profiles() -> set[str]:
+    return {path.name for path in Path(gettempdir()).glob("spotter-browser-*")}
+
+
+def test_a_site_is_tried_on_pictures_of_all_kinds_and_written(
+    prebuilt: Revision, built: dict[str, bytes], chromium: Browser, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("SPOTTER_BROWSER", chromium.program)
+    before = profiles()
+    assert main(["web", f"{prebuilt.store}@{prebuilt.revision[:9]}", "--to", str(tmp_path / "a site")]) == 0
+    said = capsys.readouterr().out
+    assert "72 of 72 pictures get the same answer in Chromium" in said
+    assert said.splitlines()[-1] == f"python -m http.server --directory '{tmp_path / 'a site'}'"
+    site = read_site((tmp_path / "a site" / SITE_JSON).read_bytes())
+    assert site
+    assert site["revision"] == prebuilt.revision
+    assert (site["parity"]["pictures"], site["parity"]["same"]) == (72, 72)
+    assert site["parity"]["largest_difference"] < TOLERANCE
+    assert site["parity"]["from_pixels"] < 1e-5
+    assert profiles() <= before
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_a_site_of_a_model_that_differs_in_one_thing_is_refused(
+    what: str, prebuilt: Revision, predictor: Predictor, built: dict[str, bytes], chromium: Browser, tmp_path: Path
+) -> None:
+    other = site_of(altered(prebuilt.folder, tmp_path / "other", ALTERED[what]), built)
+    said = refusal(ParityError, lambda: check_site(other, predictor, chromium))
+    assert "does not answer like the model here" in said
+    assert said.endswith("nothing was written.")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model/model.onnx.gz", "BrokenModel: "),
+        ("model/reference.safetensors.gz", "BrokenModel: "),
+        ("worker.js", r"does not work in|BrokenModel"),
+    ],
+)
+def test_a_site_with_a_damaged_file_is_refused(
+    name: str, words: str, files: dict[str, bytes], predictor: Predictor, chromium: Browser
+) -> None:
+    damaged = {**files, name: files[name][: len(files[name]) // 2]}
+    with pytest.raises((ParityError, BrowserFailed), match=words):
+        check_site(damaged, predictor, chromium, silence_s=15)
+
+
+def test_code_that_cannot_be_read_is_told(files: dict[str, bytes], predictor: Predictor, chromium: Browser) -> None:
+    said = refusal(ParityError, lambda: check_site({**files, "spotter.js": b"export {"}, predictor, chromium))
+    assert "SyntaxError" in said
+
+
+@pytest.mark.skipif(not FIREFOX, reason="Firefox is not on this machine")
+def test_firefox_gives_the_same_answers(files: dict[str, bytes], predictor: Predictor) -> None:
+    before = profiles()
+    found = check_site(files, predictor, Browser(str(FIREFOX)))
+    assert found.browser.startswith("Firefox ")
+    assert (found.pictures, found.same) == (72, 72)
+    assert found.largest_difference < TOLERANCE
+    assert profiles() <= before
+
+
+def test_a_page_is_reached_whatever_numbers_the_pipes_get(chromium: Browser) -> None:
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+    try:
+        with opened(chromium, "about:blank") as tab:
+            assert tab.run("1 + 1", 10) == 2
+            with pytest.raises(BrowserFailed, match=r"fails in the browser \(TypeError: no\)"):
+                tab.run("Promise.reject(new TypeError('no'))", 10)
+            with pytest.raises(BrowserFailed, match="does not answer"):
+                tab.run("new Promise(() => {})", 0.3)
+    finally:
+        for number in held:
+            os.close(number)
+
+
+def test_an_address_where_nothing_answers_is_told(chromium: Browser) -> None:
+    with pytest.raises(BrowserFailed, match="cannot be opened in the browser"), opened(chromium, "http://127.0.0.1:9/"):
+        pass
+
+
+def test_the_site_works_from_a_plain_server_of_files(
+    files: dict[str, bytes], predictor: Predictor, chromium: Browser, tmp_path: Path
+) -> None:
+    """As `spotter web` says how to look at it: below a path too, with the types of files that such a server knows."""
+    for name, content in files.items():
+        path = tmp_path / "blog" / "bears" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: socket.create_connection(("127.0.0.1", port), 1).close() is None)
+        found = ask_site(f"http://127.0.0.1:{port}/blog/bears", predictor, chromium)
+    finally:
+        server.terminate()
+        server.wait()
+    assert (found.pictures, found.same, found.complaint("model.onnx")) == (4, 4, "")
+
+
+def wait_for(there) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            if there():
+                return
+        except OSError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+# Browsers that fail
+
+
+def program(folder: Path, text: str) -> Browser:
+    path = folder / "browser"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return Browser(str(path))
+
+
+def test_a_browser_that_crashes_is_told_with_what_it_says(
+    files: dict[str, bytes], predictor: Predictor, tmp_path: Path
+) -> None:
+    crashing = program(tmp_path, "echo 'no such display' >&2; exit 3")
+    said = refusal(BrowserFailed, lambda: check_site(files, predictor, crashing))
+    assert "ended with status 3 (it says: no such display); nothing was written" in said
+
+
+def test_a_browser_that_hangs_is_ended_with_its_children(
+    files: dict[str, bytes], predictor: Predictor, tmp_path: Path
+) -> None:
+    before = profiles()
+    hanging = program(tmp_path, f"trap '' TERM; sleep 600 & echo $! > {tmp_path}/child; wait; sleep 600")
+    said = refusal(BrowserFailed, lambda: check_site(files, predictor, hanging, silence_s=0.5))
+    assert "said nothing for " in said
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: not Path(f"/proc/{child}").exists() or is_zombie(child))
+    assert profiles() <= before
+
+
+def is_zombie(process: int) -> bool:
+    return ") Z " in Path(f"/proc/{process}/stat").read_text()
+
+
+def test_a_browser_that_cannot_be_started_is_told(
+    files: dict[str, bytes], predictor: Predictor, tmp_path: Path
+) -> None:
+    (tmp_path / "browser").write_bytes(b"\x7fELF")
+    (tmp_path / "browser").chmod(0o755)
+    assert "cannot be started" in refusal(
+        BrowserMissing, lambda: check_site(files, predictor, Browser(str(tmp_path / "browser")))
+    )
+
+
+def test_without_a_browser_it_is_told_what_to_install_and_nothing_is_written(
+    prebuilt: Revision, built: dict[str, bytes], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.delenv("SPOTTER_BROWSER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["web", str(prebuilt.store), "--to", str(tmp_path / "site")]) == 1
+    assert "there is none here; install Chromium, Chrome or Edge" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setenv("SPOTTER_BROWSER", "no-such-browser")
+    assert "there is no such program" in refusal(BrowserMissing, find_browser)
+
+
+def test_the_browser_that_is_named_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    named = program(tmp_path, "exit 0")
+    monkeypatch.setenv("SPOTTER_BROWSER", named.program)
+    assert find_browser() == named
+    monkeypatch.delenv("SPOTTER_BROWSER")
+    os.rename(named.program, tmp_path / "google-chrome")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_browser().program == str(tmp_path / "google-chrome")
+
+
+# Comparing
+
+
+def answer(**more: object) -> dict[str, object]:
+    shares = {"a": 0.7, "b": 0.3}
+    return {"label": "a", "closest": "a", "familiar": True, "familiarity": 0.9, "probabilities": shares, **more}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(label="not sure"),
+        answer(probabilities={"a": nan, "b": 0.3}),
+        answer(probabilities={"b": 0.3, "a": 0.7}),
+        answer(probabilities={"a": 0.698, "b": 0.302}),
+        answer(familiarity=0.902),
+        answer(set=["a", "b"]),
+        answer(probabilities=None),
+        {"label": "a", "closest": "a", "familiar": True},
+    ],
+)
+def test_whatever_differs_is_a_complaint(given: dict[str, object]) -> None:
+    assert compare("x", [[given, answer()]], [[answer(), answer()]]).complaint("model.onnx")
+    assert compare("x", [[answer(), given]], [[answer(), answer()]]).complaint("model.onnx")
+
+
+def test_pixels_are_held_to_more_than_files_and_int8_to_less() -> None:
+    near = answer(probabilities={"a": 0.6999, "b": 0.3001})
+    assert compare("x", [[near, answer()]], [[answer(), answer()]]).complaint("model.onnx") == ""
+    assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model.onnx")
+    assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model-int8.onnx") == ""
+
+
+def test_a_model_without_pictures_is_tried_on_drawn_ones(prebuilt: Revision) -> None:
+    bare = Predictor.load(prebuilt.store)
+    bare.examples, bare.thumbnails = {}, {}
+    bare.card = replace(bare.card, examples={})
+    pictures = gate_pictures(bare)
+    assert len(pictures) == 72
+    assert len(set(pictures)) == 72
