@@ -41,6 +41,16 @@ class CollectConfig:
 
 
 @dataclass(frozen=True)
+class LessonConfig:
+    """What is accepted as a lesson of the teach page: pictures and bytes of each, of the file, and of what it says."""
+
+    max_pictures: int = 5000
+    max_picture_bytes: int = 15_000_000
+    max_bytes: int = 2_000_000_000
+    max_json_bytes: int = 50_000_000
+
+
+@dataclass(frozen=True)
 class DownloadConfig:
     """Limits on one download and on how many run at once."""
 

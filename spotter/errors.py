@@ -62,6 +62,10 @@ class BadPicture(SpotterError):
         return type(self), (self.reason, str(self))
 
 
+class BadLesson(SpotterError):
+    """A file is no lesson of the teach page, or it is damaged or larger than is allowed."""
+
+
 class DatasetUnwritable(SpotterError):
     """The folder for the collected pictures or cached features cannot be written."""
 
