@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "spotter.cli.serve",
     "collect": "spotter.cli.collect",
     "features": "spotter.cli.scale.features",
+    "adopt": "spotter.cli.deploy.adopt",
     "clean": "spotter.cli.clean",
     "premortem": "spotter.cli.premortem",
     "convert": "spotter.cli.convert",

@@ -209,7 +209,7 @@ class Predictor:
         rows = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [Neighbour(row, float(cosines[row]), self.thumbnails.get(row)) for row in rows]
 
-    def probabilities(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+    def probabilities(self, pictures: Sequence[PictureSource]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""
         return np.concatenate([self._run(squares)[0] for squares in self._batches(pictures)])
 

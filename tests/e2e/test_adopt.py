@@ -1,0 +1,184 @@
+"""`spotter adopt`: from a lesson to a full revision, or a reason why not."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spotter import Predictor
+from spotter.cli import main
+from spotter.data.training_run import read_run
+from spotter.pipeline import publish_again
+from tests.helpers.lessons import digest, flat, make_lesson, shapes, write_lesson
+
+PICTURES = shapes(16)
+MADE = {
+    "export.pkl",
+    "model.onnx",
+    "reference.safetensors",
+    "model.json",
+    "metrics.json",
+    "README.md",
+    "manifest.jsonl",
+}
+
+
+@dataclass(frozen=True)
+class Adopted:
+    lesson: Path
+    told: dict[str, Any]
+    base: Path
+    output: str
+
+    @property
+    def revision(self) -> Path:
+        return self.base / "store" / "revisions" / self.output.splitlines()[-1].removeprefix("revision ")
+
+
+def adopt(capsys: pytest.CaptureFixture[str], lesson: Path, base: Path) -> tuple[int, str, str]:
+    status = main(["adopt", str(lesson), "--to", str(base / "store"), "--data", str(base / "data")])
+    output, errors = capsys.readouterr()
+    return status, output, errors.splitlines()[-1] if errors else ""
+
+
+@pytest.fixture(scope="module")
+def adopted(tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> Adopted:
+    base = tmp_path_factory.mktemp("adopted")
+    lesson = base / "shapes.spotter-lesson.zip"
+    told = make_lesson(lesson, PICTURES)
+    output = run_quietly(["adopt", str(lesson), "--to", str(base / "store"), "--data", str(base / "data")])
+    return Adopted(lesson, told, base, output)
+
+
+def run_quietly(words: list[str]) -> str:
+    import contextlib
+    import io
+
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        status = main(words)
+    assert status == 0, output.getvalue()
+    return output.getvalue()
+
+
+def test_a_lesson_becomes_a_full_revision(adopted: Adopted) -> None:
+    found = {path.name for path in adopted.revision.iterdir()}
+    assert MADE | {"example-1.jpg", "example-2.jpg", "example-3.jpg", "thumbnails.safetensors"} <= found
+    predictor = Predictor.load(str(adopted.base / "store"))
+    for label, mine in PICTURES.items():
+        assert predictor.predict(mine[0]).closest == label
+
+
+def test_it_says_how_close_both_sides_are(adopted: Adopted) -> None:
+    assert "answers of the published model: 48 of 48 pictures within 0.02" in adopted.output
+    assert "held out, without shifted views: 48 of 48 pictures within 0.02" in adopted.output
+
+
+def test_its_card_says_how_it_was_made_and_no_path_of_this_machine(adopted: Adopted) -> None:
+    card = (adopted.revision / "README.md").read_text()
+    assert "python -m spotter adopt shapes.spotter-lesson.zip --to STORE" in card
+    assert "what the page `teach/` of a site gave" in card
+    for path in adopted.revision.iterdir():
+        assert str(adopted.base).encode() not in path.read_bytes(), path.name
+
+
+def test_its_pictures_can_be_cleaned_and_published_again(adopted: Adopted, tmp_path: Path) -> None:
+    folder = adopted.base / "data" / "shapes" / "taught"
+    assert read_run(folder).revision == adopted.revision.name
+    # The set is the same, so the revision is too.
+    assert publish_again(folder) == adopted.revision.name
+
+
+def test_adopted_again_it_is_the_same_revision(adopted: Adopted, capsys: pytest.CaptureFixture[str]) -> None:
+    status, output, _ = adopt(capsys, adopted.lesson, adopted.base)
+    assert (status, output.splitlines()[-1]) == (0, f"revision {adopted.revision.name}")
+
+
+@pytest.mark.parametrize("kind", ["plain", "answers"])
+def test_a_model_that_answers_otherwise_is_not_published(
+    kind: str, adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads(json.dumps(adopted.told))
+    told["taught"][kind] = {key: row[1:] + row[:1] for key, row in told["taught"][kind].items()}
+    lesson = write_lesson(tmp_path / "a.zip", told, flat(PICTURES))
+    status, _, error = adopt(capsys, lesson, tmp_path)
+    assert status == 1
+    assert "would not answer like the one that was taught in the browser" in error
+    assert not (tmp_path / "store" / "main").exists()
+
+
+def test_other_folds_and_other_pictures_are_refused(
+    adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.loads(json.dumps(adopted.told))
+    first = digest(PICTURES["disc"][0])
+    told["taught"]["fold"][first] += 1
+    status, _, error = adopt(capsys, write_lesson(tmp_path / "a.zip", told, flat(PICTURES)), tmp_path)
+    assert (status, "1 of 48 pictures were held out in another fold" in error) == (1, True)
+    del told["taught"]["fold"][first]
+    status, _, error = adopt(capsys, write_lesson(tmp_path / "a.zip", told, flat(PICTURES)), tmp_path)
+    assert (status, "learnt from 47 pictures and this training from 48" in error) == (1, True)
+
+
+def test_what_was_deleted_in_the_page_is_not_learnt_from(
+    tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, moved = digest(PICTURES["disc"][0]), digest(PICTURES["cross"][1])
+    common = {"at": "2026-11-29T02:01:00.000Z", "who": "teach page", "why": "doubtful"}
+    edits = [
+        {"id": "1" * 32, "batch": "1" * 32, "action": "delete", "sha256": gone, "from": "disc"} | common,
+        {"id": "2" * 32, "batch": "2" * 32, "action": "relabel", "sha256": moved, "from": "cross", "to": "disc"}
+        | common,
+    ]
+    lesson = tmp_path / "shapes.zip"
+    told = make_lesson(lesson, PICTURES, edits=edits)
+    assert len(told["taught"]["fold"]) == 47
+    status, _, error = adopt(capsys, lesson, tmp_path)
+    assert status == 0, error
+    rows = [json.loads(line) for line in next(tmp_path.glob("store/revisions/*/manifest.jsonl")).open()]
+    (deleted,) = (row for row in rows if row["sha256"] == gone)
+    (relabelled,) = (row for row in rows if row["sha256"] == moved)
+    assert (deleted["decision"], relabelled["label"]) == ("dropped", "disc")
+
+
+def test_a_found_picture_without_a_licence_is_not_published(
+    tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesson = tmp_path / "shapes.zip"
+    told = make_lesson(lesson, PICTURES)
+    for row in told["pictures"]:
+        if row["label"] == "disc":
+            row |= {"source": "wikimedia", "page_url": f"https://example.org/{row['sha256']}"}
+    write_lesson(lesson, told, flat(PICTURES))
+    status, _, error = adopt(capsys, lesson, tmp_path)
+    assert status == 0, error
+    revision = next(tmp_path.glob("store/revisions/*"))
+    assert not any((revision / name).read_bytes() in PICTURES["disc"] for name in ("example-2.jpg", "example-3.jpg"))
+    assert not (revision / "example-1.jpg").exists()
+
+
+def test_with_the_takedown_list_nothing_is_compared(
+    adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "takedown.txt").write_text(digest(PICTURES["disc"][0]))
+    status, output, error = adopt(capsys, adopted.lesson, tmp_path)
+    assert status == 0, error
+    assert "not compared: pictures of the lesson are on the takedown list" in output
+
+
+def test_a_file_that_is_no_lesson_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.make_archive(str(tmp_path / "a"), "zip", Path(__file__).parent)
+    status, _, error = adopt(capsys, tmp_path / "a.zip", tmp_path)
+    assert status == 1
+    assert "no lesson: there is no spotter-lesson.json in it" in error
+    assert not (tmp_path / "data").exists()
+
+
+def test_private_is_for_the_hub_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["adopt", "a.zip", "--to", str(tmp_path), "--private"])
+    assert "--private only works with --to hf://owner/name" in capsys.readouterr().err
