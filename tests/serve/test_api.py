@@ -249,6 +249,25 @@ def test_a_wrong_method_or_path_is_told(url: str, method: str, path: str, status
         assert "/api" in response.json()["error"]
 
 
+@pytest.mark.parametrize("path", ["/api/predict", "/api/classify/many", "/api/x", "/run/predict", "/queue/push", "/call"])
+@pytest.mark.parametrize("announced", ["Content-Length: 20000", "Transfer-Encoding: chunked"])
+def test_an_unknown_route_is_told_before_the_body_comes(url: str, path: str, announced: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    body = b"x" * 20_000
+    sent = body if "Length" in announced else b"4e20\r\n" + body + b"\r\n0\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as connection, connection.makefile("rb") as answers:
+        # Who sends all the same may go on with the same connection.
+        for _ in range(2):
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{announced}\r\n\r\n".encode())
+            assert answers.readline() == b"HTTP/1.1 404 Not Found\r\n"
+            length = 0
+            while (line := answers.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            assert b"/api/classify" in answers.read(length)
+            connection.sendall(sent)
+
+
 @pytest.fixture(scope="module")
 def shared() -> Iterator[str]:
     """An app that others can reach, too."""

@@ -334,9 +334,8 @@ def _other_method_route(allowed: str) -> Answering:
 
 async def moved(request: Request) -> Response:
     """Say where to ask instead, at a route that is not there, or not any more: older tutorials name some."""
-    # Whoever is still sending would not read what is told.
-    async for _ in request.stream():
-        pass
+    # The body is not waited for: a slow one would make people think that the picture is being looked at. The connection
+    # goes on reading it, so that who sends first and reads then is told too.
     return _error(404, _MOVED.format(url=_address(request)))
 
 
