@@ -17,10 +17,11 @@ from spotter.collect.takedown import Takedown
 from spotter.config import CollectConfig, DownloadConfig, PictureConfig
 from spotter.data.dataset import TAKEDOWN, Dataset, Record
 from spotter.data.duplicates import group_duplicates
+from spotter.data.manifest import note_searched
 from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
 from spotter.names import clean_label, find_name
 from spotter.recipe import ClassSpec, Recipe
-from spotter.search.base import ImageHit, LabelledSource, SearchBackend
+from spotter.search.base import ImageHit, LabelledSource, SearchBackend, takes_words
 from spotter.utils.files import write_atomically
 from spotter.utils.licenses import allows
 from spotter.utils.text import writable
@@ -67,6 +68,7 @@ def collect(
         store = PictureSet(folder, pictures or PictureConfig(), downloads or DownloadConfig(), takedown, fetch)
         try:
             queries = _remember(folder, more or {})
+            note_searched(folder, [source.name for source in sources if takes_words(source)])
             gathering = _Gathering(sources, store, config, takedown)
             records: list[Record] = []
             for spec in recipe.classes:

@@ -18,6 +18,7 @@ from spotter.feedback.sync import fetched
 from spotter.names import clean_label, find_name, is_writing, slug
 from spotter.recipe import Recipe, choose_recipe, make_recipe
 from spotter.search import LabelledSource, SearchBackend, get_backends, read_region
+from spotter.search.base import takes_words
 from spotter.search.feedback import VisitorFeedback
 from spotter.utils.console import say
 
@@ -101,7 +102,7 @@ def fill_set(
     Raises:
         RecipeError: there is something more to search for, and no source that searches. As `collect`.
     """
-    if more and not any(source.searches and not source.by_label for source in sources):
+    if more and not any(takes_words(source) for source in sources):
         named = " and ".join(source.name for source in sources)
         raise RecipeError(
             f"--more searches for further pictures, and {named} cannot search: add a source that can, such as "

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from spotter.data.cache import FOLDER, measure_once
 from spotter.data.dataset import Dataset, Record
+from spotter.data.manifest import read_searched
 from spotter.data.previews import make_thumbnails, short_title
 from spotter.data.quality import QUALITY_FLAGS
 from spotter.data.subject_size import FILLING, SMALL
@@ -28,8 +29,6 @@ from spotter.images import load_picture
 from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
-# Sources that give what they have of a label, and cannot search for anything else.
-BY_LABEL = frozenset({"feedback", "folder", "hf", "manifest", "table", "urls"})
 CLUSTERABLE = 10
 MOST_CLUSTERS = 8
 EXEMPLARS = 12
@@ -195,13 +194,13 @@ def write_coverage(
         cross_pairs: near duplicates in two classes, both stored under the set's folder, with their cosine.
 
     Raises:
-        DatasetUnwritable: `path` cannot be written.
+        DatasetUnwritable: `path` cannot be written, or what the set's folder remembers cannot be read.
     """
     records = {str(record.file): record for record in dataset.records}
     functions: dict[str, Callable[..., Any] | None] = {
         "thumbnail": make_thumbnails(dataset),
         "name": lambda file: _name(records[file]),
-        "command": _command if can_search(dataset) else None,
+        "command": _command if read_searched(dataset.folder) else None,
         "share": _share,
         "rows": _rows,
     }
@@ -218,11 +217,6 @@ def write_coverage(
         shown_flagged=SHOWN_FLAGGED,
         pair_name=_name,
     )
-
-
-def can_search(dataset: Dataset) -> bool:
-    """Whether `--more` could find pictures for this set where the others came from."""
-    return any(record.backend not in BY_LABEL for record in (*dataset.records, *dataset.dropped))
 
 
 def _tones(path: Path) -> tuple[bool, bool]:

@@ -15,6 +15,7 @@ from spotter.utils.tables import write_rows
 
 _log = logging.getLogger(__name__)
 LOCK = ".lock"
+SEARCHED = "searched.json"
 
 
 def lock_set(folder: Path) -> LockedFile:
@@ -41,6 +42,28 @@ ATTRIBUTION_COLUMNS = (
     "license_url",
     "attribution",
 )
+
+
+def note_searched(folder: Path, names: Sequence[str]) -> None:
+    """Keep the names of the sources that a set came from and that take words to search for.
+
+    The records do not tell: a source that repeats an earlier run gives pictures the names of the sources of that run.
+    """
+    write_atomically(folder / SEARCHED, json.dumps(list(names)).encode())
+
+
+def read_searched(folder: Path) -> list[str]:
+    """The names from `note_searched`; none where nobody noted any.
+
+    Raises:
+        DatasetUnwritable: they cannot be read.
+    """
+    try:
+        return [str(name) for name in json.loads((folder / SEARCHED).read_text(encoding="utf-8"))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError) as error:
+        raise DatasetUnwritable(f"{str(folder / SEARCHED)!r} is damaged; remove it, and collect again.") from error
 
 
 def read_manifest(folder: Path) -> list[Record]:

@@ -71,6 +71,11 @@ class SearchBackend(Protocol):
         ...
 
 
+def takes_words(source: SearchBackend) -> bool:
+    """Whether a source can search for further words, as `--more` wants."""
+    return source.searches and not source.by_label
+
+
 @runtime_checkable
 class RegionalSource(Protocol):
     """A source that can search for a country or language; None is the service's own."""

@@ -12,10 +12,12 @@ from spotter.collect.picture_set import fill_set
 from spotter.collect.takedown import Takedown
 from spotter.config import CollectConfig, DownloadConfig
 from spotter.data.dataset import Dataset
-from spotter.data.manifest import read_manifest
+from spotter.data.manifest import read_manifest, read_searched
 from spotter.errors import RecipeError, SourceUnavailable, TooFewPictures
 from spotter.recipe import make_recipe, recipe_from_options
+from spotter.search import BACKENDS
 from spotter.search.folder import Folder
+from spotter.search.manifest import Manifest
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
 from tests.helpers.loopback import JsonServer
 from tests.helpers.stand import Stand
@@ -132,3 +134,22 @@ def test_more_is_refused_where_nothing_can_search_for_it(tmp_path: Path) -> None
     with pytest.raises(RecipeError, match="folder cannot search: add a source that can"):
         fill_set(recipe, [Folder(str(source))], tmp_path / "set", "any", more, Takedown())
     assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize("name", sorted(BACKENDS))
+def test_a_set_remembers_which_of_its_sources_take_words(name: str, server: JsonServer, tmp_path: Path) -> None:
+    takes = {"brave", "duckduckgo", "inaturalist", "openverse", "sample", "wikimedia"}
+    stand = Stand("stand", server.url, offer=10)
+    # Like the source in this alone, and under its name.
+    stand.searches, stand.by_label, stand.name = BACKENDS[name].searches, BACKENDS[name].by_label, name
+    gather(tmp_path, stand)
+    assert read_searched(tmp_path) == ([name] if name in takes else [])
+    gather(tmp_path, stand, Stand("other", server.url, offer=1))
+    assert read_searched(tmp_path) == ([name, "other"] if name in takes else ["other"])
+
+
+def test_pictures_of_an_earlier_run_do_not_pass_for_a_search(server: JsonServer, tmp_path: Path) -> None:
+    gather(tmp_path / "first", Stand("openverse", server.url, offer=10))
+    again = gather(tmp_path / "again", Manifest(str(tmp_path / "first")))  # type: ignore[arg-type]
+    assert {record.backend for record in again.records} == {"openverse"}
+    assert (read_searched(tmp_path / "first"), read_searched(tmp_path / "again")) == (["openverse"], [])

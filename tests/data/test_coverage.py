@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spotter.data.coverage import BY_LABEL, JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
+from spotter.data.coverage import JUDGEABLE, ClassCoverage, measure_coverage, write_coverage
 from spotter.data.dataset import Dataset
+from spotter.data.manifest import SEARCHED, note_searched
 from spotter.data.quality import QUALITY_FLAGS
 from spotter.data.subject_size import FILLING, SMALL
 from spotter.errors import DatasetUnwritable
 from spotter.images import encode_jpeg
-from spotter.search import BACKENDS
 from tests.helpers.coverage_report import make_dataset, make_features, make_report
 from tests.helpers.drawing import draw
 from tests.helpers.markup import Page
@@ -201,7 +201,17 @@ def test_nothing_is_to_be_searched_for_where_no_source_searches(tmp_path: Path) 
     text = Page((tmp_path / "coverage.html").read_text()).text
     assert "Seen from every side? If not, add some." in " ".join(text.split())
     assert "--more" not in text
-    assert {name for name, source in BACKENDS.items() if source.by_label or not source.searches} == BY_LABEL
+    note_searched(dataset.folder, ["openverse"])
+    write_coverage([describe_one(dataset)], dataset, tmp_path / "coverage.html")
+    assert "--more" in Page((tmp_path / "coverage.html").read_text()).text
+
+
+@pytest.mark.parametrize("content", ["", "7", "{", '["openverse"', "\xff"])
+def test_what_the_set_remembers_of_its_sources_may_be_damaged(tmp_path: Path, content: str) -> None:
+    dataset = make_dataset(tmp_path, {"grizzly": 30})
+    (tmp_path / SEARCHED).write_bytes(content.encode("latin-1"))
+    with pytest.raises(DatasetUnwritable, match="is damaged; remove it"):
+        write_coverage([describe_one(dataset)], dataset, tmp_path / "coverage.html")
 
 
 def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from spotter.data.coverage import measure_coverage, write_coverage
 from spotter.data.dataset import Dataset, Record
+from spotter.data.manifest import note_searched
 from spotter.data.quality import QUALITY_FLAGS
 from spotter.images import encode_jpeg
 from tests.helpers.drawing import draw
@@ -42,6 +43,7 @@ def make_report(folder: Path) -> Path:
     dataset = replace(dataset, records=tuple(records))
     flags = [tuple(QUALITY_FLAGS) if index < 30 else () for index in range(len(records))]
     spreads = np.linspace(0.5, 0.8, len(records))
+    note_searched(folder, ["openverse"])
     coverages = measure_coverage(dataset, make_features(30, 20, 10, 3), flags, spreads)
     write_coverage(coverages, dataset, folder / "out" / "coverage.html", [(records[0], records[-1], 0.9712)])
     return folder / "out" / "coverage.html"
