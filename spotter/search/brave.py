@@ -36,7 +36,9 @@ class Brave:
     Needs a key (https://api-dashboard.search.brave.com) in the environment variable `BRAVE_API_KEY`. How many
     requests a second and a month it allows, what they cost, and whether the results may be stored and used for
     machine learning depends on the plan (https://api-dashboard.search.brave.com/terms-of-service). Pictures for
-    adults are left out.
+    adults are left out. Of a region it takes the countries and languages that are listed at
+    https://api-dashboard.search.brave.com/app/documentation/image-search/codes (compared in November 2026); for another
+    country it searches everywhere.
 
     Args:
         base_url: where the service answers.
