@@ -80,7 +80,7 @@ def run(options: Options) -> str:
             dataset = convert.read_pictures(options.pictures, facts, pictures, Path("data") / LIST)
             for line in (dataset.summary(), *dataset.complaints()):
                 say(line)
-            judged = convert.answer_all(files / ONNX, facts, dataset)
+            dataset, judged = convert.answer_all(files / ONNX, facts, dataset)
 
         with stage("Write the files"):
             evaluation = convert.write_files(files, facts, dataset, judged, _command(options))

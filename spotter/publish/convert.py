@@ -4,13 +4,14 @@ What that process tells comes as a text file, an ONNX file and an array; nothing
 """
 
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ from spotter.collect.takedown import Takedown
 from spotter.config import ConvertConfig, FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.data.splits import assign_folds
-from spotter.errors import BrokenExport, UnsuitableExport
+from spotter.errors import BadPicture, BrokenExport, TooFewPictures, UnsuitableExport
 from spotter.evaluate import metrics
 from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import familiarity_on_folds
-from spotter.images import load_picture, to_square
+from spotter.images import load_picture, own_reason, to_square
 from spotter.names import slug
 from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, PORTABLE, Facts
 from spotter.publish.model_card import write_card
@@ -47,6 +48,8 @@ from spotter.publish.writing import (
 from spotter.recipe import Recipe, make_recipe
 from spotter.search.folder import Folder
 from spotter.utils.files import import_root, require_room, temporary_folder
+
+_log = logging.getLogger(__name__)
 
 HOW = "on pictures that it may have learnt from, so it may be worse on others"
 _WORKER = "import sys; from spotter.publish.convert_worker import main; sys.exit(main(sys.argv[1:]))"
@@ -136,22 +139,34 @@ def read_pictures(pictures: Path, facts: Facts, folder: Path, takedown: Path) ->
     return collect(recipe_of(facts), [Folder(str(pictures))], folder, takedown=Takedown(takedown))
 
 
-def answer_all(network: Path, facts: Facts, dataset: Dataset) -> NetworkAnswers:
+def answer_all(network: Path, facts: Facts, dataset: Dataset) -> tuple[Dataset, NetworkAnswers]:
     """Run an exported network over a set.
 
+    Returns:
+        The set without the pictures that cannot be read any more, which the log names with their reasons, and what the
+        network says of the others.
+
     Raises:
-        UnsuitableExport: its answers are not numbers.
+        TooFewPictures: none can be read. UnsuitableExport: its answers are not numbers.
     """
     session = onnxruntime.InferenceSession(network.read_bytes(), providers=["CPUExecutionProvider"])
-    rows = []
-    for path in dataset.paths:
-        pixels = to_square(load_picture(path), facts.size, facts.resize)[None]
+    rows, records = [], []
+    for record, path in zip(dataset.records, dataset.paths, strict=True):
+        try:
+            with own_reason():
+                pixels = to_square(load_picture(path), facts.size, facts.resize)[None]
+        except BadPicture as error:
+            _log.warning("%s is left out: %s", path, error)
+            continue
         rows.append([row[0] for row in session.run(["embedding", "probabilities"], {"pixels": pixels})])
+        records.append(record)
+    if not rows:
+        raise TooFewPictures("None of the pictures can be read any more; start again.")
     embeddings, probabilities = (np.stack(part) for part in zip(*rows, strict=True))
     # Written so that NaN fails too.
     if not (abs(np.linalg.norm(embeddings, axis=1) - 1) < 0.01).all() or not np.isfinite(probabilities).all():
         raise UnsuitableExport("The export's network gives features or probabilities that are not numbers.")
-    return NetworkAnswers(embeddings, probabilities)
+    return replace(dataset, records=tuple(records)), NetworkAnswers(embeddings, probabilities)
 
 
 def write_files(files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnswers, command: str) -> Evaluation:

@@ -121,8 +121,8 @@ def run_here(body: Body, paths: Sequence[Path], part: int) -> Iterator[tuple[np.
 
 
 def embed(features: np.ndarray) -> np.ndarray:
-    """Divide each row of features, float32 (n, width), by its length."""
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    """Divide each row of features, float32 (n, width), by its length; the 0 of a picture that is gone stay 0."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def open_body(onnx: bytes) -> onnxruntime.InferenceSession:

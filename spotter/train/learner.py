@@ -1,10 +1,12 @@
 """fastai: a Learner from a fitted head, optional fine-tuning, and the exports."""
 
 import copy
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from fastai.callback.fp16 import to_fp16  # noqa: F401  (gives Learner its to_fp
 from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Learner its bar, and no_bar)
 from fastai.callback.schedule import fine_tune, lr_find  # noqa: F401  (give Learner its fine_tune and lr_find)
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.core import DataLoaders
+from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IndexSplitter, Normalize, parent_label
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
@@ -30,7 +32,8 @@ from torch import nn
 
 from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
-from spotter.errors import TrainingFailed
+from spotter.errors import BadPicture, TrainingFailed
+from spotter.images import load_picture, own_reason
 from spotter.names import folder_name
 from spotter.train.backbone import run_body
 from spotter.train.body import load_modules, rebuild
@@ -39,9 +42,13 @@ from spotter.train.features import Backbone
 from spotter.train.head import Head, class_weights, fit_head, negative_log_likelihood
 from spotter.train.trained import GIVEN_SPLIT, Trained, describe_tries, train_head
 from spotter.utils.files import temporary_folder
+from spotter.utils.text import plural
 
 # Half of fastai's own: a step takes about a second on two cores, and the curve is as clear.
 RATE_STEPS = 50
+NONE_LEFT = "None of the stored pictures can be read any more; start again, and leave them alone."
+
+_log = logging.getLogger(__name__)
 
 
 def make_learner(trained: Trained, dataset: Dataset, folds: np.ndarray, config: TrainConfig) -> Learner:
@@ -50,6 +57,8 @@ def make_learner(trained: Trained, dataset: Dataset, folds: np.ndarray, config: 
         return trained.learner
     held_out = folds == 0 if trained.judged.all() else trained.judged
     with labelled_view(dataset) as view:
+        # fastai reads one picture to see what there is; the others do not matter any more.
+        held_out = held_out | ~readable(dataset, ~held_out, enough=1)
         learn = build_learner(dataset, view, held_out, trained.backbone, config)
     put_head(learn, trained.head)
     return learn
@@ -65,7 +74,7 @@ def train_whole(
     fewer than three folds, the answer is that of `train_head`.
 
     Raises:
-        TrainingFailed: the features are not numbers, or the loss became NaN.
+        TrainingFailed: the features are not numbers, the loss became NaN, or no picture can be read any more.
     """
     if folds.max() < 2:
         trained = train_head(dataset, folds, backbone, features, config)
@@ -81,12 +90,19 @@ def train_whole(
     weights = class_weights(dataset.targets[~held_out], config)
     tuned_backbone = rebuild(backbone, learn.model[0])
     tuned_features = run_body(tuned_backbone, dataset.paths)
+    there = np.asarray(tuned_features.any(axis=1))
+    judged, learnt_from = held_out & there, ~held_out & there
+    if not judged.any():
+        raise TrainingFailed("The pictures to judge it on cannot be read any more; start again, and leave them alone.")
+    if not there.all():
+        gone = plural(int((~there).sum()), "stored picture")
+        found.append(f"{gone} could not be read any more while fine-tuning, and nothing is said of them")
     layer = learn.model[1][-1]
     tuned = Head(layer.weight.detach().numpy(), layer.bias.detach().numpy(), head.strength, balanced=head.balanced)
-    probabilities = tuned.probabilities(tuned_features[held_out])
-    targets = dataset.targets[held_out]
+    probabilities = tuned.probabilities(tuned_features[judged])
+    targets = dataset.targets[judged]
     counting = weights[targets]
-    before = negative_log_likelihood(head.probabilities(features[held_out]), targets, counting)
+    before = negative_log_likelihood(head.probabilities(features[judged]), targets, counting)
     after = negative_log_likelihood(probabilities, targets, counting)
     tried = f"loss on the held-out fold: {before:.4f} by the linear head, {after:.4f} after fine-tuning"
     # Written so that NaN is not better.
@@ -96,8 +112,8 @@ def train_whole(
     how = GIVEN_SPLIT if dataset.held_out.any() else "held-out fifth, near duplicates kept together"
     return Trained(
         tuned_features,
-        held_out,
-        ~held_out,
+        judged,
+        learnt_from,
         probabilities,
         None,
         None,
@@ -123,8 +139,9 @@ def tune(
         A learner on the CPU, in full precision.
 
     Raises:
-        TrainingFailed: the loss became NaN.
+        TrainingFailed: the loss became NaN, or no picture can be read any more.
     """
+    held_out = held_out | ~readable(dataset, ~held_out)
     with labelled_view(dataset) as view:
         learn = build_learner(dataset, view, held_out, backbone, config)
         put_head(learn, head)
@@ -135,7 +152,7 @@ def tune(
         if learn.dls.device.type == "cuda":
             learn.to_fp16()
         set_seed(config.seed)
-        with together(learn):
+        with passing_over(learn.dls), together(learn):
             learn.fine_tune(config.fine_tune, **({} if rate is None else {"base_lr": rate}))
     # When it began and how long each epoch took would make every export another one.
     learn.recorder.start_epoch, learn.recorder.log = 0.0, []
@@ -155,14 +172,16 @@ def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbon
     `lr_find.png` in the picture set's folder shows the losses it saw.
 
     Raises:
-        TrainingFailed: the loss did not fall at any rate.
+        TrainingFailed: the loss did not fall at any rate, or no picture can be read any more.
     """
+    held_out = held_out | ~readable(dataset, ~held_out)
     with labelled_view(dataset) as view, temporary_folder() as folder:
         learn = build_learner(dataset, view, held_out, backbone, config)
         set_seed(config.seed)
         # It keeps the weights on disk to put them back.
         learn.model_dir = folder
-        suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
+        with passing_over(learn.dls):
+            suggested = learn.lr_find(num_it=RATE_STEPS, show_plot=False)
     rates, losses = learn.recorder.lrs, [float(loss) for loss in learn.recorder.losses]
     if not min(losses) < losses[0]:
         raise TrainingFailed("No learning rate made the loss fall; leave --find-rate out, or look at the pictures.")
@@ -183,16 +202,75 @@ def show_batch(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> Pat
 
     Returns:
         The folder, with `show_batch.png` and `show_batch_unique.png` in it.
+
+    Raises:
+        TrainingFailed: no picture can be read any more.
     """
-    everything = np.zeros(len(dataset.records), dtype=bool)
+    gone = ~readable(dataset, np.ones(len(dataset.records), dtype=bool))
     with labelled_view(dataset) as view:
-        dls = build_learner(dataset, view, everything, backbone, config).dls
+        dls = build_learner(dataset, view, gone, backbone, config).dls
         set_seed(config.seed)
-        for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
-            dls.train.show_batch(max_n=9, unique=unique)
-            pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
-            pyplot.close()
+        with passing_over(dls):
+            for name, unique in (("show_batch.png", False), ("show_batch_unique.png", True)):
+                dls.train.show_batch(max_n=9, unique=unique)
+                pyplot.savefig(dataset.folder / name, dpi=110, bbox_inches="tight")
+                pyplot.close()
     return dataset.folder
+
+
+def readable(dataset: Dataset, wanted: np.ndarray, enough: int | None = None) -> np.ndarray:
+    """Which stored pictures can still be decoded: bool (n,). The log names the others.
+
+    Args:
+        wanted: bool (n,), which to look at; the others count as readable. enough: stop after so many that are.
+
+    Raises:
+        TrainingFailed: none of them can be read.
+    """
+    there, found = np.ones(len(wanted), dtype=bool), 0
+    for row in np.flatnonzero(wanted).tolist():
+        try:
+            load_picture(dataset.paths[row])
+        except BadPicture as error:
+            there[row] = False
+            _log.warning("%s is left out: %s", dataset.paths[row], error)
+            continue
+        found += 1
+        if found == enough:
+            break
+    if not found:
+        raise TrainingFailed(NONE_LEFT)
+    return there
+
+
+@contextmanager
+def passing_over(dls: DataLoaders) -> Iterator[None]:
+    """Take the next picture in place of one that cannot be read any more; what that is, the log tells.
+
+    In its place, as several processes wait for each other until each has as many batches as the others.
+
+    Raises:
+        TrainingFailed: none can be read.
+    """
+    loaders = [dls.train, dls.valid]
+
+    def do_item(loader: TfmdDL, row: int) -> Any:
+        for step in range(len(loader.dataset)):
+            other = (row + step) % len(loader.dataset)
+            try:
+                with own_reason():
+                    return type(loader).do_item(loader, other)
+            except BadPicture as error:
+                _log.warning("%s is left out: %s", loader.items[other], error)
+        raise TrainingFailed(NONE_LEFT)
+
+    for loader in loaders:
+        loader.do_item = partial(do_item, loader)
+    try:
+        yield
+    finally:
+        for loader in loaders:
+            del loader.do_item
 
 
 @contextmanager

@@ -37,10 +37,17 @@ from torchvision.models import resnet18, squeezenet1_1
 from spotter.bundle.format import SERVING_FILES
 from spotter.cli import main
 from spotter.config import ConvertConfig
-from spotter.errors import BrokenExport, RecipeError, SpotterError, TemporaryUnwritable, UnsuitableExport
+from spotter.errors import (
+    BrokenExport,
+    RecipeError,
+    SpotterError,
+    TemporaryUnwritable,
+    TooFewPictures,
+    UnsuitableExport,
+)
 from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
-from spotter.publish.convert import Export, export_network, recipe_of
+from spotter.publish.convert import Export, answer_all, export_network, read_pictures, recipe_of, write_files
 from spotter.publish.convert_worker import Facts, define, export, open_export
 from spotter.publish.convert_worker import main as worker_main
 from spotter.publish.parity import parity_pictures
@@ -212,6 +219,29 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
         assert "did not see" not in text
     assert "**converted** from a fastai export" in (folder / "README.md").read_text()
     assert str(tmp_path) not in "".join((folder / name).read_text() for name in ("model.json", "README.md"))
+
+
+def test_pictures_that_vanish_before_they_are_judged_cost_only_themselves(
+    plain: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (files := tmp_path / "files").mkdir()
+    facts = export_network(Export(plain), files / "model.onnx")
+    dataset = read_pictures(pictures, facts, tmp_path / "set", tmp_path / "takedown.txt")
+    lost = dataset.paths[1::7]
+    for way, path in enumerate(lost):
+        path.unlink()
+        if way % 2:
+            path.write_bytes(b"\xff\xd8\xff no more")
+    left, judged = answer_all(files / "model.onnx", facts, dataset)
+    assert set(dataset.paths) - set(left.paths) == set(lost)
+    assert len(judged.embeddings) == len(judged.probabilities) == len(left.records)
+    assert sum("left out" in record.message for record in caplog.records) == len(lost)
+    write_files(files, facts, left, judged, "convert")
+    assert json.loads((files / "metrics.json").read_text())["pictures"] == len(left.records)
+    for path in left.paths:
+        path.unlink()
+    with pytest.raises(TooFewPictures, match="None of the pictures can be read"):
+        answer_all(files / "model.onnx", facts, dataset)
 
 
 def test_without_trust_nothing_is_opened(

@@ -249,7 +249,9 @@ def test_a_wrong_method_or_path_is_told(url: str, method: str, path: str, status
         assert "/api" in response.json()["error"]
 
 
-@pytest.mark.parametrize("path", ["/api/predict", "/api/classify/many", "/api/x", "/run/predict", "/queue/push", "/call"])
+@pytest.mark.parametrize(
+    "path", ["/api/predict", "/api/classify/many", "/api/x", "/run/predict", "/queue/push", "/call"]
+)
 @pytest.mark.parametrize("announced", ["Content-Length: 20000", "Transfer-Encoding: chunked"])
 def test_an_unknown_route_is_told_before_the_body_comes(url: str, path: str, announced: str) -> None:
     host, port = url.removeprefix("http://").split(":")

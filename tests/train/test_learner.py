@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,13 +10,23 @@ import pytest
 from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset
 from spotter.data.splits import deal_folds
-from spotter.errors import TooFewPictures
+from spotter.errors import TooFewPictures, TrainingFailed
 from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
 from spotter.train.backbone import compute_features, load_backbone, run_body
+from spotter.train.export import export_pickle
 from spotter.train.features import Backbone
 from spotter.train.head import class_weights, fit_head, is_uneven
-from spotter.train.learner import build_learner, find_learning_rate, labelled_view, tune
+from spotter.train.learner import (
+    build_learner,
+    find_learning_rate,
+    labelled_view,
+    make_learner,
+    passing_over,
+    show_batch,
+    train_whole,
+    tune,
+)
 from spotter.train.trained import train_head
 from tests.conftest import Published, Revision
 from tests.helpers import tiny
@@ -146,6 +157,72 @@ def test_sets_smaller_than_a_batch_are_learnt_from(count: int, shapes: Dataset, 
         with learn.no_bar(), learn.no_logging():
             learn.fit(1, 0.01)
     assert not np.array_equal(learn.model[1][-1].weight.detach().numpy(), before)
+
+
+def damage(path: Path, way: int) -> None:
+    """Make a stored picture unreadable, in one of five ways."""
+    content = path.read_bytes()
+    path.unlink()
+    if way == 1:
+        path.mkdir()
+    elif way > 1:
+        path.write_bytes([content[: len(content) // 2], b"", b"<html>"][way - 2])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_that_are_gone_cost_fine_tuning_nothing_but_themselves(
+    seed: int, shapes: Dataset, small: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(SMALL, fine_tune=1, find_rate=seed == 0)
+    dataset = replace(shapes, folder=Path(shutil.copytree(shapes.folder, tmp_path / "set")))
+    features, folds = compute_features(small, dataset), deal_folds(dataset, dataset, config)
+    rng = np.random.default_rng(seed)
+    # The very first is what fastai looks at before all others.
+    lost = np.union1d([0, len(folds) - 1], rng.choice(len(folds), 6, replace=False))
+    for row in lost.tolist():
+        damage(dataset.paths[row], int(rng.integers(5)))
+    trained = train_whole(dataset, folds, small, features, config)
+    assert {Path(str(record.args[0])) for record in caplog.records if "left out" in record.msg} >= {
+        dataset.paths[row] for row in lost.tolist() if folds[row] != 0
+    }
+    if trained.fine_tune_epochs:
+        assert np.flatnonzero(~(trained.judged | trained.learnt_from)).tolist() == lost.tolist()
+        assert np.isfinite(trained.embeddings).all()
+        assert trained.probabilities.shape == (trained.judged.sum(), 3)
+        assert f"{len(lost)} stored pictures could not be read" in " ".join(trained.tried)
+    else:
+        assert trained.judged.all()
+    learn = make_learner(replace(trained, learner=None), dataset, folds, config)
+    export_pickle(learn, tmp_path / "export.pkl")
+    show_batch(dataset, small, config)
+
+
+@pytest.mark.parametrize("way", range(5))
+def test_what_vanishes_in_the_middle_of_an_epoch_is_passed_over(
+    way: int, shapes: Dataset, small: Backbone, tmp_path: Path
+) -> None:
+    dataset = replace(shapes, folder=Path(shutil.copytree(shapes.folder, tmp_path / "set")))
+    held_out = np.arange(len(dataset.records)) % 4 == 0
+    with labelled_view(dataset) as view:
+        dls = build_learner(dataset, view, held_out, small, SMALL).dls
+        with passing_over(dls):
+            whole = [len(pixels) for loader in (dls.train, dls.valid) for pixels, _ in loader]
+            for path in dataset.paths[5:12]:
+                damage(path, way)
+            assert [len(pixels) for loader in (dls.train, dls.valid) for pixels, _ in loader] == whole
+            for path in set(dataset.paths) - set(dataset.paths[5:12]):
+                damage(path, way)
+            with pytest.raises(TrainingFailed, match="None of the stored pictures can be read any more"):
+                list(dls.train)
+        assert not any("do_item" in vars(loader) for loader in (dls.train, dls.valid))
+    folds, features = np.arange(len(held_out)) % 3, np.ones((len(held_out), small.width), np.float32)
+    for work, rest in (
+        (find_learning_rate, (held_out, small, SMALL)),
+        (tune, (held_out, small, None, SMALL, None)),
+        (train_whole, (folds, small, features, SMALL)),
+    ):
+        with pytest.raises(TrainingFailed, match="None of the stored pictures can be read any more"):
+            work(dataset, *rest)
 
 
 def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> None:
