@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # Exact, like the requirements files.
-PACKAGES = ("axe-core@4.14.1", "@gradio/client@2.7.0")
+PACKAGES = ("axe-core@4.14.1", "@gradio/client@2.7.0", "sharp@0.35.5")
 
 
 def make_node_folder(folder: Path) -> Path:

@@ -28,7 +28,7 @@ UNLISTED = {"site.json", "sw.js"}
 BLANK = b"<!doctype html><meta charset=utf-8><title>A page</title>"
 # How pictures, pixels and answers travel between a test and JavaScript.
 TRAVEL = """
-const encode = bytes => { let text = ""; for (const byte of bytes) text += String.fromCharCode(byte); return btoa(text); };
+const encode = bytes => btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
 const decode = text => Uint8Array.from(atob(text), each => each.charCodeAt(0));
 const pack = async value => {
     if (value instanceof Blob) return { bytes: encode(new Uint8Array(await value.arrayBuffer())) };

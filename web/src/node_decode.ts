@@ -38,9 +38,10 @@ export async function decodeInNode(bytes: Uint8Array, header: Header): Promise<R
     const flat = upright.flatten({ background: "white" }).toColourspace("srgb").raw();
     const { data, info } = await flat.toBuffer({ resolveWithObject: true });
     return { data: info.channels === 1 ? spread(data) : data, width: info.width, height: info.height };
-  } catch {
+  } catch (error) {
     // Whatever it says: these bytes are no picture that it can decode.
-    throw damaged();
+    const said = error instanceof Error ? error.message : String(error);
+    throw damaged(`The picture is damaged or cut short and cannot be decoded (${said.slice(0, 120)}).`);
   }
 }
 

@@ -1,0 +1,304 @@
+"""What does not load, and why: hostile models, broken downloads, and browsers that cannot run it."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from playwright.sync_api import Browser
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from spotter.bundle.reading import read_bundle
+from spotter.errors import BrokenModel
+from spotter.inference.predictor import Predictor
+from tests.conftest import Revision
+from tests.helpers.bundles import advising
+from tests.helpers.drawing import draw, encode
+from tests.helpers.site import SitePage, change_site, seal, serving_site, told_by
+
+NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbnails.safetensors"
+Files = dict[str, bytes]
+
+
+def load_error(
+    browser: Browser, site: Path, prepare: str = "", path: str = "blank.html", **settings: Any
+) -> tuple[str, str]:
+    """What loading ends in: the class and the reason."""
+    page = browser.new_page()
+    if prepare:
+        page.add_init_script(prepare)
+    with serving_site(site, **settings) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url(path))
+        found = told_by(api.load)
+    page.close()
+    return found
+
+
+# Hostile models
+
+
+def reference(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], Files]:
+    def make(revision: Path) -> Files:
+        embeddings = load_tensors((revision / REFERENCE).read_bytes())["embeddings"].copy()
+        return {REFERENCE: save_tensors({"embeddings": np.ascontiguousarray(change(embeddings))})}
+
+    return make
+
+
+def network(change: Callable[[onnx.ModelProto], None]) -> Callable[[Path], Files]:
+    def make(revision: Path) -> Files:
+        model = onnx.load_from_string((revision / NETWORK).read_bytes())
+        change(model)
+        return {NETWORK: model.SerializeToString()}
+
+    return make
+
+
+def times(output: str, factor: float) -> Callable[[onnx.ModelProto], None]:
+    """Let an output be so many times as large."""
+
+    def change(model: onnx.ModelProto) -> None:
+        for node in model.graph.node:
+            for names in (node.output, node.input):
+                for place, name in enumerate(names):
+                    if name == output:
+                        names[place] = "as_it_was"
+        factors = numpy_helper.from_array(np.array(factor, np.float32), "factor")
+        model.graph.initializer.append(factors)
+        model.graph.node.append(helper.make_node("Mul", ["as_it_was", "factor"], [output]))
+
+    return change
+
+
+def with_node(operator: str, domain: str = "") -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.node.append(helper.make_node(operator, ["pixels"], ["odd"], domain=domain))
+
+    return change
+
+
+def with_outside_weights(model: onnx.ModelProto) -> None:
+    weights = model.graph.initializer[0]
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="/etc/passwd")
+
+
+def with_nan(model: onnx.ModelProto) -> None:
+    for weights in model.graph.initializer:
+        values = numpy_helper.to_array(weights)
+        if values.dtype == np.float32 and values.size > 8:
+            changed = values.copy()
+            changed.flat[3] = np.nan
+            weights.CopyFrom(numpy_helper.from_array(changed, weights.name))
+            return
+
+
+def without(output: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        (place,) = (number for number, each in enumerate(model.graph.output) if each.name == output)
+        del model.graph.output[place]
+
+    return change
+
+
+HOSTILE: dict[str, Callable[[Path], Files]] = {
+    "embeddings too long": reference(lambda rows: rows * 3),
+    "embeddings that are no numbers": reference(lambda rows: rows * np.nan),
+    "embeddings of other length": reference(lambda rows: np.ones((5, 1), np.float32)),
+    "no embeddings": reference(lambda rows: rows[:0]),
+    "embeddings of whole numbers": reference(lambda rows: np.eye(4, dtype=np.int64)),
+    "embeddings in one row": reference(lambda rows: rows[0]),
+    "no safetensors": lambda _: {REFERENCE: b"hello, this is no file of tensors"},
+    "an empty reference": lambda _: {REFERENCE: b""},
+    "no network": lambda _: {NETWORK: b"hello"},
+    "half a network": lambda revision: {NETWORK: (revision / NETWORK).read_bytes()[:5000]},
+    "a loop": network(with_node("Loop")),
+    "an operator of nobody": network(with_node("Conv", "evil.example")),
+    "weights in another file": network(with_outside_weights),
+    "weights that are no numbers": network(with_nan),
+    "probabilities that add up to 2": network(times("probabilities", 2.0)),
+    "negative probabilities": network(times("probabilities", -1.0)),
+    "answers of the network that are too long": network(times("embedding", 1.5)),
+    "no embedding": network(without("embedding")),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_python_refuses_of_a_model_is_refused(
+    name: str, prebuilt: Revision, small_site: Path, browser: Browser, tmp_path: Path
+) -> None:
+    files = HOSTILE[name](prebuilt.folder)
+    revision = advising(prebuilt.folder, tmp_path / "revision")
+    card = json.loads((change_site(small_site, tmp_path / "site", files) / "model" / "model.json").read_text())
+    (revision / "model.json").write_text(json.dumps(card))
+    for file, content in files.items():
+        (revision / file).write_bytes(content)
+    with pytest.raises(BrokenModel):
+        Predictor(read_bundle(revision))
+    assert load_error(browser, tmp_path / "site") == ("BrokenModel", "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"format": 2},
+        {"labels": ["disc", "disc", "cross"]},
+        {"labels": ["disc", "cross"]},
+        {"size": 100_000},
+        {"threshold": 2},
+        {"views": 10**6},
+        {"examples": {"disc": "../../example.jpg"}},
+    ],
+    ids=str,
+)
+def test_what_python_refuses_of_a_card_is_refused(
+    more: dict[str, Any], prebuilt: Revision, small_site: Path, browser: Browser, tmp_path: Path
+) -> None:
+    with pytest.raises(BrokenModel):
+        Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "revision", **more)))
+    assert load_error(browser, change_site(small_site, tmp_path / "site", **more)) == ("BrokenModel", "")
+
+
+def test_thumbnails_of_nonsense_are_refused_when_they_are_shown(
+    small_site: Path, browser: Browser, tmp_path: Path
+) -> None:
+    page = browser.new_page()
+    with serving_site(change_site(small_site, tmp_path / "site", {THUMBNAILS: b"nonsense"})) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        api.load()
+        assert told_by(lambda: api.ask("nearest", encode(draw("disc", 2)), 3)) == ("BrokenModel", "")
+        assert api.ask("classify", encode(draw("disc", 2)))["closest"] == "disc"
+    page.close()
+
+
+# Broken downloads
+
+PACKED = f"model/{NETWORK}.gz"
+
+
+def altered(content: bytes) -> bytes:
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+@pytest.mark.parametrize("path", ["model/model.json", PACKED, f"model/{REFERENCE}.gz"])
+def test_a_file_that_is_changed_missing_or_cut(path: str, small_site: Path, browser: Browser) -> None:
+    content = (small_site / path).read_bytes()
+    refused = ("BrokenModel", "")
+    assert load_error(browser, small_site, replies={path: altered(content)}) == refused
+    assert load_error(browser, small_site, replies={path: content[:-20]}) == refused
+    assert load_error(browser, small_site, replies={path: content + b"0" * 20}) == refused
+    assert load_error(browser, small_site, replies={path: b""}) == refused
+    assert load_error(browser, small_site, replies={path: 404}) == refused
+    broken = ("CannotRun", "no-network")
+    assert load_error(browser, small_site, cut={path: len(content) // 2}) == broken
+    assert load_error(browser, small_site, replies={path: 503}) == broken
+
+
+def test_another_model_of_the_same_names_is_refused(small_site: Path, browser: Browser, tmp_path: Path) -> None:
+    other = change_site(small_site, tmp_path / "other", summary="Never wrong.")
+    model_json = (other / "model" / "model.json").read_bytes()
+    assert load_error(browser, small_site, replies={"model/model.json": model_json}) == ("BrokenModel", "")
+    seal(other, contents="0" * 40)
+    assert load_error(browser, other) == ("BrokenModel", "")
+
+
+@pytest.mark.parametrize("told", [b"", b"[]", b"{", b'{"format": 2}', b'{"format": 1, "files": {}}'])
+def test_a_site_json_that_is_none(told: bytes, small_site: Path, browser: Browser) -> None:
+    assert load_error(browser, small_site, replies={"site.json": told}) == ("BrokenModel", "")
+
+
+def test_what_unpacks_to_more_than_promised_is_stopped(small_site: Path, browser: Browser, tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(300_000_000), 9)
+    site = Path(shutil.copytree(small_site, tmp_path / "site"))
+    (site / PACKED).write_bytes(bomb)
+    told = json.loads((site / "site.json").read_text())
+    told["files"][PACKED]["bytes"] = len(bomb)
+    (site / "site.json").write_text(json.dumps(told))
+    assert load_error(browser, site) == ("BrokenModel", "")
+    told["files"][PACKED]["unpacked"] = 2**40
+    (site / "site.json").write_text(json.dumps(told))
+    assert load_error(browser, site) == ("BrokenModel", "")
+
+
+def test_no_server(small_site: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    with serving_site(small_site) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        with serving_site(small_site) as other:
+            gone = other.url()
+        assert told_by(lambda: api.load(gone)) == ("CannotRun", "no-network")
+    page.close()
+
+
+def test_it_tells_how_much_is_here(small_site: Path, browser: Browser) -> None:
+    page = browser.new_page()
+    for unpacks in (False, True):
+        with serving_site(small_site, unpacks=unpacks) as server:
+            api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+            assert api.load()["title"]
+            told = page.evaluate("progress")
+            assert told == sorted(told)
+            assert told[-1][0] == told[-1][1] > 3_000_000
+    page.close()
+
+
+# Browsers
+
+WITHOUT = {
+    "no-wasm": "delete globalThis.WebAssembly",
+    "no-simd": "WebAssembly.validate = () => false",
+    "insecure": "Object.defineProperty(crypto, 'subtle', { value: undefined })",
+    "no-worker": "delete globalThis.Worker",
+}
+
+
+@pytest.mark.parametrize("reason", WITHOUT)
+def test_a_browser_that_lacks_something_is_told_what(reason: str, small_site: Path, browser: Browser) -> None:
+    assert load_error(browser, small_site, WITHOUT[reason]) == ("CannotRun", reason)
+
+
+def test_a_page_that_forbids_it_is_told_so(small_site: Path, browser: Browser) -> None:
+    policy = {"Content-Security-Policy": "script-src 'self'"}
+    assert load_error(browser, small_site, headers=policy) == ("CannotRun", "no-wasm")
+    policy = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'"}
+    assert load_error(browser, small_site, headers=policy) == ("CannotRun", "no-worker")
+
+
+def test_the_policy_of_our_own_page_is_enough(small_site: Path, browser: Browser) -> None:
+    assert load_error(browser, small_site, path="index.html") == ("", "")
+
+
+def test_a_page_of_another_origin(small_site: Path, browser: Browser, small_predictor: Predictor) -> None:
+    page = browser.new_page()
+    content = encode(draw("cross", 5))
+    with (
+        serving_site(small_site, headers={"Access-Control-Allow-Origin": "*"}) as server,
+        serving_site(small_site) as foreign,
+    ):
+        api = SitePage(page, server.url("spotter.js")).open(foreign.url("blank.html", "localhost"))
+        api.load()
+        assert api.ask("classify", content)["probabilities"] == pytest.approx(
+            small_predictor.predict(content).probabilities, abs=1e-3
+        )
+    page.close()
+
+
+def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser, small_predictor: Predictor) -> None:
+    isolated = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
+    page = browser.new_page()
+    content = encode(draw("cross", 5))
+    with serving_site(small_site, headers=isolated) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        assert page.evaluate("crossOriginIsolated")
+        api.load(threads=2)
+        assert api.ask("classify", content)["probabilities"] == pytest.approx(
+            small_predictor.predict(content).probabilities, abs=1e-3
+        )
+    page.close()
