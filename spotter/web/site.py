@@ -21,6 +21,7 @@ from spotter.utils.files import claimed_folder, package_file
 from spotter.utils.templates import render_template
 from spotter.utils.text import in_one_line
 from spotter.web.self_test import SELF_TEST, choose_picture
+from spotter.web.teach import teach_files, why_not
 
 SITE_JSON, INDEX, MANIFEST = "site.json", "index.html", "manifest.webmanifest"
 MODEL, CARD = "model", "README.md"
@@ -84,6 +85,10 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
         MANIFEST: _to_json(_manifest(title, built)),
         INDEX: _index(title, predictor),
     }
+    onnx = (revision / predictor.network).read_bytes()
+    reason = why_not(predictor.network, predictor.card.made, built, onnx)
+    if not reason:
+        files |= teach_files(title)
     files[SITE_JSON] = _to_json(
         {
             "format": FORMAT,
@@ -95,6 +100,8 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
             "languages": LANGUAGES,
             "files": {name: _described(name, files[name]) for name in sorted(files.keys() - UNLISTED)},
             "self_test": {"file": SELF_TEST, "probabilities": probabilities},
+            "teach": not reason,
+            **({"teach_reason": reason} if reason else {}),
         }
     )
     return files

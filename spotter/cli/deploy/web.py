@@ -28,7 +28,16 @@ def add_arguments(parser: Parser) -> None:
 def run(options: Options) -> str:
     """Make it, try it, write it; return how to look at it."""
     from spotter.web.gate import check_site
-    from spotter.web.site import built_files, check_place, model_folder, site_files, with_parity, write_site
+    from spotter.web.site import (
+        SITE_JSON,
+        built_files,
+        check_place,
+        model_folder,
+        read_site,
+        site_files,
+        with_parity,
+        write_site,
+    )
 
     check_place(options.to)
     built = built_files()
@@ -37,6 +46,12 @@ def run(options: Options) -> str:
     with stage("Make the site"):
         files = site_files(model_folder(store, predictor), predictor, built)
         say(f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+        told = read_site(files[SITE_JSON]) or {}
+        say(
+            f"nobody can teach on it: {told['teach_reason']}"
+            if "teach_reason" in told
+            else "others can teach on it, in teach/"
+        )
     with stage("Try it in a browser"):
         parity = check_site(files, predictor)
         say(parity.sentence())

@@ -1,0 +1,54 @@
+"""The page teach/ of a site: on which networks one can build in the browser, and the page's files."""
+
+import io
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from PIL import Image
+
+from spotter.bundle.format import ONNX
+from spotter.search.drawn.picture import draw_picture
+from spotter.serve.page.translations import LANGUAGES
+from spotter.utils.templates import render_template
+
+PAGE = "teach/index.html"
+# Pictures to try it with, so many of each.
+DRAWN, KINDS = 24, ("grizzly", "teddy")
+DRAWN_SIDE, DRAWN_QUALITY = 256, 70
+# What the weights of the last layer are called in a network that was exported here.
+HEAD = b"head.weight"
+CODE = {"teach.js", "teach_worker.js", "teach.css"}
+
+
+def why_not(network: str, made: Mapping[str, Any], built: Collection[str], onnx: bytes) -> str:
+    """Why nobody can teach on the network of a site, as the end of a sentence; "" when one can.
+
+    The page takes the network as it is, but for its last layer, and `spotter adopt` repeats it with the pretrained one.
+
+    Args:
+        network: its file. made: how, as `model.json` says. built: the names of the built files. onnx: the network.
+    """
+    if not set(built) >= CODE:
+        return "the browser edition was built without it"
+    if network != ONNX:
+        return "its network is in int8"
+    if made.get("converted"):
+        return "it was made from somebody else's export"
+    if made.get("fine_tune_epochs"):
+        return "its network was fine-tuned for its own classes"
+    return "" if HEAD in onnx else "its network does not end as those that Spotter exports"
+
+
+def teach_files(title: str) -> dict[str, bytes]:
+    """The files of the page that are made here, by their paths in a site; `title` is the site's."""
+    page = render_template("web", "teach.html", title=title, languages=LANGUAGES)
+    # A title may hold half of a surrogate pair, which is no text.
+    files = {PAGE: page.encode("utf-8", "replace")}
+    for kind in KINDS:
+        for number in range(DRAWN):
+            picture = draw_picture(kind, number)
+            picture.thumbnail((DRAWN_SIDE, DRAWN_SIDE), Image.Resampling.LANCZOS)
+            file = io.BytesIO()
+            picture.save(file, "WEBP", quality=DRAWN_QUALITY)
+            files[f"teach/drawn/{kind}-{number + 1:02}.webp"] = file.getvalue()
+    return files
