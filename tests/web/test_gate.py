@@ -18,7 +18,7 @@ from spotter.errors import BrowserFailed, BrowserMissing, ParityError
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser, find_browser
 from spotter.web.devtools import opened
-from spotter.web.gate import TOLERANCE, check_site, compare, gate_pictures
+from spotter.web.gate import TOLERANCE, TRANSLUCENT_TOLERANCE, check_site, compare, gate_pictures
 from spotter.web.live import ask_site
 from spotter.web.site import SITE_JSON, read_site, site_files
 from tests.conftest import Revision
@@ -112,6 +112,8 @@ def test_firefox_gives_the_same_answers(files: dict[str, bytes], predictor: Pred
     assert found.browser.startswith("Firefox ")
     assert (found.pictures, found.same) == (72, 72)
     assert found.largest_difference < TOLERANCE
+    # It rounds the colours of half transparent pixels up.
+    assert 0 < found.translucent < TRANSLUCENT_TOLERANCE
     assert profiles() <= before
 
 
@@ -266,6 +268,14 @@ def test_pixels_are_held_to_more_than_files_and_int8_to_less() -> None:
     assert compare("x", [[near, answer()]], [[answer(), answer()]]).complaint("model.onnx") == ""
     assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model.onnx")
     assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model-int8.onnx") == ""
+
+
+def test_what_firefox_rounds_otherwise_is_held_to_less() -> None:
+    near = answer(probabilities={"a": 0.65, "b": 0.35})
+    far = answer(probabilities={"a": 0.55, "b": 0.45})
+    assert compare("x", [[near, answer()]], [[answer(), answer()]], [0]).complaint("model.onnx") == ""
+    assert compare("x", [[far, answer()]], [[answer(), answer()]], [0]).complaint("model.onnx")
+    assert compare("x", [[answer(), near]], [[answer(), answer()]], [0]).complaint("model.onnx")
 
 
 def test_a_model_without_pictures_is_tried_on_drawn_ones(prebuilt: Revision) -> None:
