@@ -7,20 +7,23 @@ import type { Answer } from "./types.js";
 export const NOT_SURE = "not sure";
 export const ASK = "ask";
 
+/** What of a card decides about an answer. */
+export type Advised = Pick<ModelCard, "labels" | "threshold" | "costs" | "sets"> & Partial<Pick<ModelCard, "shares">>;
+
 /**
  * The answer, with what the model advises.
  *
  * @param probabilities float32, of the network. @param prior a share for each label, in their order.
  */
 export function advise(
-  card: ModelCard,
+  card: Advised,
   probabilities: readonly number[],
   familiarity: number,
   prior?: readonly number[],
 ): Answer {
   const { labels } = card;
   const familiar = familiarity >= card.threshold;
-  const weighed = prior ? reweigh(probabilities, card.shares, prior) : probabilities;
+  const weighed = prior ? reweigh(probabilities, card.shares ?? [], prior) : probabilities;
   const closest = labels[indexOfLargest(weighed)] ?? "";
   const answer: Answer = {
     label: familiar ? closest : NOT_SURE,

@@ -43,7 +43,7 @@ export async function decodePicture(picture: Picture, decode?: LoadOptions["deco
   return { pixels: readRaw(await decodeInNode(bytes, header)), close: () => undefined };
 }
 
-async function readEncoded(picture: Blob | ArrayBuffer | Uint8Array): Promise<Uint8Array> {
+export async function readEncoded(picture: Blob | ArrayBuffer | Uint8Array): Promise<Uint8Array> {
   const size = picture instanceof Blob ? picture.size : picture.byteLength;
   if (size === 0) throw new BadPicture("empty", "The picture is empty (0 bytes).");
   if (size > MOST_BYTES) throw tooLarge();
@@ -64,7 +64,8 @@ async function decoded(bytes: Uint8Array, decode: NonNullable<LoadOptions["decod
   }
 }
 
-async function decodeInBrowser(bytes: Uint8Array, header: Header): Promise<Decoded> {
+/** @throws BadPicture: it is damaged, too large or too small. */
+export async function decodeToBitmap(bytes: Uint8Array, header: Header): Promise<ImageBitmap> {
   const content = header.format === "BMP" ? withoutEmptyAlpha(bytes) : bytes;
   const blob = new Blob([content as Uint8Array<ArrayBuffer>], { type: `image/${header.format.toLowerCase()}` });
   let bitmap: ImageBitmap;
@@ -78,16 +79,21 @@ async function decodeInBrowser(bytes: Uint8Array, header: Header): Promise<Decod
   }
   try {
     checkSize(bitmap.width, bitmap.height);
-    return {
-      pixels: readBitmap(bitmap),
-      close: () => {
-        bitmap.close();
-      },
-    };
+    return bitmap;
   } catch (error) {
     bitmap.close();
     throw error;
   }
+}
+
+async function decodeInBrowser(bytes: Uint8Array, header: Header): Promise<Decoded> {
+  const bitmap = await decodeToBitmap(bytes, header);
+  return {
+    pixels: readBitmap(bitmap),
+    close: () => {
+      bitmap.close();
+    },
+  };
 }
 
 function readBitmap(bitmap: ImageBitmap): Pixels {
@@ -155,7 +161,7 @@ function layOnWhite(source: Uint8Array | Uint8ClampedArray, target: Uint8Array):
   }
 }
 
-function checkSize(width: number, height: number): void {
+export function checkSize(width: number, height: number): void {
   if (width * height > MOST_PIXELS) throw tooLarge();
   if (Math.min(width, height) < LEAST_SIDE) {
     throw new BadPicture("too-small", `The picture is only ${width} x ${height} pixels.`);

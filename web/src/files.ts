@@ -21,6 +21,8 @@ export interface FileEntry {
 }
 
 export interface SiteJson {
+  /** The version that made it. */
+  spotter?: string;
   revision: string;
   contents: string | null;
   network: string;

@@ -120,7 +120,7 @@ function readPng(data: Reader): Header {
 }
 
 /** CRC-32, bit by bit: it is for a few bytes. */
-function checksum(bytes: Uint8Array): number {
+export function checksum(bytes: Uint8Array): number {
   let found = 0xffffffff;
   for (const byte of bytes) {
     found ^= byte;

@@ -15,11 +15,11 @@ import { asFloats, readTensors } from "./safetensors.js";
 import { readThumbnails } from "./thumbnails.js";
 import type { Answer, Card, ClassifyOptions, Evidence, LoadOptions, Neighbour, Picture, Thumbnail } from "./types.js";
 
-const MODEL_JSON = "model/model.json";
+export const MODEL_JSON = "model/model.json";
 const REFERENCE = "model/reference.safetensors.gz";
 const THUMBNAILS = "model/thumbnails.safetensors";
-const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
-const MOST_WASM = 64 << 20;
+export const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
+export const MOST_WASM = 64 << 20;
 /** Rounding differs between machines; a browser that draws or computes wrongly is further off. */
 const SELF_TEST_TOLERANCE = 1e-3;
 
@@ -238,21 +238,21 @@ function readReference(data: Uint8Array): Reference {
   return { rows, dimensions, values };
 }
 
-function promised(card: ModelCard, name: string): string {
+export function promised(card: ModelCard, name: string): string {
   const hash = Object.hasOwn(card.sha256, name) ? card.sha256[name] : undefined;
   if (hash === undefined) throw new BrokenModel(`The model's model.json has no hash for ${name}; publish it again.`);
   return hash;
 }
 
 /** The name of all that a `model.json` promises, as `promised_name` in `spotter/stores/base.py`. */
-async function contentsOf(card: ModelCard, file: Uint8Array<ArrayBuffer>): Promise<string> {
+export async function contentsOf(card: ModelCard, file: Uint8Array<ArrayBuffer>): Promise<string> {
   const hashes = Object.entries({ ...card.sha256, "model.json": await hashOf(file) });
   const lines = hashes.sort(([one], [other]) => (one < other ? -1 : 1)).map(([name, hash]) => `${hash}  ${name}\n`);
   return (await hashOf(new TextEncoder().encode(lines.join("")))).slice(0, 40);
 }
 
 /** Adds up what has arrived of some files, and tells how much of how much is here. */
-function counter(paths: string[], site: SiteJson, progress: LoadOptions["progress"]): Arrived {
+export function counter(paths: string[], site: SiteJson, progress: LoadOptions["progress"]): Arrived {
   const total = paths.reduce((sum, path) => sum + (site.files[path]?.bytes ?? 0), 0);
   let loaded = 0;
   return (bytes) => {

@@ -28,24 +28,8 @@ export class Network {
   ) {}
 
   /** @throws BrokenModel: it is no network. @throws CannotRun: this browser cannot run it. */
-  static async open({ onnx, file, wasm, script }: NetworkFiles, size: number, threads: number): Promise<Network> {
-    env.wasm.wasmBinary = wasm.buffer;
-    env.wasm.wasmPaths = { mjs: script };
-    env.wasm.numThreads = threads;
-    env.wasm.proxy = false;
-    env.logLevel = "error";
-    try {
-      const session = await InferenceSession.create(onnx, {
-        executionProviders: ["wasm"],
-        // Bytes that pass for ONNX in our own look could be read in its other format instead.
-        extra: { session: { load_model_format: "ONNX" } },
-      });
-      return new Network(session, size);
-    } catch (error) {
-      const reason = asCannotRun(error);
-      if (reason !== error) throw reason;
-      throw new BrokenModel(`The model's ${file} cannot be opened as a network (${shortly(error)}).`, { cause: error });
-    }
+  static async open(files: NetworkFiles, size: number, threads: number): Promise<Network> {
+    return new Network(await openSession(files, threads), size);
   }
 
   get explains(): boolean {
@@ -115,7 +99,27 @@ export class Network {
   }
 }
 
-function floats(tensor: Tensor | undefined): Float32Array {
+/** @throws BrokenModel: it is no network. @throws CannotRun: this browser cannot run it. */
+export async function openSession({ onnx, file, wasm, script }: NetworkFiles, threads: number): Promise<InferenceSession> {
+  env.wasm.wasmBinary = wasm.buffer;
+  env.wasm.wasmPaths = { mjs: script };
+  env.wasm.numThreads = threads;
+  env.wasm.proxy = false;
+  env.logLevel = "error";
+  try {
+    return await InferenceSession.create(onnx, {
+      executionProviders: ["wasm"],
+      // Bytes that pass for ONNX in our own look could be read in its other format instead.
+      extra: { session: { load_model_format: "ONNX" } },
+    });
+  } catch (error) {
+    const reason = asCannotRun(error);
+    if (reason !== error) throw reason;
+    throw new BrokenModel(`The model's ${file} cannot be opened as a network (${shortly(error)}).`, { cause: error });
+  }
+}
+
+export function floats(tensor: Tensor | undefined): Float32Array {
   if (!(tensor?.data instanceof Float32Array)) {
     throw new BrokenModel("The model's network gives answers that are not numbers.");
   }

@@ -146,7 +146,7 @@ function kindOfHalf(bits: number): ValueKind {
 }
 
 /** The fields of a message in protobuf's wire format. */
-function* fields(message: Uint8Array): Generator<[number, number | Uint8Array]> {
+export function* fields(message: Uint8Array): Generator<[number, number | Uint8Array]> {
   let at = 0;
   const varint = (): number => {
     let value = 0;

@@ -1,0 +1,173 @@
+"""The teacher of a site in a browser, and the same lesson learnt in Python."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from PIL import Image
+from playwright.sync_api import Page
+
+from spotter.bundle.reading import read_bundle
+from spotter.config import FamiliarityConfig, TrainConfig
+from spotter.data.dataset import Dataset, Record
+from spotter.data.duplicates import Twins, confirm_duplicates, perceptual_hash
+from spotter.data.splits import deal_folds
+from spotter.evaluate.metrics import Familiarity
+from spotter.evaluate.ood import choose_familiarity
+from spotter.image_files import read_file
+from spotter.images import encode_jpeg, fit_within, load_picture, to_square
+from spotter.names import folder_name
+from spotter.train.features import embed
+from spotter.train.head import Fit, Judged, choose_head
+from spotter.train.views import CROPPED, Views, plan_cropped
+from tests.helpers.site import TRAVEL, SiteServer, _value
+
+SIDE = 1024
+OPEN = """([code, folder]) => travel.told(async () => {
+    const { openTeacher } = await import(code);
+    window.teacher = await openTeacher(new URL(folder));
+    window.lesson = { labels: [], pictures: [], edits: [] };
+    return teacher.body;
+})"""
+# Fetches, prepares and measures pictures: [[path, label], ...].
+MEASURE = """([labels, paths]) => travel.told(async () => {
+    lesson.labels = labels;
+    lesson.pictures = [];
+    for (const [path, label] of paths) {
+        const kept = await teacher.prepare(await (await fetch(path)).blob());
+        const origin = { source: "folder", id: path, query: "", rank: 0, at: "2026-01-01T00:00:00Z" };
+        lesson.pictures.push({ ...kept, added: label, label, origin });
+    }
+    const rows = new Map(lesson.pictures.map(each => [each.sha256, each]));
+    const started = performance.now();
+    await teacher.measure(lesson.pictures, { keep: (sha256, features) => { rows.get(sha256).features = features; } });
+    return (performance.now() - started) / 1000;
+})"""
+LEARN = """views => travel.told(async () => {
+    const plain = features => ({ ...features, shifted: new Float32Array(0), shows: [] });
+    const pictures = lesson.pictures.map(each => views ? each : { ...each, features: plain(each.features) });
+    return teacher.learn({ ...lesson, pictures });
+})"""
+
+
+class TeacherPage:
+    """The teacher of a site that is served, in a page of a browser."""
+
+    def __init__(self, page: Page, server: SiteServer, *, site: str = "") -> None:
+        self.page, self._server = page, server
+        page.goto(server.url("blank.html"))
+        page.evaluate(f"window.travel = (() => {{ {TRAVEL} return {{ pack, unpack, told }}; }})()")
+        self.body = self.ask(OPEN, [server.url(f"{site}teacher.js"), server.url(site)])
+
+    def ask(self, script: str, given: Any = None) -> Any:
+        """What a script gives, of which bytes are bytes again.
+
+        Raises:
+            ToldError: with the class and the reason of what was thrown.
+        """
+        return _value(self.page.evaluate(script, given))
+
+    def measure(self, pictures: Mapping[str, Sequence[bytes]]) -> float:
+        """Give it pictures by their labels, and measure them. Returns the seconds that this took."""
+        paths = []
+        for label, contents in pictures.items():
+            for content in contents:
+                path = f"given/{hashlib.sha256(content).hexdigest()}"
+                self._server.replies[path] = content
+                paths.append([self._server.url(path), label])
+        return float(self.ask(MEASURE, [list(pictures), paths]))
+
+    def learn(self, *, views: bool = True) -> dict[str, Any]:
+        """Learn from what was measured, without shifted views if these are not wanted."""
+        return dict(self.ask(LEARN, views))
+
+    def features(self) -> dict[str, np.ndarray]:
+        """SHA-256 -> pooled features, float32 (width,)."""
+        told = self.ask("() => travel.told(() => lesson.pictures.map(each => [each.sha256, each.features.plain]))")
+        return {name: np.frombuffer(values, dtype=np.float32) for name, values in told}
+
+
+def kept_picture(picture: Image.Image) -> bytes:
+    """A picture as picture sets keep it: a bare JPEG."""
+    return read_file(encode_jpeg(fit_within(picture, SIDE), 95)).data
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What Python makes of a lesson, without shifted views."""
+
+    dataset: Dataset
+    features: np.ndarray
+    folds: np.ndarray
+    twins: Sequence[Twins]
+    fit: Fit
+    familiarity: Familiarity
+
+    @property
+    def names(self) -> list[str]:
+        """The SHA-256 of the pictures."""
+        return [str(record.sha256) for record in self.dataset.records]
+
+    @property
+    def wrong(self) -> int:
+        return int((self.fit.probabilities.argmax(axis=1) != self.dataset.targets).sum())
+
+
+def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]]) -> Lesson:
+    """Learn from bare JPEGs by their labels, with the body of a revision."""
+    body = _Body(revision)
+    contents = {hashlib.sha256(content).hexdigest(): content for each in pictures.values() for content in each}
+    records = [_record(content, label) for label, each in pictures.items() for content in each]
+    records.sort(key=lambda record: str(record.file))
+    squares = {name: load_picture(content) for name, content in contents.items()}
+    features = np.stack([body.run(squares[str(record.sha256)]) for record in records])
+    plain = Dataset(Path(), tuple(pictures), tuple(records), ())
+    dataset, twins = confirm_duplicates(plain, embed(features))
+    config = TrainConfig(size=body.size, resize=body.resize, shifts=0)
+    folds = deal_folds(dataset, dataset, config)
+    plan = plan_cropped(dataset, config)
+    cropped = None
+    if plan:
+        made = [CROPPED.make(squares[str(records[row].sha256)], body.square, number, "") for row, number in plan]
+        names = np.array(["cropped"] * len(plan))
+        cropped = Views(np.stack([body.run_square(each) for each in made]), np.array([row for row, _ in plan]), names)
+    fit = choose_head(features, dataset.targets, folds, config, cropped)
+    everything = np.ones(len(folds), dtype=bool)
+    judged = Judged(features, everything, everything, fit.probabilities, None, None)
+    known = choose_familiarity(judged, dataset.targets, folds, FamiliarityConfig())
+    return Lesson(dataset, features, folds, twins, fit, known)
+
+
+class _Body:
+    def __init__(self, revision: Path) -> None:
+        bundle = read_bundle(revision)
+        self.size, self.resize = bundle.card.size, bundle.card.resize
+        network = onnx.load(revision / "model.onnx")
+        [gemm] = [node for node in network.graph.node if node.op_type == "Gemm"]
+        self._pooled = gemm.input[0]
+        network.graph.output.append(onnx.helper.make_empty_tensor_value_info(self._pooled))
+        self._session = onnxruntime.InferenceSession(network.SerializeToString())
+
+    def square(self, picture: Image.Image) -> np.ndarray:
+        return to_square(picture, self.size, self.resize)
+
+    def run(self, picture: Image.Image) -> np.ndarray:
+        return self.run_square(self.square(picture))
+
+    def run_square(self, square: np.ndarray | None) -> np.ndarray:
+        assert square is not None
+        return np.asarray(self._session.run([self._pooled], {"pixels": square[None]})[0][0])
+
+
+def _record(content: bytes, label: str) -> Record:
+    name = hashlib.sha256(content).hexdigest()
+    with Image.open(io.BytesIO(content)) as picture:
+        hashed = perceptual_hash(picture.convert("RGB"))
+    file = f"{folder_name(label)}/{name[:32]}.jpg"
+    return Record(label, "folder", name, "", 0, "kept", file=file, sha256=name, phash=f"{hashed:016x}")

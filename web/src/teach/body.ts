@@ -1,0 +1,133 @@
+/** The body that is taught: the site's own network up to its pooled features, on onnxruntime-web. */
+
+import { Tensor, type InferenceSession } from "onnxruntime-web/wasm";
+import { readCard } from "../card.js";
+import { decodePicture } from "../decode.js";
+import { fetchFile, fetchPacked, readSite, type SiteJson } from "../files.js";
+import { MODEL_JSON, MOST_WASM, WASM, counter, promised } from "../model.js";
+import { floats, openSession } from "../network.js";
+import { checkNetwork } from "../onnx.js";
+import { toSquare } from "../resize.js";
+import { asCannotRun } from "../runs_here.js";
+import type { Picture } from "../types.js";
+import { CROPS } from "./crops.js";
+import { CannotTeach } from "./errors.js";
+import type { Products } from "./linear.js";
+import { findHead, productsNetwork, withOutput, type HeadPlace } from "./onnx_write.js";
+import { perceptualHash } from "./phash.js";
+import { familyOf, makeShifted } from "./shifts.js";
+import { SHIFTS, type Body, type Features, type TeachOptions } from "./types.js";
+
+/** The site that the body is of, as far as another site is made from it. */
+export interface Source {
+  folder: URL;
+  site: SiteJson;
+  onnx: Uint8Array;
+  place: HeadPlace;
+}
+
+/** Which views of a picture are wanted. */
+export interface Wanted {
+  cropped: boolean;
+  shifted: boolean;
+}
+
+/** Pictures to features. One at a time. */
+export class BodyNetwork {
+  private constructor(
+    readonly body: Body,
+    readonly source: Source,
+    private readonly network: InferenceSession,
+    private readonly multiplier: InferenceSession,
+  ) {}
+
+  /** @throws CannotTeach: the site's network cannot be taught. @throws BrokenModel @throws CannotRun */
+  static async open(folder: URL, { threads = 1, progress }: TeachOptions): Promise<BodyNetwork> {
+    const site = await readSite(folder);
+    if (site.network !== "model.onnx") {
+      throw new CannotTeach("body", "The network of this site is made of 8-bit numbers, which cannot be taught.");
+    }
+    const path = `model/${site.network}.gz`;
+    const code = new URL(".", import.meta.url);
+    const arrived = counter([MODEL_JSON, path, WASM], site, progress);
+    const card = readCard(await fetchFile(folder, site, MODEL_JSON, undefined, arrived));
+    const [onnx, wasm] = await Promise.all([
+      fetchFile(folder, site, path, promised(card, site.network), arrived),
+      fetchPacked(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
+    ]);
+    checkNetwork(onnx, site.network);
+    const place = findHead(onnx);
+    const files = { wasm, script: new URL("ort/ort-wasm-simd-threaded.mjs", code) };
+    const network = await openSession({ ...files, onnx: withOutput(onnx, place.pooled), file: site.network }, threads);
+    const multiplier = await openSession({ ...files, onnx: productsNetwork(), file: "products" }, threads);
+    const { arch, size, resize } = card;
+    const body = { arch, size, resize, width: place.width, revision: site.revision, contents: site.contents ?? "" };
+    return new BodyNetwork(body, { folder, site, onnx, place }, network, multiplier);
+  }
+
+  /** Compute what of the features of a picture is wanted and not `there`. @throws BadPicture */
+  async measure(picture: Picture, sha256: string, wanted: Wanted, there?: Features): Promise<Features> {
+    const { size, resize, width } = this.body;
+    const decoded = await decodePicture(picture);
+    try {
+      const { pixels } = decoded;
+      const square = toSquare(pixels, size, resize);
+      const found: Features = there ? { ...there } : {
+        body: this.body.contents,
+        phash: perceptualHash(pixels),
+        plain: await this.run(square),
+        ...{ cropped: new Float32Array(0), shifted: new Float32Array(0), shows: [] },
+      };
+      if (wanted.cropped && !found.cropped.length) {
+        const cropped = new Float32Array(CROPS.length * width);
+        for (const [number, crop] of CROPS.entries()) {
+          cropped.set(await this.run(toSquare(crop(pixels), size, resize)), number * width);
+        }
+        found.cropped = cropped;
+      }
+      if (wanted.shifted && !found.shifted.length) {
+        const shows = Array.from({ length: SHIFTS }, (_, number) => familyOf(number, sha256));
+        const shifted = new Float32Array(SHIFTS * width);
+        for (const [number, family] of shows.entries()) {
+          shifted.set(await this.run(await makeShifted(square, size, family, sha256)), number * width);
+        }
+        Object.assign(found, { shifted, shows });
+      }
+      return found;
+    } finally {
+      decoded.close();
+    }
+  }
+
+  /** The pooled features of any picture. @throws BadPicture */
+  async featuresOf(picture: Picture): Promise<Float32Array> {
+    const decoded = await decodePicture(picture);
+    try {
+      return await this.run(toSquare(decoded.pixels, this.body.size, this.body.resize));
+    } finally {
+      decoded.close();
+    }
+  }
+
+  /** The runtime's own product of matrices is several times faster than a loop. */
+  readonly products: Products = async (values, count, width) => {
+    const rows = new Tensor("float32", values, [count, width]);
+    try {
+      const { products } = await this.multiplier.run({ rows });
+      return floats(products);
+    } catch (error) {
+      throw asCannotRun(error);
+    }
+  };
+
+  private async run(square: Uint8Array): Promise<Float32Array> {
+    const { size } = this.body;
+    const { pooled } = this.source.place;
+    try {
+      const found = await this.network.run({ pixels: new Tensor("uint8", square, [1, size, size, 3]) }, [pooled]);
+      return floats(found[pooled]).slice();
+    } catch (error) {
+      throw asCannotRun(error);
+    }
+  }
+}

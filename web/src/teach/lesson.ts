@@ -1,0 +1,149 @@
+/** A lesson as learning takes it: checked, in the order of Python's picture sets, grouped and dealt into folds. */
+
+import { CannotTeach } from "./errors.js";
+import { dealFolds } from "./folds.js";
+import { groupDuplicates, type Grouped } from "./groups.js";
+import { dot, type Rows } from "./linear.js";
+import { inOrder } from "./names.js";
+import type { Table, Views } from "./head.js";
+import { MOST_LABELS, MOST_PICTURES, MOST_SHIFTED, SHIFTS, type Features, type LessonPicture } from "./types.js";
+
+/** With more pictures, mirrored and cropped views of them bring nothing. */
+const FEW_PICTURES = 200;
+const LEAST = 2;
+
+/** What learning needs of a picture. */
+export interface Entry {
+  sha256: string;
+  added: string;
+  label: string | null;
+  page: string;
+  features: Features;
+}
+
+export interface Lesson extends Table {
+  /** The pictures that are learnt from, in the order of `features`. */
+  entries: Entry[];
+  /** Of each of them. */
+  groups: number[];
+  twins: { first: string; second: string; cosine: number }[];
+  cropped: Views | undefined;
+  shifted: Views | undefined;
+}
+
+type Planned = Pick<LessonPicture, "sha256" | "added" | "label">;
+
+/** Which pictures need cropped and which need shifted views. */
+export function planViews(pictures: Planned[]): { cropped: Set<string>; shifted: Set<string> } {
+  const kept = inOrder(pictures.filter(({ label }) => label !== null));
+  const cropped = new Set(kept.length > FEW_PICTURES ? [] : kept.map(({ sha256 }) => sha256));
+  // Of too many, of each class the same number; by the pictures' hashes, so that a few more pictures change few views.
+  const ranks = new Map<string | null, number>();
+  const ranked = kept.map(({ sha256, label }, row) => ({ sha256, label, row }));
+  const slots = ranked
+    .sort((one, other) => (one.sha256 < other.sha256 ? -1 : 1))
+    .map(({ sha256, label, row }) => {
+      const rank = ranks.get(label) ?? 0;
+      ranks.set(label, rank + 1);
+      return { sha256, rank, row };
+    })
+    .sort((one, other) => one.rank - other.rank || one.row - other.row);
+  return { cropped, shifted: new Set(slots.slice(0, Math.floor(MOST_SHIFTED / SHIFTS)).map(({ sha256 }) => sha256)) };
+}
+
+/** @param embed features divided by their length. @throws CannotTeach */
+export function readLesson(labels: string[], pictures: Entry[], embed: (features: Float32Array) => Float32Array): Lesson {
+  checkEnough(labels, pictures);
+  const ordered = inOrder(withoutCopies(pictures));
+  const embeddings = ordered.map(({ features }) => embed(features.plain));
+  const indexOf = (label: string | null): number => (label === null ? -1 : labels.indexOf(label));
+  const added = ordered.map((each) => indexOf(each.added));
+  const now = ordered.map((each) => indexOf(each.label));
+  const hashed = ordered.map(({ page, features }, row) => ({ page, phash: features.phash, target: added[row] ?? -1 }));
+  const grouped = groupDuplicates(hashed, (first, second) => cosineOf(embeddings, first, second));
+  const folds = dealFolds(added, now, grouped.groups, labels);
+  const rows = Array.from(now.keys()).filter((row) => (now[row] ?? -1) >= 0);
+  const pick = <T>(values: T[]): T[] => rows.flatMap((row) => values[row] ?? []);
+  const entries = pick(ordered);
+  const plan = planViews(entries);
+  const targets = pick(now);
+  return {
+    entries,
+    features: entries.map(({ features }) => features.plain),
+    targets,
+    folds: pick(folds),
+    classes: labels.length,
+    groups: pick(grouped.groups),
+    twins: namedTwins(grouped, ordered),
+    cropped: viewsOf(entries, plan.cropped, ({ cropped }) => cropped),
+    shifted: viewsOf(entries, plan.shifted, ({ shifted }) => shifted),
+  };
+}
+
+/** Groups of more than one picture. */
+export function listGroups({ entries, groups }: Lesson): string[][] {
+  const found = new Map<number, string[]>();
+  groups.forEach((group, row) => {
+    found.set(group, [...(found.get(group) ?? []), entries[row]?.sha256 ?? ""]);
+  });
+  return [...found.values()].filter((members) => members.length > 1);
+}
+
+function checkEnough(labels: string[], pictures: Entry[]): void {
+  if (pictures.length > MOST_PICTURES || labels.length > MOST_LABELS) {
+    const most = `${MOST_PICTURES} pictures and ${MOST_LABELS} classes`;
+    throw new CannotTeach("too-many", `At most ${most} can be taught here; use Spotter on a computer for more.`);
+  }
+  const own = labels.map((label) => pictures.filter((each) => each.label === label));
+  if (own.filter((each) => each.length).length < 2) {
+    throw new CannotTeach("one-class", "At least two classes with pictures are needed to tell apart.");
+  }
+  own.forEach((each, number) => {
+    const label = labels[number] ?? "";
+    const different = new Set(each.map(({ sha256 }) => sha256)).size;
+    if (each.length > 1 && different === 1) {
+      const sentence = `The class '${label}' has only copies of one picture; it needs different pictures to learn from.`;
+      throw new CannotTeach("same-picture", sentence, label);
+    }
+    if (different < LEAST) throw new CannotTeach("too-few", `The class '${label}' needs more pictures.`, label);
+  });
+}
+
+/** One of each; none of those that were added to two classes. */
+function withoutCopies(pictures: Entry[]): Entry[] {
+  const classes = new Map<string, Set<string>>();
+  for (const { sha256, added } of pictures) classes.set(sha256, (classes.get(sha256) ?? new Set()).add(added));
+  const seen = new Set<string>();
+  return pictures.filter(({ sha256 }) => {
+    const isFirst = !seen.has(sha256) && classes.get(sha256)?.size === 1;
+    seen.add(sha256);
+    return isFirst;
+  });
+}
+
+function viewsOf(entries: Entry[], planned: Set<string>, read: (features: Features) => Float32Array): Views | undefined {
+  const features: Float32Array[] = [];
+  const of: number[] = [];
+  entries.forEach((entry, row) => {
+    const values = planned.has(entry.sha256) ? read(entry.features) : new Float32Array(0);
+    const width = entry.features.plain.length;
+    for (let at = 0; at < values.length; at += width) {
+      features.push(values.subarray(at, at + width));
+      of.push(row);
+    }
+  });
+  return of.length ? { features, of } : undefined;
+}
+
+function cosineOf(embeddings: Rows, first: number, second: number): number {
+  const [one, other] = [embeddings[first], embeddings[second]];
+  return one && other ? dot(one, other) : 0;
+}
+
+function namedTwins({ twins }: Grouped, ordered: Entry[]): Lesson["twins"] {
+  return twins.map(({ first, second, cosine }) => ({
+    first: ordered[first]?.sha256 ?? "",
+    second: ordered[second]?.sha256 ?? "",
+    cosine,
+  }));
+}
