@@ -268,6 +268,12 @@ def test_pixels_are_held_to_more_than_files_and_int8_to_less() -> None:
     assert compare("x", [[near, answer()]], [[answer(), answer()]]).complaint("model.onnx") == ""
     assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model.onnx")
     assert compare("x", [[answer(), near]], [[answer(), answer()]]).complaint("model-int8.onnx") == ""
+    few = [[answer(label="not sure"), answer()]] * 3
+    rest = [[answer(), answer()]] * 69
+    whole = [[answer(), answer()]] * 72
+    assert compare("x", [*few, *rest], whole).complaint("model-int8.onnx") == ""
+    assert compare("x", [*few, *few, *rest[3:]], whole).complaint("model-int8.onnx")
+    assert compare("x", [*few[:1], *rest, *rest[:2]], whole).complaint("model.onnx")
 
 
 def test_what_firefox_rounds_otherwise_is_held_to_less() -> None:
