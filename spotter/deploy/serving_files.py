@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 APP, REQUIREMENTS = "app.py", "requirements.txt"
+# What `scripts/lock` writes: every package of a Space, and of the Docker image, in exact versions.
+SPACE_VERSIONS, DOCKER_VERSIONS = "constraints.txt", "locked.txt"
 # The serving set: `scripts/lint` checks that none of these imports anything of training.
 PACKAGES = ("bundle", "decide", "feedback", "inference", "monitor", "rollout", "serve", "stores", "utils")
 MODULES = (
@@ -36,7 +38,7 @@ def serving_files(root: Path) -> list[str]:
 
 
 def _copy(root: Path, folder: Path) -> None:
-    for name in [*serving_files(root), REQUIREMENTS]:
+    for name in [*serving_files(root), DOCKER_VERSIONS]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, folder / name)
 

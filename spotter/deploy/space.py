@@ -13,7 +13,7 @@ from PIL import Image
 
 from spotter.bundle.format import INT8_ONNX, METRICS, SERVING_FILES, THUMBNAILS, ModelSpec
 from spotter.config import HUB
-from spotter.deploy.serving_files import APP, REQUIREMENTS, serving_files
+from spotter.deploy.serving_files import APP, REQUIREMENTS, SPACE_VERSIONS, serving_files
 from spotter.deploy.space_repo import CPU, GRADIO, ZERO_GPU, SpaceRepo, SpaceState
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
@@ -50,7 +50,9 @@ def plan_space(root: Path, store: str, predictor: Predictor, hardware: str = CPU
         int8: serve its int8 network, which `predictor` has then.
     """
     revision = str(predictor.revision)
-    files = {name: (root / name).read_bytes() for name in [*serving_files(root), REQUIREMENTS]}
+    files = {name: (root / name).read_bytes() for name in serving_files(root)}
+    # A Space gives pip packages of its own beside this file, so it can hold no hashes.
+    files[REQUIREMENTS] = (root / SPACE_VERSIONS).read_bytes()
     if hardware == ZERO_GPU:
         files[ZERO_APP] = _ZERO_APP.encode()
     examples = tuple(sorted(path.name for path in predictor.examples.values()))

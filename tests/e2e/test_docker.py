@@ -62,10 +62,10 @@ def replay(folder: Path, python: Path) -> Stage:
         elif word == "RUN":
             assert rest in {
                 "useradd --create-home --uid 1000 spotter",
-                "pip install --no-cache-dir -r requirements.txt",
+                "pip install --no-cache-dir --require-hashes --only-binary :all: -r locked.txt",
             }
             if rest.startswith("pip"):
-                assert stage.at("requirements.txt").read_bytes() == (ROOT / "requirements.txt").read_bytes()
+                assert stage.at("locked.txt").read_bytes() == (ROOT / "locked.txt").read_bytes()
         elif word == "HEALTHCHECK":
             stage.health = json.loads(rest.partition("CMD ")[2])
         elif word == "CMD":
@@ -85,7 +85,7 @@ def test_an_image_holds_the_serving_set_and_serves_as_nobody_special(
     image = replay(tmp_path, bare_python)
     assert image.user == "spotter"
     files = {path.relative_to(image.at(".")).as_posix() for path in image.at(".").rglob("*.*")}
-    assert files == {*serving_files(ROOT), "requirements.txt"}
+    assert files == {*serving_files(ROOT), "locked.txt"}
 
     assert (image.command[0], image.health[0]) == ("python", "python")
     assert image.command[1:] == ["app.py", "--host", "0.0.0.0"]
@@ -110,6 +110,6 @@ def test_an_image_holds_the_serving_set_and_serves_as_nobody_special(
     assert subprocess.run([bare_python, *check], env=settings, capture_output=True, check=False).returncode != 0
 
 
-@pytest.mark.parametrize("kept", ["app.py", "requirements.txt", "spotter"])
+@pytest.mark.parametrize("kept", ["app.py", "locked.txt", "spotter"])
 def test_what_the_build_copies_is_not_ignored(kept: str) -> None:
     assert f"!{kept}" in (ROOT / ".dockerignore").read_text().splitlines()

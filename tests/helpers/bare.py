@@ -1,4 +1,4 @@
-"""A Python with nothing but requirements.txt, kept between runs, in which the app has to start."""
+"""A Python with nothing but what the Docker image installs, kept between runs, in which the app has to start."""
 
 import hashlib
 import os
@@ -14,20 +14,21 @@ from tests.conftest import ROOT
 
 def make_bare_python(folder: Path) -> Path:
     """The interpreter of a virtual environment below `folder`, made with pip when there is none for these pins yet."""
-    requirements = ROOT / "requirements.txt"
-    place = folder / f"bare-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
+    locked = ROOT / "locked.txt"
+    place = folder / f"bare-{hashlib.sha256(locked.read_bytes()).hexdigest()[:12]}"
     python = place / "bin" / "python"
     if not (place / "whole").exists():
         shutil.rmtree(place, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements]
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", locked]
         try:
             made = subprocess.run(install, capture_output=True, text=True, timeout=400, check=False)
         except subprocess.TimeoutExpired:
-            pytest.skip("pip takes more than 400 s to install requirements.txt here")
+            pytest.skip("pip takes more than 400 s to install locked.txt here")
         if made.returncode:
             last = (made.stderr.strip().splitlines() or ["?"])[-1]
-            pytest.skip(f"pip cannot install requirements.txt here: {last[:200]}")
+            pytest.skip(f"pip cannot install locked.txt here: {last[:200]}")
         (place / "whole").touch()
     return python
 
