@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import gradio.queueing
+import gradio.routes
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -19,6 +21,7 @@ from starlette.routing import Mount
 from starlette.types import Scope
 
 from spotter.config import ServeConfig
+from spotter.serve.failures import quieten
 from spotter.serve.front import Front, favicon
 from spotter.serve.middleware import Closed, NoSniffing
 from spotter.serve.page.classifier import classifier_page, problem_page
@@ -93,6 +96,7 @@ def mount_page(
 def _mount(
     app: FastAPI, page: gr.Blocks, config: ServeConfig, *, css: str = "", js: str | None = None, head: str = ""
 ) -> FastAPI:
+    quieten(gradio.queueing, gradio.routes)
     _fetch_nothing(page)
     _close_with_the_answer(page)
     # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from spotter.config import ServeConfig
 from spotter.errors import PortUnavailable
+from spotter.serve.failures import FEW
 from spotter.serve.limits import BUSY_S, Pool, Traffic, client_name
 from spotter.serve.middleware import HEALTH
 
@@ -299,7 +300,7 @@ def uvicorn_settings(
     app: ASGIApp, config: ServeConfig, *, log_level: str = "warning", grace_s: int = 3
 ) -> uvicorn.Config:
     """How uvicorn serves an app of ours; when it stops, it waits `grace_s` seconds for what is not answered."""
-    return uvicorn.Config(
+    settings = uvicorn.Config(
         app,
         http=partial(Connection, connections=Connections(config)),  # type: ignore[arg-type]
         ws="none",
@@ -311,6 +312,8 @@ def uvicorn_settings(
         log_level=log_level,
         timeout_graceful_shutdown=grace_s,
     )
+    logging.getLogger("uvicorn.error").addFilter(FEW)
+    return settings
 
 
 class _Server(uvicorn.Server):
