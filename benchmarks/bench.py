@@ -10,6 +10,7 @@
     scripts/bench --start models/bears --baseline OTHER     (start, memory, idle work, beside another checkout)
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
     scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
+    scripts/bench --web models/bears                        (the browser edition, beside the Gradio page)
     scripts/bench --shifts photos/bears --unfamiliar STRANGERS  (pictures as cameras may give them)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
@@ -214,6 +215,7 @@ def main() -> None:
     )
     parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
     parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
+    parser.add_argument("--web", type=Path, metavar="STORE", help="the browser edition of this model, in Chromium")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
     parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts; needs --baseline")
@@ -232,6 +234,11 @@ def main() -> None:
         from bench_page import print_page
 
         print_page(options.page, [free_port(), free_port()])
+        return
+    if options.web:
+        from bench_web import print_web
+
+        print_web(options.web, [free_port()])
         return
     if options.ray:
         # Here: Ray is optional.

@@ -22,11 +22,13 @@ def choose_picture(predictor: Predictor) -> tuple[bytes, list[float]]:
     and turned by its EXIF orientation.
 
     Returns:
-        The encoded picture, and its probabilities in the order of the labels.
+        The encoded picture, and the probabilities that the network gives it, in the order of the labels.
     """
     pictures = [_draw(seed) for seed in range(CANDIDATES)]
     answers = [
-        [answer.probabilities[label] for label in predictor.labels] for answer in predictor.predict_many(pictures)
+        # A prior of the model is none of the network's.
+        [(answer.unweighted or answer.probabilities)[label] for label in predictor.labels]
+        for answer in predictor.predict_many(pictures)
     ]
     chosen = min(range(CANDIDATES), key=lambda number: max(answers[number]))
     return pictures[chosen], answers[chosen]

@@ -16,7 +16,7 @@ from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel, SiteNotBuilt, SiteUnwritable
 from spotter.inference.predictor import Predictor
 from spotter.serve.page.translations import LANGUAGES, texts
-from spotter.web.self_test import SELF_TEST
+from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.site import built_files, check_place, model_folder, read_site, site_files, with_parity, write_site
 from tests.conftest import Revision
 from tests.helpers.built import BUILT
@@ -67,6 +67,14 @@ def test_the_picture_of_the_self_test_has_the_answer_of_python(files: dict[str, 
     assert max(told["probabilities"]) < 0.99
     with Image.open(BytesIO(files[SELF_TEST])) as picture:
         assert (picture.format, picture.getexif()[0x0112]) == ("JPEG", 6)
+
+
+def test_a_prior_of_the_model_is_none_of_the_self_test(
+    files: dict[str, bytes], prebuilt: Revision, predictor: Predictor, tmp_path: Path
+) -> None:
+    shares = {"shares": [0.3, 0.3, 0.4], "prior": [0.9, 0.1, 0.0]}
+    weighing = Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "copy", **shares)), "r", "c")
+    assert choose_picture(weighing) == choose_picture(predictor)
 
 
 def test_every_language_has_its_texts_and_figures(files: dict[str, bytes], predictor: Predictor) -> None:

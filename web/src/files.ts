@@ -25,7 +25,7 @@ export interface SiteJson {
   spotter?: string;
   revision: string;
   contents: string | null;
-  network: string;
+  network: "model.onnx" | "model-int8.onnx";
   files: Record<string, FileEntry>;
   self_test?: { file: string; probabilities: number[] };
 }
