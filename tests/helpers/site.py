@@ -111,12 +111,14 @@ def _described(path: Path) -> dict[str, object]:
 @dataclass
 class SiteServer:
     """A server of files. `headers` go with every answer; `replies` stand for a path: other bytes, or a number, the
-    status; of a path in `cut` so many bytes come, and then the connection breaks. `unpacks`: packed files are said to
+    status; those in `stale` stand for it once, and may be cached; of a path in `cut` so many bytes come, and then the
+    connection breaks. `unpacks`: packed files are said to
     be packed for the way, so that the browser unpacks them."""
 
     port: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     replies: dict[str, bytes | int] = field(default_factory=dict)
+    stale: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     unpacks: bool = False
 
@@ -131,7 +133,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0].lstrip("/")
-        reply = self.settings.replies.get(path)
+        reply = self.settings.stale.pop(path, None) or self.settings.replies.get(path)
         if isinstance(reply, int):
             self.send_error(reply)
         elif reply is not None or path in self.settings.cut:

@@ -17,7 +17,7 @@ from spotter.inference.predictor import Predictor
 from tests.conftest import Revision
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
-from tests.helpers.site import SitePage, change_site, serving_site, told_by
+from tests.helpers.site import SitePage, change_site, packed, serving_site, told_by
 
 # Of the same pixels; and of files, which the browser decodes.
 PIXELS, FILES = 1e-5, 1e-3
@@ -140,11 +140,26 @@ def test_it_tests_itself(api: SitePage) -> None:
 def test_many_at_once_are_answered_each(api: SitePage, small_predictor: Predictor) -> None:
     contents = [encode(picture) for picture in pictures()]
     script = """contents => travel.told(() => Promise.all(contents.map(each => model.classify(travel.unpack(each)))))"""
-    from tests.helpers.site import packed
-
     told = api.page.evaluate(script, [packed(each) for each in contents])
     for content, answer in zip(contents, told["value"], strict=True):
         check(answer, small_predictor.predict(content).record(), FILES)
+
+
+def test_a_picture_may_come_in_any_form(api: SitePage, small_predictor: Predictor) -> None:
+    content = encode(draw("cross", 12), "PNG")
+    script = """content => travel.told(async () => {
+        const bytes = travel.unpack(content);
+        const file = new File([bytes], "a.txt", { type: "text/plain" });
+        const bitmap = await createImageBitmap(new Blob([bytes]));
+        const answers = [];
+        for (const picture of [bytes, bytes.buffer, file, bitmap]) answers.push(await model.classify(picture));
+        return [bitmap.width > 0, ...answers];
+    })"""
+    is_whole, *answers = api.page.evaluate(script, packed(content))["value"]
+    # It is still the page's.
+    assert is_whole
+    for answer in answers:
+        check(answer, small_predictor.predict(content).record(), PIXELS)
 
 
 def test_a_closed_model_answers_no_more(browser: Browser, small_site: Path) -> None:

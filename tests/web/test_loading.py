@@ -201,6 +201,16 @@ def test_a_file_that_is_changed_missing_or_cut(path: str, small_site: Path, brow
     assert load_error(browser, small_site, replies={path: 503}) == broken
 
 
+def test_a_file_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: Path, browser: Browser) -> None:
+    stale = {path: altered((small_site / path).read_bytes()) for path in ("model/model.json", PACKED)}
+    page = browser.new_page()
+    with serving_site(small_site, stale=stale, headers={"Cache-Control": "max-age=600"}) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        api.load()
+        assert not server.stale
+    page.close()
+
+
 def test_another_model_of_the_same_names_is_refused(small_site: Path, browser: Browser, tmp_path: Path) -> None:
     other = change_site(small_site, tmp_path / "other", summary="Never wrong.")
     model_json = (other / "model" / "model.json").read_bytes()

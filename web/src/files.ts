@@ -39,7 +39,9 @@ export type Arrived = (bytes: number) => void;
  * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is none, or of another format.
  */
 export async function readSite(folder: URL): Promise<SiteJson> {
-  const data = await fetchBounded(new URL("site.json", folder), "site.json", MOST_SITE_JSON, () => undefined);
+  // What it says must be of now, whatever lies in the browser's cache.
+  const url = new URL("site.json", folder);
+  const data = await fetchBounded(url, "site.json", MOST_SITE_JSON, () => undefined, "no-cache");
   let site: unknown;
   try {
     site = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
@@ -67,6 +69,23 @@ export async function fetchFile(
   promised: string | undefined,
   arrived: Arrived,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await fetchOnce(folder, site, path, promised, arrived, "default");
+  } catch (error) {
+    if (!(error instanceof BrokenModel)) throw error;
+    // It may be the file of an earlier version, from the browser's cache.
+    return fetchOnce(folder, site, path, promised, arrived, "reload");
+  }
+}
+
+async function fetchOnce(
+  folder: URL,
+  site: SiteJson,
+  path: string,
+  promised: string | undefined,
+  arrived: Arrived,
+  cache: RequestCache,
+): Promise<Uint8Array<ArrayBuffer>> {
   const name = path.replace(/^model\//, "").replace(/\.gz$/, "");
   const entry = site.files[path];
   if (!entry) throw new BrokenModel(`The site's site.json does not name ${path}; make the site again.`);
@@ -75,7 +94,7 @@ export async function fetchFile(
     throw new BrokenModel(`The site's ${name} is larger than any.`);
   }
   const most = Math.max(entry.bytes, wanted);
-  const data = await fetchBounded(new URL(encodePath(path), folder), name, most, arrived);
+  const data = await fetchBounded(new URL(encodePath(path), folder), name, most, arrived, cache);
   const isPacked = path.endsWith(".gz") && data[0] === 0x1f && data[1] === 0x8b;
   if (data.length !== (isPacked || !path.endsWith(".gz") ? entry.bytes : wanted)) {
     throw new BrokenModel(`Only a part of the site's ${name} arrived, or it was changed; load the page again.`);
@@ -96,7 +115,7 @@ export async function fetchFile(
  * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing or larger than `most`.
  */
 export async function fetchPacked(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
-  const data = await fetchBounded(url, name, most, arrived);
+  const data = await fetchBounded(url, name, most, arrived, "default");
   return data[0] === 0x1f && data[1] === 0x8b ? unpack(data, name, most) : data;
 }
 
@@ -137,11 +156,17 @@ function isLength(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-async function fetchBounded(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
+async function fetchBounded(
+  url: URL,
+  name: string,
+  most: number,
+  arrived: Arrived,
+  cache: RequestCache,
+): Promise<Uint8Array<ArrayBuffer>> {
   if (url.protocol === "file:") return readLocal(url, name, most, arrived);
   let body: ReadableStream<Uint8Array> | null;
   try {
-    const response = await fetch(url);
+    const response = await fetch(url, { cache });
     if (response.status === 404 || response.status === 410) {
       throw new BrokenModel(`The model's ${name} is missing; publish it again.`);
     }
