@@ -13,10 +13,10 @@ from spotter.data.edit_log import Edit
 from spotter.data.edits import apply_edits
 from spotter.data.manifest import read_dataset, with_disputed
 from spotter.data.splits import deal_folds, positions
-from spotter.data.training_run import Run
+from spotter.data.training_run import Run, spread
 from spotter.errors import NoTrainingRun
 from spotter.evaluate.ood import choose_familiarity, score_known
-from spotter.train.head import Judged, choose_head
+from spotter.train.trained import learn_head
 from spotter.train.views import ViewKind, Views, plan_views, read_views
 from spotter.utils.stats import wilson_interval
 
@@ -66,7 +66,8 @@ class Retrained:
 
 
 def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
-    """Fit a head on what the edits leave of the set, on folds as train.py deals them, and judge it out of fold.
+    """Fit a head on what the edits leave of the set, on folds as train.py deals them, and judge it out of fold, or on
+    the pictures that the author of the set keeps for that.
 
     Raises:
         NoTrainingRun: the cached features are gone. TooFewPictures: the edits leave a class with too few.
@@ -79,17 +80,16 @@ def retrain(run: Run, edits: Sequence[Edit]) -> Retrained:
     features = features[positions(known, dataset)]
     folds = deal_folds(known, dataset, run.config)
     cropped, shifted = (_views(dataset, run, kind, plan) for kind, plan in plan_views(dataset, run.config))
-    fit = choose_head(features, dataset.targets, folds, run.config, cropped, shifted)
-    every, config = np.ones(len(folds), dtype=bool), FamiliarityConfig()
-    judged = Judged(features, every, every, fit.probabilities, shifted, fit.shifted if shifted else None)
+    _, judged = learn_head(dataset, folds, features, run.config, cropped, shifted)
+    config, rows = FamiliarityConfig(), judged.judged
     familiar = choose_familiarity(judged, dataset.targets, folds, config)
     new = replace(
         run,
         threshold=familiar.threshold,
         keys=tuple(str(record.sha256) for record in dataset.records),
         given=tuple(record.label for record in dataset.records),
-        probabilities=fit.probabilities,
-        familiarity=score_known(judged, folds, familiar, config),
+        probabilities=spread(judged.probabilities, rows),
+        familiarity=spread(score_known(judged, folds, familiar, config), rows),
         folds=folds,
     )
     given, called = _answers(run)

@@ -57,6 +57,13 @@ class Run:
         )
 
 
+def spread(values: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """The values of judged pictures, (judged.sum(), ...), as those of all: float32 (n, ...), NaN for the others."""
+    everything = np.full((len(judged), *values.shape[1:]), np.nan, dtype=np.float32)
+    everything[judged] = values
+    return everything
+
+
 def write_run(run: Run) -> None:
     """Write the run beside its pictures, and tell its store where these are. The one that was there is kept as the one
     before, unless it is like this one.

@@ -11,7 +11,7 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import MANIFEST, Dataset
-from spotter.data.training_run import Run
+from spotter.data.training_run import Run, spread
 from spotter.decide.costs import CostTable, make_costs
 from spotter.decide.prior import check_prior
 from spotter.recipe import Recipe, make_recipe, read_recipe
@@ -156,14 +156,9 @@ def as_run(candidate: Candidate) -> Run:
     from spotter.train.backbone import feature_cache
 
     task, cleaned, trained = candidate.task, candidate.cleaned, candidate.trained
-    dataset, count = cleaned.dataset, len(cleaned.dataset.records)
+    dataset = cleaned.dataset
     cache = feature_cache(cleaned.backbone, dataset.folder)
-    probabilities = np.full((count, len(dataset.labels)), np.nan, dtype=np.float32)
-    probabilities[trained.judged] = trained.probabilities
-    familiarity = np.full(count, np.nan, dtype=np.float32)
-    familiarity[trained.judged] = score_known(
-        trained, cleaned.folds, candidate.evaluation.familiarity, FamiliarityConfig()
-    )
+    familiarity = score_known(trained, cleaned.folds, candidate.evaluation.familiarity, FamiliarityConfig())
     return Run(
         folder=dataset.folder,
         recipe=task.recipe,
@@ -176,7 +171,7 @@ def as_run(candidate: Candidate) -> Run:
         width=cache.width,
         keys=tuple(str(record.sha256) for record in dataset.records),
         given=tuple(record.label for record in dataset.records),
-        probabilities=probabilities,
-        familiarity=familiarity,
+        probabilities=spread(trained.probabilities, trained.judged),
+        familiarity=spread(familiarity, trained.judged),
         folds=cleaned.folds,
     )

@@ -46,27 +46,50 @@ def train_head(
     Raises:
         TrainingFailed: the features or the loss are not numbers.
     """
-    if dataset.held_out.any():
-        return _train_on_split(dataset, folds, backbone, features, config)
-    everything = np.ones(len(folds), dtype=bool)
     cropped, shifted = _compute_views(dataset, backbone, config)
-    fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
-    head = fit.head
-    how = f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
+    head, judged = learn_head(dataset, folds, features, config, cropped, shifted)
+    is_given = bool(dataset.held_out.any())
+    how = GIVEN_SPLIT if is_given else f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
+    temperatures = None if is_given else np.array([head.fold_temperatures[fold] for fold in folds.tolist()])
     return Trained(
-        features,
-        everything,
-        everything,
-        fit.probabilities,
-        shifted,
-        fit.shifted if shifted else None,
+        judged.features,
+        judged.judged,
+        judged.learnt_from,
+        judged.probabilities,
+        judged.shifted,
+        judged.shifted_probabilities,
         backbone,
         head,
         how,
         tried=describe_tries(head, dataset, config),
-        judged_temperatures=np.array([head.fold_temperatures[fold] for fold in folds.tolist()]),
+        judged_temperatures=temperatures,
         views=_learnt_views(head, cropped, shifted),
     )
+
+
+def learn_head(
+    dataset: Dataset,
+    folds: np.ndarray,
+    features: np.ndarray,
+    config: TrainConfig,
+    cropped: Views | None,
+    shifted: Views | None,
+) -> tuple[Head, Judged]:
+    """As `train_head`, from features and views that are there; the cleaning page learns in the same way.
+
+    Raises:
+        TrainingFailed: the features or the loss are not numbers.
+    """
+    held_out = dataset.held_out
+    if not held_out.any():
+        everything = np.ones(len(folds), dtype=bool)
+        fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
+        said = fit.shifted if shifted else None
+        return fit.head, Judged(features, everything, everything, fit.probabilities, shifted, said)
+    parts = [views.keep(~held_out) if views else None for views in (cropped, shifted)]
+    head = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, *parts).head
+    said = head.probabilities(shifted.features) if shifted else None
+    return head, Judged(features, held_out, ~held_out, head.probabilities(features[held_out]), shifted, said)
 
 
 def _compute_views(dataset: Dataset, backbone: Backbone, config: TrainConfig) -> tuple[Views | None, Views | None]:
@@ -81,28 +104,6 @@ def _learnt_views(head: Head, cropped: Views | None, shifted: Views | None) -> V
     """What of the views a head from `choose_head` has learnt from."""
     mine = cropped if head.view_losses and head.view_losses[1] < head.view_losses[0] else None
     return join_views(mine, shifted) if shifted and head.spectrum and head.spectrum.is_kept else mine
-
-
-def _train_on_split(
-    dataset: Dataset, folds: np.ndarray, backbone: Backbone, features: np.ndarray, config: TrainConfig
-) -> Trained:
-    held_out = dataset.held_out
-    cropped, shifted = _compute_views(dataset, backbone, config)
-    parts = [views.keep(~held_out) if views else None for views in (cropped, shifted)]
-    head = choose_head(features[~held_out], dataset.targets[~held_out], folds[~held_out], config, *parts).head
-    return Trained(
-        features,
-        held_out,
-        ~held_out,
-        head.probabilities(features[held_out]),
-        shifted,
-        head.probabilities(shifted.features) if shifted else None,
-        backbone,
-        head,
-        GIVEN_SPLIT,
-        tried=describe_tries(head, dataset, config),
-        views=_learnt_views(head, cropped, shifted),
-    )
 
 
 def describe_tries(head: Head, dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:

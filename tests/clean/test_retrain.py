@@ -13,10 +13,13 @@ from spotter.data.cache import FOLDER, FeatureCache
 from spotter.data.dataset import Record
 from spotter.data.edit_log import Edit
 from spotter.data.manifest import read_manifest, write_manifest
-from spotter.data.training_run import Run
+from spotter.data.training_run import Run, read_run
 from spotter.errors import NoTrainingRun
 from spotter.utils.stats import wilson_interval
+from tests.conftest import train_and_publish
+from tests.helpers import tiny
 from tests.helpers.cleaning import make_run
+from tests.helpers.drawing import write_folder
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,35 @@ def test_without_edits_nothing_is_gained_by_other_folds(run: Run) -> None:
     assert again.missing == 0
     assert again.before.wrong == wrong_by(run, dict(zip(run.keys, run.given, strict=True))) > 0
     assert again.before.interval == wilson_interval(again.before.wrong, len(run.keys))
+
+
+def test_a_split_of_the_author_is_kept_as_in_training(tiny_network: None, tmp_path: Path) -> None:
+    for path in write_folder(tmp_path / "pictures" / "train", count=15).glob("*/01*.jpg"):
+        kept = tmp_path / "pictures" / "valid" / path.parent.name / path.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(kept)
+    published = train_and_publish(tmp_path / "pictures", tmp_path / "run", *tiny.OPTIONS)
+    (manifest,) = published.data.rglob("manifest.jsonl")
+    run = read_run(manifest.parent)
+    judging = {str(record.sha256) for record in read_manifest(run.folder) if record.kept and record.is_held_out}
+    assert len(judging) == 15
+    again = retrain(run, ())
+    for each in (run, again.run):
+        judged = ~np.isnan(each.probabilities).any(axis=1)
+        assert {key for key, is_judged in zip(each.keys, judged, strict=True) if is_judged} == judging
+        assert (judged == (each.folds == 0)).all()
+        assert (judged == ~np.isnan(each.familiarity)).all()
+    assert again.before == again.relabelled == again.after
+    assert again.before.pictures == 15
+    assert again.changes == ()
+    assert np.allclose(again.run.probabilities, run.probabilities, atol=0.02, equal_nan=True)
+    # What is kept for judging is never learnt from, also when its label is changed.
+    key = sorted(judging)[0]
+    record = next(record for record in read_manifest(run.folder) if record.sha256 == key)
+    other = next(label for label in run.recipe.labels if label != record.label)
+    edited = retrain(run, [decide(record, other)])
+    assert np.array_equal(edited.run.probabilities, again.run.probabilities, equal_nan=True)
+    assert edited.after.pictures == 15
 
 
 def test_edits_change_what_is_learnt_and_the_figures_say_by_which_labels(
