@@ -19,9 +19,17 @@ const shared = {
   },
 };
 
-const entries = { spotter: "src/spotter.ts", worker: "src/worker.ts", page: "src/page/page.ts", early: "src/page/early.ts",
-  archive: "src/page/archive.ts", element: "src/element.ts", sw: "src/sw.ts", teach_worker: "src/teach/worker.ts",
-  teacher: "src/teach/client.ts" };
+const entries = {
+  spotter: "src/spotter.ts",
+  worker: "src/worker.ts",
+  page: "src/page/page.ts",
+  early: "src/page/early.ts",
+  archive: "src/page/archive.ts",
+  element: "src/element.ts",
+  sw: "src/sw.ts",
+  teach_worker: "src/teach/worker.ts",
+  teacher: "src/teach/client.ts",
+};
 await rm(out, { recursive: true, force: true });
 await mkdir(`${out}ort`, { recursive: true });
 await build({

@@ -35,8 +35,12 @@ export function advise(
   };
   if (card.costs) Object.assign(answer, decide(card.costs, labels, weighed, familiar));
   if (card.sets) {
-    const inside = chooseSet(card.sets.least, probabilities, familiar).map((is, at) => is && (!prior || (prior[at] ?? 0) > 0));
-    answer.set = ranked(weighed).filter((at) => inside[at]).map((at) => labels[at] ?? "");
+    const inside = chooseSet(card.sets.least, probabilities, familiar).map(
+      (is, at) => is && (!prior || (prior[at] ?? 0) > 0),
+    );
+    answer.set = ranked(weighed)
+      .filter((at) => inside[at])
+      .map((at) => labels[at] ?? "");
   }
   if (prior) {
     answer.prior = byLabel(labels, prior);
@@ -61,7 +65,7 @@ function decide(
   return { decision: labels[done] ?? ASK, expected_cost: done === labels.length ? asking : (expected[done] ?? NaN) };
 }
 
-/** Which labels are in the set: those that reach their least probability, and all where the picture may show anything. */
+/** Which labels are in the set: those that reach their least probability; all where the picture may show anything. */
 function chooseSet(least: readonly number[], probabilities: readonly number[], familiar: boolean): boolean[] {
   // Both in the same precision, so that what is equal stays equal.
   return least.map((each, at) => !familiar || Math.fround(probabilities[at] ?? NaN) >= Math.fround(each));

@@ -188,7 +188,8 @@ function whole(content: Table, field: string, least: number, most: number): numb
 }
 
 function numbers(value: unknown, field: string, least: number, most: number): number[] {
-  if (!Array.isArray(value) || !value.every((each) => typeof each === "number")) throw amiss(`${field} must be numbers`);
+  if (!Array.isArray(value) || !value.every((each) => typeof each === "number"))
+    throw amiss(`${field} must be numbers`);
   if (!value.every((each) => each >= least && each <= most)) throw impossible();
   return value;
 }

@@ -44,7 +44,10 @@ function startWorker(code: URL, isOwn: boolean): Worker {
 }
 
 function noWorker(): CannotRun {
-  return new CannotRun("no-worker", "This browser or page does not let the model run beside the page; use another browser.");
+  return new CannotRun(
+    "no-worker",
+    "This browser or page does not let the model run beside the page; use another browser.",
+  );
 }
 
 /** The talk with a worker: which answer belongs to which question. */
@@ -60,7 +63,12 @@ class Talk {
     private readonly progress: LoadOptions["progress"],
   ) {
     this.started = new Promise((resolve, reject) => {
-      this.waiting.set(0, { resolve: () => { resolve(); }, reject });
+      this.waiting.set(0, {
+        resolve: () => {
+          resolve();
+        },
+        reject,
+      });
     });
     this.expect(PATIENCE_MS.start, noWorker());
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {

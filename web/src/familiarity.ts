@@ -1,4 +1,4 @@
-/** How much a picture is like what the model learnt from, as `spotter/inference/familiarity.py`, in float32 as there. */
+/** How much a picture is like what the model learnt from: as `spotter/inference/familiarity.py`, in float32 too. */
 
 /** Embeddings of length 1, row after row. */
 export interface Reference {

@@ -103,7 +103,9 @@ async function fetchOnce(
   if (promised !== undefined || !path.endsWith(".gz") || isPacked) {
     const found = await hashOf(promised === undefined ? data : plain);
     if (found !== (promised ?? entry.sha256)) {
-      throw new BrokenModel(`The model's ${name} is damaged or was changed: its hash is not the one that was promised.`);
+      throw new BrokenModel(
+        `The model's ${name} is damaged or was changed: its hash is not the one that was promised.`,
+      );
     }
   }
   return plain;
@@ -114,7 +116,12 @@ async function fetchOnce(
  *
  * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing or larger than `most`.
  */
-export async function fetchPacked(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
+export async function fetchPacked(
+  url: URL,
+  name: string,
+  most: number,
+  arrived: Arrived,
+): Promise<Uint8Array<ArrayBuffer>> {
   const data = await fetchBounded(url, name, most, arrived, "default");
   return data[0] === 0x1f && data[1] === 0x8b ? unpack(data, name, most) : data;
 }

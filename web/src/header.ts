@@ -158,7 +158,7 @@ function readGif(data: Reader): Header {
 function readWebp(data: Reader): Header {
   const end = Math.min(data.length, 8 + data.long(4, true));
   let canvas: { width: number; height: number } | undefined;
-  for (let at = 12; at + 8 <= end; ) {
+  for (let at = 12; at + 8 <= end;) {
     const name = data.text(at, 4);
     const length = data.long(at + 4, true);
     const body = at + 8;
@@ -173,7 +173,8 @@ function readWebp(data: Reader): Header {
 
 /** The size of the picture in a chunk, if there is one in it. */
 function sizeOfWebp(data: Reader, name: string, body: number): { width: number; height: number } | undefined {
-  if (name === "VP8 ") return { width: data.short(body + 6, true) & 0x3fff, height: data.short(body + 8, true) & 0x3fff };
+  if (name === "VP8 ")
+    return { width: data.short(body + 6, true) & 0x3fff, height: data.short(body + 8, true) & 0x3fff };
   if (name === "ANMF") return { width: data.triple(body + 6) + 1, height: data.triple(body + 9) + 1 };
   if (name !== "VP8L") return undefined;
   const bits = data.long(body + 1, true);
@@ -194,7 +195,7 @@ function readAvif(data: Reader): Header {
   // What a box holds before the boxes in it.
   const inside: Record<string, number> = { meta: 4, iprp: 0, ipco: 0 };
   const walk = (from: number, end: number): void => {
-    for (let at = from; at + 8 <= end; ) {
+    for (let at = from; at + 8 <= end;) {
       let length = data.long(at);
       let start = at + 8;
       if (length === 1 && at + 16 <= end) {

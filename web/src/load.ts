@@ -9,7 +9,10 @@ import type { LoadOptions, Spotter } from "./types.js";
  * @throws BrokenModel: a file is missing, changed or holds what cannot be.
  * @throws CannotRun: this browser cannot run it, or a file could not be reached; `reason` says which.
  */
-export async function load(url: string | URL = new URL(".", import.meta.url), options: LoadOptions = {}): Promise<Spotter> {
+export async function load(
+  url: string | URL = new URL(".", import.meta.url),
+  options: LoadOptions = {},
+): Promise<Spotter> {
   checkRunsHere();
   const isBrowser = typeof window !== "undefined";
   const folder = asFolder(new URL(url, isBrowser ? document.baseURI : import.meta.url));

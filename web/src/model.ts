@@ -20,7 +20,7 @@ const REFERENCE = "model/reference.safetensors.gz";
 const THUMBNAILS = "model/thumbnails.safetensors";
 export const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
 export const MOST_WASM = 64 << 20;
-/** Rounding differs between machines, more so in an int8 network; a browser that draws or computes wrongly is further off. */
+/** Rounding differs between machines, and more in an int8 network; a browser that draws wrongly is further off. */
 const SELF_TEST_TOLERANCE = { "model.onnx": 1e-3, "model-int8.onnx": 0.05 };
 
 /** What `load` takes, as far as a worker can be told. */
@@ -99,7 +99,11 @@ export class Model {
 
   // A wrong prior is a promise that fails, as in a worker.
   // eslint-disable-next-line @typescript-eslint/require-await
-  async answerFrom(probabilities: ArrayLike<number>, familiarity: number, { prior }: ClassifyOptions = {}): Promise<Answer> {
+  async answerFrom(
+    probabilities: ArrayLike<number>,
+    familiarity: number,
+    { prior }: ClassifyOptions = {},
+  ): Promise<Answer> {
     return this.say(Array.from(probabilities), familiarity, this.checkShares(prior));
   }
 
@@ -162,7 +166,12 @@ export class Model {
   }
 
   private say(probabilities: number[], familiarity: number, prior?: number[]): Answer {
-    return advise(this.model, probabilities, familiarity, prior ?? (this.model.prior.length ? this.model.prior : undefined));
+    return advise(
+      this.model,
+      probabilities,
+      familiarity,
+      prior ?? (this.model.prior.length ? this.model.prior : undefined),
+    );
   }
 
   private async look(picture: Picture): Promise<Output> {

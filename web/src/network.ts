@@ -100,7 +100,10 @@ export class Network {
 }
 
 /** @throws BrokenModel: it is no network. @throws CannotRun: this browser cannot run it. */
-export async function openSession({ onnx, file, wasm, script }: NetworkFiles, threads: number): Promise<InferenceSession> {
+export async function openSession(
+  { onnx, file, wasm, script }: NetworkFiles,
+  threads: number,
+): Promise<InferenceSession> {
   env.wasm.wasmBinary = wasm.buffer;
   env.wasm.wasmPaths = { mjs: script };
   env.wasm.numThreads = threads;

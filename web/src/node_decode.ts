@@ -53,7 +53,8 @@ async function findSharp(): Promise<MakeSharp> {
   } catch {
     throw new BadPicture(
       "failed",
-      "Node has no decoder for pictures: install the npm package sharp, give load() a `decode` function, or give raw pixels.",
+      "Node has no decoder for pictures: install the npm package sharp, give load() a `decode` function, " +
+        "or give raw pixels.",
     );
   }
 }

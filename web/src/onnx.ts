@@ -100,7 +100,7 @@ function walk(message: Uint8Array, kind: Kind, found: Found, depth: number): voi
   if (kind === "tensor") found.notNumbers ||= !areNumbers(message);
 }
 
-/** Whether all floating point values of a tensor are finite, but for one alone and for masks of 0 and minus infinity. */
+/** Whether all floating point values are finite, but for one alone and for masks of 0 and minus infinity. */
 function areNumbers(tensor: Uint8Array): boolean {
   // The last one counts.
   const type = [...fields(tensor)].filter(([field]) => field === DATA_TYPE).at(-1)?.[1] ?? 0;

@@ -1,6 +1,19 @@
 /** Reads safetensors files, with every check before anything is used. */
 
-const WIDTHS = { F64: 8, F32: 4, F16: 2, I64: 8, U64: 8, I32: 4, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 } as const;
+const WIDTHS = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  I64: 8,
+  U64: 8,
+  I32: 4,
+  U32: 4,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+} as const;
 /** As the format's own reader has it. */
 const MOST_HEADER = 100_000_000;
 

@@ -23,7 +23,7 @@ export interface Answer {
   unweighted?: Record<string, number>;
 }
 
-/** Raw pixels: RGB or RGBA bytes in rows from the top, `width` and `height` in pixels. What is transparent lies on white. */
+/** Raw pixels: RGB or RGBA bytes in rows from the top, sizes in pixels. What is transparent lies on white. */
 export interface RawPicture {
   data: Uint8Array | Uint8ClampedArray;
   width: number;

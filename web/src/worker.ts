@@ -1,4 +1,4 @@
-/** The worker that decodes pictures and runs the network, so that the page stays quick. Node takes `openModel` alone. */
+/** The worker that decodes pictures and runs the network, beside the page. Node takes `openModel` alone. */
 
 import { packError, type Question, type Reply } from "./messages.js";
 import { openModel, type Model } from "./model.js";

@@ -55,9 +55,45 @@ test.each<[string, object, RegExp]>([
   ["sets of no labels", { sets: { coverage: 0.9, least: [], by_class: true } }, /impossible/],
   ["a coverage of 1", { sets: { coverage: 1, least: [1, 1], by_class: true } }, /impossible/],
   ["costs of other labels", { costs: { ...GOOD.costs, labels: ["a", "c"] } }, /impossible/],
-  ["a right answer that costs", { costs: { ...GOOD.costs, values: [[1, 1, 2], [5, 0, 2]] } }, /impossible/],
-  ["asking at two prices", { costs: { ...GOOD.costs, values: [[0, 1, 2], [5, 0, 3]] } }, /impossible/],
-  ["a negative cost", { costs: { ...GOOD.costs, values: [[0, -1, 2], [5, 0, 2]] } }, /impossible/],
+  [
+    "a right answer that costs",
+    {
+      costs: {
+        ...GOOD.costs,
+        values: [
+          [1, 1, 2],
+          [5, 0, 2],
+        ],
+      },
+    },
+    /impossible/,
+  ],
+  [
+    "asking at two prices",
+    {
+      costs: {
+        ...GOOD.costs,
+        values: [
+          [0, 1, 2],
+          [5, 0, 3],
+        ],
+      },
+    },
+    /impossible/,
+  ],
+  [
+    "a negative cost",
+    {
+      costs: {
+        ...GOOD.costs,
+        values: [
+          [0, -1, 2],
+          [5, 0, 2],
+        ],
+      },
+    },
+    /impossible/,
+  ],
 ])("a card with %s is refused", (_, change, message) => {
   expect(() => read({ ...GOOD, ...change })).toThrow(message);
 });

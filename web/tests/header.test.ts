@@ -7,7 +7,8 @@ const big = (value: number, bytes: number): number[] =>
   Array.from({ length: bytes }, (_, at) => Math.floor(value / 256 ** (bytes - 1 - at)) % 256);
 const little = (value: number, bytes: number): number[] => big(value, bytes).reverse();
 const box = (name: string, body: number[]): number[] => [...big(body.length + 8, 4), ...text(name), ...body];
-const ispe = (width: number, height: number): number[] => box("ispe", [0, 0, 0, 0, ...big(width, 4), ...big(height, 4)]);
+const ispe = (width: number, height: number): number[] =>
+  box("ispe", [0, 0, 0, 0, ...big(width, 4), ...big(height, 4)]);
 const avif = (...sizes: number[][]): number[] => [
   ...box("ftyp", text("avif\0\0\0\0")),
   ...box("meta", [0, 0, 0, 0, ...box("iprp", box("ipco", sizes.flat()))]),
@@ -32,7 +33,15 @@ test.each<[string, number[], number, number]>([
   ["JPEG", jpeg(300, 200), 300, 200],
   ["GIF", gif([10, 8], [0, 0, 10, 8]), 10, 8],
   ["GIF", gif([10, 8], [5, 5, 40, 1]), 45, 8],
-  ["WEBP", webp([...text("VP8X"), ...little(10, 4), 0, 0, 0, 0, ...little(99, 3), ...little(49, 3)], [...text("VP8L"), ...little(5, 4), 0x2f, 0, 0, 0, 0]), 100, 50],
+  [
+    "WEBP",
+    webp(
+      [...text("VP8X"), ...little(10, 4), 0, 0, 0, 0, ...little(99, 3), ...little(49, 3)],
+      [...text("VP8L"), ...little(5, 4), 0x2f, 0, 0, 0, 0],
+    ),
+    100,
+    50,
+  ],
   ["WEBP", webp([...text("VP8L"), ...little(5, 4), 0x2f, ...little((29 << 14) | 19, 4)]), 20, 30],
   ["BMP", bmp(7, 2 ** 32 - 9), 7, 9],
   ["AVIF", avif(ispe(64, 64), ispe(600, 400)), 600, 400],

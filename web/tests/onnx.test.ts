@@ -7,7 +7,8 @@ const node = (operator: string, domain = "", ...more: number[][]): number[] =>
   field(1, [...field(4, text(operator)), ...field(7, text(domain)), ...more.flat()]);
 const graph = (...fields: number[][]): number[] => field(7, fields.flat());
 const floats = (...values: number[]): number[] => [...new Uint8Array(Float32Array.from(values).buffer)];
-const weights = (type: number, ...values: number[]): number[] => field(5, [2 * 8, type, ...field(9, floats(...values))]);
+const weights = (type: number, ...values: number[]): number[] =>
+  field(5, [2 * 8, type, ...field(9, floats(...values))]);
 
 function check(...bytes: number[][]): void {
   checkNetwork(Uint8Array.from(bytes.flat()), "model.onnx");

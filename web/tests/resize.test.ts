@@ -26,8 +26,14 @@ test("a picture of its size stays as it is", () => {
 });
 
 test("what is around a padded picture is black", () => {
-  const square = toSquare(grey(4, 2, () => 200), 4, "pad");
-  expect([...square.filter((_, at) => at % 3 === 0)]).toEqual([0, 0, 0, 0, 200, 200, 200, 200, 200, 200, 200, 200, 0, 0, 0, 0]);
+  const square = toSquare(
+    grey(4, 2, () => 200),
+    4,
+    "pad",
+  );
+  expect([...square.filter((_, at) => at % 3 === 0)]).toEqual([
+    0, 0, 0, 0, 200, 200, 200, 200, 200, 200, 200, 200, 0, 0, 0, 0,
+  ]);
 });
 
 test("a large picture is read a few rows at a time", () => {

@@ -4,7 +4,10 @@ import { readThumbnails } from "../src/thumbnails.js";
 
 type Entry = [dtype: string, shape: number[], bytes: Uint8Array];
 
-function write(entries: Record<string, Entry>, change: (header: Record<string, unknown>) => void = () => undefined): Uint8Array {
+function write(
+  entries: Record<string, Entry>,
+  change: (header: Record<string, unknown>) => void = () => undefined,
+): Uint8Array {
   let at = 0;
   const header: Record<string, unknown> = {};
   for (const [name, [dtype, shape, bytes]] of Object.entries(entries)) {
@@ -14,7 +17,9 @@ function write(entries: Record<string, Entry>, change: (header: Record<string, u
   change(header);
   const text = new TextEncoder().encode(JSON.stringify(header));
   const length = new Uint8Array(new BigUint64Array([BigInt(text.length)]).buffer);
-  return Uint8Array.from([length, text, ...Object.values(entries).map(([, , bytes]) => bytes)].flatMap((part) => [...part]));
+  return Uint8Array.from(
+    [length, text, ...Object.values(entries).map(([, , bytes]) => bytes)].flatMap((part) => [...part]),
+  );
 }
 
 function floats(...values: number[]): Uint8Array {
