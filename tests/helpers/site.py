@@ -198,7 +198,7 @@ class SitePage:
             window.model = await load(url ?? undefined, { ...options, progress });
             return model.card;
         })"""
-        return _value(self.page.evaluate(script, [self._code, url, options]))
+        return value_of(self.page.evaluate(script, [self._code, url, options]))
 
     def ask(self, method: str, *parameters: Any) -> Any:
         """Ask the model. Bytes and arrays of pixels are pictures.
@@ -208,7 +208,7 @@ class SitePage:
         """
         script = """([method, parameters]) =>
             travel.told(() => model[method](...parameters.map(each => travel.unpack(each) ?? undefined)))"""
-        return _value(self.page.evaluate(script, [method, [packed(each) for each in parameters]]))
+        return value_of(self.page.evaluate(script, [method, [packed(each) for each in parameters]]))
 
 
 def packed(value: Any) -> Any:
@@ -221,7 +221,7 @@ def packed(value: Any) -> Any:
     return value
 
 
-def _value(told: dict[str, Any]) -> Any:
+def value_of(told: dict[str, Any]) -> Any:
     if "error" in told:
         raise ToldError(*told["error"])
     return _unpacked(told.get("value"))

@@ -26,7 +26,7 @@ from spotter.names import folder_name
 from spotter.train.features import embed
 from spotter.train.head import Fit, Judged, choose_head
 from spotter.train.views import CROPPED, Views, plan_cropped
-from tests.helpers.site import TRAVEL, SiteServer, _value
+from tests.helpers.site import TRAVEL, SiteServer, value_of
 
 SIDE = 1024
 OPEN = """([code, folder]) => travel.told(async () => {
@@ -44,9 +44,11 @@ MEASURE = """([labels, paths]) => travel.told(async () => {
         const origin = { source: "folder", id: path, query: "", rank: 0, at: "2026-01-01T00:00:00Z" };
         lesson.pictures.push({ ...kept, added: label, label, origin });
     }
-    const rows = new Map(lesson.pictures.map(each => [each.sha256, each]));
+    const keep = (sha256, features) => {
+        for (const each of lesson.pictures) if (each.sha256 === sha256) each.features = features;
+    };
     const started = performance.now();
-    await teacher.measure(lesson.pictures, { keep: (sha256, features) => { rows.get(sha256).features = features; } });
+    await teacher.measure(lesson.pictures, { keep });
     return (performance.now() - started) / 1000;
 })"""
 LEARN = """views => travel.told(async () => {
@@ -71,7 +73,7 @@ class TeacherPage:
         Raises:
             ToldError: with the class and the reason of what was thrown.
         """
-        return _value(self.page.evaluate(script, given))
+        return value_of(self.page.evaluate(script, given))
 
     def measure(self, pictures: Mapping[str, Sequence[bytes]]) -> float:
         """Give it pictures by their labels, and measure them. Returns the seconds that this took."""

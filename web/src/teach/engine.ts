@@ -11,6 +11,7 @@ import { planViews, type Entry } from "./lesson.js";
 import { logitsOf } from "./linear.js";
 import { countOutlookSteps, foreseeMore } from "./outlook.js";
 import { packLesson } from "./lesson_zip.js";
+import { packSite } from "./site_zip.js";
 import type {
   Body,
   Features,
@@ -19,6 +20,7 @@ import type {
   LessonZipOptions,
   MeasureOptions,
   Outlook,
+  SiteZipOptions,
   Taught,
   WorkOptions,
 } from "./types.js";
@@ -36,7 +38,8 @@ export class Engine {
 
   async measure(pictures: Measured[], { keep, progress, signal }: MeasureOptions): Promise<void> {
     const plan = planViews(pictures);
-    const lacking = pictures.flatMap((picture) => {
+    const different = [...new Map(pictures.map((picture) => [picture.sha256, picture])).values()];
+    const lacking = different.flatMap((picture) => {
       const wanted = { cropped: plan.cropped.has(picture.sha256), shifted: plan.shifted.has(picture.sha256) };
       const there = this.isOurs(picture.features) ? picture.features : undefined;
       const isWhole = there && (!wanted.cropped || there.cropped.length) && (!wanted.shifted || there.shifted.length);
@@ -73,6 +76,10 @@ export class Engine {
     const probabilities = Array.from(softmax(logitsOf(learnt.chosen.head, [features]), labels.length));
     const cosine = meanOfNearest(cosines(embed(features), learnt.reference, learnt.reference.rows), neighbours);
     return advise({ labels, threshold }, probabilities, weigh(cosine, probabilities, certainty));
+  }
+
+  siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob> {
+    return packSite(this.network, this.known(), lesson, options);
   }
 
   lessonZip(lesson: Lesson, options: LessonZipOptions): Promise<Blob> {

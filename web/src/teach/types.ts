@@ -219,7 +219,9 @@ export type CannotTeachReason =
   /** Features or losses are no numbers. */
   | "not-numbers"
   /** Nothing has been learnt yet. */
-  | "not-learnt";
+  | "not-learnt"
+  /** A file of this site did not arrive. */
+  | "site";
 
 /** Made by `openTeacher`. It does one thing after the other, in a worker. */
 export interface Teacher {

@@ -54,7 +54,7 @@ async function answer(call: Call, signal: AbortSignal): Promise<Answers[keyof An
     case "classify":
       return opened.classify(call.parameters[0]);
     case "siteZip":
-      throw new Error("The site cannot be packed yet.");
+      return opened.siteZip(...call.parameters);
     case "lessonZip":
       return opened.lessonZip(...call.parameters);
   }

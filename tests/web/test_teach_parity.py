@@ -1,0 +1,186 @@
+"""Teaching in the browser learns what training in Python does: features, groups, folds, head and threshold."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from spotter.images import load_picture
+from spotter.inference.predictor import Predictor
+from tests.conftest import Published, Revision
+from tests.helpers.drawing import KINDS, draw
+from tests.helpers.site import ToldError, make_site, serving_site
+from tests.helpers.teaching import Lesson, TeacherPage, kept_picture, learn_in_python
+
+
+def drawn(count: int, *, copies: int = 1) -> dict[str, list[bytes]]:
+    """So many different pictures of each kind, and near duplicates of some."""
+    pictures = {kind: [kept_picture(draw(kind, seed)) for seed in range(count)] for kind in KINDS}
+    for kind, own in pictures.items():
+        own += [kept_picture(draw(kind, seed).resize((160, 124))) for seed in range(copies)]
+    # One that is in the wrong class.
+    pictures["disc"].append(pictures["cross"].pop())
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def teacher(browser: Browser, small_site: Path) -> Iterator[TeacherPage]:
+    page = browser.new_page()
+    with serving_site(small_site) as server:
+        yield TeacherPage(page, server)
+        page.close()
+
+
+def compare(told: dict, python: Lesson, *, wrong_within: int = 1) -> None:
+    """Hold what was learnt without shifted views in the browser against Python."""
+    said = {each["sha256"]: each for each in told["judgements"]}
+    assert said.keys() == set(python.names)
+    assert [said[name]["fold"] for name in python.names] == python.folds.tolist()
+    assert sorted(map(sorted, told["groups"])) == _groups(python)
+    assert abs(told["wrong"] - python.wrong) <= wrong_within
+    probabilities = np.array([said[name]["probabilities"] for name in python.names])
+    wanted = python.fit.probabilities
+    differences = np.abs(probabilities - wanted).max(axis=1)
+    assert (differences < 0.02).mean() >= 0.99
+    two = np.sort(wanted, axis=1)[:, -2:]
+    clear = two[:, 1] - two[:, 0] >= 0.02
+    assert (probabilities.argmax(axis=1) == wanted.argmax(axis=1))[clear].all()
+    head = python.fit.head
+    assert (told["strength"], told["balanced"]) == (head.strength, head.balanced)
+    assert told["temperature"] == pytest.approx(head.temperature, rel=0.05)
+    assert told["threshold"] == pytest.approx(python.familiarity.threshold, abs=1e-4)
+    assert told["accepted"] == pytest.approx(python.familiarity.accepted)
+
+
+def _groups(python: Lesson) -> list[list[str]]:
+    found: dict[int, list[str]] = {}
+    for name, group in zip(python.names, python.dataset.groups.tolist(), strict=True):
+        found.setdefault(group, []).append(name)
+    return sorted(sorted(names) for names in found.values() if len(names) > 1)
+
+
+def test_sixty_drawn_pictures_are_learnt_as_in_python(teacher: TeacherPage, prebuilt: Revision) -> None:
+    pictures = drawn(19)
+    assert sum(map(len, pictures.values())) == 60
+    teacher.measure(pictures)
+    python = learn_in_python(prebuilt.folder, pictures)
+    features = teacher.features()
+    for name, wanted in zip(python.names, python.features, strict=True):
+        np.testing.assert_allclose(features[name], wanted, atol=1e-4)
+    hashes = dict(
+        teacher.ask("() => travel.told(() => lesson.pictures.map(each => [each.sha256, each.features.phash]))")
+    )
+    assert hashes == {str(record.sha256): record.phash for record in python.dataset.records}
+    assert _groups(python), "the set has near duplicates"
+    told = teacher.learn(views=False)
+    assert told["cropped"]["kept"] == (python.fit.head.view_losses[1] < python.fit.head.view_losses[0])
+    compare(told, python)
+
+
+def test_an_uneven_set_is_balanced_as_in_python(teacher: TeacherPage, prebuilt: Revision) -> None:
+    pictures = {"disc": drawn(16)["disc"], "cross": drawn(7)["cross"]}
+    teacher.measure(pictures)
+    compare(teacher.learn(views=False), learn_in_python(prebuilt.folder, pictures))
+
+
+def test_what_is_said_of_the_pictures_fits_together(teacher: TeacherPage) -> None:
+    pictures = drawn(12)
+    teacher.measure(pictures)
+    told = teacher.learn()
+    cells = [name for row in told["confusion"] for cell in row for name in cell]
+    assert sorted(cells) == sorted(each["sha256"] for each in told["judgements"])
+    wrong = [each for each in told["judgements"] if each["label"] != each["predicted"]]
+    assert told["wrong"] == len(wrong)
+    assert told["interval"][0] <= told["error"] <= told["interval"][1]
+    assert told["shifted"]["count"] == len(cells)
+    strange = hashlib.sha256(pictures["disc"][-1]).hexdigest()
+    doubt = next(each for each in told["doubtful"] if each["sha256"] == strange)
+    assert (doubt["label"], doubt["suggested"]) == ("disc", "cross")
+    answer = teacher.ask(
+        "sha256 => travel.told(() => teacher.classify(lesson.pictures.find(each => each.sha256 === sha256).blob))",
+        hashlib.sha256(pictures["stripes"][0]).hexdigest(),
+    )
+    assert answer["closest"] == "stripes"
+
+
+def test_nothing_is_computed_twice(teacher: TeacherPage) -> None:
+    teacher.measure(drawn(4))
+    again = """() => travel.told(async () => {
+        const kept = [];
+        await teacher.measure(lesson.pictures, { keep: sha256 => kept.push(sha256) });
+        return kept;
+    })"""
+    assert teacher.ask(again) == []
+
+
+def test_an_edit_moves_no_other_picture_into_another_fold(teacher: TeacherPage) -> None:
+    teacher.measure(drawn(12))
+    before = {each["sha256"]: each["fold"] for each in teacher.learn(views=False)["judgements"]}
+    teacher.ask("() => travel.told(() => { lesson.pictures[0].label = null; lesson.pictures[1].label = 'cross'; })")
+    after = {each["sha256"]: each["fold"] for each in teacher.learn(views=False)["judgements"]}
+    assert len(after) == len(before) - 1
+    assert after.items() <= before.items()
+
+
+PICTURES = drawn(4)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "reason"),
+    [
+        ({"disc": PICTURES["disc"]}, "one-class"),
+        ({"disc": PICTURES["disc"], "cross": []}, "one-class"),
+        ({"disc": PICTURES["disc"], "cross": PICTURES["cross"][:1]}, "too-few"),
+        ({"disc": PICTURES["disc"][:2], "cross": PICTURES["cross"][:1]}, "too-few"),
+        ({"disc": PICTURES["disc"], "cross": PICTURES["cross"][:1] * 50}, "same-picture"),
+        (
+            {
+                "disc": PICTURES["disc"],
+                "cross": [kept_picture(draw("cross", 1).resize((180 - 2 * n, 140))) for n in range(5)],
+            },
+            "same-picture",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_said(teacher: TeacherPage, pictures: dict[str, list[bytes]], reason: str) -> None:
+    teacher.measure(pictures)
+    with pytest.raises(ToldError) as told:
+        teacher.learn()
+    assert (told.value.name, told.value.reason) == ("CannotTeach", reason)
+
+
+def test_learning_can_be_stopped(teacher: TeacherPage) -> None:
+    teacher.measure(drawn(12))
+    stop = """() => travel.told(async () => {
+        const stop = new AbortController();
+        await teacher.learn(lesson, { signal: stop.signal, progress: () => stop.abort() });
+    })"""
+    with pytest.raises(ToldError) as told:
+        teacher.ask(stop)
+    assert told.value.name == "AbortError"
+    assert teacher.learn(views=False)["judged"] == 39
+
+
+@pytest.mark.slow
+def test_real_bears_are_learnt_as_in_python(
+    browser: Browser, published: Published, bear_photos: Path, tmp_path: Path
+) -> None:
+    pictures = {
+        folder.name: [kept_picture(load_picture(path)) for path in sorted(folder.iterdir())]
+        for folder in sorted(bear_photos.iterdir())
+        if folder.is_dir()
+    }
+    site = make_site(published.folder, Predictor.load(published.store), tmp_path / "site")
+    page = browser.new_page()
+    with serving_site(site) as server:
+        teacher = TeacherPage(page, server)
+        teacher.measure(pictures)
+        python = learn_in_python(published.folder, pictures)
+        features = teacher.features()
+        for name, wanted in zip(python.names, python.features, strict=True):
+            np.testing.assert_allclose(features[name], wanted, atol=1e-4)
+        compare(teacher.learn(views=False), python)
+        page.close()
