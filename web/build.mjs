@@ -1,5 +1,6 @@
 // Writes the built site into spotter/web/static/: `npm run build`.
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -19,6 +20,16 @@ const shared = {
   },
 };
 
+// Errors are told apart by their classes, of which there must be one copy on a page: that of spotter.js.
+const sharedErrors = {
+  name: "shared errors",
+  setup(on) {
+    on.onResolve({ filter: /\/errors\.js$/ }, ({ path, resolveDir }) =>
+      resolve(resolveDir, path) === here("src/errors.js") ? { path: "./spotter.js", external: true } : undefined,
+    );
+  },
+};
+
 const entries = {
   spotter: "src/spotter.ts",
   worker: "src/worker.ts",
@@ -32,9 +43,8 @@ const entries = {
 };
 await rm(out, { recursive: true, force: true });
 await mkdir(`${out}ort`, { recursive: true });
-await build({
+const options = {
   absWorkingDir: here("."),
-  entryPoints: entries,
   outdir: out,
   bundle: true,
   minify: true,
@@ -46,9 +56,10 @@ await build({
   // The element has its own markup and style in it.
   loader: { ".html": "text", ".css": "text" },
   legalComments: "linked",
-  plugins: [shared],
   logLevel: "warning",
-});
+};
+await build({ ...options, entryPoints: entries, plugins: [shared] });
+await build({ ...options, entryPoints: { teach: "src/teach/page/teach.ts" }, plugins: [shared, sharedErrors] });
 for (const name of ["page.css", "teach.css", "icons"]) await cp(here(`src/${name}`), out + name, { recursive: true });
 await cp(`${ort}${WASM}.mjs`, `${out}ort/${WASM}.mjs`);
 // Packed: a plain file server does not do it, and four fifths of it would travel for nothing.

@@ -19,9 +19,10 @@ DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
 @contextmanager
-def running_browser() -> Iterator[Browser]:
+def running_browser(*more: str) -> Iterator[Browser]:
+    """Start it, with more arguments than all tests need."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
 

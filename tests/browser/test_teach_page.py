@@ -1,0 +1,375 @@
+"""The page that teaches, as people meet it: a real browser, a real site, a real network."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from spotter.inference.predictor import Predictor
+from tests.conftest import Revision
+from tests.helpers.access import focus_rings, poor_contrasts, small_targets
+from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
+from tests.helpers.drawing import write_folder
+from tests.helpers.site import make_site, serving_site
+from tests.helpers.teach import LONG_MS, Lesson, lesson_in, other_tab, picture
+
+
+@pytest.fixture(scope="module")
+def url(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("site")
+    make_site(prebuilt.folder, Predictor.load(str(prebuilt.store)), folder)
+    with serving_site(folder) as server:
+        yield server.url("teach/")
+
+
+@pytest.fixture
+def lesson(browser: Browser, url: str) -> Iterator[Lesson]:
+    with lesson_in(browser, url) as lesson:
+        yield lesson
+
+
+@pytest.mark.parametrize(
+    ("window", "theme", "language"),
+    [(DESKTOP, "light", "en"), (PHONE, "dark", "de"), (DESKTOP, "dark", "fr"), (PHONE, "light", "es")],
+    ids=["desktop-light-en", "phone-dark-de", "desktop-dark-fr", "phone-light-es"],
+)
+def test_everybody_can_see_reach_and_follow_all_of_it(
+    browser: Browser, url: str, node_folder: Path, window: dict, theme: str, language: str
+) -> None:
+    axe = read_axe(node_folder)
+    with lesson_in(browser, f"{url}?theme={theme}&lang={language}", viewport=window) as lesson:
+        page, troubles = lesson.page, []
+
+        def look(where: str) -> None:
+            found = [*complaints(page, axe), *poor_contrasts(page), *small_targets(page)]
+            troubles.extend((where, *each) for each in found)
+            assert overflow(page) <= 0, where
+
+        look("empty")
+        rings = focus_rings(page)
+        # Two classes with six controls each, and the buttons of the three steps.
+        assert len(rings) > 14
+        troubles += [("empty", *ring) for ring in rings if ring[1]]
+        page.locator("#bears").click()
+        expect(page.locator(".thumbs img")).to_have_count(36, timeout=LONG_MS)
+        lesson.learn()
+        expect(page.locator("#results")).to_be_visible(timeout=LONG_MS)
+        look("learnt")
+        page.locator("#matrix button").first.click()
+        expect(page.locator("#gallery img").first).to_be_visible()
+        look("gallery")
+        page.keyboard.press("Escape")
+        lesson.card(0).locator(".sources-line button").nth(2).click()
+        expect(page.locator("#search form")).to_be_visible()
+        look("search")
+        page.keyboard.press("Escape")
+        lesson.card(0).locator(".sources-line button").nth(0).click()
+        expect(page.locator(".hold")).to_be_visible()
+        look("camera")
+        assert troubles == [], troubles
+
+
+def test_a_first_visit_shows_three_steps_with_a_button_each(lesson: Lesson) -> None:
+    page = lesson.page
+    assert [re.sub(r"\s+", " ", each) for each in page.locator("#teach h2:visible").all_inner_texts()] == [
+        "1 Show it pictures",
+        "2 Let it learn",
+        "3 Try it",
+    ]
+    assert lesson.names() == ["Class 1", "Class 2"]
+    # All of it is in sight at once.
+    assert page.evaluate("document.querySelector('#try-camera').getBoundingClientRect().bottom") < DESKTOP["height"]
+    page.locator("#try-camera").click()
+    expect(page.locator("#answer")).to_contain_text("Let it learn first")
+
+
+def test_drawn_bears_are_learnt_and_tried_at_once(lesson: Lesson) -> None:
+    page = lesson.page
+    page.get_by_role("button", name="Try it with drawn bears").click()
+    expect(lesson.said).to_contain_text("Added: 48.", timeout=LONG_MS)
+    assert (lesson.names(), lesson.counts()) == (["grizzly", "teddy"], [24, 24])
+    # What comes next has the focus.
+    expect(page.locator("#learn")).to_be_focused()
+    told = lesson.learn()
+    assert re.search(r"(?:About \d+(?:\.\d)? % of new pictures|right that it had not seen)", told)
+    assert re.search(r"Wrong: \d+ of 48 .*19 times of 20", told)
+    assert sum(map(int, page.locator("#matrix button").all_inner_texts())) == 48
+    page.locator("#try-camera").click()
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    expect(page.locator("#answer h2")).not_to_be_empty()
+    page.get_by_role("button", name="Stop the camera").click()
+    expect(page.locator("#try-box video")).to_be_hidden()
+
+
+def test_sub_folders_become_classes(lesson: Lesson, tmp_path: Path) -> None:
+    write_folder(tmp_path / "shapes", count=6)
+    (tmp_path / "shapes" / "disc" / "notes.txt").write_text("no picture")
+    (tmp_path / "shapes" / "beside.jpg").write_bytes(picture("disc", 90)["buffer"])
+    lesson.page.locator("#folder").set_input_files(tmp_path / "shapes")
+    expect(lesson.said).to_contain_text("Added: 18.", timeout=LONG_MS)
+    assert (sorted(lesson.names()), lesson.counts()) == (["cross", "disc", "stripes"], [6, 6, 6])
+    expect(lesson.said).to_contain_text("Could not be used: 1. The first is disc/notes.txt: This is not a picture")
+    expect(lesson.said).to_contain_text("Files beside the folders were left out: 1.")
+    assert "Wrong: " in lesson.learn()
+
+
+def test_it_says_what_is_missing(lesson: Lesson) -> None:
+    assert "Add pictures to two classes first." in lesson.learn()
+    lesson.name(0, "disc")
+    lesson.add(0, [picture("disc", seed) for seed in range(6)])
+    assert "It needs a second class to tell disc from." in lesson.learn()
+    lesson.name(1, "cross")
+    lesson.add(1, [picture("cross", seed) for seed in range(3)])
+    assert "cross has too few pictures: 3. Each class needs at least 5" in lesson.learn()
+    lesson.add(1, [picture("cross", seed) for seed in range(3, 6)])
+    assert "Wrong: " in lesson.learn()
+    assert lesson.page.locator("#learnt .wrong").count() == 0
+
+
+def test_the_same_picture_is_added_once(lesson: Lesson) -> None:
+    same = picture("disc", 1)
+    told = lesson.add(0, [{**same, "name": f"{number}.jpg"} for number in range(50)])
+    assert "Added: 1." in told
+    assert "Already there, and not added twice: 49." in told
+    assert "In another class already (Class 1), and left there: 1." in lesson.add(1, [same])
+    assert lesson.counts() == [1, 0]
+
+
+def test_what_is_no_picture_is_refused_with_the_reason(lesson: Lesson) -> None:
+    cut = picture("disc", 2)
+    files = [
+        {"name": "page.jpg", "mimeType": "image/jpeg", "buffer": b"<html>"},
+        {**cut, "name": "cut.jpg", "buffer": cut["buffer"][:2000]},
+        {"name": "nothing.jpg", "mimeType": "image/jpeg", "buffer": b""},
+    ]
+    assert "Could not be used: 3. The first is page.jpg: This is not a picture I can read" in lesson.add(0, files)
+    assert "damaged or cut short" in lesson.add(0, files[1:2])
+    assert lesson.counts() == [0, 0]
+
+
+def test_names_that_cannot_be_are_refused_and_the_old_one_stays(lesson: Lesson) -> None:
+    name = lesson.card(0).locator(".name")
+    for text, words in (("", "a letter or a digit"), ("a<b", "cannot have"), ("Class 2", "Another class"), ("not sure", "another meaning")):
+        name.fill(text)
+        expect(lesson.card(0).locator(".wrong")).to_contain_text(words)
+        assert name.get_attribute("aria-invalid") is not None
+    name.press("Tab")
+    assert lesson.names() == ["Class 1", "Class 2"]
+    lesson.name(0, "  灰熊 ")
+    assert lesson.names() == ["灰熊", "Class 2"]
+
+
+def test_it_is_all_there_after_the_tab_was_closed(lesson: Lesson, url: str) -> None:
+    lesson.add_kinds({"disc": 8, "cross": 8})
+    told = lesson.learn()
+    lesson.page.close()
+    again = other_tab(lesson.page.context, url)
+    # It is learnt as it was, without a click, and nothing is computed anew.
+    expect(again.learnt).to_contain_text("Wrong: ", timeout=LONG_MS)
+    assert again.learnt.inner_text().split("\n")[0] == told.split("\n")[0]
+    assert (again.names(), again.counts()) == (["disc", "cross"], [8, 8])
+
+
+def test_a_tab_that_is_closed_while_pictures_are_added_keeps_those_that_were(lesson: Lesson, url: str) -> None:
+    files = [picture("disc", seed) for seed in range(40)]
+    lesson.card(0).locator("input[type=file]").set_input_files(files)
+    expect(lesson.card(0).locator(".count")).not_to_have_text("Pictures: 0", timeout=LONG_MS)
+    lesson.page.close()
+    again = Lesson(lesson.page.context.new_page()).open(url)
+    (kept, _) = again.counts()
+    assert 0 < kept <= 40
+    # Those that are missing can be added by adding all again.
+    assert f"not added twice: {kept}." in again.add(0, files) or kept == 40
+    assert again.counts()[0] == 40
+
+
+def test_two_tabs_do_not_overwrite_each_other(lesson: Lesson, url: str) -> None:
+    lesson.add(0, [picture("disc", 1)])
+    second = other_tab(lesson.page.context, url)
+    elsewhere = second.page.locator("#elsewhere")
+    expect(elsewhere).to_contain_text("This page is open in another tab.")
+    expect(second.page.locator("#teach")).to_be_hidden()
+    elsewhere.get_by_role("button", name="Go on here").click()
+    expect(second.card(0).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
+    expect(lesson.page.locator("#elsewhere")).to_contain_text("open in another tab")
+    expect(lesson.page.locator("#teach")).to_be_hidden()
+    second.add(0, [picture("disc", 2)])
+    second.page.close()
+    # The first goes on by itself, with what the second did.
+    expect(lesson.card(0).locator(".count")).to_have_text("Pictures: 2", timeout=LONG_MS)
+
+
+def test_a_full_device_is_said_and_nothing_is_lost(lesson: Lesson, url: str) -> None:
+    lesson.add(0, [picture("disc", seed) for seed in range(5)])
+    page = lesson.page
+    tools = page.context.new_cdp_session(page)
+    used = page.evaluate("navigator.storage.estimate().then(({ usage }) => usage)")
+    tools.send("Storage.overrideQuotaForOrigin", {"origin": url.split("/teach/")[0], "quotaSize": used + 4096})
+    told = lesson.add(1, [picture("cross", seed) for seed in range(20)])
+    found = re.search(r"no room left for pictures: (\d+) were not added", told)
+    assert found, told
+    assert lesson.counts() == [5, 20 - int(found[1])]
+    page.reload()
+    expect(lesson.card(0).locator(".count")).to_have_text("Pictures: 5", timeout=LONG_MS)
+    # With room again, they can be added.
+    tools.send("Storage.overrideQuotaForOrigin", {"origin": url.split("/teach/")[0]})
+    lesson.add(1, [picture("cross", seed) for seed in range(20)])
+    assert lesson.counts() == [5, 20]
+
+
+def test_everything_can_be_removed_from_the_device(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 6, "cross": 6})
+    lesson.learn()
+    page, asked = lesson.page, []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.get_by_role("button", name="Remove everything").click()
+    assert "(12)" in asked[0]
+    assert lesson.counts() == [6, 6]
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Remove everything").click()
+    expect(lesson.said).to_contain_text("Everything has been removed")
+    assert (lesson.names(), lesson.counts()) == (["Class 1", "Class 2"], [0, 0])
+    expect(page.locator("#results")).to_be_hidden()
+    expect(page.locator("#take")).to_be_hidden()
+    assert page.evaluate(KEPT) == {"pictures": 0, "features": 0, "decisions": 0}
+
+
+KEPT = """async () => {
+    const [{ name }] = await indexedDB.databases();
+    const database = await new Promise(done => {
+        const request = indexedDB.open(name);
+        request.onsuccess = () => done(request.result);
+    });
+    const count = store => new Promise(done => {
+        const request = database.transaction(store).objectStore(store).count();
+        request.onsuccess = () => done(request.result);
+    });
+    const told = {};
+    for (const store of ["pictures", "features", "decisions"]) told[store] = await count(store);
+    database.close();
+    return told;
+}"""
+
+
+def test_a_label_in_doubt_is_kept_moved_left_out_and_all_that_is_taken_back(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 14, "cross": 14})
+    # Two that are in the wrong class.
+    lesson.add(1, [picture("disc", seed) for seed in (70, 71)])
+    assert "Wrong: " in lesson.learn()
+    page = lesson.page
+    doubts, decided = page.locator("#doubts .doubts:not(.decided) li"), page.locator("#doubts .decided li")
+    before = doubts.count()
+    assert 3 <= before <= 10
+    doubts.nth(0).get_by_role("button", name="Leave it out").click()
+    expect(decided).to_have_count(1)
+    expect(page.locator("#learn")).to_be_enabled(timeout=LONG_MS)
+    assert sum(lesson.counts()) == 29
+    doubts.nth(0).locator("select").select_option(index=1)
+    expect(decided).to_have_count(2)
+    doubts.nth(0).get_by_role("button", name=re.compile("^Keep ")).click()
+    expect(decided).to_have_count(3)
+    told = decided.all_inner_texts()
+    assert [bool(re.search(words, text)) for words, text in zip(("Stays in", "Moved from", "Left out of"), told, strict=True)] == [True] * 3
+    # The focus is where the next decision is.
+    assert page.evaluate("document.activeElement.closest('#doubts') !== null")
+    for left in (2, 1, 0):
+        decided.first.get_by_role("button", name="Undo").click()
+        expect(decided).to_have_count(left)
+    assert lesson.counts() == [14, 16]
+
+
+def test_numbers_open_their_pictures_which_can_be_moved_and_removed(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 8, "cross": 8})
+    lesson.learn()
+    page = lesson.page
+    page.get_by_role("button", name=re.compile("^disc, called")).first.click()
+    gallery = page.locator("#gallery li")
+    shown = gallery.count()
+    assert shown
+    gallery.first.locator("select").select_option(label="cross")
+    expect(lesson.card(1).locator(".count")).to_have_text("Pictures: 9")
+    gallery.last.get_by_role("button", name="Remove").click()
+    expect(gallery).to_have_count(shown - 1)
+    page.keyboard.press("Escape")
+    expect(page.locator("#gallery")).to_be_hidden()
+    assert sum(lesson.counts()) == 15
+
+
+def test_a_held_button_takes_frames_that_differ(lesson: Lesson) -> None:
+    page = lesson.page
+    lesson.card(0).get_by_role("button", name="Camera").click()
+    hold = page.get_by_role("button", name="Hold to take pictures")
+    expect(hold).to_be_focused()
+    # By keyboard: it takes as long as the key is down. The fake camera shows a clock and a disc that turns.
+    page.keyboard.down("Space")
+    expect(page.locator(".shooting p")).to_contain_text("Taken: ")
+    page.wait_for_timeout(2500)
+    page.keyboard.up("Space")
+    taken = int(re.search(r"Taken: (\d+)", page.locator(".shooting p").inner_text())[1])
+    # Of the 20 or so frames that it saw.
+    assert 1 <= taken <= 12
+    expect(lesson.card(0).locator(".count")).to_have_text(f"Pictures: {taken}", timeout=LONG_MS)
+    page.wait_for_timeout(500)
+    assert lesson.counts() == [taken, 0]
+    # A short press takes one, and a second camera closes the first.
+    lesson.card(1).get_by_role("button", name="Camera").click()
+    expect(page.locator(".shooting")).to_have_count(1)
+    page.get_by_role("button", name="Hold to take pictures").click()
+    expect(lesson.card(1).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
+    page.get_by_role("button", name="Close the camera").click()
+    expect(page.locator(".shooting")).to_have_count(0)
+
+
+def test_a_picture_that_was_never_seen_is_tried(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 12, "stripes": 12})
+    lesson.learn()
+    page = lesson.page
+    page.locator("#try-input").set_input_files([picture("stripes", 80)])
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    page.locator("#try-input").set_input_files([{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no"}])
+    expect(page.locator("#answer")).to_contain_text("This is not a picture I can read")
+    expect(page.locator("#bars meter")).to_have_count(0)
+
+
+def test_a_pasted_picture_goes_to_the_class_that_has_the_focus(lesson: Lesson) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((80, 60), 90).convert("RGB").save(file, "PNG")
+    lesson.card(1).locator(".name").focus()
+    script = """bytes => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+        document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+    }"""
+    lesson.page.evaluate(script, list(file.getvalue()))
+    expect(lesson.card(1).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
+
+
+def test_what_was_learnt_leaves_as_two_zips_and_two_commands(lesson: Lesson, tmp_path: Path) -> None:
+    lesson.add_kinds({"disc": 8, "cross": 8})
+    lesson.learn()
+    page = lesson.page
+    page.locator("#site-title").fill("Disc or cross?")
+    commands = page.locator("#commands")
+    expect(commands).to_contain_text("spotter adopt disc-or-cross.spotter-lesson.zip --to hf://YOU/disc-or-cross")
+    names = {}
+    for button, name in (("Download the site", "disc-or-cross.zip"), ("Download for Spotter", "disc-or-cross.spotter-lesson.zip")):
+        with page.expect_download(timeout=LONG_MS) as waiting:
+            page.get_by_role("button", name=button).click()
+        assert waiting.value.suggested_filename == name
+        waiting.value.save_as(tmp_path / name)
+        with zipfile.ZipFile(tmp_path / name) as file:
+            assert file.testzip() is None
+            names[name] = file.namelist()
+            if "lesson" in name:
+                told = json.loads(file.read("spotter-lesson.json"))
+        expect(page.locator("#packed")).to_contain_text(f"{name} is ready")
+    assert any(each.endswith("index.html") for each in names["disc-or-cross.zip"])
+    assert told["labels"] == ["disc", "cross"]
+    assert {each["source"] for each in told["pictures"]} == {"folder"}
+    assert len(told["pictures"]) == 16

@@ -1,0 +1,303 @@
+/** The pictures in their classes and the decisions about them: in memory, and through `Store` on the device. */
+
+import { MOST_LABELS, type Features, type KeptPicture, type Lesson, type LessonPicture, type Origin } from "../types.js";
+import { looksOf } from "./labels.js";
+import { NoRoom, type Class, type Decision, type Store, type StoredPicture } from "./store.js";
+
+/** In all: more would take this page many minutes. */
+export const MOST = 2000;
+/** Of each class, for an error that means something; `spotter adopt` needs as many. */
+export const LEAST = 5;
+
+/** A picture that is to be added. */
+export interface New {
+  picture: KeptPicture;
+  origin: Origin;
+}
+
+/** What became of pictures that were to be added. */
+export interface Added {
+  added: number;
+  /** They are in this class already. */
+  copies: number;
+  /** They are in another class; the name of the last such. */
+  elsewhere: number;
+  where: string;
+  /** More than are taken in all. */
+  tooMany: number;
+  /** The device had no room for them. */
+  noRoom: number;
+}
+
+const NOTHING: Added = { added: 0, copies: 0, elsewhere: 0, where: "", tooMany: 0, noRoom: 0 };
+
+/** What became of two lots of pictures. */
+export function together(one: Added, other: Added): Added {
+  return {
+    added: one.added + other.added,
+    copies: one.copies + other.copies,
+    elsewhere: one.elsewhere + other.elsewhere,
+    where: other.where || one.where,
+    tooMany: one.tooMany + other.tooMany,
+    noRoom: one.noRoom + other.noRoom,
+  };
+}
+
+export class Album {
+  classes: Class[] = [];
+  decisions: Decision[] = [];
+  readonly #pictures = new Map<string, StoredPicture>();
+  #features = new Map<string, Features>();
+  #order = 0;
+  readonly #store: Store;
+  readonly #body: string;
+  readonly #changed: () => void;
+
+  /** @param body the `contents` of the network that makes the features. @param changed called after each change. */
+  constructor(store: Store, body: string, changed: () => void) {
+    this.#store = store;
+    this.#body = body;
+    this.#changed = changed;
+  }
+
+  /** Read what is kept, in place of what is known. */
+  async load(): Promise<void> {
+    const store = this.#store;
+    const [classes, pictures, decisions, features] = await Promise.all([
+      store.classes(),
+      store.pictures(),
+      store.decisions(),
+      store.features(this.#body),
+    ]);
+    this.classes = classes;
+    this.decisions = decisions;
+    this.#features = features;
+    this.#pictures.clear();
+    for (const picture of pictures) this.#pictures.set(picture.sha256, picture);
+    this.#order = Math.max(0, ...pictures.map(({ order }) => order)) + 1;
+    this.#changed();
+  }
+
+  get size(): number {
+    return this.#pictures.size;
+  }
+
+  get(sha256: string): StoredPicture | undefined {
+    return this.#pictures.get(sha256);
+  }
+
+  name(id: string): string {
+    return this.classes.find((each) => each.id === id)?.name ?? "";
+  }
+
+  /** The class of a picture now; undefined when it was left out. */
+  classOf(picture: StoredPicture): string | undefined {
+    const decision = this.decisionAbout(picture.sha256);
+    if (decision?.action === "delete") return undefined;
+    return decision?.to ?? picture.added;
+  }
+
+  /** The last decision about a picture; there is one at most. */
+  decisionAbout(sha256: string): Decision | undefined {
+    return this.decisions.find((decision) => decision.sha256 === sha256);
+  }
+
+  /** The pictures of a class now, the newest last. */
+  picturesOf(id: string): StoredPicture[] {
+    return [...this.#pictures.values()].filter((picture) => this.classOf(picture) === id);
+  }
+
+  /** Make a class. @throws NoRoom */
+  async addClass(name: string): Promise<Class> {
+    const made = { id: crypto.randomUUID(), name };
+    await this.#setClasses([...this.classes, made]);
+    return made;
+  }
+
+  get isFull(): boolean {
+    return this.classes.length >= MOST_LABELS;
+  }
+
+  /** Whether another class than `id` has a name that looks the same. */
+  isTaken(name: string, id = ""): boolean {
+    return this.classes.some((each) => each.id !== id && looksOf(each.name) === looksOf(name));
+  }
+
+  /** A name that is free, as `make` makes them from numbers. */
+  freeName(make: (number: number) => string): string {
+    let number = this.classes.length + 1;
+    while (this.isTaken(make(number))) number += 1;
+    return make(number);
+  }
+
+  async rename(id: string, name: string): Promise<void> {
+    await this.#setClasses(this.classes.map((each) => (each.id === id ? { id, name } : each)));
+  }
+
+  /** Remove a class, and the pictures that were put into it. */
+  async removeClass(id: string): Promise<void> {
+    const gone = [...this.#pictures.values()].filter(({ added }) => added === id);
+    const hashes = new Set(gone.map(({ sha256 }) => sha256));
+    await this.#remove(hashes, ({ sha256, from, to }) => hashes.has(sha256) || from === id || to === id);
+    await this.#setClasses(this.classes.filter((each) => each.id !== id));
+  }
+
+  /** Remove a picture for good. */
+  async removePicture(sha256: string): Promise<void> {
+    await this.#remove(new Set([sha256]), (decision) => decision.sha256 === sha256);
+    this.#changed();
+  }
+
+  /** Add pictures to a class, as far as there is room. */
+  async add(id: string, pictures: readonly New[]): Promise<Added> {
+    const told = { ...NOTHING };
+    const fresh: StoredPicture[] = [];
+    for (const { picture, origin } of pictures) {
+      const there = this.#pictures.get(picture.sha256);
+      if (there && this.classOf(there) === undefined && there.added === id) {
+        // It was left out, and is wanted again.
+        await this.undo(picture.sha256);
+        told.added += 1;
+      } else if (there) {
+        const now = this.classOf(there);
+        if (now === id) told.copies += 1;
+        else {
+          told.elsewhere += 1;
+          told.where = this.name(now ?? there.added);
+        }
+      } else if (fresh.some(({ sha256 }) => sha256 === picture.sha256)) told.copies += 1;
+      else if (this.size + fresh.length >= MOST) told.tooMany += 1;
+      else fresh.push({ ...picture, added: id, order: this.#order++, origin });
+    }
+    const kept = await this.#keep(fresh);
+    return { ...told, added: told.added + kept, noRoom: fresh.length - kept };
+  }
+
+  /** Decide about a picture, in place of what was decided before. @throws NoRoom */
+  async decide(sha256: string, action: Decision["action"], to?: string): Promise<void> {
+    const picture = this.#pictures.get(sha256);
+    if (!picture) return;
+    const decision: Decision = {
+      id: crypto.randomUUID().replaceAll("-", ""),
+      at: new Date().toISOString(),
+      action,
+      sha256,
+      from: picture.added,
+      ...(to === undefined ? {} : { to }),
+    };
+    const before = this.decisionAbout(sha256);
+    // Put back where it was: there is nothing left to be told.
+    const isBack = action === "relabel" && to === picture.added;
+    if (!isBack) await this.#store.putDecision(decision);
+    if (before) await this.#store.removeDecision(before.id);
+    this.decisions = [...this.decisions.filter((each) => each !== before), ...(isBack ? [] : [decision])];
+    this.#changed();
+  }
+
+  /** Take a decision back. */
+  async undo(sha256: string): Promise<void> {
+    const decision = this.decisionAbout(sha256);
+    if (!decision) return;
+    await this.#store.removeDecision(decision.id);
+    this.decisions = this.decisions.filter((each) => each !== decision);
+    this.#changed();
+  }
+
+  hasFeatures(sha256: string): boolean {
+    return this.#features.has(sha256);
+  }
+
+  /** Keep what the network said of pictures; where the device has no room, only until the page is closed. */
+  async keepFeatures(features: ReadonlyMap<string, Features>): Promise<boolean> {
+    for (const [sha256, each] of features) this.#features.set(sha256, each);
+    try {
+      await this.#store.putFeatures(this.#body, features);
+      return true;
+    } catch (error) {
+      if (error instanceof NoRoom) return false;
+      throw error;
+    }
+  }
+
+  /** All of it, as it is taught: classes with pictures, by their names. */
+  lesson(): Lesson {
+    const used = this.classes.filter(({ id }) => [...this.#pictures.values()].some((one) => one.added === id || this.classOf(one) === id));
+    return {
+      labels: used.map(({ name }) => name),
+      pictures: [...this.#pictures.values()].map((picture) => this.#lessonPicture(picture)),
+      edits: this.decisions.map(({ id, at, action, sha256, from, to }) => ({
+        id,
+        at,
+        who: "teach page",
+        action,
+        sha256,
+        from: this.name(from),
+        ...(to === undefined ? {} : { to: this.name(to) }),
+        why: "doubtful",
+        batch: id,
+      })),
+    };
+  }
+
+  /** Remove everything from the device. */
+  async wipe(): Promise<void> {
+    await this.#store.wipe();
+    await this.load();
+  }
+
+  #lessonPicture(picture: StoredPicture): LessonPicture {
+    const { sha256, original_sha256, blob, width, height, added, origin } = picture;
+    const now = this.classOf(picture);
+    const features = this.#features.get(sha256);
+    return {
+      ...{ sha256, original_sha256, blob, width, height, origin },
+      added: this.name(added),
+      label: now === undefined ? null : this.name(now),
+      ...(features ? { features } : {}),
+    };
+  }
+
+  async #setClasses(classes: Class[]): Promise<void> {
+    await this.#store.putClasses(classes);
+    this.classes = classes;
+    this.#changed();
+  }
+
+  /** Keep pictures together; where there is no room for all, one by one, as many as fit. Returns how many. */
+  async #keep(pictures: readonly StoredPicture[]): Promise<number> {
+    let kept = 0;
+    try {
+      await this.#store.putPictures(pictures);
+      kept = pictures.length;
+    } catch (error) {
+      if (!(error instanceof NoRoom)) throw error;
+      for (const picture of pictures) {
+        if (!(await this.#fits(picture))) break;
+        kept += 1;
+      }
+    }
+    for (const picture of pictures.slice(0, kept)) this.#pictures.set(picture.sha256, picture);
+    this.#changed();
+    return kept;
+  }
+
+  async #fits(picture: StoredPicture): Promise<boolean> {
+    try {
+      await this.#store.putPictures([picture]);
+      return true;
+    } catch (error) {
+      if (error instanceof NoRoom) return false;
+      throw error;
+    }
+  }
+
+  async #remove(hashes: ReadonlySet<string>, isGone: (decision: Decision) => boolean): Promise<void> {
+    const gone = this.decisions.filter(isGone);
+    await this.#store.removePictures([...hashes], gone.map(({ id }) => id), this.#body);
+    this.decisions = this.decisions.filter((decision) => !gone.includes(decision));
+    for (const sha256 of hashes) {
+      this.#pictures.delete(sha256);
+      this.#features.delete(sha256);
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/** The camera, which is open in one place of the page at a time. */
+
+import { closeCamera, openCamera } from "../../page/camera.js";
+
+export class CameraDesk {
+  #stream: MediaStream | undefined;
+  #video: HTMLVideoElement | undefined;
+  #released: (() => void) | undefined;
+
+  constructor() {
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) this.stop();
+    });
+    addEventListener("pagehide", () => {
+      this.stop();
+    });
+  }
+
+  /** Show it in a video. @param released called when it goes elsewhere, or off. @throws DOMException */
+  async show(video: HTMLVideoElement, released: () => void): Promise<void> {
+    const before = this.#stream;
+    this.#leave();
+    if (before?.active && this.#video) {
+      this.#video.srcObject = null;
+      video.srcObject = before;
+      await video.play();
+    } else {
+      const stream = await openCamera(video);
+      this.#stream = stream;
+      // Unplugged, or taken away in the browser's settings.
+      stream.getVideoTracks()[0]?.addEventListener("ended", () => {
+        if (this.#stream === stream) this.stop();
+      });
+    }
+    this.#video = video;
+    this.#released = released;
+  }
+
+  /** Whether it is shown in this video. */
+  isIn(video: HTMLVideoElement): boolean {
+    return this.#video === video && this.#stream !== undefined;
+  }
+
+  /** Let go of it: its light goes off. */
+  stop(): void {
+    this.#leave();
+    if (this.#stream && this.#video) closeCamera(this.#video, this.#stream);
+    this.#stream = this.#video = undefined;
+  }
+
+  #leave(): void {
+    const released = this.#released;
+    this.#released = undefined;
+    released?.();
+  }
+}

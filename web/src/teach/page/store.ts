@@ -1,0 +1,186 @@
+/** What the page keeps on the device: classes, pictures, features and decisions, in IndexedDB. */
+
+import type { Features, KeptPicture, Origin } from "../types.js";
+
+const VERSION = 1;
+const STORES = ["pictures", "features", "decisions", "told"] as const;
+type Name = (typeof STORES)[number];
+
+/** The device has no room left; nothing of what was to be kept is. */
+export class NoRoom extends Error {}
+
+/** The browser keeps nothing for this page: a private window, or it is forbidden. */
+export class NoStore extends Error {}
+
+/** A picture as it is kept. */
+export interface StoredPicture extends KeptPicture {
+  /** The id of the class that it was put into. */
+  added: string;
+  /** Pictures are shown in the order in which they came. */
+  order: number;
+  origin: Origin;
+}
+
+/** A class, by an id that stays when it gets another name. */
+export interface Class {
+  id: string;
+  name: string;
+}
+
+/** A decision about a picture, classes by their ids. */
+export interface Decision {
+  id: string;
+  at: string;
+  action: "keep" | "relabel" | "delete";
+  sha256: string;
+  from: string;
+  to?: string;
+}
+
+/** Features of a picture, from one body. */
+interface KeptFeatures {
+  key: string;
+  features: Features;
+}
+
+/** The page's own database. */
+export class Store {
+  private constructor(private readonly database: IDBDatabase) {}
+
+  /**
+   * Open it. @param name tells the sites of one origin apart.
+   *
+   * @throws NoStore: the browser refuses.
+   */
+  static async open(name: string, closed: () => void): Promise<Store> {
+    let request: IDBOpenDBRequest;
+    try {
+      request = indexedDB.open(name, VERSION);
+    } catch (error) {
+      throw new NoStore("refused", { cause: error });
+    }
+    request.onupgradeneeded = () => {
+      const { result } = request;
+      result.createObjectStore("pictures", { keyPath: "sha256" });
+      result.createObjectStore("features", { keyPath: "key" });
+      result.createObjectStore("decisions", { keyPath: "id" });
+      result.createObjectStore("told");
+    };
+    try {
+      const database = await answer(request);
+      // Cleared by the visitor through the browser, or by the browser itself.
+      database.onclose = closed;
+      return new Store(database);
+    } catch (error) {
+      throw new NoStore("refused", { cause: error });
+    }
+  }
+
+  async classes(): Promise<Class[]> {
+    return ((await this.read("told", (store) => store.get("classes"))) as Class[] | undefined) ?? [];
+  }
+
+  async pictures(): Promise<StoredPicture[]> {
+    const found = (await this.read("pictures", (store) => store.getAll())) as StoredPicture[];
+    return found.sort((one, other) => one.order - other.order);
+  }
+
+  /** Oldest first. */
+  async decisions(): Promise<Decision[]> {
+    const found = (await this.read("decisions", (store) => store.getAll())) as Decision[];
+    return found.sort((one, other) => (one.at < other.at ? -1 : 1));
+  }
+
+  /** Features by the pictures' hashes, of those that this body has seen. */
+  async features(body: string): Promise<Map<string, Features>> {
+    const range = IDBKeyRange.bound(`${body} `, `${body} \uffff`);
+    const found = (await this.read("features", (store) => store.getAll(range))) as KeptFeatures[];
+    return new Map(found.map(({ key, features }) => [key.slice(body.length + 1), features]));
+  }
+
+  /** @throws NoRoom */
+  async putClasses(classes: readonly Class[]): Promise<void> {
+    await this.write(["told"], (of) => of("told").put([...classes], "classes"));
+  }
+
+  /** All of them or none. @throws NoRoom */
+  async putPictures(pictures: readonly StoredPicture[]): Promise<void> {
+    await this.write(["pictures"], (of) => {
+      for (const picture of pictures) of("pictures").put(picture);
+    });
+  }
+
+  /** @throws NoRoom */
+  async putFeatures(body: string, features: ReadonlyMap<string, Features>): Promise<void> {
+    await this.write(["features"], (of) => {
+      for (const [sha256, each] of features) of("features").put({ key: `${body} ${sha256}`, features: each });
+    });
+  }
+
+  /** @throws NoRoom */
+  async putDecision(decision: Decision): Promise<void> {
+    await this.write(["decisions"], (of) => of("decisions").put(decision));
+  }
+
+  async removeDecision(id: string): Promise<void> {
+    await this.write(["decisions"], (of) => {
+      of("decisions").delete(id);
+    });
+  }
+
+  /** Pictures, and all that is known of them. */
+  async removePictures(hashes: readonly string[], decisions: readonly string[], body: string): Promise<void> {
+    await this.write(["pictures", "features", "decisions"], (of) => {
+      for (const sha256 of hashes) {
+        of("pictures").delete(sha256);
+        of("features").delete(`${body} ${sha256}`);
+      }
+      for (const id of decisions) of("decisions").delete(id);
+    });
+  }
+
+  /** Everything. */
+  async wipe(): Promise<void> {
+    await this.write(STORES, (of) => {
+      for (const name of STORES) of(name).clear();
+    });
+  }
+
+  close(): void {
+    this.database.close();
+  }
+
+  private async read(name: Name, ask: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {
+    return answer(ask(this.database.transaction(name, "readonly").objectStore(name)));
+  }
+
+  private async write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
+    const transaction = this.database.transaction([...names], "readwrite");
+    const done = new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => {
+        resolve();
+      };
+      transaction.onabort = () => {
+        reject(asNoRoom(transaction.error));
+      };
+    });
+    change((name) => transaction.objectStore(name));
+    await done;
+  }
+}
+
+function answer<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => {
+      resolve(request.result);
+    };
+    request.onerror = () => {
+      reject(request.error ?? new Error("IndexedDB"));
+    };
+  });
+}
+
+function asNoRoom(error: DOMException | null): Error {
+  if (error?.name === "QuotaExceededError") return new NoRoom(error.message, { cause: error });
+  return error ?? new Error("IndexedDB");
+}

@@ -1,0 +1,106 @@
+/** The teacher as the page uses it: opened once, and what can be done ahead is done while the visitor is at work. */
+
+import { openTeacher } from "../client.js";
+import type { Features, KeptPicture, Outlook, Taught, Teacher } from "../types.js";
+import type { Album } from "./album.js";
+
+// After the last change: whoever goes on adding pictures is not slowed down.
+const QUIET_MS = 800;
+// So many pictures' features are written together.
+const TOGETHER = 16;
+
+type Told = (done: number, total: number) => void;
+
+export class Tutor {
+  #opening: Promise<Teacher> | undefined;
+  #ahead: AbortController | undefined;
+  #timer = 0;
+  #keepsFeatures = true;
+  readonly #site: URL;
+  readonly #album: Album;
+  readonly #loading: Told;
+
+  /** @param site its folder. @param loading told how much of the network is here. */
+  constructor(site: URL, album: Album, loading: Told) {
+    this.#site = site;
+    this.#album = album;
+    this.#loading = loading;
+  }
+
+  /** The teacher; after a failure, opened again. @throws BrokenModel @throws CannotRun @throws CannotTeach */
+  get(): Promise<Teacher> {
+    this.#opening ??= openTeacher(this.#site, { progress: this.#loading }).catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  /** A picture as it is to be kept. @throws BadPicture */
+  async prepare(file: Blob): Promise<KeptPicture> {
+    this.#stopAhead();
+    return (await this.get()).prepare(file);
+  }
+
+  /** Compute features once nothing has changed for a while. */
+  workAhead(): void {
+    this.#stopAhead();
+    this.#timer = window.setTimeout(() => {
+      const ahead = new AbortController();
+      this.#ahead = ahead;
+      this.#measure(ahead.signal, () => undefined).catch((error: unknown) => {
+        // Whoever learns is told.
+        if (!ahead.signal.aborted) console.info("Nothing was computed ahead:", error);
+      });
+    }, QUIET_MS);
+  }
+
+  /** Learn from the album as it is. @throws CannotTeach */
+  async learn(signal: AbortSignal, told: Told): Promise<Taught> {
+    this.#stopAhead();
+    await this.#measure(signal, told);
+    const teacher = await this.get();
+    return teacher.learn(this.#album.lesson(), { signal });
+  }
+
+  /** What more pictures would bring. */
+  async outlook(signal: AbortSignal): Promise<Outlook> {
+    return (await this.get()).outlook({ signal });
+  }
+
+  /** Whether the device had room for all features so far. */
+  get keepsFeatures(): boolean {
+    return this.#keepsFeatures;
+  }
+
+  #stopAhead(): void {
+    clearTimeout(this.#timer);
+    this.#ahead?.abort();
+    this.#ahead = undefined;
+  }
+
+  async #measure(signal: AbortSignal, told: Told): Promise<void> {
+    const teacher = await this.get();
+    if (signal.aborted) return;
+    let fresh = new Map<string, Features>();
+    const writing: Promise<void>[] = [];
+    const write = async (features: Map<string, Features>): Promise<void> => {
+      this.#keepsFeatures = (await this.#album.keepFeatures(features)) && this.#keepsFeatures;
+    };
+    try {
+      await teacher.measure(this.#album.lesson().pictures, {
+        signal,
+        progress: told,
+        keep: (sha256, features) => {
+          fresh.set(sha256, features);
+          if (fresh.size < TOGETHER) return;
+          writing.push(write(fresh));
+          fresh = new Map();
+        },
+      });
+    } finally {
+      // What was computed before it was stopped, is.
+      await Promise.all([...writing, write(fresh)]);
+    }
+  }
+}
