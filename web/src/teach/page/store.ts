@@ -3,6 +3,7 @@
 import type { Features, KeptPicture, Origin } from "../types.js";
 
 const VERSION = 1;
+const PATIENCE_MS = 8000;
 const STORES = ["pictures", "features", "decisions", "told"] as const;
 type Name = (typeof STORES)[number];
 
@@ -45,92 +46,89 @@ interface KeptFeatures {
 
 /** The page's own database. */
 export class Store {
-  private constructor(private readonly database: IDBDatabase) {}
+  #database: Promise<IDBDatabase> | undefined;
+  // Fails when the browser closes the database by itself: nothing that was under way comes to an end then.
+  #closed: Promise<never> = new Promise(() => undefined);
+  readonly #name: string;
+  readonly #lost: () => void;
+
+  private constructor(name: string, lost: () => void) {
+    this.#name = name;
+    this.#lost = lost;
+  }
 
   /**
-   * Open it. @param name tells the sites of one origin apart.
+   * Open it.
    *
+   * @param name tells the sites of one origin apart. @param lost called when the browser closed it: the disk is full, or
+   * somebody cleared it. It is opened again when it is needed.
    * @throws NoStore: the browser refuses.
    */
-  static async open(name: string, closed: () => void): Promise<Store> {
-    let request: IDBOpenDBRequest;
+  static async open(name: string, lost: () => void): Promise<Store> {
+    const store = new Store(name, lost);
     try {
-      request = indexedDB.open(name, VERSION);
+      await store.#ready();
     } catch (error) {
       throw new NoStore("refused", { cause: error });
     }
-    request.onupgradeneeded = () => {
-      const { result } = request;
-      result.createObjectStore("pictures", { keyPath: "sha256" });
-      result.createObjectStore("features", { keyPath: "key" });
-      result.createObjectStore("decisions", { keyPath: "id" });
-      result.createObjectStore("told");
-    };
-    try {
-      const database = await answer(request);
-      // Cleared by the visitor through the browser, or by the browser itself.
-      database.onclose = closed;
-      return new Store(database);
-    } catch (error) {
-      throw new NoStore("refused", { cause: error });
-    }
+    return store;
   }
 
   async classes(): Promise<Class[]> {
-    return ((await this.read("told", (store) => store.get("classes"))) as Class[] | undefined) ?? [];
+    return ((await this.#read("told", (store) => store.get("classes"))) as Class[] | undefined) ?? [];
   }
 
   async pictures(): Promise<StoredPicture[]> {
-    const found = (await this.read("pictures", (store) => store.getAll())) as StoredPicture[];
+    const found = (await this.#read("pictures", (store) => store.getAll())) as StoredPicture[];
     return found.sort((one, other) => one.order - other.order);
   }
 
   /** Oldest first. */
   async decisions(): Promise<Decision[]> {
-    const found = (await this.read("decisions", (store) => store.getAll())) as Decision[];
+    const found = (await this.#read("decisions", (store) => store.getAll())) as Decision[];
     return found.sort((one, other) => (one.at < other.at ? -1 : 1));
   }
 
   /** Features by the pictures' hashes, of those that this body has seen. */
   async features(body: string): Promise<Map<string, Features>> {
     const range = IDBKeyRange.bound(`${body} `, `${body} \uffff`);
-    const found = (await this.read("features", (store) => store.getAll(range))) as KeptFeatures[];
+    const found = (await this.#read("features", (store) => store.getAll(range))) as KeptFeatures[];
     return new Map(found.map(({ key, features }) => [key.slice(body.length + 1), features]));
   }
 
   /** @throws NoRoom */
   async putClasses(classes: readonly Class[]): Promise<void> {
-    await this.write(["told"], (of) => of("told").put([...classes], "classes"));
+    await this.#write(["told"], (of) => of("told").put([...classes], "classes"));
   }
 
   /** All of them or none. @throws NoRoom */
   async putPictures(pictures: readonly StoredPicture[]): Promise<void> {
-    await this.write(["pictures"], (of) => {
+    await this.#write(["pictures"], (of) => {
       for (const picture of pictures) of("pictures").put(picture);
     });
   }
 
   /** @throws NoRoom */
   async putFeatures(body: string, features: ReadonlyMap<string, Features>): Promise<void> {
-    await this.write(["features"], (of) => {
+    await this.#write(["features"], (of) => {
       for (const [sha256, each] of features) of("features").put({ key: `${body} ${sha256}`, features: each });
     });
   }
 
   /** @throws NoRoom */
   async putDecision(decision: Decision): Promise<void> {
-    await this.write(["decisions"], (of) => of("decisions").put(decision));
+    await this.#write(["decisions"], (of) => of("decisions").put(decision));
   }
 
   async removeDecision(id: string): Promise<void> {
-    await this.write(["decisions"], (of) => {
+    await this.#write(["decisions"], (of) => {
       of("decisions").delete(id);
     });
   }
 
   /** Pictures, and all that is known of them. */
   async removePictures(hashes: readonly string[], decisions: readonly string[], body: string): Promise<void> {
-    await this.write(["pictures", "features", "decisions"], (of) => {
+    await this.#write(["pictures", "features", "decisions"], (of) => {
       for (const sha256 of hashes) {
         of("pictures").delete(sha256);
         of("features").delete(`${body} ${sha256}`);
@@ -141,21 +139,19 @@ export class Store {
 
   /** Everything. */
   async wipe(): Promise<void> {
-    await this.write(STORES, (of) => {
+    await this.#write(STORES, (of) => {
       for (const name of STORES) of(name).clear();
     });
   }
 
-  close(): void {
-    this.database.close();
+  async #read(name: Name, ask: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {
+    const database = await this.#ready();
+    return Promise.race([answer(ask(database.transaction(name, "readonly").objectStore(name))), this.#closed]);
   }
 
-  private async read(name: Name, ask: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {
-    return answer(ask(this.database.transaction(name, "readonly").objectStore(name)));
-  }
-
-  private async write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
-    const transaction = this.database.transaction([...names], "readwrite");
+  async #write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
+    const database = await this.#ready();
+    const transaction = database.transaction([...names], "readwrite");
     const done = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => {
         resolve();
@@ -165,7 +161,40 @@ export class Store {
       };
     });
     change((name) => transaction.objectStore(name));
-    await done;
+    await Promise.race([done, this.#closed]);
+  }
+
+  /** The open database. @throws NoRoom: it was closed, and does not open again. */
+  async #ready(): Promise<IDBDatabase> {
+    this.#database ??= this.#open();
+    try {
+      return await this.#database;
+    } catch (error) {
+      this.#database = undefined;
+      throw new NoRoom("It does not open.", { cause: error });
+    }
+  }
+
+  async #open(): Promise<IDBDatabase> {
+    const request = indexedDB.open(this.#name, VERSION);
+    request.onupgradeneeded = () => {
+      const { result } = request;
+      result.createObjectStore("pictures", { keyPath: "sha256" });
+      result.createObjectStore("features", { keyPath: "key" });
+      result.createObjectStore("decisions", { keyPath: "id" });
+      result.createObjectStore("told");
+    };
+    const database = await inTime(request);
+    this.#closed = new Promise((_, reject) => {
+      database.onclose = () => {
+        this.#database = undefined;
+        reject(new NoRoom("The browser closed it."));
+        this.#lost();
+      };
+    });
+    // Nobody may be waiting.
+    this.#closed.catch(() => undefined);
+    return database;
   }
 }
 
@@ -177,6 +206,25 @@ function answer<T>(request: IDBRequest<T>): Promise<T> {
     request.onerror = () => {
       reject(request.error ?? new Error("IndexedDB"));
     };
+  });
+}
+
+/** The database that is opened. On a full disk that may wait without an end. */
+function inTime(request: IDBOpenDBRequest): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new NoStore("It does not open."));
+    }, PATIENCE_MS);
+    answer(request).then(
+      (database) => {
+        clearTimeout(timer);
+        resolve(database);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
   });
 }
 

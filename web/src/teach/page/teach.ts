@@ -36,9 +36,7 @@ async function start(): Promise<void> {
   }
   const about = await readSite(site);
   const name = `spotter teach ${site.pathname}`;
-  const store = await Store.open(name, () => {
-    stop(tell(language, "teach_store_closed"));
-  });
+  const store: Store = await Store.open(name, () => void page.lost());
   const page = new TeachPage(language, about, store);
   await takeTurns(name, {
     mine: () => void page.enter(),
@@ -131,6 +129,18 @@ class TeachPage {
     const isKnown = album.lesson().pictures.every(({ sha256 }) => album.hasFeatures(sha256));
     // As it was when the tab was closed.
     if (isKnown && !whatIsMissing(album)) await this.#learning.learn();
+  }
+
+  /** The browser closed what it keeps: show what is there still. */
+  async lost(): Promise<void> {
+    const { album, language, say } = this.#desk;
+    try {
+      await album.load();
+      await this.#haveTwoClasses();
+    } catch (error) {
+      if (!(error instanceof NoRoom)) throw error;
+    }
+    say(tell(language, "teach_store_closed"));
   }
 
   /** Another tab has the pictures. */
