@@ -144,18 +144,23 @@ def test_the_same_picture_is_added_once(lesson: Lesson) -> None:
 def test_what_is_no_picture_is_refused_with_the_reason(lesson: Lesson) -> None:
     cut = picture("disc", 2)
     files = [
-        {"name": "page.jpg", "mimeType": "image/jpeg", "buffer": b"<html>"},
+        {"name": "a page.jpg", "mimeType": "image/jpeg", "buffer": b"<html>"},
         {**cut, "name": "cut.jpg", "buffer": cut["buffer"][:2000]},
         {"name": "nothing.jpg", "mimeType": "image/jpeg", "buffer": b""},
     ]
-    assert "Could not be used: 3. The first is page.jpg: This is not a picture I can read" in lesson.add(0, files)
+    assert "Could not be used: 3. The first is a page.jpg: This is not a picture I can read" in lesson.add(0, files)
     assert "damaged or cut short" in lesson.add(0, files[1:2])
     assert lesson.counts() == [0, 0]
 
 
 def test_names_that_cannot_be_are_refused_and_the_old_one_stays(lesson: Lesson) -> None:
     name = lesson.card(0).locator(".name")
-    for text, words in (("", "a letter or a digit"), ("a<b", "cannot have"), ("Class 2", "Another class"), ("not sure", "another meaning")):
+    for text, words in (
+        ("", "a letter or a digit"),
+        ("a<b", "cannot have"),
+        ("Class 2", "Another class"),
+        ("not sure", "another meaning"),
+    ):
         name.fill(text)
         expect(lesson.card(0).locator(".wrong")).to_contain_text(words)
         assert name.get_attribute("aria-invalid") is not None
@@ -275,7 +280,10 @@ def test_a_label_in_doubt_is_kept_moved_left_out_and_all_that_is_taken_back(less
     doubts.nth(0).get_by_role("button", name=re.compile("^Keep ")).click()
     expect(decided).to_have_count(3)
     told = decided.all_inner_texts()
-    assert [bool(re.search(words, text)) for words, text in zip(("Stays in", "Moved from", "Left out of"), told, strict=True)] == [True] * 3
+    assert [
+        bool(re.search(words, text))
+        for words, text in zip(("Stays in", "Moved from", "Left out of"), told, strict=True)
+    ] == [True] * 3
     # The focus is where the next decision is.
     assert page.evaluate("document.activeElement.closest('#doubts') !== null")
     for left in (2, 1, 0):
@@ -358,7 +366,10 @@ def test_what_was_learnt_leaves_as_two_zips_and_two_commands(lesson: Lesson, tmp
     commands = page.locator("#commands")
     expect(commands).to_contain_text("spotter adopt disc-or-cross.spotter-lesson.zip --to hf://YOU/disc-or-cross")
     names = {}
-    for button, name in (("Download the site", "disc-or-cross.zip"), ("Download for Spotter", "disc-or-cross.spotter-lesson.zip")):
+    for button, name in (
+        ("Download the site", "disc-or-cross.zip"),
+        ("Download for Spotter", "disc-or-cross.spotter-lesson.zip"),
+    ):
         with page.expect_download(timeout=LONG_MS) as waiting:
             page.get_by_role("button", name=button).click()
         assert waiting.value.suggested_filename == name

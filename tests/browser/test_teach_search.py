@@ -64,7 +64,7 @@ def search(lesson: Lesson, words: str, source: str = "openverse", card: int = 0)
     page = lesson.page
     if not page.locator("#search[open]").count():
         lesson.card(card).get_by_role("button", name="Search").click()
-    page.locator("#search input[type=search]").fill(words)
+    page.locator("#search input[type=text]").fill(words)
     page.locator("#search select").select_option(source)
     page.locator("#search form button").click()
 
@@ -109,7 +109,9 @@ def test_what_is_found_keeps_its_creator_and_licence_as_in_python(
         search(lesson, "bird", source)
         tiles = page.locator("#search .gallery-list li")
         expect(tiles).to_have_count(len(hits), timeout=LONG_MS)
-        expect(page.locator("#search")).to_contain_text(hits[0].license_id if hits[0].license_id != "unknown" else "licence unknown")
+        expect(page.locator("#search")).to_contain_text(
+            hits[0].license_id if hits[0].license_id != "unknown" else "licence unknown"
+        )
         page.get_by_role("button", name=f"Add the chosen ({len(hits)})").click()
         expect(lesson.said).to_contain_text("Added: ", timeout=LONG_MS)
     host, asked = sources.asked[0]
@@ -130,7 +132,12 @@ def test_what_is_found_keeps_its_creator_and_licence_as_in_python(
 def test_pictures_that_are_not_free_stay_out_of_the_site(lesson: Lesson, sources: OpenSources) -> None:
     free = {"license": "by", "license_version": "4.0", "license_url": "https://creativecommons.org/licenses/by/4.0/"}
     results = [
-        {"id": f"a{place}", "url": f"https://example.org/{place}.jpg", "title": f"Bird {place}", "creator": f"Ann {place}"}
+        {
+            "id": f"a{place}",
+            "url": f"https://example.org/{place}.jpg",
+            "title": f"Bird {place}",
+            "creator": f"Ann {place}",
+        }
         | (free if place < 6 else {})
         for place in range(12)
     ]
@@ -151,12 +158,18 @@ def test_pictures_that_are_not_free_stay_out_of_the_site(lesson: Lesson, sources
 
 def test_what_is_not_wanted_is_left_out_and_more_can_be_asked_for(lesson: Lesson, sources: OpenSources) -> None:
     page = lesson.page
-    sources.openverse = (200, {"results": [{"id": f"b{place}", "url": f"https://example.org/{place}"} for place in range(4)]})
+    sources.openverse = (
+        200,
+        {"results": [{"id": f"b{place}", "url": f"https://example.org/{place}"} for place in range(4)]},
+    )
     search(lesson, "cat")
     tiles = page.locator("#search .gallery-list li")
     expect(tiles).to_have_count(4, timeout=LONG_MS)
     page.locator("#search input[type=checkbox]").first.uncheck()
-    sources.openverse = (200, {"results": [{"id": f"c{place}", "url": f"https://example.org/{place}"} for place in range(2)]})
+    sources.openverse = (
+        200,
+        {"results": [{"id": f"c{place}", "url": f"https://example.org/{place}"} for place in range(2)]},
+    )
     page.get_by_role("button", name="More").click()
     expect(tiles).to_have_count(6, timeout=LONG_MS)
     assert [path for host, path in sources.asked if "q=cat" in path][-1].split("page=")[1].startswith("2")
@@ -185,7 +198,9 @@ def test_a_source_that_finds_nothing_or_fails_says_so(
     expect(lesson.page.locator("#search")).to_contain_text(words, timeout=LONG_MS)
 
 
-def test_a_source_that_is_closed_to_other_sites_says_so_and_the_other_one_works(lesson: Lesson, sources: OpenSources) -> None:
+def test_a_source_that_is_closed_to_other_sites_says_so_and_the_other_one_works(
+    lesson: Lesson, sources: OpenSources
+) -> None:
     sources.open_to_others = False
     search(lesson, "bird")
     expect(lesson.page.locator("#search")).to_contain_text("closed to other sites. Nothing is lost", timeout=LONG_MS)

@@ -1,4 +1,4 @@
-"""Openverse and Wikimedia Commons on this machine: over TLS, with the headers for other sites that the real ones send."""
+"""Openverse and Wikimedia Commons on this machine: over TLS, and open to other sites as the real ones are."""
 
 import hashlib
 import io

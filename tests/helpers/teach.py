@@ -31,7 +31,8 @@ class Lesson:
     def open(self, address: str) -> "Lesson":
         """Go there, and wait until it is ready."""
         answer = self.page.goto(address)
-        assert answer and answer.ok, address
+        assert answer is not None
+        assert answer.ok, address
         expect(self.page.locator("#loading.done")).to_be_attached(timeout=LONG_MS)
         return self
 

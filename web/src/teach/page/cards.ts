@@ -87,7 +87,7 @@ class Card {
   ) {
     this.#name = make("input", { type: "text", class: "name", maxlength: 60, "aria-label": words(desk, "teach_class_name"), autocomplete: "off" });
     this.#remove = make("button", { type: "button", class: "icon" }, "×");
-    const file = make("input", { type: "file", accept: "image/*", multiple: true, class: "unseen", tabindex: -1, "aria-hidden": "true" });
+    const file = make("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
     this.#camera = make("button", { type: "button", class: "second" }, words(desk, "teach_camera"));
     const files = make("button", { type: "button", class: "second" }, words(desk, "teach_files"));
     const search = make("button", { type: "button", class: "second" }, words(desk, "teach_search"));

@@ -53,7 +53,7 @@ export class Search {
   /** Open it for a class. */
   open(id: string): void {
     const name = this.#desk.album.name(id);
-    const query = make("input", { type: "search", class: "name", value: name, required: true, maxlength: 200, "aria-label": this.#tell("teach_search_for") });
+    const query = make("input", { type: "text", class: "name", value: name, required: true, maxlength: 200, "aria-label": this.#tell("teach_search_for") });
     const source = make("select", { "aria-label": this.#tell("teach_search_where") });
     for (const { source: each, title } of SOURCES) source.append(make("option", { value: each.name }, title));
     const go = make("button", { type: "submit", class: "first" }, this.#tell("teach_search"));

@@ -48,7 +48,7 @@ interface KeptFeatures {
 export class Store {
   #database: Promise<IDBDatabase> | undefined;
   // Fails when the browser closes the database by itself: nothing that was under way comes to an end then.
-  #closed: Promise<never> = new Promise(() => undefined);
+  #closed = new Promise<never>(() => undefined);
   readonly #name: string;
   readonly #lost: () => void;
 
