@@ -314,6 +314,31 @@ def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Br
     page.close()
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_many_long_names_of_classes_push_nothing_out_of_sight(browser: Browser, url: str, viewport: dict) -> None:
+    page = browser.new_page(viewport=viewport)
+
+    def with_long_names(route: Route) -> None:
+        state = route.fetch().json()
+        state["labels"] += [f"rooster of the northern mountain forests, in winter, {number}" for number in range(127)]
+        last = len(state["labels"]) - 1
+        confusions = [[last - number, number, 1] for number in range(60)]
+        route.fulfill(json=state | {"confusion": [], "confusions": confusions})
+
+    page.route("**/clean/state*", with_long_names)
+    page.goto(url)
+    expect(page.locator("#clean-confusions button")).to_have_count(60)
+    expect(page.locator(".card").first).to_be_visible()
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("#clean .filters *, #clean .tools *, #clean .card *, #clean aside *")]
+          .filter((each) => each.getClientRects().length && each.getBoundingClientRect().right > innerWidth)
+          .map((each) => each.outerHTML.slice(0, 90))"""
+    )
+    assert cut == []
+    assert overflow(page) <= 0
+    page.close()
+
+
 def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, folder: Path) -> None:
     page = visit(browser, url)
     page.keyboard.press("Shift+A")
