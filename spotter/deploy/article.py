@@ -62,10 +62,16 @@ def _values(bundle: Bundle, revision: str, app: str, plots: Sequence[str], credi
         "limits": translate("about_limits_text", "en"),
         "origins": [(*origin_cells(source, license_id), count) for source, license_id, count in about.origins],
         "plots": plots,
+        "numbered": _numbered(bundle.metrics.get("numbered")),
         "widget": element_snippet(bundle.card.title).at(app) if app else "",
         "credits": credits,
         "revision": revision,
     }
+
+
+def _numbered(told: object) -> list[tuple[str, str]]:
+    """The classes that are numbers in the plots."""
+    return [(str(number), str(label)) for number, label in told.items()] if isinstance(told, dict) else []
 
 
 def _mixups(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[tuple[str, str, int]]:

@@ -16,7 +16,7 @@ from spotter.decide.set_figures import judge_sets
 from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
-from spotter.evaluate.plots import plot_confusion, plot_top_losses
+from spotter.evaluate.plots import letter, plot_confusion, plot_top_losses
 from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.train.head import judge_features
 from spotter.train.views import Views
@@ -85,6 +85,9 @@ def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarra
 def write_evaluation(evaluation: Evaluation, strangers: Strangers | None, dataset: Dataset, folder: Path) -> None:
     """Write `metrics.json`, `confusion.png` and `top_losses.png` into `folder`."""
     told = evaluation.as_json() | ({"strangers": strangers.as_json()} if strangers else {})
+    numbered = letter(evaluation).numbered
+    if numbered:
+        told["numbered"] = {str(number): label for number, label in numbered.items()}
     text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
     plot_confusion(evaluation, folder / "confusion.png")

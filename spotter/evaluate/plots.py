@@ -1,9 +1,15 @@
 """Plots of a revision: confusion matrix and top losses."""
 
+import functools
 import io
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -16,11 +22,79 @@ from spotter.utils.licenses import may_be_shown
 MANY_LABELS = 30
 # Of the top losses; more fit into no palette.
 COLORS = 256
+# The font that comes with matplotlib.
+OWN_FONT = "DejaVu Sans"
+# These have a shape for every letter: a box.
+BOXES = ("lastresort", "last resort", "blank", "notdef", "unifont")
 
 
-def plot_confusion(evaluation: Evaluation, path: Path) -> None:
+@dataclass(frozen=True)
+class Lettering:
+    """How labels are written in plots: `shown` by label, and the `families` of fonts that have the letters, () where
+    matplotlib's own is enough. `numbered` are the labels for which no font has them, by the number that is shown."""
+
+    shown: dict[str, str]
+    families: tuple[str, ...] = ()
+    numbered: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def style(self) -> dict[str, Any]:
+        """What matplotlib's texts take."""
+        return {"fontfamily": [OWN_FONT, *self.families]} if self.families else {}
+
+
+@functools.lru_cache
+def choose_lettering(labels: tuple[str, ...], fonts: tuple[Path, ...] | None = None) -> Lettering:
+    """Find fonts for labels whose letters matplotlib's own font does not have; a label that has none is a number, as it
+    would be a row of boxes.
+
+    Args:
+        fonts: files to look in; None: those of this system.
+    """
+    own = _letters(font_manager.findfont(OWN_FONT))
+    lacking = {label: needed for label in labels if (needed := _drawn(label) - own)}
+    families: dict[str, frozenset[int]] = {}
+
+    def waiting() -> list[frozenset[int]]:
+        return [needed for needed in lacking.values() if not any(needed <= there for there in families.values())]
+
+    for file in (_system_fonts() if fonts is None else fonts) if lacking else ():
+        if any(needed <= _letters(str(file)) for needed in waiting()):
+            font_manager.fontManager.addfont(str(file))
+            name = font_manager.get_font(str(file)).family_name
+            # Another file of the same name may be the one that is taken.
+            families[name] = _letters(font_manager.findfont(name))
+    numbered = {number: label for number, label in enumerate(labels, 1) if lacking.get(label) in waiting()}
+    shown = {label: label for label in labels} | {label: f"class {number}" for number, label in numbered.items()}
+    return Lettering(shown, tuple(families), numbered)
+
+
+def _drawn(label: str) -> frozenset[int]:
+    """The letters of a label that a font needs a shape for."""
+    return frozenset(ord(letter) for letter in label if unicodedata.category(letter) not in {"Cf", "Zs"})
+
+
+@functools.lru_cache(maxsize=2000)
+def _letters(file: str) -> frozenset[int]:
+    """What a font can draw; nothing where it cannot be read."""
+    try:
+        font = font_manager.get_font(file)
+        return frozenset(font.get_charmap()) if font.scalable else frozenset()
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()
+
+
+def _system_fonts() -> Iterable[Path]:
+    """The font files of this system, plain ones without serifs first."""
+    files = [Path(file) for file in font_manager.findSystemFonts()]
+    names = {file: file.stem.lower() for file in files if not any(word in file.stem.lower() for word in BOXES)}
+    return sorted(names, key=lambda file: ("sans" not in names[file], "regular" not in names[file], str(file)))
+
+
+def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering | None = None) -> None:
     """Draw the confusion matrix as a PNG."""
-    labels = [figures.label for figures in evaluation.classes]
+    lettering = lettering or letter(evaluation)
+    labels = [lettering.shown[figures.label] for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
     many = len(labels) > MANY_LABELS
     side = max(4.5, (0.2 if many else 0.55) * len(labels) + 2.5)
@@ -37,8 +111,9 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
             # Within the axes whatever the layout, which would measure each of thousands again and again.
             text.set_in_layout(False)
             text.set_fontsize(6)
-    axes.set_xticks(range(len(labels)), labels, rotation=90 if many else 45 if len(labels) > 4 else 0)
-    axes.set_yticks(range(len(labels)), labels)
+    rotation = 90 if many else 45 if len(labels) > 4 else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, **lettering.style)
+    axes.set_yticks(range(len(labels)), labels, **lettering.style)
     if many:
         axes.tick_params(labelsize=7)
     axes.set_xlabel("Predicted")
@@ -47,11 +122,18 @@ def plot_confusion(evaluation: Evaluation, path: Path) -> None:
     _save(figure, path)
 
 
-def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path) -> None:
+def letter(evaluation: Evaluation) -> Lettering:
+    """How the labels of an evaluation are written in its plots, on this machine."""
+    return choose_lettering(tuple(figures.label for figures in evaluation.classes))
+
+
+def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, lettering: Lettering | None = None) -> None:
     """Draw the pictures with the highest losses as a PNG, titled prediction / actual / loss / probability.
 
     The PNG is published, so a picture whose licence does not allow that is a grey tile that says so.
     """
+    lettering = lettering or letter(evaluation)
+    names = lettering.shown
     shown = {str(record.file): may_be_shown(record.backend, record.license_id) for record in dataset.records}
     figure = Figure(figsize=(9, 9.6), layout="constrained")
     figure.suptitle("Prediction / actual / loss / probability")
@@ -66,9 +148,10 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path) -> Non
             axes.text(160, 120, "not shown:\nno licence to publish it", ha="center", va="center", fontsize=9)
         right = top.prediction == top.actual
         axes.set_title(
-            f"{top.prediction} / {top.actual} / {top.loss:.2f} / {top.probability:.2f}",
+            f"{names[top.prediction]} / {names[top.actual]} / {top.loss:.2f} / {top.probability:.2f}",
             fontsize=9,
             color="black" if right else "firebrick",
+            **lettering.style,
         )
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=90, metadata={"Software": None})

@@ -89,6 +89,9 @@ def _body(
     strangers: Strangers | None,
     changes: Changes | None,
 ) -> str:
+    # Here rather than at the top: matplotlib takes long.
+    from spotter.evaluate.plots import letter
+
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
     outlook = as_sentence(escape_markdown(evaluation.advice().rstrip("."))).rstrip(".")
@@ -103,6 +106,7 @@ def _body(
         premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
         sentence=evaluation.sentence(),
         classes=_class_rows(evaluation),
+        numbered=list(letter(evaluation).numbered.items()),
         outlook=outlook,
         calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
         uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",

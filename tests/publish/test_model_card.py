@@ -314,6 +314,15 @@ def test_text_from_outside_breaks_neither_metadata_nor_markdown(text: str, tmp_p
     assert re.sub(r"[^\x21-\x7e🐻Bär熊]+", "", "".join(child.content for child in title.children or ())) == shown
 
 
+def test_the_card_names_the_classes_that_are_numbers_in_the_plots(tmp_path: Path) -> None:
+    # Of a script that is not in use, so that no font has it.
+    labels = ("cross", "\U0001fbf0 \ue000 [x]")
+    text = written(tmp_path, make_card(labels=labels), dataset=make_dataset(labels))
+    assert "no font had: 2 is " in text
+    assert "\\[x\\]" in text.partition("no font had: 2 is ")[2].partition("\n")[0]
+    assert "no font had" not in written(tmp_path / "plain", make_card())
+
+
 def test_words_stay_readable() -> None:
     assert escape_markdown("Grizzly, black-bear or (toy) teddy's?") == "Grizzly, black-bear or (toy) teddy's?"
 
