@@ -30,6 +30,7 @@ class Tab:
         Raises:
             BrowserFailed: it is not.
         """
+        self._session = ""
         target = self._ask("Target.createTarget", {"url": "about:blank"}, START_S)["targetId"]
         attached = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True}, START_S)
         self._session = attached["sessionId"]

@@ -24,6 +24,10 @@ from tests.helpers.browser import CHROMIUM
 from tests.helpers.built import ALTERED, altered, built_or_skip, site_of
 from tests.helpers.hub import LOST, READER, Hub, Repo, Request, always, environment, error, refusal
 
+AGREES = """(async () => {
+  const { load } = await import(new URL("spotter.js", document.baseURI).href);
+  return (await (await load(new URL("./", document.baseURI))).selfTest()).agrees;
+})()"""
 STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
 APP = {"README.md": b"old", "app.py": b"old", "spotter/inference/predictor.py": b"old", "requirements.txt": b"old"}
 
@@ -112,6 +116,12 @@ def test_a_new_space_is_made_filled_and_tried(
         assert tab.run("crossOriginIsolated", 10) is True
         # The Hub has put its own script into the page.
         assert tab.run("typeof window.huggingface", 10) == "object"
+        # What the service worker has kept runs on an isolated page too, and a second visit is as isolated.
+        tab.run("navigator.serviceWorker.ready.then(() => true)", 60)
+        assert tab.run(AGREES, 60) is True
+        tab.open(f"{url}/")
+        assert tab.run("crossOriginIsolated && navigator.serviceWorker.controller !== null", 10) is True
+        assert tab.run(AGREES, 60) is True
 
 
 def test_an_older_one_is_brought_up_to_date_in_one_commit(

@@ -61,12 +61,22 @@ async function keepFile(cache: Cache, path: string, entry: SiteJson["files"][str
     // Some hosts put something of their own into pages; whether a script may run is up to the page's policy.
     const isPage = path.endsWith(".html");
     if (!answer.ok || !entry || !(isPage || (await isEntry(content, entry)))) continue;
-    // Whatever packed it on its way has been undone; and the headers would still say so.
-    const kind = answer.headers.get("content-type") ?? "application/octet-stream";
-    await cache.put(address, new Response(content, { headers: { "content-type": kind } }));
+    await cache.put(address, new Response(content, { headers: keptHeaders(answer.headers) }));
     return;
   }
   throw new Error(`${path} is not the one that site.json names.`);
+}
+
+/** Not all: whatever packed a file on its way has been undone, and the headers would still say so. */
+function keptHeaders(given: Headers): Headers {
+  // An isolated page runs no worker, and is itself none after another visit, without the headers that say so.
+  const names = ["content-type", "cross-origin-embedder-policy", "cross-origin-opener-policy", "cross-origin-resource-policy"];
+  const kept = new Headers();
+  for (const name of names) {
+    const value = given.get(name);
+    if (value !== null) kept.set(name, value);
+  }
+  return kept;
 }
 
 async function isEntry(content: ArrayBuffer, { sha256, unpacked }: SiteJson["files"][string]): Promise<boolean> {
