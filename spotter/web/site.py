@@ -32,7 +32,7 @@ PACKED = ".gz"
 UNLISTED = frozenset({SITE_JSON, "sw.js"})
 GROUND, BAR = "#f7f5f0", "#2f5d4a"
 # A place without which nothing runs, so that half a build is none.
-NEEDED = ("spotter.js", "worker.js", "page.js", "page.css")
+NEEDED = ("spotter.js", "worker.js", "page.js", "page.css", "teach.js", "teach_worker.js", "teach.css")
 
 
 def built_files(folder: Path | None = None) -> dict[str, bytes]:
@@ -86,7 +86,7 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
         INDEX: _index(title, predictor),
     }
     onnx = (revision / predictor.network).read_bytes()
-    reason = why_not(predictor.network, predictor.card.made, built, onnx)
+    reason = why_not(predictor.network, predictor.card.made, onnx)
     if not reason:
         files |= teach_files(title)
     files[SITE_JSON] = _to_json(

@@ -1,7 +1,7 @@
 """The page teach/ of a site: on which networks one can build in the browser, and the page's files."""
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
@@ -17,19 +17,16 @@ DRAWN, KINDS = 24, ("grizzly", "teddy")
 DRAWN_SIDE, DRAWN_QUALITY = 256, 70
 # What the weights of the last layer are called in a network that was exported here.
 HEAD = b"head.weight"
-CODE = {"teach.js", "teach_worker.js", "teach.css"}
 
 
-def why_not(network: str, made: Mapping[str, Any], built: Collection[str], onnx: bytes) -> str:
+def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
     """Why nobody can teach on the network of a site, as the end of a sentence; "" when one can.
 
     The page takes the network as it is, but for its last layer, and `spotter adopt` repeats it with the pretrained one.
 
     Args:
-        network: its file. made: how, as `model.json` says. built: the names of the built files. onnx: the network.
+        network: its file. made: how, as `model.json` says. onnx: the network.
     """
-    if not set(built) >= CODE:
-        return "the browser edition was built without it"
     if network != ONNX:
         return "its network is in int8"
     if made.get("converted"):

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ from spotter import Predictor
 from spotter.cli import main
 from spotter.data.training_run import read_run
 from spotter.pipeline import publish_again
+from spotter.web.site import read_site
+from tests.conftest import ROOT
+from tests.helpers.browser import CHROMIUM
+from tests.helpers.built import built_or_skip
+from tests.helpers.hub import Hub, environment
 from tests.helpers.lessons import digest, flat, make_lesson, shapes, write_lesson
 
 PICTURES = shapes(16)
@@ -182,3 +189,31 @@ def test_private_is_for_the_hub_alone(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         main(["adopt", "a.zip", "--to", str(tmp_path), "--private"])
     assert "--private only works with --to hf://owner/name" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_two_commands_that_the_page_shows_put_it_on_a_static_space(
+    adopted: Adopted, hub: Hub, tmp_path: Path
+) -> None:
+    built_or_skip()
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    known = (
+        "import sys; from tests.helpers import tiny; tiny.register(); from spotter.cli import main; sys.exit(main())"
+    )
+    more = {"PYTHONPATH": ".", "SPOTTER_BROWSER": str(CHROMIUM)}
+
+    def run(*words: object) -> str:
+        finished = subprocess.run(
+            [sys.executable, "-c", known, *map(str, words)],
+            cwd=ROOT, env=environment(hub, tmp_path, **more), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout.splitlines()[-1]
+
+    revision = run("adopt", adopted.lesson, "--to", "hf://anna/shapes", "--data", tmp_path / "data")
+    address = run("deploy", "hf://anna/shapes-page", "--model", "hf://anna/shapes", "--static")
+    assert address == f"{hub.static_url}/anna/shapes-page"
+    site = read_site(hub.repos["spaces/anna/shapes-page"].head.files["site.json"])
+    assert site
+    assert f"revision {site['revision']}" == revision
