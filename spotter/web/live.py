@@ -2,12 +2,13 @@
 
 import base64
 import json
+from functools import partial
 
 from spotter.errors import BrowserMissing
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import BROWSER, Browser
 from spotter.web.devtools import opened
-from spotter.web.gate import Parity, compare, name_of
+from spotter.web.gate import Parity, compare, name_of, say_again
 from spotter.web.self_test import choose_picture
 
 PATIENCE_S = 180.0
@@ -46,4 +47,5 @@ def ask_site(url: str, predictor: Predictor, browser: Browser) -> Parity:
     with opened(browser, f"{url.rstrip('/')}/") as tab:
         told = tab.run(ASK.replace("PICTURES", texts), PATIENCE_S)
     expected = [[predictor.predict(picture).record()] for picture in pictures]
-    return compare(name_of(told["browser"]), [[answer] for answer in told["answers"]], expected)
+    answers = [[answer] for answer in told["answers"]]
+    return compare(name_of(told["browser"]), answers, expected, again=partial(say_again, predictor))

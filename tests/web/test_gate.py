@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from tempfile import gettempdir
@@ -18,7 +19,7 @@ from spotter.errors import BrowserFailed, BrowserMissing, ParityError
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser, find_browser
 from spotter.web.devtools import opened
-from spotter.web.gate import TOLERANCE, TRANSLUCENT_TOLERANCE, check_site, compare, gate_pictures
+from spotter.web.gate import TOLERANCE, TRANSLUCENT_TOLERANCE, check_site, compare, gate_pictures, say_again
 from spotter.web.live import ask_site
 from spotter.web.site import SITE_JSON, read_site, site_files
 from tests.conftest import Revision
@@ -282,6 +283,26 @@ def test_what_firefox_rounds_otherwise_is_held_to_less() -> None:
     assert compare("x", [[near, answer()]], [[answer(), answer()]], [0]).complaint("model.onnx") == ""
     assert compare("x", [[far, answer()]], [[answer(), answer()]], [0]).complaint("model.onnx")
     assert compare("x", [[answer(), near]], [[answer(), answer()]], [0]).complaint("model.onnx")
+
+
+def test_a_picture_on_the_edge_of_a_threshold_is_no_complaint(prebuilt: Revision) -> None:
+    model = Predictor.load(prebuilt.store)
+    wanted = model.predict(next(iter(model.examples.values()))).record()
+    # The familiarity of this picture is the threshold itself, and the browser's is a little below.
+    model.card = replace(model.card, threshold=wanted["familiarity"])
+    wanted |= {"threshold": wanted["familiarity"], "familiar": True}
+    given = wanted | {"familiarity": wanted["familiarity"] - 1e-6}
+    said = say_again(model, given)
+    assert said["label"] == "not sure"
+    assert said["closest"] == wanted["closest"]
+    edge = wanted | said
+    again = partial(say_again, model)
+    assert compare("x", [[edge]], [[wanted]], again=again).complaint("model.onnx") == ""
+    assert compare("x", [[edge]], [[wanted]]).complaint("model.onnx")
+    # Words that these numbers do not stand for, and numbers that are further off.
+    assert compare("x", [[given | {"label": "not sure"}]], [[wanted]], again=again).complaint("model.onnx")
+    far = wanted | say_again(model, given | {"familiarity": wanted["familiarity"] - 2e-3})
+    assert compare("x", [[far]], [[wanted]], again=again).complaint("model.onnx")
 
 
 def test_a_model_without_pictures_is_tried_on_drawn_ones(prebuilt: Revision) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spotter.images import load_picture
+from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
 from tests.conftest import Revision
 from tests.helpers.drawing import draw, encode, turned
@@ -94,16 +94,21 @@ def test_with_sharp(small_site: Path, small_predictor: Predictor, node_folder: P
     (tmp_path / "node_modules").symlink_to(node_folder / "node_modules")
     contents = [turned(draw("cross", 8), 6), encode(draw("disc", 3), "PNG"), encode(draw("disc", 4), "WEBP")]
     contents += [encode(draw("stripes", 5).convert("L"), "PNG"), encode(draw("cross", 6).convert("P"), "GIF")]
+    contents += [encode(draw("disc", 7).convert("CMYK")), encode(draw("disc", 7).convert("L"))]
     _, *answers, bitmap = ask(
         site / "spotter.js",
         site.as_uri(),
-        *[["classify", each] for each in contents],
+        *[[method, each] for each in contents for method in ("classify", "square")],
         ["classify", encode(draw("disc", 3), "BMP")],
     )
-    for content, answer in zip(contents, answers, strict=True):
+    card = small_predictor.card
+    for content, answer, square in zip(contents, answers[::2], answers[1::2], strict=True):
         assert "error" not in answer, answer
         wanted = small_predictor.predict(content).probabilities
         assert answer["value"]["probabilities"] == pytest.approx(wanted, abs=5e-3)
+        seen = np.frombuffer(base64.b64decode(square["value"]["bytes"]), np.uint8)
+        plain = to_square(load_picture(content), card.size, card.resize).ravel()
+        assert np.abs(seen.astype(int) - plain).max() <= 2
     assert bitmap["error"][:2] == ["BadPicture", "failed"]
 
 

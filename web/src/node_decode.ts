@@ -8,6 +8,8 @@ import type { RawPicture } from "./types.js";
 interface Sharp {
   rotate(): Sharp;
   flatten(options: { background: string }): Sharp;
+  metadata(): Promise<{ space?: string }>;
+  pipelineColourspace(space: string): Sharp;
   toColourspace(space: string): Sharp;
   raw(): Sharp;
   toBuffer(options: { resolveWithObject: true }): Promise<{ data: Buffer; info: RawSize }>;
@@ -35,9 +37,14 @@ export async function decodeInNode(bytes: Uint8Array, header: Header): Promise<R
     const opened = sharp(bytes, { limitInputPixels: false, ignoreIcc: true, failOn: "truncated", pages: 1 });
     // Browsers show a WebP as it is stored.
     const upright = header.format === "WEBP" ? opened : opened.rotate();
-    const flat = upright.flatten({ background: "white" }).toColourspace("srgb").raw();
-    const { data, info } = await flat.toBuffer({ resolveWithObject: true });
-    return { data: info.channels === 1 ? spread(data) : data, width: info.width, height: info.height };
+    // sharp would go by a printer's profile of its own; browsers and Pillow just multiply.
+    const isPrint = (await opened.metadata()).space === "cmyk";
+    const flat = isPrint
+      ? upright.pipelineColourspace("cmyk").toColourspace("cmyk")
+      : upright.flatten({ background: "white" }).toColourspace("srgb");
+    const { data, info } = await flat.raw().toBuffer({ resolveWithObject: true });
+    const colours = isPrint ? fromPrint(data) : info.channels === 1 ? spread(data) : data;
+    return { data: colours, width: info.width, height: info.height };
   } catch (error) {
     // Whatever it says: these bytes are no picture that it can decode.
     const said = error instanceof Error ? error.message : String(error);
@@ -61,4 +68,16 @@ async function findSharp(): Promise<MakeSharp> {
 
 function spread(grey: Uint8Array): Uint8Array {
   return Uint8Array.from({ length: grey.length * 3 }, (_, at) => grey[Math.floor(at / 3)] ?? 0);
+}
+
+/** RGB of cyan, magenta, yellow and black. */
+function fromPrint(inks: Uint8Array): Uint8Array {
+  const colours = new Uint8Array((inks.length / 4) * 3);
+  for (let from = 0, to = 0; from < inks.length; from += 4, to += 3) {
+    const light = 255 - (inks[from + 3] ?? 0);
+    for (let ink = 0; ink < 3; ink++) {
+      colours[to + ink] = light - Math.round(((inks[from + ink] ?? 0) * light) / 255);
+    }
+  }
+  return colours;
 }
