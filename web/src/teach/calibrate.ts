@@ -2,6 +2,9 @@
 
 /** Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22. */
 const PRIOR_SPREAD = 0.2;
+/** A probability of less than 1e-12 counts as that. */
+const LEAST = 1e-12;
+const MOST_LOSS = -Math.log(LEAST);
 const CANDIDATES = Array.from({ length: 81 }, (_, at) => 2 ** (-2 + (4 * at) / 80));
 
 export interface Temperatures {
@@ -34,12 +37,28 @@ function fitTemperature(logits: Float64Array, targets: number[], rows: number[],
   for (const candidate of CANDIDATES) {
     // Where all pictures are right, the loss alone would ask for the smallest divisor; a prior knows better.
     const penalty = (Math.log(candidate) / PRIOR_SPREAD) ** 2 / 2;
-    const probabilities = softmax(logits, classes, () => candidate);
-    const loss = rows.length * negativeLogLikelihood(probabilities, targets, rows, classes) + penalty;
+    const loss = lossAt(logits, targets, rows, classes, candidate) + penalty;
     if (loss < least) [best, least] = [candidate, loss];
   }
   return best;
 }
+
+/* It runs for each candidate and picture: "!" where an index is known to be inside. */
+/* eslint-disable @typescript-eslint/no-non-null-assertion */
+
+/** The sum of -log of the probability given to the right class, when logits are divided by `divisor`. */
+function lossAt(logits: Float64Array, targets: number[], rows: number[], classes: number, divisor: number): number {
+  let loss = 0;
+  for (const row of rows) {
+    const right = logits[row * classes + targets[row]!]!;
+    let total = 0;
+    for (let at = row * classes; at < (row + 1) * classes; at++) total += Math.exp((logits[at]! - right) / divisor);
+    loss += Math.min(Math.log(total), MOST_LOSS);
+  }
+  return loss;
+}
+
+/* eslint-enable @typescript-eslint/no-non-null-assertion */
 
 /** Row-wise softmax of (rows * classes) logits, each row divided by its divisor. */
 export function softmax(logits: Float64Array, classes: number, divisor: (row: number) => number = () => 1): Float64Array {
@@ -71,7 +90,7 @@ export function negativeLogLikelihood(
   for (const row of rows) {
     const right = probabilities[row * classes + (targets[row] ?? 0)] ?? NaN;
     const weight = weights ? (weights[row] ?? 1) : 1;
-    sum -= weight * Math.log(Math.min(Math.max(right, 1e-12), 1));
+    sum -= weight * Math.log(Math.min(Math.max(right, LEAST), 1));
     total += weight;
   }
   return sum / total;

@@ -27,7 +27,8 @@ function mirror(picture: Pixels): Pixels {
       for (let y = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {
           const from = (y * width + width - 1 - x) * channels;
-          target.set(source.subarray(from, from + channels), (y * width + x) * channels);
+          const to = (y * width + x) * channels;
+          for (let channel = 0; channel < channels; channel++) target[to + channel] = source[from + channel] ?? 0;
         }
       }
       return target;

@@ -94,9 +94,15 @@ function standardise(rows: Rows): Standard {
   const width = rows[0]?.length ?? 0;
   const mean = new Float64Array(width);
   const spread = new Float64Array(width);
-  for (const row of rows) for (let at = 0; at < width; at++) mean[at]! += row[at]! / rows.length;
-  for (const row of rows) for (let at = 0; at < width; at++) spread[at]! += (row[at]! - mean[at]!) ** 2 / rows.length;
-  for (let at = 0; at < width; at++) spread[at] = Math.sqrt(spread[at]!) + LEAST_SPREAD;
+  for (const row of rows) for (let at = 0; at < width; at++) mean[at]! += row[at]!;
+  for (let at = 0; at < width; at++) mean[at]! /= rows.length;
+  for (const row of rows) {
+    for (let at = 0; at < width; at++) {
+      const off = row[at]! - mean[at]!;
+      spread[at]! += off * off;
+    }
+  }
+  for (let at = 0; at < width; at++) spread[at] = Math.sqrt(spread[at]! / rows.length) + LEAST_SPREAD;
   const points = new Float32Array(rows.length * width);
   rows.forEach((row, number) => {
     for (let at = 0; at < width; at++) points[number * width + at] = (row[at]! - mean[at]!) / spread[at]!;

@@ -191,23 +191,52 @@ function toProbabilities(values: Float64Array, outputs: number): void {
 }
 
 /** target = kernel * values, each (count * outputs). */
-function multiply({ count, values: kernel }: Kernel, values: Float64Array, outputs: number, target: Float64Array): void {
-  for (let k = 0; k < outputs; k++) {
-    const column = new Float64Array(count);
-    for (let row = 0; row < count; row++) column[row] = values[row * outputs + k]!;
-    for (let row = 0, start = 0; row < count; row++, start += count) {
-      // Four sums at a time, or each addition would wait for the one before.
-      let [a, b, c, d] = [0, 0, 0, 0];
-      let at = 0;
-      for (; at + 3 < count; at += 4) {
-        a += kernel[start + at]! * column[at]!;
-        b += kernel[start + at + 1]! * column[at + 1]!;
-        c += kernel[start + at + 2]! * column[at + 2]!;
-        d += kernel[start + at + 3]! * column[at + 3]!;
-      }
-      for (; at < count; at++) a += kernel[start + at]! * column[at]!;
-      target[row * outputs + k] = a + b + c + d;
+function multiply(kernel: Kernel, values: Float64Array, outputs: number, target: Float64Array): void {
+  if (outputs === 1) multiplyOne(kernel, values, target);
+  else for (let first = 0; first < outputs; first += 4) multiplyFour(kernel, values, outputs, first, target);
+}
+
+function multiplyOne({ count, values: kernel }: Kernel, column: Float64Array, target: Float64Array): void {
+  for (let row = 0, start = 0; row < count; row++, start += count) {
+    // Four sums at a time, or each addition would wait for the one before.
+    let [a, b, c, d] = [0, 0, 0, 0];
+    let at = 0;
+    for (; at + 3 < count; at += 4) {
+      a += kernel[start + at]! * column[at]!;
+      b += kernel[start + at + 1]! * column[at + 1]!;
+      c += kernel[start + at + 2]! * column[at + 2]!;
+      d += kernel[start + at + 3]! * column[at + 3]!;
     }
+    for (; at < count; at++) a += kernel[start + at]! * column[at]!;
+    target[row] = a + b + c + d;
+  }
+}
+
+/** Four outputs, or what is left of them, in one pass over the kernel: reading it takes the time. */
+function multiplyFour(
+  { count, values: kernel }: Kernel,
+  values: Float64Array,
+  outputs: number,
+  first: number,
+  target: Float64Array,
+): void {
+  const used = Math.min(4, outputs - first);
+  const columns = new Float64Array(count * 4);
+  for (let row = 0; row < count; row++) {
+    for (let k = 0; k < used; k++) columns[row * 4 + k] = values[row * outputs + first + k]!;
+  }
+  const sums = new Float64Array(4);
+  for (let row = 0, start = 0; row < count; row++, start += count) {
+    let [a, b, c, d] = [0, 0, 0, 0];
+    for (let at = 0, place = 0; at < count; at++, place += 4) {
+      const value = kernel[start + at]!;
+      a += value * columns[place]!;
+      b += value * columns[place + 1]!;
+      c += value * columns[place + 2]!;
+      d += value * columns[place + 3]!;
+    }
+    [sums[0], sums[1], sums[2], sums[3]] = [a, b, c, d];
+    for (let k = 0; k < used; k++) target[row * outputs + first + k] = sums[k]!;
   }
 }
 
