@@ -1,12 +1,12 @@
 /** What was learnt as a finished static site: this site's own files, with another model in them. */
 
 import { readCard } from "../card.js";
+import { CannotRun } from "../errors.js";
 import { fetchFile, hashOf, type FileEntry } from "../files.js";
 import { MODEL_JSON, contentsOf } from "../model.js";
 import { countOrigins, escapeHtml, summarise, tell, writeCard, type Language } from "./about.js";
 import type { BodyNetwork } from "./body.js";
 import { softmax } from "./calibrate.js";
-import { CannotTeach } from "./errors.js";
 import type { Learnt } from "./learn.js";
 import { logitsOf } from "./linear.js";
 import { replaceHead } from "./onnx_write.js";
@@ -127,7 +127,7 @@ async function describeSite(
 /** A file as it lies there; what a server has unpacked on the way is packed again. */
 async function fetchRaw(url: URL): Promise<Bytes> {
   const response = await fetch(url);
-  if (!response.ok) throw new CannotTeach("site", `A file of this site did not arrive (${url.pathname}); try again.`);
+  if (!response.ok) throw new CannotRun("no-network", `A file of this site did not arrive (${url.pathname}); try again.`);
   const content = new Uint8Array(await response.arrayBuffer());
   const isWhole = !url.pathname.endsWith(PACKED) || (content[0] === 0x1f && content[1] === 0x8b);
   return isWhole ? content : gzip(content);

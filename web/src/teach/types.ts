@@ -219,9 +219,7 @@ export type CannotTeachReason =
   /** Features or losses are no numbers. */
   | "not-numbers"
   /** Nothing has been learnt yet. */
-  | "not-learnt"
-  /** A file of this site did not arrive. */
-  | "site";
+  | "not-learnt";
 
 /** Made by `openTeacher`. It does one thing after the other, in a worker. */
 export interface Teacher {
@@ -248,7 +246,7 @@ export interface Teacher {
   outlook(options?: WorkOptions): Promise<Outlook>;
   /** @throws BadPicture @throws CannotTeach: nothing was learnt. */
   classify(picture: Picture): Promise<Answer>;
-  /** A finished static site with what was learnt last. @throws CannotTeach: nothing was. */
+  /** A finished static site with what was learnt last. @throws CannotTeach: nothing was. @throws CannotRun: no network. */
   siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob>;
   /** What `spotter adopt` takes. @throws CannotTeach: nothing was learnt. */
   lessonZip(lesson: Lesson, options: LessonZipOptions): Promise<Blob>;
