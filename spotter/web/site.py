@@ -77,16 +77,15 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
     """
     title = in_one_line(predictor.card.title)
     picture, probabilities = choose_picture(predictor)
+    reason = why_not(predictor.network, predictor.card.made, (revision / predictor.network).read_bytes())
     files = {
         **built,
         **_model_files(revision, predictor),
         **_languages(predictor),
         SELF_TEST: picture,
         MANIFEST: _to_json(_manifest(title, built)),
-        INDEX: _index(title, predictor),
+        INDEX: _index(title, predictor, not reason),
     }
-    onnx = (revision / predictor.network).read_bytes()
-    reason = why_not(predictor.network, predictor.card.made, onnx)
     if not reason:
         files |= teach_files(title)
     files[SITE_JSON] = _to_json(
@@ -230,10 +229,10 @@ def _icon(name: str, content: bytes) -> dict[str, str]:
     return {"src": name, "sizes": size, "type": "image/png", **purpose}
 
 
-def _index(title: str, predictor: Predictor) -> bytes:
+def _index(title: str, predictor: Predictor, teach: bool) -> bytes:
     described = f"Tells apart {join_labels(predictor.labels, 'en')}, in your browser."
     # A title may hold half of a surrogate pair, which is no text.
-    page = render_template("web", INDEX, title=title, description=described, languages=LANGUAGES)
+    page = render_template("web", INDEX, title=title, description=described, languages=LANGUAGES, teach=teach)
     return page.encode("utf-8", "replace")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 
 from spotter.bundle.format import INT8_ONNX, ONNX
 from spotter.bundle.reading import read_bundle
@@ -16,6 +17,7 @@ from spotter.web.teach import DRAWN_SIDE, HEAD, PAGE, why_not
 from tests.conftest import Revision
 from tests.helpers.built import BUILT
 from tests.helpers.bundles import advising
+from tests.helpers.site import serving_site
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def test_a_site_has_a_page_to_teach_on(files: dict[str, bytes]) -> None:
     assert site["teach"] is True
     assert "teach_reason" not in site
     assert PAGE in site["files"]
+    assert b'href="./teach/"' in files["index.html"]
 
 
 def test_only_this_page_may_ask_others(files: dict[str, bytes]) -> None:
@@ -67,6 +70,7 @@ def test_no_page_where_training_could_not_repeat_it(prebuilt: Revision, tmp_path
     site = json.loads(found["site.json"])
     assert (site["teach"], site["teach_reason"]) == (False, "its network was fine-tuned for its own classes")
     assert not any(name.startswith("teach/") for name in found)
+    assert b"teach/" not in found["index.html"]
 
 
 def test_why_there_is_no_page() -> None:
@@ -74,3 +78,17 @@ def test_why_there_is_no_page() -> None:
     assert "int8" in why_not(INT8_ONNX, {}, HEAD)
     assert "somebody else's" in why_not(ONNX, {"converted": True}, HEAD)
     assert "does not end as" in why_not(ONNX, {}, b"last.weight")
+
+
+def test_after_a_visit_the_page_is_there_without_a_network(browser: Browser, small_site: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    with serving_site(small_site) as server:
+        page.goto(server.url())
+        page.get_by_role("link", name="Teach it your own").wait_for()
+        page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
+        teach = server.url("teach/")
+    page.goto(teach)
+    assert page.get_by_role("heading", level=1).inner_text() == "Teach it your own"
+    page.get_by_text("Try it with drawn bears").wait_for()
+    context.close()

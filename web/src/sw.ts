@@ -92,14 +92,13 @@ async function removeOld(): Promise<void> {
 
 /** A page that is opened or loaded again: it belongs to the version that the server has now, if one can be told. */
 async function openPage(event: FetchEvent, url: URL): Promise<Response> {
-  const isIndex = url.pathname === scope.pathname || url.pathname === `${scope.pathname}index.html`;
   const current = await currentVersion();
   if (current !== undefined && current !== version) {
     const passed = await caches.open(PASSED);
     await passed.put(pageAddress(event.resultingClientId), new Response());
     return fetch(url, { cache: "no-cache" });
   }
-  const kept = await match(isIndex ? addressOf("index.html") : url.href);
+  const kept = await match(url.pathname.endsWith("/") ? new URL("index.html", url).href : url.href);
   return kept ?? fetch(event.request);
 }
 
