@@ -70,6 +70,11 @@ def run(options: Options) -> str:
     from spotter.inference.predictor import Predictor
     from spotter.stores.hub import HubStore
 
+    if not options.static and not (ROOT / "app.py").is_file():
+        raise CheckoutMissing(
+            "A Space needs the files of a checkout, and this Spotter was installed as a package; run the command "
+            "in a checkout, or use --static."
+        )
     store, revision = split_revision(options.model)
     space = SpaceRepo(options.space.removeprefix(HUB))
     with stage("Read the model"):
@@ -94,11 +99,6 @@ def _deploy_app(
     from spotter.deploy.space import deploy, plan_space
     from spotter.deploy.space_repo import CPU
 
-    if not (ROOT / "app.py").is_file():
-        raise CheckoutMissing(
-            "A Space needs the files of a checkout, and this Spotter was installed as a package; run the command "
-            "in a checkout, or use --static."
-        )
     hardware = options.hardware or (space.hardware() if before else None) or CPU
     plan = plan_space(ROOT, store, predictor, hardware, options.int8)
     if options.dry_run:
