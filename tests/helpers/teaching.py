@@ -16,7 +16,7 @@ from playwright.sync_api import Page
 from spotter.bundle.reading import read_bundle
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset, Record
-from spotter.data.duplicates import Twins, confirm_duplicates, perceptual_hash
+from spotter.data.duplicates import Twins, confirm_duplicates, group_duplicates, perceptual_hash
 from spotter.data.splits import deal_folds
 from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_familiarity
@@ -125,8 +125,8 @@ def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]]) -> 
     """Learn from bare JPEGs by their labels, with the body of a revision."""
     body = _Body(revision)
     contents = {hashlib.sha256(content).hexdigest(): content for each in pictures.values() for content in each}
-    records = [_record(content, label) for label, each in pictures.items() for content in each]
-    records.sort(key=lambda record: str(record.file))
+    found = group_duplicates([_record(content, label) for label, each in pictures.items() for content in each])
+    records = [record for record in found if record.kept]
     squares = {name: load_picture(content) for name, content in contents.items()}
     features = np.stack([body.run(squares[str(record.sha256)]) for record in records])
     plain = Dataset(Path(), tuple(pictures), tuple(records), ())
