@@ -1,0 +1,605 @@
+"""The page of a static site as people meet it: a real browser, a real model, and a server of files."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from spotter.inference.predictor import Predictor
+from spotter.serve.batch import Result, as_csv
+from spotter.serve.page import html
+from spotter.serve.page.translations import LANGUAGES, translate
+from tests.conftest import Revision
+from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
+from tests.helpers.drawing import draw, encode
+from tests.helpers.host_pages import STYLES, host_page
+from tests.helpers.loopback import JsonServer
+from tests.helpers.picture_files import SIGNATURE, chunk, png_header
+from tests.helpers.site import SiteServer, change_site, make_site, seal, serving_site
+from tests.helpers.visit import Visit, open_page
+
+CORS = {"Access-Control-Allow-Origin": "*"}
+TABS = ("one", "many", "about", "use")
+WATCH = "addEventListener('securitypolicyviolation', (event) => console.error('CSP', event.violatedDirective));"
+SHIFT = """
+window.shift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+# What an example of a model looks like, and something that it never saw.
+DISC = encode(draw("disc", 3), "PNG")
+
+
+@pytest.fixture(scope="module")
+def predictor(prebuilt: Revision) -> Predictor:
+    return Predictor.load(prebuilt.store)
+
+
+@pytest.fixture(scope="module")
+def site(prebuilt: Revision, predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_site(prebuilt.folder, predictor, tmp_path_factory.mktemp("static-page") / "site")
+
+
+@pytest.fixture(scope="module")
+def server(site: Path) -> Iterator[SiteServer]:
+    with serving_site(site, headers=CORS) as running:
+        yield running
+
+
+@pytest.fixture
+def visit_of(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Opens an address in a browser that was nowhere before, and sees that the page keeps to its own rules."""
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
+
+    def visit(address: str, script: str = "", **options: object) -> Visit:
+        context = browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB"} | options)
+        contexts.append(context)
+        context.add_init_script(WATCH + SHIFT + script)
+        visits.append(open_page(context, address))
+        return visits[-1]
+
+    yield visit
+    complained = [line for one in visits for line in one.errors if "CSP" in line]
+    for context in contexts:
+        context.close()
+    assert complained == []
+
+
+def ready(visit: Visit) -> Page:
+    """The page, once the network is there."""
+    expect(visit.page.locator("#loading.done")).to_be_attached(timeout=30_000)
+    return visit.page
+
+
+def text_of(markup: str) -> str:
+    """The words of the server's page for an answer, as its template has them."""
+    words = re.sub(r"<[^>]+>", "", re.sub(r"\s*<p>", " ", markup))
+    return " ".join(words.replace("&#39;", "'").replace("&#34;", '"').split())
+
+
+def says(page: Page) -> str:
+    return " ".join(page.locator("#answer").inner_text().split())
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_answer_is_in_the_words_of_the_servers_page(
+    visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor, language: str
+) -> None:
+    visit = visit_of(server.url(f"?lang={language}"))
+    page = ready(visit)
+    assert page.locator("html").get_attribute("lang") == language
+    for picture in (DISC, encode(draw("stripes", 9), "PNG"), encode(Image.new("RGB", (80, 60), "white"), "PNG")):
+        visit.show("picture.png", picture)
+        expect(page.locator("#bars .share").first).to_be_visible()
+        assert says(page) == text_of(html.answer(predictor.predict(picture), language))
+        page.get_by_label(translate("name_remove", language)).click()
+        expect(page.locator("#bars li")).to_have_count(0)
+    assert all(url.startswith((server.url(), "blob:", "data:")) for url in visit.requests)
+    assert [line for line in visit.errors if "manifest" not in line] == []
+
+
+def test_an_example_is_one_click_and_why_shows_the_evidence(
+    visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor
+) -> None:
+    page = ready(visit_of(server.url()))
+    examples = page.locator(".gallery-item")
+    expect(examples).to_have_count(len(predictor.labels))
+    examples.nth(1).click()
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.get_by_role("button", name="Why?").click()
+    expect(page.locator("#why figure canvas").first).to_be_visible()
+    picture = next(iter(list(predictor.examples.values())[1:]))
+    near = [one.thumbnail.jpeg for one in predictor.nearest(picture.read_bytes(), 100) if one.thumbnail]
+    expect(page.locator(".near li")).to_have_count(min(6, len(dict.fromkeys(near))))
+    drawn = page.locator("#why figure canvas").first.evaluate(
+        "(one) => [one.width, one.height, ...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]"
+    )
+    width, height = drawn[:2]
+    made = Image.frombytes("RGBA", (width, height), bytes(drawn[2:])).convert("RGB")
+    wanted = predictor.explain(picture)
+    assert made.size == wanted.size
+    pairs = zip(made.tobytes(), wanted.tobytes(), strict=True)
+    assert max(abs(one - other) for one, other in pairs) <= 3
+
+
+def test_pictures_are_pasted_and_dropped(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    page = ready(visit_of(server.url()))
+    for kind in ("paste", "drop"):
+        page.evaluate(
+            """([kind, bytes]) => {
+                const moved = new DataTransfer();
+                moved.items.add(new File([Uint8Array.from(bytes)], "a.png", { type: "image/png" }));
+                const options = { bubbles: true, cancelable: true };
+                const event = kind === "paste"
+                    ? new ClipboardEvent("paste", { ...options, clipboardData: moved })
+                    : new DragEvent("drop", { ...options, dataTransfer: moved });
+                document.querySelector(kind === "paste" ? "body" : "#picture").dispatchEvent(event);
+            }""",
+            [kind, list(DISC)],
+        )
+        expect(page.locator("#bars .share").first).to_be_visible()
+        page.get_by_label("Remove the picture").click()
+
+
+HUGE = SIGNATURE + chunk(b"IHDR", png_header(10_000, 10_000, 8, 2)) + chunk(b"IDAT", b"x" * 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.png", b"", "The file is empty."),
+        ("notes.txt", b"hello", "not a picture I can read"),
+        ("cut.png", DISC[:-400], "damaged or cut short"),
+        ("dot.png", encode(Image.new("RGB", (1, 1)), "PNG"), "too small"),
+        ("huge.png", HUGE, "The picture is too large."),
+        ("phone.heic", b"\0\0\0\x18ftypheic" + bytes(200), "HEIC"),
+        ("long.png", DISC + bytes(15_000_001 - len(DISC)), "The file is larger than 15 MB."),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_words_and_the_page_goes_on(
+    visit_of: Callable[..., Visit], server: SiteServer, name: str, content: bytes, words: str
+) -> None:
+    visit = visit_of(server.url())
+    page = ready(visit)
+    page.set_input_files("#picture input", [{"name": name, "mimeType": "image/png", "buffer": content}])
+    expect(page.locator("#answer")).to_contain_text(words)
+    expect(page.locator("#answer h2")).to_have_text("I cannot read that")
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+
+
+def test_many_pictures_become_the_same_table_as_on_the_server(
+    visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor
+) -> None:
+    page = ready(visit_of(server.url()))
+    page.get_by_role("tab", name="Many").click()
+    page.get_by_role("button", name="Classify them all").click()
+    expect(page.locator("#many-state")).to_have_text("Choose some files first.")
+    pictures = {f"{kind}-{number}.png": encode(draw(kind, number), "PNG") for kind in ("disc", "cross") for number in (1, 2)}
+    pictures["=1+1.png"] = encode(Image.new("RGB", (80, 60), "white"), "PNG")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in pictures.items():
+            archive.writestr(f"folder/{name}", content)
+        archive.writestr("__MACOSX/._disc.png", b"x")
+        archive.writestr("folder/notes.txt", b"hello")
+    files = [("one.png", DISC, "image/png"), ("all.zip", packed.getvalue(), "application/zip")]
+    page.set_input_files(
+        "#files .some", [{"name": name, "mimeType": kind, "buffer": content} for name, content, kind in files]
+    )
+    expect(page.locator("#chosen")).to_have_text("2 chosen")
+    page.get_by_role("button", name="Classify them all").click()
+    expect(page.locator("#csv")).to_be_visible()
+    results = [Result("one.png", predictor.predict(DISC))]
+    results += [Result(f"folder/{name}", predictor.predict(content)) for name, content in pictures.items()]
+    results.append(Result("folder/notes.txt", problem=html.NoAnswer("not-a-picture")))
+    expect(page.locator("#many-table tbody tr")).to_have_count(len(results))
+    expect(page.locator("#many-state")).to_have_text(text_of(html.summary(results, "en")))
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    assert download.value.suggested_filename == "answers.csv"
+    found = Path(download.value.path()).read_bytes()
+    wanted = as_csv(results, predictor.labels, predictor.card.advice).encode("utf-8-sig")
+    numbers = [list(csv.reader(io.StringIO(content.decode("utf-8-sig")))) for content in (found, wanted)]
+    assert [len(row) for row in numbers[0]] == [len(row) for row in numbers[1]]
+    for row, other in zip(*numbers, strict=True):
+        for cell, same in zip(row, other, strict=True):
+            # The network's numbers differ in their last digits from machine to machine.
+            assert cell == same or abs(float(cell) - float(same)) < 1e-4
+
+
+def test_many_pictures_are_stopped(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    page = ready(visit_of(server.url()))
+    page.get_by_role("tab", name="Many").click()
+    files = [{"name": f"{number}.png", "mimeType": "image/png", "buffer": DISC} for number in range(90)]
+    page.set_input_files("#files .some", files)
+    page.get_by_role("button", name="Classify them all").click()
+    expect(page.locator("#many-table tbody tr").first).to_be_visible()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#many-state")).to_contain_text("Stopped after")
+    assert 0 < page.locator("#many-table tbody tr").count() < 90
+    expect(page.locator("#csv")).to_be_visible()
+
+
+def test_the_camera_is_answered_live_and_its_light_goes_off(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    visit = visit_of(server.url(), permissions=["camera"])
+    page = ready(visit)
+    lit = "document.querySelector('video').srcObject?.getTracks().some((track) => track.readyState === 'live') ?? false"
+    for way in ("stop", "hidden", "tab"):
+        page.get_by_role("button", name="Use the camera").click()
+        expect(page.locator("#bars .share").first).to_be_visible()
+        page.evaluate("window.track = document.querySelector('video').srcObject.getTracks()[0]")
+        assert page.evaluate(lit)
+        if way == "stop":
+            page.get_by_role("button", name="Stop the camera").click()
+        elif way == "hidden":
+            page.evaluate(
+                "Object.defineProperty(document, 'hidden', { value: true, configurable: true });"
+                "document.dispatchEvent(new Event('visibilitychange')); delete document.hidden"
+            )
+        else:
+            page.get_by_role("tab", name="About").click()
+            page.get_by_role("tab", name="One picture").click()
+        expect(page.locator("#answer")).to_have_text("The camera is off")
+        assert not page.evaluate(lit)
+        assert page.evaluate("track.readyState") == "ended"
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.get_by_role("button", name="Take the picture").click()
+    expect(page.locator("canvas.shown")).to_be_visible()
+    expect(page.get_by_role("button", name="Why?")).to_be_visible()
+    assert not page.evaluate(lit)
+    assert all(url.startswith((server.url(), "blob:", "data:")) for url in visit.requests)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [("NotAllowedError", "was not allowed"), ("NotFoundError", "no camera here"), ("NotReadableError", "Another program")],
+)
+def test_without_a_camera_the_page_says_why(
+    visit_of: Callable[..., Visit], server: SiteServer, error: str, words: str
+) -> None:
+    refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{error}'));"
+    visit = visit_of(server.url(), refuse)
+    page = ready(visit)
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.locator("#answer")).to_contain_text(words)
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+
+
+def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
+    visit_of: Callable[..., Visit], site: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(site, tmp_path / "a" / "b c")
+    with serving_site(tmp_path) as running:
+        visit = visit_of(running.url("a/b%20c/"))
+        page = ready(visit)
+        kept(page)
+        address = page.url
+    # The server is gone.
+    page.goto(address + "?lang=de")
+    ready(visit)
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.get_by_role("button", name="Warum?").click()
+    expect(page.locator(".near li").first).to_be_visible()
+    page.get_by_role("tab", name="Über").click()
+    expect(page.locator("#room-about")).to_contain_text("Wie gut es ist")
+    page.get_by_role("tab", name="Viele").click()
+    expect(page.locator("#limits")).to_contain_text("100 Bilder")
+
+
+def kept(page: Page) -> None:
+    """Wait until the site is kept for a visit without a network, and the page is served from there."""
+    page.wait_for_function("async () => (await navigator.serviceWorker.getRegistration())?.active")
+    page.wait_for_function("async () => (await caches.keys()).length === 1")
+
+
+def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit], site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    shutil.copytree(site, folder)
+    with serving_site(folder, headers={"Cache-Control": "max-age=600"}) as running:
+        visit = visit_of(running.url())
+        page = ready(visit)
+        kept(page)
+        before = page.evaluate("caches.keys()")
+        changed = change_site(site, tmp_path / "new", title="Another model")
+        index = (changed / "index.html").read_text().replace("<title>", "<title>New: ")
+        (changed / "index.html").write_text(index)
+        seal(changed, revision="f" * 40)
+        shutil.rmtree(folder)
+        shutil.copytree(changed, folder)
+        page.reload()
+        ready(visit)
+        expect(page).to_have_title(re.compile("^New: "))
+        expect(page.locator("#foot .revision")).to_have_text("f" * 12)
+        # The next one is ready, and the old one goes when no page needs it.
+        page.wait_for_function("async () => (await navigator.serviceWorker.getRegistration()).waiting")
+        page.goto("about:blank")
+        deadline = time.monotonic() + 20
+        while True:
+            page.goto(running.url())
+            ready(visit)
+            names = page.evaluate("caches.keys()")
+            if (len(names) == 1 and names != before) or time.monotonic() > deadline:
+                break
+        assert len(names) == 1
+        assert names != before
+        expect(page.locator("#foot .revision")).to_have_text("f" * 12)
+    page.reload()
+    ready(visit)
+    expect(page).to_have_title(re.compile("^New: "))
+
+
+@pytest.mark.parametrize("way", ["none", "refused"])
+def test_the_page_goes_on_where_nothing_can_be_kept(
+    visit_of: Callable[..., Visit], server: SiteServer, way: str
+) -> None:
+    script = {
+        "none": "Object.defineProperty(Navigator.prototype, 'serviceWorker', { get: () => undefined });"
+        "Object.defineProperty(window, 'localStorage', { get: () => { throw new DOMException('', 'SecurityError'); } });",
+        "refused": "ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('', 'SecurityError'));",
+    }
+    visit = visit_of(server.url(), script[way])
+    page = ready(visit)
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.locator("#foot a[lang=es]").click()
+    expect(page.locator("#answer h2")).to_have_text("Elige una foto")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("delete globalThis.WebAssembly;", "no WebAssembly"),
+        ("WebAssembly.validate = () => false;", "too old"),
+        ("delete globalThis.Worker;", "in the background"),
+    ],
+)
+def test_a_browser_that_cannot_run_it_is_told_so(
+    visit_of: Callable[..., Visit], server: SiteServer, script: str, words: str
+) -> None:
+    page = visit_of(server.url(), script).page
+    expect(page.locator("#answer h2")).to_have_text("I cannot run in this browser")
+    expect(page.locator("#answer")).to_contain_text(words)
+    page.get_by_role("tab", name="About").click()
+    expect(page.locator("#room-about .lead")).to_be_visible()
+
+
+@pytest.mark.parametrize("way", ["cut", "changed", "missing", "away"])
+def test_a_model_that_does_not_arrive_is_asked_for_again(
+    visit_of: Callable[..., Visit], site: Path, way: str
+) -> None:
+    path = "model/model.onnx.gz"
+    content = (site / path).read_bytes()
+    settings: dict[str, dict[str, object]] = {
+        "cut": {"cut": {path: len(content) // 2}},
+        "changed": {"replies": {path: content[:-9] + bytes(9)}},
+        "missing": {"replies": {path: 404}},
+        "away": {"replies": {path: 503}},
+    }
+    with serving_site(site, **settings[way]) as running:
+        visit = visit_of(running.url())
+        page = visit.page
+        expect(page.locator("#answer h2")).to_have_text("The model is not here yet")
+        words = "changed, missing or cut short" if way in {"changed", "missing"} else "Are you online?"
+        expect(page.locator("#answer p")).to_contain_text(words)
+        visit.show("disc.png", DISC)
+        expect(page.locator("#answer p")).to_contain_text(words)
+        running.cut.clear()
+        running.replies.clear()
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#bars .share").first).to_be_visible()
+
+
+def test_a_browser_that_changes_pictures_is_told_so(
+    visit_of: Callable[..., Visit], site: Path, tmp_path: Path
+) -> None:
+    changed = change_site(site, tmp_path / "site")
+    told = json.loads((changed / "site.json").read_text())["self_test"]
+    seal(changed, self_test=told | {"probabilities": told["probabilities"][1:] + told["probabilities"][:1]})
+    with serving_site(changed) as running:
+        visit = visit_of(running.url())
+        page = ready(visit)
+        expect(page.locator("#notice")).to_contain_text("This browser changes pictures")
+        visit.show("disc.png", DISC)
+        expect(page.locator("#bars .share").first).to_be_visible()
+
+
+def test_a_prior_in_the_address_is_used_and_a_wrong_one_is_told(
+    visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor
+) -> None:
+    first, second = predictor.labels[:2]
+    visit = visit_of(server.url(f"?prior={first}:0.9,{second}:0.1"))
+    ready(visit)
+    visit.show("disc.png", DISC)
+    prediction = predictor.reweigh(predictor.predict(DISC), {first: 0.9, second: 0.1})
+    expect(visit.page.locator("#answer")).to_contain_text("How often each of them occurs")
+    assert says(visit.page) == text_of(html.answer(prediction, "en"))
+    page = ready(visit_of(server.url("?prior=cat:1")))
+    expect(page.locator("#notice")).to_contain_text("“cat:1”")
+
+
+@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
+def test_every_room_is_accessible_and_fits(
+    visit_of: Callable[..., Visit], server: SiteServer, node_folder: Path, viewport: dict[str, int], theme: str
+) -> None:
+    axe = read_axe(node_folder)
+    visit = visit_of(server.url(f"?__theme={theme}&lang=de"), viewport=viewport, bypass_csp=True)
+    page = ready(visit)
+    for tab in TABS:
+        page.locator(f"#tab-{tab}").click()
+        assert (tab, complaints(page, axe)) == (tab, [])
+        assert (tab, overflow(page)) == (tab, 0)
+    page.locator("#tab-one").click()
+    states: list[tuple[str, Callable[[], object]]] = [
+        ("answered", lambda: visit.show("disc.png", DISC)),
+        ("why", lambda: page.locator("#ask-why").click()),
+        ("unsure", lambda: visit.show("white.png", encode(Image.new("RGB", (80, 60), "white"), "PNG"))),
+        ("refused", lambda: visit.show("x.png", b"x")),
+    ]
+    waited = {"answered": "#bars .share", "why": ".near li", "unsure": "#bars .strange", "refused": "#answer .unsure"}
+    for state, begin in states:
+        begin()
+        expect(page.locator(waited[state]).first).to_be_visible()
+        assert (state, complaints(page, axe)) == (state, [])
+        assert (state, overflow(page)) == (state, 0)
+    page.locator("#tab-many").click()
+    page.set_input_files("#files .some", [{"name": "disc.png", "mimeType": "image/png", "buffer": DISC}])
+    page.locator("#classify-all").click()
+    expect(page.locator("#csv")).to_be_visible()
+    assert complaints(page, axe) == []
+    assert overflow(page) == 0
+
+
+def test_tabs_work_by_keyboard(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    page = ready(visit_of(server.url()))
+    page.locator("#tab-one").focus()
+    for key, tab in (("ArrowRight", "many"), ("ArrowLeft", "one"), ("ArrowLeft", "use"), ("Home", "one"), ("End", "use")):
+        page.keyboard.press(key)
+        expect(page.locator(f"#tab-{tab}")).to_be_focused()
+        expect(page.locator(f"#room-{tab}")).to_be_visible()
+        expect(page.locator("main > section:visible")).to_have_count(1)
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_nothing_moves_while_the_page_comes(
+    visit_of: Callable[..., Visit], server: SiteServer, viewport: dict[str, int], language: str
+) -> None:
+    visit = visit_of(server.url(f"?lang={language}"), viewport=viewport)
+    page = ready(visit)
+    expect(page.locator(".gallery-item").first).to_be_visible()
+    assert page.evaluate("shift") <= 0.01
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+    assert page.evaluate("shift") <= 0.01
+
+
+def test_a_page_in_a_frame_shows_the_picture_and_the_answer_alone(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    visit = visit_of(server.url("?embed=1"), color_scheme="dark")
+    page = ready(visit)
+    expect(page.locator("h1")).to_be_hidden()
+    expect(page.locator("#tabs")).to_be_hidden()
+    expect(page.locator("#picture")).to_be_visible()
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    visit.show("disc.png", DISC)
+    expect(page.locator("#bars .share").first).to_be_visible()
+    assert page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+
+
+def test_snippets_name_the_real_address(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    visit = visit_of(server.url(), permissions=["clipboard-read", "clipboard-write"])
+    page = ready(visit)
+    page.get_by_role("tab", name="Embed & API").click()
+    expect(page.locator(".snippet")).to_have_count(4)
+    page.locator(".copy").first.click()
+    expect(page.locator(".copy").first).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.splitlines() == [
+        f'<script type="module" src="{server.url("spotter.js")}"></script>',
+        "<spotter-classifier></spotter-classifier>",
+    ]
+
+
+# What a page looks like without what it is about.
+LOOK = """() => [...document.querySelectorAll("html, body, body *")]
+  .filter((element) => !element.closest("spotter-classifier, script"))
+  .map((element) => [element.tagName, getComputedStyle(element).cssText, Object.values(getComputedStyle(element))
+    .filter((name) => !/^(height|block-size|perspective-origin|transform-origin|grid-template-rows)$/.test(name))
+    .map((name) => getComputedStyle(element).getPropertyValue(name)).join()])"""
+
+
+@pytest.fixture(scope="module")
+def blog(server: SiteServer) -> Iterator[str]:
+    """A site of another origin: `/KIND/EMBED`, with rules that allow the classifier's origin and no other."""
+    element = f'<script type="module" src="{server.url("spotter.js")}"></script><spotter-classifier></spotter-classifier>'
+    embeds = {
+        "": "",
+        "one": element,
+        "two": element + '<spotter-classifier lang="de" theme="dark"></spotter-classifier>',
+        "far": '<div style="height: 5000px"></div>' + element,
+        "own": element.replace(
+            "<spotter-classifier>",
+            '<spotter-classifier style="--spotter-accent: rgb(200, 0, 0); --spotter-background: rgb(1, 2, 3)">',
+        ),
+    }
+    origin = server.url().rstrip("/")
+    rules = (
+        f"default-src 'none'; script-src {origin} 'wasm-unsafe-eval'; connect-src {origin}; img-src {origin}; "
+        f"worker-src blob:; style-src 'unsafe-inline'"
+    )
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        kind, _, embed = path[1:].partition("/")
+        if kind not in STYLES:
+            return 204, {}, b""
+        headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": rules}
+        return 200, headers, host_page(kind, embeds[embed])
+
+    with JsonServer(answer) as running:
+        yield running.url.replace("127.0.0.1", "localhost")
+
+
+@pytest.mark.parametrize("kind", STYLES)
+def test_the_element_answers_on_a_page_of_another_site_and_changes_nothing_there(
+    visit_of: Callable[..., Visit], blog: str, kind: str
+) -> None:
+    before = visit_of(f"{blog}/{kind}/").page.evaluate(LOOK)
+    visit = visit_of(f"{blog}/{kind}/one")
+    page = visit.page
+    element = page.locator("spotter-classifier")
+    element.scroll_into_view_if_needed()
+    expect(element.locator("#loading.done")).to_be_attached(timeout=30_000)
+    visit.page.set_input_files(
+        "spotter-classifier #picture input", [{"name": "a.png", "mimeType": "image/png", "buffer": DISC}]
+    )
+    expect(element.locator("#bars .share").first).to_be_visible()
+    assert overflow(page) == 0
+    assert page.evaluate(LOOK) == before
+    look = "(one) => [getComputedStyle(one).fontSize, getComputedStyle(one).textTransform, getComputedStyle(one).color]"
+    assert element.locator("#answer p").first.evaluate(look)[:2] == ["17px", "none"]
+    assert [line for line in visit.errors if "favicon" not in line] == []
+
+
+def test_two_elements_share_one_model(visit_of: Callable[..., Visit], blog: str) -> None:
+    visit = visit_of(f"{blog}/plain/two")
+    elements = visit.page.locator("spotter-classifier")
+    for number in range(2):
+        expect(elements.nth(number).locator("#loading.done")).to_be_attached(timeout=30_000)
+    expect(elements.nth(1).locator("#answer h2")).to_have_text("Wähle ein Bild")
+    assert sum(url.endswith("model.onnx.gz") for url in visit.requests) == 1
+    ground = "(one) => getComputedStyle(one).backgroundColor"
+    assert elements.nth(0).locator("#element").evaluate(ground) == "rgb(247, 245, 240)"
+    assert elements.nth(1).locator("#element").evaluate(ground) == "rgb(22, 23, 20)"
+
+
+def test_an_element_far_below_loads_no_model_until_it_is_near(visit_of: Callable[..., Visit], blog: str) -> None:
+    visit = visit_of(f"{blog}/wordpress/far")
+    element = visit.page.locator("spotter-classifier")
+    expect(element.locator(".gallery-item").first).to_be_attached()
+    assert not any("model.onnx" in url for url in visit.requests)
+    element.scroll_into_view_if_needed()
+    expect(element.locator("#loading.done")).to_be_attached(timeout=30_000)
+    assert any("model.onnx" in url for url in visit.requests)
+
+
+def test_a_page_colours_the_element_by_variables(visit_of: Callable[..., Visit], blog: str) -> None:
+    element = visit_of(f"{blog}/plain/own").page.locator("spotter-classifier")
+    expect(element.locator("#answer h2")).to_be_visible()
+    assert element.locator("#element").evaluate("(one) => getComputedStyle(one).backgroundColor") == "rgb(1, 2, 3)"
+    assert element.locator(".upload").evaluate("(one) => getComputedStyle(one).color") == "rgb(200, 0, 0)"
