@@ -14,14 +14,17 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from spotter.bundle.reading import read_bundle
 from spotter.inference.predictor import Predictor
 from spotter.serve.batch import Result, as_csv
 from spotter.serve.page import html
 from spotter.serve.page.translations import LANGUAGES, translate
+from spotter.stores.base import promised_name
 from tests.conftest import Revision
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
+from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
-from tests.helpers.host_pages import STYLES, host_page
+from tests.helpers.host_pages import LOOK, STYLES, host_page
 from tests.helpers.loopback import JsonServer
 from tests.helpers.picture_files import SIGNATURE, chunk, png_header
 from tests.helpers.site import SiteServer, change_site, make_site, seal, serving_site
@@ -152,7 +155,7 @@ def test_pictures_are_pasted_and_dropped(visit_of: Callable[..., Visit], server:
         page.get_by_label("Remove the picture").click()
 
 
-HUGE = SIGNATURE + chunk(b"IHDR", png_header(10_000, 10_000, 8, 2)) + chunk(b"IDAT", b"x" * 30)
+HUGE = SIGNATURE + png_header(10_000, 10_000, 8, 2) + chunk(b"IDAT", b"x" * 30)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +189,9 @@ def test_many_pictures_become_the_same_table_as_on_the_server(
     page.get_by_role("tab", name="Many").click()
     page.get_by_role("button", name="Classify them all").click()
     expect(page.locator("#many-state")).to_have_text("Choose some files first.")
-    pictures = {f"{kind}-{number}.png": encode(draw(kind, number), "PNG") for kind in ("disc", "cross") for number in (1, 2)}
+    pictures = {
+        f"{kind}-{number}.png": encode(draw(kind, number), "PNG") for kind in ("disc", "cross") for number in (1, 2)
+    }
     pictures["=1+1.png"] = encode(Image.new("RGB", (80, 60), "white"), "PNG")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -265,7 +270,11 @@ def test_the_camera_is_answered_live_and_its_light_goes_off(visit_of: Callable[.
 
 @pytest.mark.parametrize(
     ("error", "words"),
-    [("NotAllowedError", "was not allowed"), ("NotFoundError", "no camera here"), ("NotReadableError", "Another program")],
+    [
+        ("NotAllowedError", "was not allowed"),
+        ("NotFoundError", "no camera here"),
+        ("NotReadableError", "Another program"),
+    ],
 )
 def test_without_a_camera_the_page_says_why(
     visit_of: Callable[..., Visit], server: SiteServer, error: str, words: str
@@ -302,9 +311,16 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
 
 
 def kept(page: Page) -> None:
-    """Wait until the site is kept for a visit without a network, and the page is served from there."""
-    page.wait_for_function("async () => (await navigator.serviceWorker.getRegistration())?.active")
-    page.wait_for_function("async () => (await caches.keys()).length === 1")
+    """Wait until the site is kept for a visit without a network."""
+    state = "navigator.serviceWorker.getRegistration().then((found) => found?.active?.state ?? '')"
+    wait_for(lambda: page.evaluate(state) == "activated")
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit], site: Path, tmp_path: Path) -> None:
@@ -326,17 +342,12 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
         expect(page).to_have_title(re.compile("^New: "))
         expect(page.locator("#foot .revision")).to_have_text("f" * 12)
         # The next one is ready, and the old one goes when no page needs it.
-        page.wait_for_function("async () => (await navigator.serviceWorker.getRegistration()).waiting")
+        wait_for(lambda: page.evaluate("navigator.serviceWorker.getRegistration().then((found) => !!found.waiting)"))
         page.goto("about:blank")
-        deadline = time.monotonic() + 20
-        while True:
-            page.goto(running.url())
-            ready(visit)
-            names = page.evaluate("caches.keys()")
-            if (len(names) == 1 and names != before) or time.monotonic() > deadline:
-                break
-        assert len(names) == 1
-        assert names != before
+        page.goto(running.url())
+        ready(visit)
+        wait_for(lambda: len(page.evaluate("caches.keys()")) == 1)
+        assert page.evaluate("caches.keys()") != before
         expect(page.locator("#foot .revision")).to_have_text("f" * 12)
     page.reload()
     ready(visit)
@@ -347,10 +358,11 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
 def test_the_page_goes_on_where_nothing_can_be_kept(
     visit_of: Callable[..., Visit], server: SiteServer, way: str
 ) -> None:
+    refused = "new DOMException('', 'SecurityError')"
     script = {
         "none": "Object.defineProperty(Navigator.prototype, 'serviceWorker', { get: () => undefined });"
-        "Object.defineProperty(window, 'localStorage', { get: () => { throw new DOMException('', 'SecurityError'); } });",
-        "refused": "ServiceWorkerContainer.prototype.register = () => Promise.reject(new DOMException('', 'SecurityError'));",
+        f"Object.defineProperty(window, 'localStorage', {{ get: () => {{ throw {refused}; }} }});",
+        "refused": f"ServiceWorkerContainer.prototype.register = () => Promise.reject({refused});",
     }
     visit = visit_of(server.url(), script[way])
     page = ready(visit)
@@ -379,9 +391,7 @@ def test_a_browser_that_cannot_run_it_is_told_so(
 
 
 @pytest.mark.parametrize("way", ["cut", "changed", "missing", "away"])
-def test_a_model_that_does_not_arrive_is_asked_for_again(
-    visit_of: Callable[..., Visit], site: Path, way: str
-) -> None:
+def test_a_model_that_does_not_arrive_is_asked_for_again(visit_of: Callable[..., Visit], site: Path, way: str) -> None:
     path = "model/model.onnx.gz"
     content = (site / path).read_bytes()
     settings: dict[str, dict[str, object]] = {
@@ -404,9 +414,7 @@ def test_a_model_that_does_not_arrive_is_asked_for_again(
         expect(page.locator("#bars .share").first).to_be_visible()
 
 
-def test_a_browser_that_changes_pictures_is_told_so(
-    visit_of: Callable[..., Visit], site: Path, tmp_path: Path
-) -> None:
+def test_a_browser_that_changes_pictures_is_told_so(visit_of: Callable[..., Visit], site: Path, tmp_path: Path) -> None:
     changed = change_site(site, tmp_path / "site")
     told = json.loads((changed / "site.json").read_text())["self_test"]
     seal(changed, self_test=told | {"probabilities": told["probabilities"][1:] + told["probabilities"][:1]})
@@ -419,20 +427,30 @@ def test_a_browser_that_changes_pictures_is_told_so(
 
 
 def test_a_prior_in_the_address_is_used_and_a_wrong_one_is_told(
-    visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor
+    visit_of: Callable[..., Visit], server: SiteServer, prebuilt: Revision, tmp_path: Path
 ) -> None:
+    revision = advising(prebuilt.folder, tmp_path / "revision", shares=[0.2, 0.3, 0.5])
+    predictor = Predictor(read_bundle(revision), "r", promised_name((revision / "model.json").read_bytes()))
     first, second = predictor.labels[:2]
-    visit = visit_of(server.url(f"?prior={first}:0.9,{second}:0.1"))
-    ready(visit)
+    with serving_site(make_site(revision, predictor, tmp_path / "site")) as running:
+        visit = visit_of(running.url(f"?prior={first}:0.9,{second}:0.1"))
+        ready(visit)
+        visit.show("disc.png", DISC)
+        prediction = predictor.reweigh(predictor.predict(DISC), {first: 0.9, second: 0.1})
+        expect(visit.page.locator("#answer")).to_contain_text("How often each of them occurs")
+        assert says(visit.page) == text_of(html.answer(prediction, "en"))
+        page = ready(visit_of(running.url("?prior=cat:1")))
+        expect(page.locator("#notice")).to_contain_text("“cat:1”")
+    # A model that is too old to take one.
+    visit = visit_of(server.url(f"?prior={first}:1"))
+    expect(ready(visit).locator("#notice")).to_contain_text(f"“{first}:1”")
     visit.show("disc.png", DISC)
-    prediction = predictor.reweigh(predictor.predict(DISC), {first: 0.9, second: 0.1})
-    expect(visit.page.locator("#answer")).to_contain_text("How often each of them occurs")
-    assert says(visit.page) == text_of(html.answer(prediction, "en"))
-    page = ready(visit_of(server.url("?prior=cat:1")))
-    expect(page.locator("#notice")).to_contain_text("“cat:1”")
+    expect(visit.page.locator("#bars .share").first).to_be_visible()
 
 
-@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")])
+@pytest.mark.parametrize(
+    ("viewport", "theme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
+)
 def test_every_room_is_accessible_and_fits(
     visit_of: Callable[..., Visit], server: SiteServer, node_folder: Path, viewport: dict[str, int], theme: str
 ) -> None:
@@ -442,7 +460,7 @@ def test_every_room_is_accessible_and_fits(
     for tab in TABS:
         page.locator(f"#tab-{tab}").click()
         assert (tab, complaints(page, axe)) == (tab, [])
-        assert (tab, overflow(page)) == (tab, 0)
+        assert (tab, overflow(page) <= 0) == (tab, True)
     page.locator("#tab-one").click()
     states: list[tuple[str, Callable[[], object]]] = [
         ("answered", lambda: visit.show("disc.png", DISC)),
@@ -455,23 +473,29 @@ def test_every_room_is_accessible_and_fits(
         begin()
         expect(page.locator(waited[state]).first).to_be_visible()
         assert (state, complaints(page, axe)) == (state, [])
-        assert (state, overflow(page)) == (state, 0)
+        assert (state, overflow(page) <= 0) == (state, True)
     page.locator("#tab-many").click()
     page.set_input_files("#files .some", [{"name": "disc.png", "mimeType": "image/png", "buffer": DISC}])
     page.locator("#classify-all").click()
     expect(page.locator("#csv")).to_be_visible()
     assert complaints(page, axe) == []
-    assert overflow(page) == 0
+    assert overflow(page) <= 0
 
 
 def test_tabs_work_by_keyboard(visit_of: Callable[..., Visit], server: SiteServer) -> None:
     page = ready(visit_of(server.url()))
     page.locator("#tab-one").focus()
-    for key, tab in (("ArrowRight", "many"), ("ArrowLeft", "one"), ("ArrowLeft", "use"), ("Home", "one"), ("End", "use")):
+    for key, tab in (
+        ("ArrowRight", "many"),
+        ("ArrowLeft", "one"),
+        ("ArrowLeft", "use"),
+        ("Home", "one"),
+        ("End", "use"),
+    ):
         page.keyboard.press(key)
         expect(page.locator(f"#tab-{tab}")).to_be_focused()
         expect(page.locator(f"#room-{tab}")).to_be_visible()
-        expect(page.locator("main > section:visible")).to_have_count(1)
+        expect(page.locator("[role=tabpanel]:visible")).to_have_count(1)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -481,9 +505,10 @@ def test_nothing_moves_while_the_page_comes(
 ) -> None:
     visit = visit_of(server.url(f"?lang={language}"), viewport=viewport)
     page = ready(visit)
-    expect(page.locator(".gallery-item").first).to_be_visible()
+    example = page.locator(".gallery-item").first
+    expect(example).to_be_visible()
     assert page.evaluate("shift") <= 0.01
-    visit.show("disc.png", DISC)
+    example.click()
     expect(page.locator("#bars .share").first).to_be_visible()
     assert page.evaluate("shift") <= 0.01
 
@@ -516,18 +541,12 @@ def test_snippets_name_the_real_address(visit_of: Callable[..., Visit], server: 
     ]
 
 
-# What a page looks like without what it is about.
-LOOK = """() => [...document.querySelectorAll("html, body, body *")]
-  .filter((element) => !element.closest("spotter-classifier, script"))
-  .map((element) => [element.tagName, getComputedStyle(element).cssText, Object.values(getComputedStyle(element))
-    .filter((name) => !/^(height|block-size|perspective-origin|transform-origin|grid-template-rows)$/.test(name))
-    .map((name) => getComputedStyle(element).getPropertyValue(name)).join()])"""
-
-
 @pytest.fixture(scope="module")
 def blog(server: SiteServer) -> Iterator[str]:
     """A site of another origin: `/KIND/EMBED`, with rules that allow the classifier's origin and no other."""
-    element = f'<script type="module" src="{server.url("spotter.js")}"></script><spotter-classifier></spotter-classifier>'
+    element = (
+        f'<script type="module" src="{server.url("spotter.js")}"></script><spotter-classifier></spotter-classifier>'
+    )
     embeds = {
         "": "",
         "one": element,
@@ -541,7 +560,7 @@ def blog(server: SiteServer) -> Iterator[str]:
     origin = server.url().rstrip("/")
     rules = (
         f"default-src 'none'; script-src {origin} 'wasm-unsafe-eval'; connect-src {origin}; img-src {origin}; "
-        f"worker-src blob:; style-src 'unsafe-inline'"
+        f"worker-src blob: {origin}; style-src 'unsafe-inline'"
     )
 
     def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
@@ -559,7 +578,7 @@ def blog(server: SiteServer) -> Iterator[str]:
 def test_the_element_answers_on_a_page_of_another_site_and_changes_nothing_there(
     visit_of: Callable[..., Visit], blog: str, kind: str
 ) -> None:
-    before = visit_of(f"{blog}/{kind}/").page.evaluate(LOOK)
+    before = visit_of(f"{blog}/{kind}/").page.evaluate(LOOK.replace("spotter-app", "spotter-classifier"))
     visit = visit_of(f"{blog}/{kind}/one")
     page = visit.page
     element = page.locator("spotter-classifier")
@@ -569,10 +588,10 @@ def test_the_element_answers_on_a_page_of_another_site_and_changes_nothing_there
         "spotter-classifier #picture input", [{"name": "a.png", "mimeType": "image/png", "buffer": DISC}]
     )
     expect(element.locator("#bars .share").first).to_be_visible()
-    assert overflow(page) == 0
-    assert page.evaluate(LOOK) == before
+    assert overflow(page) <= 0
+    assert page.evaluate(LOOK.replace("spotter-app", "spotter-classifier")) == before
     look = "(one) => [getComputedStyle(one).fontSize, getComputedStyle(one).textTransform, getComputedStyle(one).color]"
-    assert element.locator("#answer p").first.evaluate(look)[:2] == ["17px", "none"]
+    assert element.locator("#private").evaluate(look)[:2] == ["14px", "none"]
     assert [line for line in visit.errors if "favicon" not in line] == []
 
 

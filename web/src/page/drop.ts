@@ -12,12 +12,11 @@ export async function droppedFiles(dropped: DataTransfer): Promise<Given[]> {
   return found;
 }
 
-/** The files of a folder that was chosen. */
+/** Files that were chosen, in their order, or those of a folder that was. */
 export function chosenFiles(files: FileList): Given[] {
-  return [...files]
-    .map((file) => ({ path: file.webkitRelativePath || file.name, file }))
-    .filter(({ path }) => !path.includes("/") || !isSystemPath(path))
-    .sort((one, other) => (one.path < other.path ? -1 : 1));
+  const found = Array.from(files, (file) => ({ path: file.webkitRelativePath || file.name, file }));
+  if (!files[0]?.webkitRelativePath) return found;
+  return found.filter(({ path }) => !isSystemPath(path)).sort((one, other) => (one.path < other.path ? -1 : 1));
 }
 
 async function collect(entry: FileSystemEntry, found: Given[]): Promise<void> {

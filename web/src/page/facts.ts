@@ -5,13 +5,15 @@ export interface Facts {
   labels: string[];
   examples: Record<string, string>;
   summary: string;
+  /** The shares in which the labels were learnt; empty in older revisions, which take no prior. */
+  shares: number[];
   revision: string;
 }
 
 /** Read it from a site's folder. What is wrong with the files is said when the model is loaded. */
 export async function readFacts(base: URL): Promise<Facts> {
   const [model, site] = await Promise.all([
-    read<{ labels?: string[]; examples?: Record<string, string>; summary?: string }>("model/model.json", base),
+    read<{ labels?: string[]; examples?: Record<string, string>; summary?: string; shares?: number[] }>("model/model.json", base),
     read<{ revision?: string; files?: Record<string, unknown> }>("site.json", base),
   ]);
   const examples = Object.entries(model.examples ?? {})
@@ -23,6 +25,7 @@ export async function readFacts(base: URL): Promise<Facts> {
     labels: model.labels ?? [],
     examples: Object.fromEntries(examples) as Record<string, string>,
     summary: model.summary ?? "",
+    shares: model.shares ?? [],
     revision: site.revision ?? "",
   };
 }

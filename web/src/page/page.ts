@@ -24,7 +24,7 @@ async function start(): Promise<void> {
   showFoot(language, facts);
   const model = new Model(base);
   const named = asked.get("prior");
-  const prior = named === null ? undefined : readPrior(named, facts.labels);
+  const prior = named !== null && facts.shares.length ? readPrior(named, facts.labels) : undefined;
   const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered: () => void check() });
   if (named !== null && !prior) one.note(tell(language, "web_prior_wrong", { text: named.slice(0, 60) }));
   new ManyRoom(document, { model, language, prior });
