@@ -9,7 +9,6 @@
 import markup from "../../spotter/web/templates/one.html";
 import css from "./page.css";
 import { find } from "./page/dom.js";
-import { showExamples } from "./page/examples.js";
 import { readFacts } from "./page/facts.js";
 import { fillTexts, loadLanguage, pickLanguage, tell } from "./page/language.js";
 import { Model } from "./page/model.js";
@@ -82,7 +81,7 @@ class SpotterClassifier extends HTMLElement {
         },
       });
       this.#room = room;
-      showExamples(find(box, "#examples"), examples, language, (file) => room.take(file));
+      room.showExamples(examples);
       if (this.#isNear) void this.#prepare();
     } catch (error) {
       this.#filled = "";

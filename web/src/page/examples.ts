@@ -5,12 +5,17 @@ import { tell, type Language } from "./language.js";
 
 const MOST = 12;
 
-/** Show them, or nothing where the model has none. `take` is given the file of the one that is chosen. */
+/**
+ * Show them, or nothing where the model has none.
+ *
+ * @param take given the file of the one that is chosen. @param failed called where that cannot be fetched.
+ */
 export function showExamples(
   place: HTMLElement,
   examples: Record<string, string>,
   language: Language,
   take: (file: Blob) => Promise<void>,
+  failed: () => void,
 ): void {
   const buttons = Object.entries(examples)
     .slice(0, MOST)
@@ -19,19 +24,24 @@ export function showExamples(
       const image = make("img", { src: address, alt: "", width: 92, height: 92, loading: "lazy", fetchpriority: "low" });
       const name = `${tell(language, "example")}: ${label}`;
       const button = make("button", { type: "button", class: "gallery-item", "aria-label": name }, image);
-      button.addEventListener("click", () => void fetchPicture(address).then(take));
+      button.addEventListener("click", () => {
+        void fetchPicture(address).then((file) => {
+          if (file) void take(file);
+          else failed();
+        });
+      });
       return button;
     });
   place.hidden = !buttons.length;
   place.querySelector(".gallery")?.replaceChildren(...buttons);
 }
 
-/** Without a network there is an empty picture, which is refused in words. */
-async function fetchPicture(address: string): Promise<Blob> {
+async function fetchPicture(address: string): Promise<Blob | undefined> {
   try {
     const answer = await fetch(address);
-    return answer.ok ? await answer.blob() : new Blob();
+    return answer.ok ? await answer.blob() : undefined;
   } catch {
-    return new Blob();
+    // There is no network.
+    return undefined;
   }
 }

@@ -26,6 +26,16 @@ export class Model {
     return this.#loading;
   }
 
+  /** Let go of a model that does not answer: whoever asks next gets a new one. */
+  forget(): void {
+    const close = (spotter: Spotter): void => {
+      spotter.close();
+    };
+    // Whoever waits for it is told why it fails.
+    void this.#loading?.then(close, () => undefined);
+    this.#loading = undefined;
+  }
+
   /** Tell how many of how many bytes are here. */
   listen(told: Told): void {
     this.#listeners.add(told);

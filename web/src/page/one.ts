@@ -5,11 +5,12 @@ import { answerWords, startWords, type Words } from "./answer.js";
 import { showBars, showEmptyBars } from "./bars.js";
 import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
 import { find, make } from "./dom.js";
+import { showExamples } from "./examples.js";
 import { tell, type Language } from "./language.js";
 import { answerLive } from "./live.js";
 import type { Model } from "./model.js";
 import { showPicture } from "./picture_canvas.js";
-import { modelProblem, pictureProblem, sizeProblem, type Problem } from "./problem.js";
+import { modelProblem, pictureProblem, problemWords, sizeProblem, type Problem } from "./problem.js";
 import { ASKED_ROWS, reasonsOf } from "./reasons.js";
 import { showWords } from "./words.js";
 
@@ -54,6 +55,7 @@ export class OneRoom {
       paste: find<HTMLButtonElement>(root, ".paste"),
       capture: find<HTMLButtonElement>(root, ".capture"),
       stop: find<HTMLButtonElement>(root, ".stop"),
+      examples: find(root, "#examples"),
       answer: find(root, "#answer"),
       spoken: find(root, "#spoken"),
       loading: find(root, "#loading"),
@@ -86,6 +88,15 @@ export class OneRoom {
   /** Say something that holds for all answers. */
   note(text: string): void {
     this.#part.notice.textContent = text;
+  }
+
+  /** Show the examples, which are chosen like other pictures. */
+  showExamples(examples: Record<string, string>): void {
+    const failed = (): void => {
+      this.#start();
+      showWords(this.#part.answer, problemWords("no_answer", "try_again", this.#language));
+    };
+    showExamples(this.#part.examples, examples, this.#language, (file) => this.take(file), failed);
   }
 
   /** Classify a file. */
@@ -165,6 +176,7 @@ export class OneRoom {
     const again = make("button", { type: "button" }, tell(this.#language, "web_again"));
     again.addEventListener("click", () => {
       this.#part.loading.classList.remove("done");
+      this.#options.model.forget();
       if (this.#picture) void this.take(this.#picture);
       else {
         this.#start();
@@ -290,8 +302,7 @@ export class OneRoom {
       });
     } catch (error) {
       if (turn !== this.#turn) return;
-      const heading = tell(this.#language, "web_no_camera");
-      showWords(answer, { heading, more: tell(this.#language, cameraProblem(error)), kind: "unsure" });
+      showWords(answer, problemWords("web_no_camera", cameraProblem(error), this.#language));
       return;
     }
     box.classList.add("full");

@@ -2,7 +2,6 @@
 
 import { showAbout } from "./about.js";
 import { find, make } from "./dom.js";
-import { showExamples } from "./examples.js";
 import { readFacts, type Facts } from "./facts.js";
 import { fillTexts, loadLanguage, tell, type Language } from "./language.js";
 import { ManyRoom } from "./many.js";
@@ -28,7 +27,7 @@ async function start(): Promise<void> {
   const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered: () => void check() });
   if (named !== null && !prior) one.note(tell(language, "web_prior_wrong", { text: named.slice(0, 60) }));
   new ManyRoom(document, { model, language, prior });
-  showExamples(find(document, "#examples"), facts.examples, language, (file) => one.take(file));
+  one.showExamples(facts.examples);
   const rooms: Record<string, (room: HTMLElement) => void> = {
     "room-about": (room) => {
       showAbout(room, language, base);

@@ -41,14 +41,19 @@ export function sizeProblem(file: Blob): Problem | undefined {
 
 /** Why the model does not answer. */
 export function modelProblem(error: unknown, language: Language): Words {
-  const words = (heading: string, more: string): Words => ({
-    heading: tell(language, heading),
-    more: tell(language, more),
-    kind: "unsure",
-  });
-  if (error instanceof BrokenModel) return words("web_no_model", "web_broken");
-  if (error instanceof CannotRun && error.reason !== "no-network") return words("web_cannot", CANNOT[error.reason]);
-  return words("web_no_model", "web_no_network");
+  if (error instanceof BrokenModel) return problemWords("web_no_model", "web_broken", language);
+  if (error instanceof CannotRun) {
+    if (error.reason === "no-network") return problemWords("web_no_model", "web_no_network", language);
+    return problemWords("web_cannot", CANNOT[error.reason], language);
+  }
+  // Nobody expected it: whoever looks for the reason finds it there.
+  console.warn(error);
+  return problemWords("no_answer", "web_failed", language);
+}
+
+/** A problem: what is said in big type, and the line below it, by the keys of the texts. */
+export function problemWords(heading: string, more: string, language: Language): Words {
+  return { heading: tell(language, heading), more: tell(language, more), kind: "unsure" };
 }
 
 async function isHeic(picture: Blob): Promise<boolean> {
