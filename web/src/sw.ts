@@ -16,7 +16,7 @@ const PREFIX = `spotter ${scope.pathname} `;
 const KEPT = PREFIX + version;
 // Pages of another version than the kept one, which outlive the worker's own memory.
 const PASSED = `${PREFIX}pages`;
-const PATIENCE_MS = 4000;
+const PATIENCE_MS = 3000;
 
 worker.addEventListener("install", (event) => {
   event.waitUntil(keepSite());
