@@ -363,6 +363,7 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
         page = ready(visit)
         kept(page)
         before = page.evaluate("caches.keys()")
+        worker = page.evaluate("navigator.serviceWorker.getRegistration().then((all) => all.active.scriptURL)")
         changed = change_site(site, tmp_path / "new", title="Another model")
         index = (changed / "index.html").read_text().replace("<title>", "<title>New: ")
         (changed / "index.html").write_text(index)
@@ -374,7 +375,8 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
         ready(visit)
         expect(page.locator("#foot .revision")).to_have_text("f" * 12)
         # The next one is ready, and the old one goes when no page needs it.
-        wait_for(lambda: page.evaluate("navigator.serviceWorker.getRegistration().then((found) => !!found.waiting)"))
+        newest = "navigator.serviceWorker.getRegistration().then((all) => (all.waiting ?? all.active).scriptURL)"
+        wait_for(lambda: page.evaluate(newest) != worker)
         page.goto("about:blank")
         page.goto(running.url())
         ready(visit)

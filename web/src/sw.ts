@@ -54,12 +54,14 @@ async function keepSite(): Promise<void> {
 
 async function keepFile(cache: Cache, path: string, entry: SiteJson["files"][string] | undefined): Promise<void> {
   const address = addressOf(path);
+  // Some hosts put something of their own into pages, so that no hash tells which version they are of; whether a script
+  // may run is up to the page's policy.
+  const isPage = path.endsWith(".html");
   // What the page has just loaded need not travel again, unless it is of another version.
-  for (const mode of ["default", "reload"] as const) {
+  const modes: RequestCache[] = isPage ? ["reload"] : ["default", "reload"];
+  for (const mode of modes) {
     const answer = await fetch(address, { cache: mode });
     const content = await answer.arrayBuffer();
-    // Some hosts put something of their own into pages; whether a script may run is up to the page's policy.
-    const isPage = path.endsWith(".html");
     if (!answer.ok || !entry || !(isPage || (await isEntry(content, entry)))) continue;
     await cache.put(address, new Response(content, { headers: keptHeaders(answer.headers) }));
     return;
@@ -115,6 +117,11 @@ async function currentVersion(): Promise<string | undefined> {
 
 async function giveFile(event: FetchEvent, url: URL): Promise<Response> {
   const isPassed = await caches.match(pageAddress(event.clientId), { cacheName: PASSED });
+  if (isPassed && event.request.destination === "worker" && event.resultingClientId) {
+    // The page's worker belongs to the same version, and asks under a name of its own.
+    const passed = await caches.open(PASSED);
+    await passed.put(pageAddress(event.resultingClientId), new Response());
+  }
   // `offline.ts` asks whether there is a new version.
   const isQuestion = event.request.cache === "no-cache";
   if (isPassed || isQuestion) {
