@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from spotter import Predictor
 from spotter.cli import main
@@ -17,6 +17,7 @@ from spotter.images import load_picture
 from spotter.publish.adoption import CLEAR
 from tests.helpers.drawing import KINDS, draw, encode
 from tests.helpers.site import serving_site
+from tests.helpers.teach import LONG_MS
 from tests.helpers.teaching import TeacherPage
 
 # Of phones, screens and cameras: each has to become a bare JPEG in the browser.
@@ -98,3 +99,25 @@ def test_no_picture_says_where_it_was_taken(taught: Taught) -> None:
     for content in pictures:
         assert read_file(content).data == content
         assert max(load_picture(content).size) <= 1024
+
+
+def test_what_a_visitor_taught_on_the_page_is_adopted(
+    browser: Browser, small_site: Path, tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = browser.new_page()
+    with serving_site(small_site) as server:
+        page.goto(server.url("teach/"))
+        page.get_by_text("Try it with drawn bears").click()
+        expect(page.locator("#classes .count")).to_have_text(["Pictures: 24"] * 2, timeout=LONG_MS)
+        page.get_by_role("button", name="Learn", exact=True).click()
+        expect(page.locator("#take")).to_be_visible(timeout=LONG_MS)
+        with page.expect_download(timeout=LONG_MS) as download:
+            page.get_by_role("button", name="Download for Spotter").click()
+        lesson = tmp_path / download.value.suggested_filename
+        download.value.save_as(lesson)
+        page.close()
+    status = main(["adopt", str(lesson), "--to", str(tmp_path / "store"), "--data", str(tmp_path / "data")])
+    output, errors = capsys.readouterr()
+    assert status == 0, errors
+    assert "48 pictures: 24 grizzly, 24 teddy; 0 decisions" in output
+    assert "held out, without shifted views: 48 of 48 pictures within 0.02 of what the browser said" in output
