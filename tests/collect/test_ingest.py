@@ -119,7 +119,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_fetched_twice(server: JsonServe
     reasons = Counter(record.reason for record in dataset.dropped)
     assert (len(dataset.records), reasons["http-404"], reasons["not-a-picture"]) == (64, 8, 8)
     stored = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    assert stored == {str(record.file) for record in dataset.records} | {"manifest.jsonl", ".lock"}
+    assert stored == {str(record.file) for record in dataset.records} | {"manifest.jsonl", ".lock", "searched.json"}
 
 
 def test_a_second_run_fetches_nothing_and_changes_nothing(server: JsonServer, tmp_path: Path) -> None:
