@@ -37,7 +37,14 @@ export function countOrigins({ lesson: { entries } }: Learnt, lesson: Lesson): O
 }
 
 /** The same language, about this model: as `spotter/serve/about.py` writes it. */
-export function tell(language: Language, tag: string, taught: Taught, body: Body, origins: OriginRow[], revision: string): Language {
+export function tell(
+  language: Language,
+  tag: string,
+  taught: Taught,
+  body: Body,
+  origins: OriginRow[],
+  revision: string,
+): Language {
   const share = (value: number): string => asWritten(100 * value, tag);
   const text = (key: string, values: Record<string, string | number> = {}): string =>
     (language.texts[key] ?? "").replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
@@ -96,14 +103,15 @@ export function summarise({ error, interval: [low, high] }: Taught): string {
 export function writeCard(title: string, taught: Taught, body: Body, found: LessonPicture[]): string {
   const credits = found.map(({ origin }) => {
     const creator = origin.creator ?? "unknown";
-    return `- ${plain(origin.title ?? origin.id)}, by ${plain(creator)}, ${plain(origin.license_id ?? "licence unknown")}: ${plain(origin.page_url ?? "")}`;
+    const license = origin.license_id ?? "licence unknown";
+    return `- ${[origin.title ?? origin.id, `by ${creator}`, license, origin.page_url ?? ""].map(plain).join(", ")}`;
   });
   return [
     `# ${plain(title)}`,
     "",
     `Tells apart: ${taught.labels.map(plain).join(", ")}. ${summarise(taught)}, on ${taught.judged} pictures, in`,
-    `${taught.folds}-fold cross-validation with near duplicates kept together. It says "not sure" of what is less familiar`,
-    `than ${taught.threshold.toFixed(3)}.`,
+    `${taught.folds}-fold cross-validation with near duplicates kept together. It says "not sure" of what is less`,
+    `familiar than ${taught.threshold.toFixed(3)}.`,
     "",
     `Taught in a browser: a linear head (C=${taught.strength}, temperature ${taught.temperature.toFixed(3)}) on`,
     `${body.arch} of the model ${body.revision}. It knows these things and nothing else.`,

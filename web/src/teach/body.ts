@@ -72,12 +72,14 @@ export class BodyNetwork {
     try {
       const { pixels } = decoded;
       const square = toSquare(pixels, size, resize);
-      const found: Features = there ? { ...there } : {
-        body: this.body.contents,
-        phash: perceptualHash(pixels),
-        plain: await this.run(square),
-        ...{ cropped: new Float32Array(0), shifted: new Float32Array(0), shows: [] },
-      };
+      const found: Features = there
+        ? { ...there }
+        : {
+            body: this.body.contents,
+            phash: perceptualHash(pixels),
+            plain: await this.run(square),
+            ...{ cropped: new Float32Array(0), shifted: new Float32Array(0), shows: [] },
+          };
       if (wanted.cropped && !found.cropped.length) {
         const cropped = new Float32Array(CROPS.length * width);
         for (const [number, crop] of CROPS.entries()) {

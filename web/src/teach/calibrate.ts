@@ -1,4 +1,6 @@
-/** Calibration: the temperature by which logits are divided, chosen on held-out pictures as in `spotter/train/head.py`. */
+/**
+ * Calibration: the temperature by which logits are divided, chosen on held-out pictures as in `spotter/train/head.py`.
+ */
 
 /** Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22. */
 const PRIOR_SPREAD = 0.2;
@@ -15,7 +17,12 @@ export interface Temperatures {
 }
 
 /** All are 1 if they do not lower the loss. @param logits (pictures * classes), of heads that did not see them. */
-export function fitTemperatures(logits: Float64Array, targets: number[], folds: number[], classes: number): Temperatures {
+export function fitTemperatures(
+  logits: Float64Array,
+  targets: number[],
+  folds: number[],
+  classes: number,
+): Temperatures {
   const numbers = [...new Set(folds)].sort((one, other) => one - other);
   const ofFold = new Map(
     numbers.map((fold) => {
@@ -24,7 +31,12 @@ export function fitTemperatures(logits: Float64Array, targets: number[], folds: 
     }),
   );
   const all = Array.from(targets.keys());
-  const scaled = negativeLogLikelihood(softmax(logits, classes, (row) => ofFold.get(folds[row] ?? 0) ?? 1), targets, all, classes);
+  const scaled = negativeLogLikelihood(
+    softmax(logits, classes, (row) => ofFold.get(folds[row] ?? 0) ?? 1),
+    targets,
+    all,
+    classes,
+  );
   const plain = negativeLogLikelihood(softmax(logits, classes), targets, all, classes);
   if (scaled < plain) return { temperature: fitTemperature(logits, targets, all, classes), ofFold };
   return { temperature: 1, ofFold: new Map(numbers.map((fold) => [fold, 1])) };
@@ -61,7 +73,11 @@ function lossAt(logits: Float64Array, targets: number[], rows: number[], classes
 /* eslint-enable @typescript-eslint/no-non-null-assertion */
 
 /** Row-wise softmax of (rows * classes) logits, each row divided by its divisor. */
-export function softmax(logits: Float64Array, classes: number, divisor: (row: number) => number = () => 1): Float64Array {
+export function softmax(
+  logits: Float64Array,
+  classes: number,
+  divisor: (row: number) => number = () => 1,
+): Float64Array {
   const probabilities = new Float64Array(logits.length);
   for (let row = 0; row * classes < logits.length; row++) {
     const own = logits.subarray(row * classes, (row + 1) * classes);

@@ -5,7 +5,15 @@ import { unpackError } from "../messages.js";
 import { checkRunsHere } from "../runs_here.js";
 import { CannotTeach } from "./errors.js";
 import type { Answers, Parameters, TeachError, TeachReply } from "./messages.js";
-import type { Body, CannotTeachReason, MeasureOptions, OpenTeacher, TeachOptions, Teacher, WorkOptions } from "./types.js";
+import type {
+  Body,
+  CannotTeachReason,
+  MeasureOptions,
+  OpenTeacher,
+  TeachOptions,
+  Teacher,
+  WorkOptions,
+} from "./types.js";
 
 const PATIENCE_MS = 30_000;
 const MOST_THREADS = 4;

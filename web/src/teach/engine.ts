@@ -55,7 +55,8 @@ export class Engine {
   async learn({ labels, pictures }: Lesson, { progress, signal }: WorkOptions = {}): Promise<Taught> {
     const entries = pictures.map((picture): Entry => {
       const { sha256, added, label, origin, features } = picture;
-      if (!this.isOurs(features)) throw new CannotTeach("not-measured", "A picture was not measured yet.", label ?? added);
+      if (!this.isOurs(features))
+        throw new CannotTeach("not-measured", "A picture was not measured yet.", label ?? added);
       return { sha256, added, label, page: origin.page_url ?? "", features };
     });
     this.learnt = await learnLesson(labels, entries, this.network.products, stepper(progress, signal));
@@ -66,7 +67,10 @@ export class Engine {
     const { lesson, taught } = this.known();
     const total = countOutlookSteps(taught.folds, taught.judged);
     const next = stepper(progress, signal);
-    return foreseeMore(lesson, lesson.groups, taught.balanced, { products: this.network.products, step: () => next(total) });
+    return foreseeMore(lesson, lesson.groups, taught.balanced, {
+      products: this.network.products,
+      step: () => next(total),
+    });
   }
 
   async classify(picture: Picture): Promise<Answer> {

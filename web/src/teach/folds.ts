@@ -1,6 +1,7 @@
 /**
- * Folds for cross-validation, the same as `spotter/data/splits.py` deals: classes in equal shares, near duplicates always
- * together (StratifiedGroupKFold of scikit-learn, in its very steps: where two folds fit nearly alike, rounding decides).
+ * Folds for cross-validation, the same as `spotter/data/splits.py` deals: classes in equal shares, near duplicates
+ * always together (StratifiedGroupKFold of scikit-learn, in its very steps: where two folds fit nearly alike, rounding
+ * decides).
  */
 
 import { CannotTeach } from "./errors.js";
@@ -34,8 +35,8 @@ export function assignFolds(targets: number[], groups: number[], labels: string[
 }
 
 /**
- * The folds of the pictures that are left after edits, dealt as if there had been none: so an edit moves no other picture
- * into another fold, and errors before and after it can be compared.
+ * The folds of the pictures that are left after edits, dealt as if there had been none: so an edit moves no other
+ * picture into another fold, and errors before and after it can be compared.
  *
  * @param added the classes that the pictures were added to. @param now their classes now; -1: left out.
  * @returns the fold of each picture, -1 where it was left out.

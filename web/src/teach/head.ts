@@ -1,4 +1,6 @@
-/** The head, its strength and its temperature, chosen on held-out folds: as `choose_head` in `spotter/train/head.py`. */
+/**
+ * The head, its strength and its temperature, chosen on held-out folds: as `choose_head` in `spotter/train/head.py`.
+ */
 
 import { fitTemperatures, negativeLogLikelihood, softmax } from "./calibrate.js";
 import { CannotTeach } from "./errors.js";
@@ -10,8 +12,8 @@ const UNEVEN = 1.5;
 /** With more pictures, one held-out fold is enough to choose a strength on. */
 const MANY = 2000;
 /**
- * Losses so close to the least are the same for all that so few pictures can tell; the strongest regularisation of these
- * does not change when a few pictures do, and the errors before and after that can be compared.
+ * Losses so close to the least are the same for all that so few pictures can tell; the strongest regularisation of
+ * these does not change when a few pictures do, and the errors before and after that can be compared.
  */
 const AS_GOOD = 0.05;
 /** The share of held-out pictures that may lose their right answer to shifted views; two pictures may always. */
@@ -67,12 +69,17 @@ export function countSteps(folds: number, cropped: boolean, shifted: boolean): n
 /**
  * Fit heads with and without views, as far as there are any, and choose the best on held-out folds.
  *
- * Cropped views are learnt from if that lowers the loss on held-out pictures. Shifted ones are if that lowers the loss on
- * held-out pictures and shifted views of them, and costs at most `MOST_COST` of the pictures their right answer.
+ * Cropped views are learnt from if that lowers the loss on held-out pictures. Shifted ones are if that lowers the loss
+ * on held-out pictures and shifted views of them, and costs at most `MOST_COST` of the pictures their right answer.
  *
  * @throws CannotTeach: the features or the losses are not numbers.
  */
-export async function chooseHead(table: Table, cropped: Views | undefined, shifted: Views | undefined, help: Help): Promise<Chosen> {
+export async function chooseHead(
+  table: Table,
+  cropped: Views | undefined,
+  shifted: Views | undefined,
+  help: Help,
+): Promise<Chosen> {
   let best = await fit(table, undefined, shifted, false, help);
   let [croppedKept, shiftedKept] = [false, false];
   if (cropped) {
@@ -91,11 +98,24 @@ export async function chooseHead(table: Table, cropped: Views | undefined, shift
   const views = shiftedKept && shifted ? joinViews(kept, shifted) : kept;
   const { strength, balanced, temperature } = best;
   const everything = learntFrom(table, views, () => true);
-  const [head] = await fitLinear(everything.rows, everything.targets, table.classes, [strength], [balanced], help.products);
+  const [head] = await fitLinear(
+    everything.rows,
+    everything.targets,
+    table.classes,
+    [strength],
+    [balanced],
+    help.products,
+  );
   await help.step();
   if (!head) throw notNumbers();
   const divide = (values: Float32Array): Float32Array => values.map((value) => value / temperature);
-  return { ...best, croppedKept, shiftedKept, plain, head: { ...head, weight: divide(head.weight), bias: divide(head.bias) } };
+  return {
+    ...best,
+    croppedKept,
+    shiftedKept,
+    plain,
+    head: { ...head, weight: divide(head.weight), bias: divide(head.bias) },
+  };
 }
 
 export function isUneven(targets: number[], classes: number): boolean {
@@ -109,7 +129,13 @@ export function predictedOf(probabilities: Float64Array, classes: number, row: n
   return own.indexOf(Math.max(...own));
 }
 
-async function fit(table: Table, views: Views | undefined, shifted: Views | undefined, spectrum: boolean, help: Help): Promise<Fit> {
+async function fit(
+  table: Table,
+  views: Views | undefined,
+  shifted: Views | undefined,
+  spectrum: boolean,
+  help: Help,
+): Promise<Fit> {
   const { targets, folds, classes } = table;
   if (!table.features.every((row) => row.every(Number.isFinite))) throw notNumbers();
   const uneven = isUneven(targets, classes);
@@ -117,7 +143,9 @@ async function fit(table: Table, views: Views | undefined, shifted: Views | unde
   const numbers = [...new Set(folds)].sort((one, other) => one - other);
   const choosing = targets.length <= MANY ? numbers : numbers.slice(0, 1);
   const judged = shifted ?? { features: [], of: [] };
-  const pairs = (uneven ? [false, true] : [false]).flatMap((balanced) => STRENGTHS.map((strength) => ({ strength, balanced })));
+  const pairs = (uneven ? [false, true] : [false]).flatMap((balanced) =>
+    STRENGTHS.map((strength) => ({ strength, balanced })),
+  );
   const found = pairs.map((pair) => ({
     ...pair,
     plain: new Float64Array(targets.length * classes),
@@ -179,7 +207,11 @@ async function judgeFold(
   await step();
 }
 
-function learntFrom(table: Table, views: Views | undefined, isIn: (row: number) => boolean): { rows: Rows; targets: number[] } {
+function learntFrom(
+  table: Table,
+  views: Views | undefined,
+  isIn: (row: number) => boolean,
+): { rows: Rows; targets: number[] } {
   const rows = Array.from(table.features.keys()).filter(isIn);
   const there = views ? Array.from(views.of.keys()).filter((view) => isIn(views.of[view] ?? 0)) : [];
   const of = [...rows, ...there.map((view) => views?.of[view] ?? 0)];

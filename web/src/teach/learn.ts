@@ -83,7 +83,12 @@ function join(rows: Rows): Reference {
   return { rows: rows.length, dimensions, values };
 }
 
-function judge({ entries, targets, folds, classes }: Lesson, labels: string[], chosen: Chosen, known: Familiarity): Judgement[] {
+function judge(
+  { entries, targets, folds, classes }: Lesson,
+  labels: string[],
+  chosen: Chosen,
+  known: Familiarity,
+): Judgement[] {
   return entries.map(({ sha256 }, row) => ({
     sha256,
     label: labels[targets[row] ?? 0] ?? "",

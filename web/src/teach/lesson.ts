@@ -52,7 +52,11 @@ export function planViews(pictures: Planned[]): { cropped: Set<string>; shifted:
 }
 
 /** @param embed features divided by their length. @throws CannotTeach */
-export function readLesson(labels: string[], pictures: Entry[], embed: (features: Float32Array) => Float32Array): Lesson {
+export function readLesson(
+  labels: string[],
+  pictures: Entry[],
+  embed: (features: Float32Array) => Float32Array,
+): Lesson {
   checkEnough(labels, pictures);
   const ordered = inOrder(withoutCopies(pictures));
   const embeddings = ordered.map(({ features }) => embed(features.plain));
@@ -102,8 +106,8 @@ function checkEnough(labels: string[], pictures: Entry[]): void {
     const label = labels[number] ?? "";
     const different = new Set(each.map(({ sha256 }) => sha256)).size;
     if (each.length > 1 && different === 1) {
-      const sentence = `The class '${label}' has only copies of one picture; it needs different pictures to learn from.`;
-      throw new CannotTeach("same-picture", sentence, label);
+      const why = "has only copies of one picture; it needs different pictures to learn from.";
+      throw new CannotTeach("same-picture", `The class '${label}' ${why}`, label);
     }
     if (different < LEAST) throw new CannotTeach("too-few", `The class '${label}' needs more pictures.`, label);
   });
@@ -121,7 +125,11 @@ function withoutCopies(pictures: Entry[]): Entry[] {
   });
 }
 
-function viewsOf(entries: Entry[], planned: Set<string>, read: (features: Features) => Float32Array): Views | undefined {
+function viewsOf(
+  entries: Entry[],
+  planned: Set<string>,
+  read: (features: Features) => Float32Array,
+): Views | undefined {
   const features: Float32Array[] = [];
   const of: number[] = [];
   entries.forEach((entry, row) => {

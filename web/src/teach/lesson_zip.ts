@@ -11,7 +11,12 @@ const FORMAT = 1;
 /** Digits of probabilities. */
 const DIGITS = 6;
 
-export async function packLesson(network: BodyNetwork, learnt: Learnt, lesson: Lesson, options: LessonZipOptions): Promise<Blob> {
+export async function packLesson(
+  network: BodyNetwork,
+  learnt: Learnt,
+  lesson: Lesson,
+  options: LessonZipOptions,
+): Promise<Blob> {
   const { arch, size, resize, revision, contents } = network.body;
   const told = {
     format: FORMAT,
@@ -26,10 +31,15 @@ export async function packLesson(network: BodyNetwork, learnt: Learnt, lesson: L
     edits: lesson.edits,
     taught: summarise(learnt),
   };
-  const entries = lesson.pictures.map(
-    ({ sha256, blob }): ZipEntry => ({ path: `pictures/${sha256}.jpg`, content: blob, isPacked: true }),
-  );
-  return packZip([{ path: "spotter-lesson.json", content: new Blob([JSON.stringify(told, null, 1)]), isPacked: false }, ...entries]);
+  const entries = lesson.pictures.map(({ sha256, blob }): ZipEntry => ({
+    path: `pictures/${sha256}.jpg`,
+    content: blob,
+    isPacked: true,
+  }));
+  return packZip([
+    { path: "spotter-lesson.json", content: new Blob([JSON.stringify(told, null, 1)]), isPacked: false },
+    ...entries,
+  ]);
 }
 
 function describe({ sha256, original_sha256, added, width, height, origin }: LessonPicture): Record<string, unknown> {

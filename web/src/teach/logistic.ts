@@ -1,9 +1,9 @@
 /**
  * Logistic regression with an L2 penalty: the same optimum as scikit-learn's `LogisticRegression`.
  *
- * The best weights are a sum of the pictures' features, W = points^T A, so only the products of pictures matter (the kernel
- * trick): with G = points points^T, the logits are G A + b. L-BFGS walks in the space of W, but every vector of it is held
- * as its coefficients and their product with G; so a step costs one product with G.
+ * The best weights are a sum of the pictures' features, W = points^T A, so only the products of pictures matter (the
+ * kernel trick): with G = points points^T, the logits are G A + b. L-BFGS walks in the space of W, but every vector of
+ * it is held as its coefficients and their product with G; so a step costs one product with G.
  */
 
 /** Products of pictures: symmetric, (count * count). */
@@ -12,7 +12,9 @@ export interface Kernel {
   values: Float32Array;
 }
 
-/** Coefficients (count * outputs) of pictures, and a bias for each output. Two classes need one output, for the second. */
+/**
+ * Coefficients (count * outputs) of pictures, and a bias for each output. Two classes need one output, for the second.
+ */
 export interface Solution {
   coefficients: Float64Array;
   bias: Float64Array;
@@ -83,7 +85,11 @@ export function solve(problem: Problem, strength: number, start?: Solution): Sol
 }
 
 /** The direction of L-BFGS: the two loops of Nocedal (1980). */
-function descend(gradient: Vector, history: { step: Vector; change: Vector; scale: number }[], zero: () => Vector): Vector {
+function descend(
+  gradient: Vector,
+  history: { step: Vector; change: Vector; scale: number }[],
+  zero: () => Vector,
+): Vector {
   const direction = zero();
   add(direction, gradient, -1);
   const shares: number[] = [];

@@ -27,7 +27,9 @@ export interface Parameters {
   lessonZip: globalThis.Parameters<Teacher["lessonZip"]>;
 }
 
-export type Call = { [Method in keyof Answers]: { id: number; method: Method; parameters: Parameters[Method] } }[keyof Answers];
+export type Call = {
+  [Method in keyof Answers]: { id: number; method: Method; parameters: Parameters[Method] };
+}[keyof Answers];
 
 export type TeachError = ErrorRecord & { label?: string };
 

@@ -1,8 +1,8 @@
 /** The order of pictures: that of their paths in Python's picture sets, as folds depend on it. */
 
 const SYSTEM = new Set(
-  `#recycle|#snapshot|$recycle.bin|$windows.~bt|__macosx|__pycache__|aquota.user|desktop.ini|ehthumbs.db|found.000|icon\r|\
-lost+found|lost.dir|msdownld.tmp|network trash folder|recycled|recycler|system volume information|temporary items|\
+  `#recycle|#snapshot|$recycle.bin|$windows.~bt|__macosx|__pycache__|aquota.user|desktop.ini|ehthumbs.db|found.000|\
+icon\r|lost+found|lost.dir|msdownld.tmp|network trash folder|recycled|recycler|system volume information|temporary items|\
 thumbs.db|~snapshot`.split("|"),
 );
 const NETWORK_DRIVE = /^(@eadir|@tmp|@__thumb|@recycle|@recently-snapshot|@sharebin|.*@syno\w+)$/;
@@ -23,7 +23,9 @@ export function folderName(label: string): string {
 
 /** Pictures in the order of their paths in a picture set. */
 export function inOrder<T extends { added: string; sha256: string }>(pictures: T[]): T[] {
-  const paths = new Map(pictures.map((each) => [each, codePoints(`${folderName(each.added)}/${each.sha256.slice(0, 32)}.jpg`)]));
+  const paths = new Map(
+    pictures.map((each) => [each, codePoints(`${folderName(each.added)}/${each.sha256.slice(0, 32)}.jpg`)]),
+  );
   return pictures.toSorted((one, other) => compare(paths.get(one) ?? [], paths.get(other) ?? []));
 }
 

@@ -1,6 +1,6 @@
 /**
- * Changes ONNX files: finds the head of a network that Spotter exported, adds an output, puts another head in its place.
- * An ONNX file is a protobuf message; field numbers are those of onnx.proto.
+ * Changes ONNX files: finds the head of a network that Spotter exported, adds an output, puts another head in its
+ * place. An ONNX file is a protobuf message; field numbers are those of onnx.proto.
  */
 
 import { fields } from "../onnx.js";
@@ -84,7 +84,11 @@ export function replaceHead(onnx: Uint8Array, place: HeadPlace, { weight, bias }
 
 /** A network that multiplies the rows of `rows` (count, width) with each other: `products` (count, count). */
 export function productsNetwork(): Uint8Array<ArrayBuffer> {
-  const attribute = write([[1, text("transB")], [3, 1], [20, 2]]);
+  const attribute = write([
+    [1, text("transB")],
+    [3, 1],
+    [20, 2],
+  ]);
   const node = write([
     [NODE.input, text("rows")],
     [NODE.input, text("rows")],
@@ -94,7 +98,21 @@ export function productsNetwork(): Uint8Array<ArrayBuffer> {
   ]);
   const value = (name: string, dims: string[]): Uint8Array => {
     const shape = write(dims.map((dim): Field => [1, write([[DIM.param, text(dim)]])]));
-    return write([[VALUE.name, text(name)], [VALUE.type, write([[1, write([[1, FLOAT], [2, shape]])]])]]);
+    return write([
+      [VALUE.name, text(name)],
+      [
+        VALUE.type,
+        write([
+          [
+            1,
+            write([
+              [1, FLOAT],
+              [2, shape],
+            ]),
+          ],
+        ]),
+      ],
+    ]);
   };
   const graph = write([
     [GRAPH.node, node],
@@ -102,7 +120,11 @@ export function productsNetwork(): Uint8Array<ArrayBuffer> {
     [GRAPH.input, value("rows", ["count", "width"])],
     [GRAPH.output, value("products", ["count", "other"])],
   ]);
-  return write([[MODEL.irVersion, 8], [MODEL.graph, graph], [MODEL.opset, write([[2, 17]])]]);
+  return write([
+    [MODEL.irVersion, 8],
+    [MODEL.graph, graph],
+    [MODEL.opset, write([[2, 17]])],
+  ]);
 }
 
 interface Node {
@@ -129,7 +151,9 @@ function all(message: Field[], field: number): Uint8Array[] {
 function dimsOf(graph: Field[], name: string): number[] | undefined {
   const found = all(graph, GRAPH.initializer).find((each) => nameOf(each, TENSOR.name) === name);
   if (!found) return undefined;
-  return [...fields(found)].flatMap(([field, value]) => (field === TENSOR.dims && typeof value === "number" ? [value] : []));
+  return [...fields(found)].flatMap(([field, value]) =>
+    field === TENSOR.dims && typeof value === "number" ? [value] : [],
+  );
 }
 
 function nameOf(message: Uint8Array, field: number): string {
@@ -170,7 +194,9 @@ function tensor(name: string, dims: number[], values: Float32Array): Uint8Array 
 function write(message: Field[]): Uint8Array<ArrayBuffer> {
   return concat(
     message.flatMap(([field, value]) =>
-      typeof value === "number" ? [varint(field * 8), varint(value)] : [varint(field * 8 + 2), varint(value.length), value],
+      typeof value === "number"
+        ? [varint(field * 8), varint(value)]
+        : [varint(field * 8 + 2), varint(value.length), value],
     ),
   );
 }

@@ -1,6 +1,7 @@
 /**
- * Out-of-distribution detection: how familiar a picture must be, chosen on held-out pictures as in `spotter/evaluate/ood.py`.
- * Familiarity is the mean cosine to the nearest pictures of other folds, less what the classifier doubts.
+ * Out-of-distribution detection: how familiar a picture must be, chosen on held-out pictures as in
+ * `spotter/evaluate/ood.py`. Familiarity is the mean cosine to the nearest pictures of other folds, less what the
+ * classifier doubts.
  */
 
 import { predictedOf } from "./head.js";
@@ -41,9 +42,9 @@ export interface Familiarity {
 /**
  * Choose the score, and the threshold.
  *
- * Without views it is the mean cosine to the pictures. With them it is tried whether they go into the reference, and how
- * much the classifier's doubts count. The best is what tells right answers, to held-out pictures and shifted views, from
- * wrong ones and from strangers: these are the same pictures and a model that lacks their class.
+ * Without views it is the mean cosine to the pictures. With them it is tried whether they go into the reference, and
+ * how much the classifier's doubts count. The best is what tells right answers, to held-out pictures and shifted views,
+ * from wrong ones and from strangers: these are the same pictures and a model that lacks their class.
  */
 export function chooseFamiliarity(seen: Seen): Familiarity {
   let best = { withViews: false, certainty: 0 };
@@ -68,7 +69,10 @@ export function chooseFamiliarity(seen: Seen): Familiarity {
 
 /** How well the higher ones are told from the lower ones: the area under the ROC curve, equal scores counting half. */
 export function areaUnderRoc(above: number[], below: number[]): number {
-  const all = [...above.map((score) => ({ score, isAbove: true })), ...below.map((score) => ({ score, isAbove: false }))];
+  const all = [
+    ...above.map((score) => ({ score, isAbove: true })),
+    ...below.map((score) => ({ score, isAbove: false })),
+  ];
   all.sort((one, other) => one.score - other.score);
   let area = 0;
   let lower = 0;
@@ -95,7 +99,9 @@ interface Scored {
 function scoreSpectrum(seen: Seen, withViews: boolean): Scored[] {
   const count = Math.min(seen.pictures, CHOSEN_ON);
   // Evenly spread, as the set lies class by class.
-  const pictures = Array.from({ length: count }, (_, at) => Math.round((at * (seen.pictures - 1)) / Math.max(1, count - 1)));
+  const pictures = Array.from({ length: count }, (_, at) =>
+    Math.round((at * (seen.pictures - 1)) / Math.max(1, count - 1)),
+  );
   const chosen = new Set(pictures);
   const views = Array.from(seen.of.keys()).filter((view) => chosen.has(seen.of[view] ?? -1));
   return [...pictures, ...views.map((view) => seen.pictures + view)].map((row) => ({

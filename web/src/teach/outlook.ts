@@ -1,4 +1,7 @@
-/** What more pictures would bring, by how the error fell with those that are there: as `spotter/evaluate/learning_curve.py`. */
+/**
+ * What more pictures would bring, by how the error fell with those that are there: as
+ * `spotter/evaluate/learning_curve.py`.
+ */
 
 import { fitLinear, logitsOf } from "./linear.js";
 import { predictedOf, type Help, type Table } from "./head.js";
@@ -62,7 +65,11 @@ export function foresee(sizes: number[], wrong: number[][], classes: number): Ou
   if (first === most) return { can: false, reason: "few-different" };
   const total = last.length;
   const weights = weightsOf(wrong, total);
-  const law = fitPowerLaw(sizes, wrong.map((each) => sum(each) / total), weights);
+  const law = fitPowerLaw(
+    sizes,
+    wrong.map((each) => sum(each) / total),
+    weights,
+  );
   const errorAt = ({ floor, scale, power }: PowerLaw, size: number): number => floor + scale * size ** -power;
   const more = most + MORE_PER_CLASS * classes;
   const random = new MersenneTwister(SEED);
@@ -125,7 +132,8 @@ function fitPowerLaw(sizes: number[], errors: number[], weights: number[]): Powe
     const [meanFall, meanError] = [weighted(falls), weighted(errors)];
     const product = weighted(falls.map((fall, at) => (fall - meanFall) * (errors[at] ?? 0)));
     const slope = product / weighted(falls.map((fall) => (fall - meanFall) * fall));
-    const throughZero = weighted(falls.map((fall, at) => fall * (errors[at] ?? 0))) / weighted(falls.map((fall) => fall * fall));
+    const throughZero =
+      weighted(falls.map((fall, at) => fall * (errors[at] ?? 0))) / weighted(falls.map((fall) => fall * fall));
     // Within the bounds the loss is least at the free minimum or on a bound.
     const isBelowZero = meanError - slope * meanFall < 0;
     const scale = slope < 0 ? 0 : isBelowZero ? throughZero : slope;

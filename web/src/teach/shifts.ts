@@ -1,6 +1,6 @@
 /**
- * Shifted views: a picture as a camera may give it at night, far away, out of focus, half hidden, turned, in bad light. The
- * kinds and their ranges are those of `spotter/train/views.py`; its random numbers are others.
+ * Shifted views: a picture as a camera may give it at night, far away, out of focus, half hidden, turned, in bad light.
+ * The kinds and their ranges are those of `spotter/train/views.py`; its random numbers are others.
  */
 
 import { BadPicture } from "../errors.js";
@@ -91,7 +91,8 @@ function distant(square: Square, random: MersenneTwister): Uint8Array {
   const small = toSquare(pixelsOf(square), side, "squish");
   const view = toSquare(pixelsOf({ size: 2, data: quarters(square) }), size, "squish");
   const [left, top] = [random.upTo(size - side), random.upTo(size - side)];
-  for (let y = 0; y < side; y++) view.set(small.subarray(y * side * 3, (y + 1) * side * 3), ((top + y) * size + left) * 3);
+  for (let y = 0; y < side; y++)
+    view.set(small.subarray(y * side * 3, (y + 1) * side * 3), ((top + y) * size + left) * 3);
   return view;
 }
 
@@ -128,7 +129,8 @@ function turned({ size, data }: Square, random: MersenneTwister): Uint8Array {
       const [left, top] = [Math.floor(sourceX), Math.floor(sourceY)];
       const [right, down] = [sourceX - left, sourceY - top];
       for (let channel = 0; channel < 3; channel++) {
-        const pixel = (column: number, row: number): number => data[(inside(row) * size + inside(column)) * 3 + channel]!;
+        const pixel = (column: number, row: number): number =>
+          data[(inside(row) * size + inside(column)) * 3 + channel]!;
         const above = pixel(left, top) * (1 - right) + pixel(left + 1, top) * right;
         const below = pixel(left, top + 1) * (1 - right) + pixel(left + 1, top + 1) * right;
         view[(y * size + x) * 3 + channel] = toByte(above * (1 - down) + below * down);
@@ -153,7 +155,8 @@ async function recompress(data: Uint8Array, size: number, quality: number): Prom
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new BadPicture("too-large", "There is not enough memory for a view of the picture.");
   const pixels = context.createImageData(size, size);
-  for (let at = 0; at < size * size; at++) pixels.data.set([data[at * 3]!, data[at * 3 + 1]!, data[at * 3 + 2]!, 255], at * 4);
+  for (let at = 0; at < size * size; at++)
+    pixels.data.set([data[at * 3]!, data[at * 3 + 1]!, data[at * 3 + 2]!, 255], at * 4);
   context.putImageData(pixels, 0, 0);
   let blob = await canvas.convertToBlob({ type: "image/webp", quality });
   if (blob.type !== "image/webp") blob = await canvas.convertToBlob({ type: "image/jpeg", quality });
@@ -183,7 +186,8 @@ function quarters({ size, data }: Square): Uint8Array {
 
 function pixelsOf({ size, data }: Square): Pixels {
   // Only whole rows are asked for.
-  const read: Pixels["read"] = (_left, top, width, height) => data.subarray(top * width * 3, (top + height) * width * 3);
+  const read: Pixels["read"] = (_left, top, width, height) =>
+    data.subarray(top * width * 3, (top + height) * width * 3);
   return { width: size, height: size, channels: 3, read };
 }
 

@@ -63,7 +63,9 @@ export function chooseExamples({ taught }: Learnt, shown: Shown[]): Map<string, 
   const examples = new Map<string, LessonPicture>();
   taught.labels.forEach((label, at) => {
     const sureness = ({ row }: Shown): number => taught.judgements[row]?.probabilities[at] ?? 0;
-    const [best] = shown.filter(({ picture }) => picture.label === label).sort((one, other) => sureness(other) - sureness(one));
+    const [best] = shown
+      .filter(({ picture }) => picture.label === label)
+      .sort((one, other) => sureness(other) - sureness(one));
     if (best) examples.set(label, best.picture);
   });
   return examples;

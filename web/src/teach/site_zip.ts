@@ -23,14 +23,22 @@ const SITE_JSON = "site.json";
 const UNLISTED = ["sw.js"];
 const PACKED = ".gz";
 
-export async function packSite(network: BodyNetwork, learnt: Learnt, lesson: Lesson, options: SiteZipOptions): Promise<Blob> {
+export async function packSite(
+  network: BodyNetwork,
+  learnt: Learnt,
+  lesson: Lesson,
+  options: SiteZipOptions,
+): Promise<Blob> {
   const title = options.title.trim() || lesson.labels.join(" · ");
   const { folder, site } = network.source;
   const own: Files = new Map();
   for (const path of [...Object.keys(site.files).filter((path) => !path.startsWith("model/")), ...UNLISTED]) {
     own.set(path, await fetchRaw(new URL(path, folder)));
   }
-  const base = JSON.parse(decode(await fetchFile(folder, site, MODEL_JSON, undefined, () => undefined))) as Record<string, unknown>;
+  const base = JSON.parse(decode(await fetchFile(folder, site, MODEL_JSON, undefined, () => undefined))) as Record<
+    string,
+    unknown
+  >;
   const model = await modelFiles(network, learnt, lesson, { ...options, title }, base);
   const modelJson = model.get(MODEL_JSON) ?? new Uint8Array();
   const contents = await contentsOf(readCard(modelJson), modelJson);
@@ -42,12 +50,17 @@ export async function packSite(network: BodyNetwork, learnt: Learnt, lesson: Les
       own.set(path, toJson(tell(language, tag, learnt.taught, network.body, origins, contents)));
     } else if (path.endsWith("index.html")) own.set(path, encode(withTitle(decode(content), title, lesson.labels)));
     else if (path.endsWith(".webmanifest")) {
-      own.set(path, toJson({ ...(JSON.parse(decode(content)) as object), name: title, short_name: title.slice(0, 30) }));
+      own.set(
+        path,
+        toJson({ ...(JSON.parse(decode(content)) as object), name: title, short_name: title.slice(0, 30) }),
+      );
     }
   }
   const files: Files = new Map([...own, ...model]);
   files.set(SITE_JSON, toJson(await describeSite(network, learnt, files, { title, contents })));
-  return packZip([...files].map(([path, content]) => ({ path, content: new Blob([content]), isPacked: isPacked(path) })));
+  return packZip(
+    [...files].map(([path, content]) => ({ path, content: new Blob([content]), isPacked: isPacked(path) })),
+  );
 }
 
 async function modelFiles(
@@ -62,7 +75,10 @@ async function modelFiles(
   const found = lesson.pictures.filter((picture) => picture.label !== null && !isOwn(picture));
   const plain: Files = new Map([
     ["model.onnx", replaceHead(source.onnx, source.place, chosen.head)],
-    ["reference.safetensors", writeTensors({ embeddings: floatTensor(reference.values, [reference.rows, reference.dimensions]) })],
+    [
+      "reference.safetensors",
+      writeTensors({ embeddings: floatTensor(reference.values, [reference.rows, reference.dimensions]) }),
+    ],
     ["README.md", encode(writeCard(title, taught, body, found))],
   ]);
   if (shown.length) plain.set("thumbnails.safetensors", await writeThumbnails(shown));
@@ -91,7 +107,8 @@ async function modelFiles(
   };
   const files: Files = new Map([[MODEL_JSON, toJson(card)]]);
   for (const [name, content] of plain) {
-    if (name === "model.onnx" || name === "reference.safetensors") files.set(`model/${name}${PACKED}`, await gzip(content));
+    if (name === "model.onnx" || name === "reference.safetensors")
+      files.set(`model/${name}${PACKED}`, await gzip(content));
     else files.set(`model/${name}`, content);
   }
   return files;
@@ -121,13 +138,22 @@ async function describeSite(
       softmax(logitsOf(learnt.chosen.head, [await network.featuresOf(picture)]), learnt.taught.labels.length),
     ),
   };
-  return { ...told, revision: contents, contents, network: "model.onnx", title, files: entries, ...(self_test ? { self_test } : {}) };
+  return {
+    ...told,
+    revision: contents,
+    contents,
+    network: "model.onnx",
+    title,
+    files: entries,
+    ...(self_test ? { self_test } : {}),
+  };
 }
 
 /** A file as it lies there; what a server has unpacked on the way is packed again. */
 async function fetchRaw(url: URL): Promise<Bytes> {
   const response = await fetch(url);
-  if (!response.ok) throw new CannotRun("no-network", `A file of this site did not arrive (${url.pathname}); try again.`);
+  if (!response.ok)
+    throw new CannotRun("no-network", `A file of this site did not arrive (${url.pathname}); try again.`);
   const content = new Uint8Array(await response.arrayBuffer());
   const isWhole = !url.pathname.endsWith(PACKED) || (content[0] === 0x1f && content[1] === 0x8b);
   return isWhole ? content : gzip(content);

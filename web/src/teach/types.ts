@@ -2,7 +2,10 @@
 
 import type { Answer, Picture } from "../types.js";
 
-/** A picture as it is kept: a bare JPEG (no EXIF, no profile, no comment), upright, its longest side at most 1024 pixels. */
+/**
+ * A picture as it is kept: a bare JPEG (no EXIF, no profile, no comment), upright, its longest side at most 1024
+ * pixels.
+ */
 export interface KeptPicture {
   /** Of the bytes of `blob`, in hexadecimal digits: the name of the picture everywhere. */
   sha256: string;
@@ -13,7 +16,9 @@ export interface KeptPicture {
   height: number;
 }
 
-/** Where a picture comes from: fields of `spotter-lesson.json` (docs/formats.md), those of found pictures where known. */
+/**
+ * Where a picture comes from: fields of `spotter-lesson.json` (docs/formats.md), those of found pictures where known.
+ */
 export interface Origin {
   source: "folder" | "camera" | "openverse" | "wikimedia";
   /** Its name within its source: the path of the file, "camera 12", the id of the hit. */
@@ -235,7 +240,10 @@ export interface Teacher {
    *
    * @throws BadPicture: a blob is no picture.
    */
-  measure(pictures: Pick<LessonPicture, "sha256" | "blob" | "added" | "label" | "features">[], options: MeasureOptions): Promise<void>;
+  measure(
+    pictures: Pick<LessonPicture, "sha256" | "blob" | "added" | "label" | "features">[],
+    options: MeasureOptions,
+  ): Promise<void>;
   /**
    * Learn from measured pictures: folds, head, temperature and threshold, as training in Python does.
    *
@@ -246,7 +254,9 @@ export interface Teacher {
   outlook(options?: WorkOptions): Promise<Outlook>;
   /** @throws BadPicture @throws CannotTeach: nothing was learnt. */
   classify(picture: Picture): Promise<Answer>;
-  /** A finished static site with what was learnt last. @throws CannotTeach: nothing was. @throws CannotRun: no network. */
+  /**
+   * A finished static site with what was learnt last. @throws CannotTeach: nothing was. @throws CannotRun: no network.
+   */
   siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob>;
   /** What `spotter adopt` takes. @throws CannotTeach: nothing was learnt. */
   lessonZip(lesson: Lesson, options: LessonZipOptions): Promise<Blob>;

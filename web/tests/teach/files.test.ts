@@ -38,7 +38,11 @@ test("a network gets another output, and one without a head is refused", () => {
 });
 
 test("near duplicates are of one group, mirrored ones and those of one page too", () => {
-  const picture = (phash: string, page = "", target = 0): { phash: string; page: string; target: number } => ({ phash, page, target });
+  const picture = (phash: string, page = "", target = 0): { phash: string; page: string; target: number } => ({
+    phash,
+    page,
+    target,
+  });
   const pictures = [
     picture("ffffffffffffffff"),
     picture("0000000000000000", "p"),
@@ -48,7 +52,10 @@ test("near duplicates are of one group, mirrored ones and those of one page too"
   ];
   const { groups, twins } = groupDuplicates(pictures, () => 0.9);
   expect(groups).toEqual([0, 1, 0, 1, 0]);
-  expect(twins).toEqual([{ first: 0, second: 2, cosine: 0.9 }, { first: 2, second: 4, cosine: 0.9 }]);
+  expect(twins).toEqual([
+    { first: 0, second: 2, cosine: 0.9 },
+    { first: 2, second: 4, cosine: 0.9 },
+  ]);
   expect(groupDuplicates(pictures, () => 0.1).groups).toEqual([0, 1, 2, 1, 3]);
 });
 

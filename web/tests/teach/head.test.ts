@@ -29,11 +29,23 @@ const OTHER_ROWS = [
 
 // Each expectation is what scikit-learn 1.9 gives for C = 0.3, to five digits.
 test.each([
-  { rows: ROWS, classes: 2, wanted: [[0.64887, 0.35113], [0.20337, 0.79663], [0.73235, 0.26765]] },
+  {
+    rows: ROWS,
+    classes: 2,
+    wanted: [
+      [0.64887, 0.35113],
+      [0.20337, 0.79663],
+      [0.73235, 0.26765],
+    ],
+  },
   {
     rows: OTHER_ROWS,
     classes: 3,
-    wanted: [[0.54654, 0.25882, 0.19464], [0.17252, 0.56673, 0.26075], [0.2119, 0.30688, 0.48122]],
+    wanted: [
+      [0.54654, 0.25882, 0.19464],
+      [0.17252, 0.56673, 0.26075],
+      [0.2119, 0.30688, 0.48122],
+    ],
   },
 ])("the head of $classes classes is scikit-learn's", async ({ rows, classes, wanted }) => {
   const features = rows.map((row) => Float32Array.from(row));
@@ -49,7 +61,7 @@ test("heads that are too sure get a temperature above 1, and one that does not h
   const targets = Array.from({ length: 12 }, (_, row) => row % 2);
   const folds = targets.map((_, row) => Math.floor(row / 4));
   // One of four is wrong, in each fold.
-  const sure = Float64Array.from(targets.flatMap((target, row) => ((target === 1) === (row % 4 > 0) ? [0, 9] : [9, 0])));
+  const sure = Float64Array.from(targets.flatMap((target, row) => ((target === 1) === row % 4 > 0 ? [0, 9] : [9, 0])));
   const found = fitTemperatures(sure, targets, folds, 2);
   expect(found.temperature).toBeGreaterThan(1);
   expect([...found.ofFold.keys()]).toEqual([0, 1, 2]);

@@ -20,13 +20,21 @@ test("the interval is Wilson's", () => {
 });
 
 test("doubtful labels: those called something else come first, sure ones not at all", () => {
-  const judged = [judgement("1", "a", 0.6), judgement("2", "a", 0.4), judgement("3", "b", 0.9), judgement("4", "a", 0.95)];
+  const judged = [
+    judgement("1", "a", 0.6),
+    judgement("2", "a", 0.4),
+    judgement("3", "b", 0.9),
+    judgement("4", "a", 0.95),
+  ];
   expect(doubtfulLabels(judged, LABELS).map(({ sha256, suggested }) => [sha256, suggested])).toEqual([
     ["3", "a"],
     ["2", "b"],
     ["1", null],
   ]);
-  expect(confusionOf(judged, LABELS)).toEqual([[["1", "4"], ["2"]], [["3"], []]]);
+  expect(confusionOf(judged, LABELS)).toEqual([
+    [["1", "4"], ["2"]],
+    [["3"], []],
+  ]);
 });
 
 test("equal scores count half in the area under the curve", () => {
