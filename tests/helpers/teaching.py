@@ -85,6 +85,13 @@ class TeacherPage:
                 paths.append([self._server.url(path), label])
         return float(self.ask(MEASURE, [list(pictures), paths]))
 
+    def prepare(self, content: bytes) -> dict[str, Any]:
+        """A picture as it would be kept."""
+        path = f"given/{hashlib.sha256(content).hexdigest()}"
+        self._server.replies[path] = content
+        script = "url => travel.told(async () => teacher.prepare(await (await fetch(url)).blob()))"
+        return dict(self.ask(script, self._server.url(path)))
+
     def learn(self, *, views: bool = True) -> dict[str, Any]:
         """Learn from what was measured, without shifted views if these are not wanted."""
         return dict(self.ask(LEARN, views))

@@ -3,15 +3,17 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from spotter.image_files import read_file
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
 from tests.conftest import Published, Revision
-from tests.helpers.drawing import KINDS, draw
+from tests.helpers.drawing import KINDS, draw, encode, turned
 from tests.helpers.site import ToldError, make_site, serving_site
 from tests.helpers.teaching import Lesson, TeacherPage, kept_picture, learn_in_python
 
@@ -34,7 +36,7 @@ def teacher(browser: Browser, small_site: Path) -> Iterator[TeacherPage]:
         page.close()
 
 
-def compare(told: dict, python: Lesson, *, wrong_within: int = 1) -> None:
+def compare(told: dict[str, Any], python: Lesson, *, wrong_within: int = 1) -> None:
     """Hold what was learnt without shifted views in the browser against Python."""
     said = {each["sha256"]: each for each in told["judgements"]}
     assert said.keys() == set(python.names)
@@ -62,6 +64,33 @@ def _groups(python: Lesson) -> list[list[str]]:
     return sorted(sorted(names) for names in found.values() if len(names) > 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "size"),
+    [
+        (encode(draw("disc", 1, (1600, 800)), "PNG"), (1024, 512)),
+        (turned(draw("disc", 1, (400, 300)), 6), (400, 300)),
+        (encode(draw("disc", 1, (400, 300)), "WEBP"), (400, 300)),
+    ],
+)
+def test_other_pictures_are_kept_as_bare_upright_jpegs(
+    teacher: TeacherPage, content: bytes, size: tuple[int, int]
+) -> None:
+    kept = teacher.prepare(content)
+    assert read_file(kept["blob"]).data == kept["blob"]
+    assert kept["sha256"] == hashlib.sha256(kept["blob"]).hexdigest()
+    assert kept["original_sha256"] == hashlib.sha256(content).hexdigest()
+    picture = load_picture(kept["blob"])
+    assert picture.size == size == (kept["width"], kept["height"])
+    wanted = load_picture(content).resize((32, 32))
+    assert np.abs(np.asarray(picture.resize((32, 32)), float) - np.asarray(wanted, float)).mean() < 4
+
+
+def test_what_is_no_picture_is_refused(teacher: TeacherPage) -> None:
+    with pytest.raises(ToldError) as told:
+        teacher.prepare(b"no picture")
+    assert (told.value.name, told.value.reason) == ("BadPicture", "not-a-picture")
+
+
 def test_sixty_drawn_pictures_are_learnt_as_in_python(teacher: TeacherPage, prebuilt: Revision) -> None:
     pictures = drawn(19)
     assert sum(map(len, pictures.values())) == 60
@@ -76,7 +105,9 @@ def test_sixty_drawn_pictures_are_learnt_as_in_python(teacher: TeacherPage, preb
     assert hashes == {str(record.sha256): record.phash for record in python.dataset.records}
     assert _groups(python), "the set has near duplicates"
     told = teacher.learn(views=False)
-    assert told["cropped"]["kept"] == (python.fit.head.view_losses[1] < python.fit.head.view_losses[0])
+    losses = python.fit.head.view_losses
+    assert losses
+    assert told["cropped"]["kept"] == (losses[1] < losses[0])
     compare(told, python)
 
 
