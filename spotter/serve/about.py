@@ -11,7 +11,7 @@ from spotter.errors import BrokenModel
 from spotter.serve.page.translations import as_written, has_text, translate, translate_html
 from spotter.utils.stats import wilson_interval
 from spotter.utils.templates import render_template
-from spotter.utils.text import percent
+from spotter.utils.text import cost_figure, percent
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def about_html(about: About, language: str) -> str:
         sentence=error_sentence(about, language),
         accepted=share(about.accepted) if about.accepted is not None else "",
         shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
-        costs={name: as_written(f"{cost:.2g}", language) for name, cost in about.costs},
+        costs={name: as_written(cost_figure(cost), language) for name, cost in about.costs},
         sets={
             name: as_written(f"{value:.2f}", language) if name == "size" else share(value) for name, value in about.sets
         },

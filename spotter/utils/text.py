@@ -39,6 +39,14 @@ def short_percent(share: float) -> str:
     return percent(min(share, 0.99), 0)
 
 
+def cost_figure(cost: float) -> str:
+    """What something costs, from 0 to a thousand million, in two digits that mean something: "0.12", "2", "1200".
+
+    What is less than a hundredth is "< 0.01"; this needs escaping in HTML.
+    """
+    return "< 0.01" if 0 < cost < 0.01 else f"{float(f'{cost:.2g}'):.10g}"
+
+
 def plural(count: int, noun: str) -> str:
     """The count and the noun, with an s unless the count is 1."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -220,7 +220,8 @@ def check(dataset: Dataset) -> Gathered:
     assert sorted(map(str, told)) == sorted(map(str, (*dataset.records, *dataset.dropped)))
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
     disputed = {disputed_file(record) for record in dataset.dropped if record.reason == IN_TWO_CLASSES}
-    assert files == {str(record.file) for record in dataset.records} | disputed | {"manifest.jsonl", ".lock", "searched.json"}
+    own = {"manifest.jsonl", ".lock", "searched.json"}
+    assert files == {str(record.file) for record in dataset.records} | disputed | own
     for record, path in zip(dataset.records, dataset.paths, strict=True):
         assert re.fullmatch(rf"{re.escape(record.label)}/[0-9a-f]{{32}}\.jpg", str(record.file))
         assert path.resolve().is_relative_to(folder.resolve())

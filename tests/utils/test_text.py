@@ -2,7 +2,7 @@
 
 import pytest
 
-from spotter.utils.text import as_sentence, escape_markdown, percent, plural, short_percent
+from spotter.utils.text import as_sentence, cost_figure, escape_markdown, percent, plural, short_percent
 
 SHARES = (0.0, 0.004, 0.005, 0.125, 0.994, 0.995, 1.0)
 
@@ -41,3 +41,9 @@ def test_markdown_shows_words_as_they_are() -> None:
 
 def test_a_sentence_begins_large_and_ends_with_one_full_stop() -> None:
     assert [as_sentence(text) for text in ("", "an owl.", "Owls", "élan")] == ["", "An owl.", "Owls.", "Élan."]
+
+
+def test_costs_have_no_powers_of_ten() -> None:
+    costs = (0, 5.1e-5, 0.0099, 0.01, 0.125, 2, 12.34, 99.5, 1234, 1e9)
+    told = ["0", "< 0.01", "< 0.01", "0.01", "0.12", "2", "12", "100", "1200", "1000000000"]
+    assert [cost_figure(cost) for cost in costs] == told

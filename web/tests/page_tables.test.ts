@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { csvOf, plainCell } from "../src/page/csv.js";
 import { isSystemPath, shownName } from "../src/page/names.js";
-import { general, percent, shortest, whole } from "../src/page/numbers.js";
+import { costFigure, general, percent, shortest, whole } from "../src/page/numbers.js";
 import { readPrior } from "../src/page/prior.js";
 import type { Answer } from "../src/types.js";
 
@@ -9,6 +9,8 @@ test("numbers are written as Python writes them", () => {
   expect([62.5, 63.5, 0.5, 1.5, 97.4999, 99.5, 0].map(whole)).toEqual(["62", "64", "0", "2", "97", "100", "0"]);
   const general2 = [5.1e-5, 0.125, 0.135, 2, 12.34, 99.5, 100, 0.00012, 1e-10, 0.75].map((value) => general(value, 2));
   expect(general2).toEqual(["5.1e-05", "0.12", "0.14", "2", "12", "1e+02", "1e+02", "0.00012", "1e-10", "0.75"]);
+  const costs = [0, 5.1e-5, 0.0099, 0.01, 0.125, 2, 12.34, 99.5, 1234, 1e9].map(costFigure);
+  expect(costs).toEqual(["0", "< 0.01", "< 0.01", "0.01", "0.12", "2", "12", "100", "1200", "1000000000"]);
   const numbers = [1, 0.1, 1e-5, 0.00012, 123456789, 1e16, Math.fround(0.1), 1234.5, 0];
   expect(numbers.map(shortest)).toEqual([
     ...["1.0", "0.1", "1e-05", "0.00012", "123456789.0", "1e+16", "0.10000000149011612", "1234.5", "0.0"],

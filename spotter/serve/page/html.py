@@ -21,7 +21,7 @@ from spotter.serve.page.snippets import ADDRESS, Snippet
 from spotter.serve.page.translations import LANGUAGES, as_written, has_text, join_labels, translate, translate_html
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
-from spotter.utils.text import percent
+from spotter.utils.text import cost_figure, percent
 
 OVERLAY_QUALITY = 85
 # Nothing is quite certain.
@@ -103,7 +103,7 @@ def _advice(prediction: Prediction, language: str) -> str:
     told = [translate("prior_used", language)] if prediction.prior else []
     if prediction.decision is not None:
         key = "advice_ask" if prediction.decision == ASK else "advice_say"
-        cost = as_written(f"{prediction.expected_cost:.2g}", language)
+        cost = as_written(cost_figure(prediction.expected_cost or 0), language)
         told.append(translate(key, language, label=prediction.decision, cost=cost))
     return " ".join(told)
 

@@ -2,7 +2,7 @@
 
 import type { Answer } from "../types.js";
 import { asWritten, joinLabels, tell, type Language } from "./language.js";
-import { general, whole } from "./numbers.js";
+import { costFigure, whole } from "./numbers.js";
 
 /** What is said in big type, the line below it, and how it is meant. */
 export interface Words {
@@ -47,7 +47,7 @@ function severalWords(answer: Answer, chosen: readonly string[], advice: string,
 function adviceOf(answer: Answer, language: Language): string {
   const told = answer.prior ? [tell(language, "prior_used")] : [];
   if (answer.decision !== undefined) {
-    const cost = asWritten(general(answer.expected_cost ?? 0, 2), language);
+    const cost = asWritten(costFigure(answer.expected_cost ?? 0), language);
     const key = answer.decision === ASK ? "advice_ask" : "advice_say";
     told.push(tell(language, key, { label: answer.decision, cost }));
   }

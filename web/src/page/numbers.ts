@@ -17,6 +17,11 @@ export function percent(share: number): string {
   return share < 0.5 ? "< 1 %" : "> 99 %";
 }
 
+/** What something costs, in two digits that mean something; "< 0.01" where that is all there is to say. */
+export function costFigure(cost: number): string {
+  return cost > 0 && cost < 0.01 ? "< 0.01" : String(Number(general(cost, 2)));
+}
+
 /** `f"{value:.{digits}g}"`: so many digits that mean something, and a power of ten where the number is far from 1. */
 export function general(value: number, digits: number): string {
   if (value === 0) return "0";
