@@ -203,8 +203,9 @@ export class Album {
     this.#changed();
   }
 
-  hasFeatures(sha256: string): boolean {
-    return this.#features.has(sha256);
+  /** Whether any picture, but for those that were left out, was not looked at by the network. */
+  isAnyWithoutFeatures(): boolean {
+    return [...this.#pictures.values()].some((one) => this.classOf(one) !== undefined && !this.#features.has(one.sha256));
   }
 
   /** Keep what the network said of pictures; where the device has no room, only until the page is closed. */

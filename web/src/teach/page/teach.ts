@@ -126,9 +126,8 @@ class TeachPage {
       this.#desk.say(tell(this.#desk.language, key, values));
       return;
     }
-    const isKnown = album.lesson().pictures.every(({ sha256 }) => album.hasFeatures(sha256));
     // As it was when the tab was closed.
-    if (isKnown && !whatIsMissing(album)) await this.#learning.learn();
+    if (!album.isAnyWithoutFeatures() && !whatIsMissing(album)) await this.#learning.learn();
   }
 
   /** The browser closed what it keeps: show what is there still. */

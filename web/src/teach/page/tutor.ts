@@ -4,8 +4,8 @@ import { openTeacher } from "../client.js";
 import type { Features, KeptPicture, Outlook, Taught, Teacher } from "../types.js";
 import type { Album } from "./album.js";
 
-// After the last change: whoever goes on adding pictures is not slowed down.
-const QUIET_MS = 800;
+// After the last change: between the pictures of a burst there is time for some of it.
+const QUIET_MS = 100;
 // So many pictures' features are written together.
 const TOGETHER = 16;
 
@@ -58,8 +58,10 @@ export class Tutor {
   /** Learn from the album as it is. @throws CannotTeach */
   async learn(signal: AbortSignal, told: Told): Promise<Taught> {
     this.#stopAhead();
-    await this.#measure(signal, told);
     const teacher = await this.get();
+    // Pictures of the camera may still be on their way into the album.
+    do await this.#measure(signal, told);
+    while (!signal.aborted && this.#album.isAnyWithoutFeatures());
     return teacher.learn(this.#album.lesson(), { signal });
   }
 
