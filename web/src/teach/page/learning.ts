@@ -12,6 +12,7 @@ export class Learning {
     learn: find<HTMLButtonElement>(document, "#learn"),
     stop: find<HTMLButtonElement>(document, "#stop"),
     learnt: find(document, "#learnt"),
+    tried: find<HTMLVideoElement>(document, "#try-box video"),
   };
   readonly #desk: Desk;
   readonly #told: (taught: Taught) => void;
@@ -63,7 +64,9 @@ export class Learning {
 
   async #learnOnce(): Promise<void> {
     const { learn, stop, learnt } = this.#part;
-    const { tutor } = this.#desk;
+    const { tutor, camera } = this.#desk;
+    // A film that is shown beside it would take half of the machine.
+    if (!camera.isIn(this.#part.tried)) camera.stop();
     const ending = (this.#ending = new AbortController());
     const bar = make("progress", { max: 1, "aria-label": words(this.#desk, "teach_learning_now") });
     const told = document.createTextNode(words(this.#desk, "teach_learning_now"));

@@ -37,6 +37,7 @@ export class Results {
     const taught = this.#taught;
     if (!taught) return;
     const { album } = this.#desk;
+    const hadFocus = this.#doubts.contains(document.activeElement);
     const open = taught.doubtful.filter(({ sha256 }) => album.get(sha256) && !album.decisionAbout(sha256));
     const decided = album.decisions.filter(({ sha256 }) => album.get(sha256)).reverse();
     const list = make("ul", { class: "doubts" }, ...open.map((doubt) => this.#doubt(doubt)));
@@ -47,6 +48,8 @@ export class Results {
       list,
       ...(decided.length ? [make("h3", {}, words(this.#desk, "teach_decided")), done] : []),
     );
+    // The row that had the focus is gone: the next one gets it.
+    if (hadFocus) (this.#doubts.querySelector<HTMLElement>(".doubts button") ?? this.#doubts.querySelector<HTMLElement>("h3"))?.focus();
     freeUnused();
   }
 
@@ -127,10 +130,8 @@ export class Results {
     this.#after();
   }
 
-  /** The focus is on a row that is gone: the next one gets it. */
   #after(): void {
     this.showDoubts();
-    (this.#doubts.querySelector<HTMLElement>(".doubts button") ?? this.#doubts.querySelector<HTMLElement>("h3"))?.focus();
     this.#decided();
   }
 }

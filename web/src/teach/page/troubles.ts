@@ -26,7 +26,6 @@ const REASONS: Record<CannotTeach["reason"], string> = {
   "not-measured": "teach_failed",
   "not-numbers": "teach_failed",
   "not-learnt": "teach_not_learnt",
-  site: "web_no_network",
 };
 
 const CANNOT: Partial<Record<CannotRun["reason"], string>> = {
