@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -25,6 +25,17 @@ def running_browser(*more: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
+
+
+@contextmanager
+def running_profile(folder: Path) -> Iterator[BrowserContext]:
+    """Start it on a profile that stays in a folder."""
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            folder, executable_path=str(CHROMIUM), args=ARGUMENTS, viewport=DESKTOP
+        )
+        yield context
+        context.close()
 
 
 def read_axe(node_folder: Path) -> str:

@@ -3,7 +3,7 @@
 import type { Features, KeptPicture, Origin } from "../types.js";
 
 const VERSION = 1;
-const PATIENCE_MS = 8000;
+const PATIENCE_MS = 15_000;
 const STORES = ["pictures", "features", "decisions", "told"] as const;
 type Name = (typeof STORES)[number];
 
@@ -161,7 +161,7 @@ export class Store {
       };
     });
     change((name) => transaction.objectStore(name));
-    await Promise.race([done, this.#closed]);
+    await Promise.race([done, this.#closed, tooLong()]);
   }
 
   /** The open database. @throws NoRoom: it was closed, and does not open again. */
@@ -225,6 +225,15 @@ function inTime(request: IDBOpenDBRequest): Promise<IDBDatabase> {
         reject(error instanceof Error ? error : new Error(String(error)));
       },
     );
+  });
+}
+
+/** On a full disk a change may neither fail nor come to an end. */
+function tooLong(): Promise<never> {
+  return new Promise((_, reject) => {
+    setTimeout(() => {
+      reject(new NoRoom("It takes too long."));
+    }, PATIENCE_MS);
   });
 }
 

@@ -1,0 +1,46 @@
+"""The page that teaches on a disk that is full."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from spotter.inference.predictor import Predictor
+from tests.conftest import Revision, mount
+from tests.helpers.browser import CHROMIUM, running_profile
+from tests.helpers.site import make_site, serving_site
+from tests.helpers.teach import LONG_MS, Lesson, picture
+
+LEFT = 200_000
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 60 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if not CHROMIUM.exists() or mount("-t", "tmpfs", "-o", "size=60m", "tmpfs", place):
+        pytest.skip("there is no browser, or a small disk cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(disk: Path, prebuilt: Revision, tmp_path: Path) -> None:
+    make_site(prebuilt.folder, Predictor.load(str(prebuilt.store)), tmp_path / "site")
+    many = [picture("cross", seed) for seed in range(30)]
+    with serving_site(tmp_path / "site") as server, running_profile(disk / "profile") as context:
+        lesson = Lesson(context.new_page()).open(server.url("teach/"))
+        lesson.add(0, [picture("disc", seed) for seed in range(5)])
+        (disk / "full").write_bytes(bytes(shutil.disk_usage(disk).free - LEFT))
+        lesson.card(1).locator("input[type=file]").set_input_files(many)
+        expect(lesson.said).to_contain_text("no room left", timeout=LONG_MS)
+        (disk / "full").unlink()
+        again = Lesson(context.new_page())
+        lesson.page.close()
+        again.open(server.url("teach/"))
+        assert again.counts()[0] == 5
+        again.add(1, many)
+        assert again.counts() == [5, 30]
