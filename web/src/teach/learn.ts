@@ -4,7 +4,7 @@ import type { Reference } from "../familiarity.js";
 import { confusionOf, doubtfulLabels, wilsonInterval } from "./doubts.js";
 import { chooseHead, countSteps, predictedOf, type Chosen, type Help } from "./head.js";
 import { listGroups, readLesson, type Entry, type Lesson } from "./lesson.js";
-import { countTargets, type Products, type Rows } from "./linear.js";
+import { countTargets, dot, type Products, type Rows } from "./linear.js";
 import { NEIGHBOURS, chooseFamiliarity, type Familiarity } from "./out_of_distribution.js";
 import type { Judgement, Taught } from "./types.js";
 
@@ -70,7 +70,7 @@ export async function learnLesson(
 
 /** Features divided by their length. */
 export function embed(features: Float32Array): Float32Array {
-  const length = Math.max(Math.hypot(...features), 1e-12);
+  const length = Math.max(Math.sqrt(dot(features, features)), 1e-12);
   return features.map((value) => value / length);
 }
 

@@ -124,10 +124,18 @@ function toPlainFeatures(
 ): { weight: Float32Array; bias: Float32Array } {
   const outputs = outputsOf(classes);
   const sums = new Float64Array(outputs * width);
-  for (let row = 0; row * outputs < coefficients.length; row++) {
-    for (let k = 0; k < outputs; k++) {
-      const share = coefficients[row * outputs + k]!;
-      for (let at = 0; at < width; at++) sums[k * width + at]! += share * points[row * width + at]!;
+  const count = coefficients.length / outputs;
+  for (let k = 0; k < outputs; k++) {
+    const own = sums.subarray(k * width, (k + 1) * width);
+    const share = (row: number): number => (row < count ? coefficients[row * outputs + k]! : 0);
+    // Four rows at a time, as reading and writing the sums takes the time; past the last row nothing is added.
+    for (let row = 0; row < count; row += 4) {
+      const [a, b, c, d] = [share(row), share(row + 1), share(row + 2), share(row + 3)];
+      const [first, second, third, fourth] = [0, 1, 2, 3].map((next) => Math.min(row + next, count - 1) * width);
+      for (let at = 0; at < width; at++) {
+        own[at]! +=
+          a * points[first! + at]! + b * points[second! + at]! + c * points[third! + at]! + d * points[fourth! + at]!;
+      }
     }
   }
   const plainBias = Float64Array.from(bias);
