@@ -107,6 +107,28 @@ def test_drawn_bears_are_learnt_and_tried_at_once(lesson: Lesson) -> None:
     expect(page.locator("#try-box video")).to_be_hidden()
 
 
+def test_it_can_be_tried_while_views_are_still_learnt_from(lesson: Lesson) -> None:
+    page = lesson.page
+    lesson.add_kinds({"disc": 40, "cross": 40})
+    page.locator("#learn").click()
+    working = page.locator("#learnt .working")
+    expect(working).to_contain_text("You can try it now.", timeout=LONG_MS)
+    # What was learnt so far is told, and answers; it is not taken away before it is whole.
+    expect(lesson.learnt).to_contain_text("Wrong: ")
+    expect(page.locator("#results")).to_be_visible()
+    expect(page.locator("#take")).to_be_hidden()
+    page.locator("#try-input").set_input_files([picture("disc", 91)])
+    expect(page.locator("#answer h2")).to_contain_text("Disc", timeout=LONG_MS)
+    expect(working).to_be_visible()
+    # A decision does not wait for the rest: it is learnt from at once.
+    lesson.add(1, [picture("cross", 92)])
+    page.locator("#stop").click()
+    expect(lesson.learnt.locator(".wrong")).to_contain_text("Stopped")
+    assert "Wrong: " in lesson.learn()
+    expect(working).to_have_count(0)
+    expect(page.locator("#take")).to_be_visible()
+
+
 def test_sub_folders_become_classes(lesson: Lesson, tmp_path: Path) -> None:
     write_folder(tmp_path / "shapes", count=6)
     (tmp_path / "shapes" / "disc" / "notes.txt").write_text("no picture")

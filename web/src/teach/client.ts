@@ -47,7 +47,7 @@ function makeTeacher(body: Body, talk: Talk): Teacher {
         ...{ sha256, blob, added, label },
         ...(features ? { features } : {}),
       }));
-      await talk.ask("measure", [needed], options);
+      await talk.ask("measure", [needed, options.views ?? true], options);
     },
     learn: (lesson, options) => talk.ask("learn", [lesson], options),
     outlook: (options) => talk.ask("outlook", [], options),

@@ -7,7 +7,7 @@ import type { BodyNetwork } from "./body.js";
 import { softmax } from "./calibrate.js";
 import { CannotTeach } from "./errors.js";
 import { embed, learnLesson, type Learnt } from "./learn.js";
-import { planViews, type Entry } from "./lesson.js";
+import { NO_VIEWS, lackingViews, planViews, type Entry } from "./lesson.js";
 import { logitsOf } from "./linear.js";
 import { countOutlookSteps, foreseeMore } from "./outlook.js";
 import { packLesson } from "./lesson_zip.js";
@@ -36,14 +36,13 @@ export class Engine {
     return this.network.body;
   }
 
-  async measure(pictures: Measured[], { keep, progress, signal }: MeasureOptions): Promise<void> {
-    const plan = planViews(pictures);
+  async measure(pictures: Measured[], { keep, progress, signal, views = true }: MeasureOptions): Promise<void> {
+    const plan = views ? planViews(pictures) : NO_VIEWS;
     const different = [...new Map(pictures.map((picture) => [picture.sha256, picture])).values()];
     const lacking = different.flatMap((picture) => {
-      const wanted = { cropped: plan.cropped.has(picture.sha256), shifted: plan.shifted.has(picture.sha256) };
       const there = this.isOurs(picture.features) ? picture.features : undefined;
-      const isWhole = there && (!wanted.cropped || there.cropped.length) && (!wanted.shifted || there.shifted.length);
-      return isWhole ? [] : [{ picture, wanted, there }];
+      const wanted = lackingViews(picture.sha256, plan, there);
+      return there && !wanted.cropped && !wanted.shifted ? [] : [{ picture, wanted, there }];
     });
     const next = stepper(progress, signal);
     for (const { picture, wanted, there } of lacking) {

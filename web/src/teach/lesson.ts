@@ -33,8 +33,36 @@ export interface Lesson extends Table {
 
 type Planned = Pick<LessonPicture, "sha256" | "added" | "label">;
 
-/** Which pictures need cropped and which need shifted views. */
-export function planViews(pictures: Planned[]): { cropped: Set<string>; shifted: Set<string> } {
+/** Which pictures need cropped and which need shifted views, by their SHA-256. */
+export interface ViewPlan {
+  cropped: ReadonlySet<string>;
+  shifted: ReadonlySet<string>;
+}
+
+export const NO_VIEWS: ViewPlan = { cropped: new Set(), shifted: new Set() };
+
+/** Which views a picture needs by a plan and does not have. */
+export function lackingViews(
+  sha256: string,
+  plan: ViewPlan,
+  there: Features | undefined,
+): { cropped: boolean; shifted: boolean } {
+  return {
+    cropped: plan.cropped.has(sha256) && !there?.cropped.length,
+    shifted: plan.shifted.has(sha256) && !there?.shifted.length,
+  };
+}
+
+/** Whether any of these pictures needs views that it does not have. */
+export function lacksViews(pictures: (Planned & { features?: Features })[]): boolean {
+  const plan = planViews(pictures);
+  return pictures.some(({ sha256, features }) => {
+    const { cropped, shifted } = lackingViews(sha256, plan, features);
+    return cropped || shifted;
+  });
+}
+
+export function planViews(pictures: Planned[]): ViewPlan {
   const kept = inOrder(pictures.filter(({ label }) => label !== null));
   const cropped = new Set(kept.length > FEW_PICTURES ? [] : kept.map(({ sha256 }) => sha256));
   // Of too many, of each class the same number; by the pictures' hashes, so that a few more pictures change few views.
@@ -127,7 +155,7 @@ function withoutCopies(pictures: Entry[]): Entry[] {
 
 function viewsOf(
   entries: Entry[],
-  planned: Set<string>,
+  planned: ReadonlySet<string>,
   read: (features: Features) => Float32Array,
 ): Views | undefined {
   const features: Float32Array[] = [];

@@ -19,7 +19,7 @@ export interface Answers {
 export interface Parameters {
   open: [folder: string, threads: number];
   prepare: [file: Blob];
-  measure: [pictures: globalThis.Parameters<Teacher["measure"]>[0]];
+  measure: [pictures: globalThis.Parameters<Teacher["measure"]>[0], views: boolean];
   learn: [lesson: globalThis.Parameters<Teacher["learn"]>[0]];
   outlook: [];
   classify: globalThis.Parameters<Teacher["classify"]>;

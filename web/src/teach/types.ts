@@ -190,6 +190,8 @@ export interface WorkOptions {
 }
 
 export interface MeasureOptions extends WorkOptions {
+  /** Whether views of the pictures are measured too; learning does without, but holds better with them. Default: true. */
+  views?: boolean;
   /** Told of a picture whose features are new or more than before: store them. */
   keep: (sha256: string, features: Features) => void;
 }

@@ -41,7 +41,7 @@ async function answer(call: Call, signal: AbortSignal): Promise<Answers[keyof An
   switch (call.method) {
     case "measure":
       await opened.measure(call.parameters[0], {
-        ...{ progress, signal },
+        ...{ progress, signal, views: call.parameters[1] },
         keep: (sha256, features) => {
           scope.postMessage({ kind: "keep", id, sha256, features });
         },
@@ -76,9 +76,10 @@ scope.addEventListener("message", ({ data }) => {
     stop.signal.throwIfAborted();
     return answer(data, stop.signal);
   };
-  // One thing after the other; adding a picture waits for nothing.
-  const done = data.method === "prepare" ? answer(data, stop.signal) : last.then(run, run);
-  if (data.method !== "prepare") last = done.catch(() => undefined);
+  // One thing after the other; adding a picture and asking about one wait for nothing that takes long.
+  const isShort = data.method === "prepare" || data.method === "classify";
+  const done = isShort ? answer(data, stop.signal) : last.then(run, run);
+  if (!isShort) last = done.catch(() => undefined);
   done
     .then(
       (value) => {

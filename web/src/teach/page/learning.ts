@@ -15,12 +15,13 @@ export class Learning {
     tried: find<HTMLVideoElement>(document, "#try-box video"),
   };
   readonly #desk: Desk;
-  readonly #told: (taught: Taught) => void;
+  readonly #told: (taught: Taught, isWhole: boolean) => void;
   #ending: AbortController | undefined;
   #again = false;
+  #isRefining = false;
 
-  /** @param told called with what was learnt. */
-  constructor(desk: Desk, told: (taught: Taught) => void) {
+  /** @param told called with what was learnt, and whether views of the pictures were learnt from too. */
+  constructor(desk: Desk, told: (taught: Taught, isWhole: boolean) => void) {
     this.#desk = desk;
     this.#told = told;
     this.#part.learn.addEventListener("click", () => void this.learn());
@@ -39,6 +40,8 @@ export class Learning {
     }
     if (this.#ending) {
       this.#again = true;
+      // What is still to come would be out of date.
+      if (this.#isRefining) this.#ending.abort(new DOMException("again", "AbortError"));
       return;
     }
     const isAskedAgain = (): boolean => this.#again;
@@ -78,24 +81,32 @@ export class Learning {
     }, 300);
     learn.disabled = true;
     try {
-      const taught = await tutor.learn(ending.signal, (done, total) => {
+      const show = (done: number, total: number): void => {
         bar.max = total;
         bar.value = done;
-        told.data = words(this.#desk, "teach_looking", { done, total });
+        told.data = words(this.#desk, this.#isRefining ? "teach_views" : "teach_looking", { done, total });
+      };
+      const taught = await tutor.learn(ending.signal, show, (soon) => {
+        this.#isRefining = true;
+        this.#show(soon);
+        learnt.prepend(working);
+        stop.hidden = false;
+        this.#told(soon, false);
       });
       this.#show(taught);
-      this.#told(taught);
+      this.#told(taught, true);
       void this.#lookOut(ending.signal);
     } catch (error) {
       working.remove();
-      if (ending.signal.aborted) this.#note(words(this.#desk, "teach_stopped"));
-      else this.#refuse(whatWentWrong(error));
+      if (!ending.signal.aborted) this.#refuse(whatWentWrong(error));
+      else if (!this.#again) this.#note(words(this.#desk, "teach_stopped"));
     } finally {
       clearTimeout(slow);
       working.remove();
       stop.hidden = true;
       learn.disabled = false;
       this.#ending = undefined;
+      this.#isRefining = false;
     }
   }
 

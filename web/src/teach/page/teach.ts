@@ -101,10 +101,12 @@ class TeachPage {
     this.#results = new Results(desk, () => {
       this.#relearn();
     });
-    this.#learning = new Learning(desk, (taught) => {
+    this.#learning = new Learning(desk, (taught, isWhole) => {
       this.#results.show(taught);
       this.#trying.learnt(taught.labels);
-      this.#taking.show(taught.labels);
+      // What is taken away has learnt all that it can.
+      if (isWhole) this.#taking.show(taught.labels);
+      else this.#taking.forget();
     });
     this.#listen();
   }

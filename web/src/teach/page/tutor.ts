@@ -1,6 +1,7 @@
 /** The teacher as the page uses it: opened once, and what can be done ahead is done while the visitor is at work. */
 
 import { openTeacher } from "../client.js";
+import { lacksViews } from "../lesson.js";
 import type { Features, KeptPicture, Outlook, Taught, Teacher } from "../types.js";
 import type { Album } from "./album.js";
 
@@ -48,20 +49,32 @@ export class Tutor {
     this.#timer = window.setTimeout(() => {
       const ahead = new AbortController();
       this.#ahead = ahead;
-      this.#measure(ahead.signal, () => undefined).catch((error: unknown) => {
+      const nobody = (): void => undefined;
+      const measured = this.#measure(ahead.signal, nobody, false).then(() => this.#measure(ahead.signal, nobody, true));
+      measured.catch((error: unknown) => {
         // Whoever learns is told.
         if (!ahead.signal.aborted) console.info("Nothing was computed ahead:", error);
       });
     }, QUIET_MS);
   }
 
-  /** Learn from the album as it is. @throws CannotTeach */
-  async learn(signal: AbortSignal, told: Told): Promise<Taught> {
+  /**
+   * Learn from the album as it is.
+   *
+   * @param soon told what was learnt from the pictures alone, where views of them take longer. It answers already.
+   * @throws CannotTeach
+   */
+  async learn(signal: AbortSignal, told: Told, soon: (taught: Taught) => void): Promise<Taught> {
     this.#stopAhead();
     const teacher = await this.get();
     // Pictures of the camera may still be on their way into the album.
-    do await this.#measure(signal, told);
-    while (!signal.aborted && this.#album.isAnyWithoutFeatures());
+    do {
+      await this.#measure(signal, told, false);
+      if (!this.#album.isAnyWithoutFeatures() && lacksViews(this.#album.lesson().pictures)) {
+        soon(await teacher.learn(this.#album.lesson(), { signal }));
+        await this.#measure(signal, told, true);
+      }
+    } while (!signal.aborted && this.#album.isAnyWithoutFeatures());
     return teacher.learn(this.#album.lesson(), { signal });
   }
 
@@ -81,7 +94,7 @@ export class Tutor {
     this.#ahead = undefined;
   }
 
-  async #measure(signal: AbortSignal, told: Told): Promise<void> {
+  async #measure(signal: AbortSignal, told: Told, views: boolean): Promise<void> {
     const teacher = await this.get();
     if (signal.aborted) return;
     let fresh = new Map<string, Features>();
@@ -92,6 +105,7 @@ export class Tutor {
     try {
       await teacher.measure(this.#album.lesson().pictures, {
         signal,
+        views,
         progress: told,
         keep: (sha256, features) => {
           fresh.set(sha256, features);
