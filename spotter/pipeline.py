@@ -338,13 +338,8 @@ def read_again(folder: Path) -> tuple[Task, Dataset]:
     return Task(last.recipe, last.config, open_store(last.store), last.command), dataset
 
 
-def train_and_publish(
-    task: Task, dataset: Dataset, int8: bool = False, also: Callable[[Path, Candidate], None] | None = None
-) -> str:
+def train_and_publish(task: Task, dataset: Dataset, int8: bool = False) -> str:
     """Take all the stages that follow once the pictures are there, as train.py shows them; return the revision.
-
-    Args:
-        also: a further gate, given the files.
 
     Raises:
         As the stages.
@@ -357,8 +352,6 @@ def train_and_publish(
     with temporary_folder() as files:
         card = write_files(files, candidate)
         check_parity(files, candidate)
-        if also:
-            also(files, candidate)
         if int8:
             add_int8(files, card, candidate)
         return publish(files, candidate)

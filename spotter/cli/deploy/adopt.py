@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from spotter.config import HUB
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
+from spotter.utils.files import temporary_folder
 
 if TYPE_CHECKING:
     from spotter.collect.lesson import Lesson
@@ -54,16 +55,17 @@ def run(options: Options) -> str:
     dataset = _unpack(lesson, options.data)
     command = shlex.join(["-m", "spotter", "adopt", f"{lesson.recipe.name}.spotter-lesson.zip", "--to", "STORE"])
     task = Task(lesson.recipe, lesson.config, store, command, is_first=True)
-    is_whole = len(dataset.records) == len(lesson.pictures)
-
-    @stage("Compare it with what the browser learnt")
-    def compare(files: Path, candidate: "Candidate") -> None:
-        if not is_whole:
+    pipeline.load_libraries()
+    cleaned = pipeline.audit_and_clean(task, pipeline.compute_features(task, dataset))
+    candidate = pipeline.evaluate(task, cleaned, pipeline.learn(task, cleaned))
+    with temporary_folder() as files:
+        pipeline.write_files(files, candidate)
+        pipeline.check_parity(files, candidate)
+        if len(dataset.records) == len(lesson.pictures):
+            _compare(lesson, files, candidate)
+        else:
             say("not compared: pictures of the lesson are on the takedown list, and not learnt from here")
-            return
-        _compare(lesson, files, candidate)
-
-    return f"revision {pipeline.train_and_publish(task, dataset, also=compare)}"
+        return f"revision {pipeline.publish(files, candidate)}"
 
 
 @stage("Unpack the pictures")
@@ -77,6 +79,7 @@ def _unpack(lesson: "Lesson", data: Path) -> "Dataset":
     return dataset
 
 
+@stage("Compare it with what the browser learnt")
 def _compare(lesson: "Lesson", files: Path, candidate: "Candidate") -> None:
     from spotter.bundle.reading import read_bundle
     from spotter.inference.predictor import Predictor

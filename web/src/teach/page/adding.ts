@@ -48,7 +48,8 @@ export class Adding {
   #queue(work: () => Promise<void>): Promise<void> {
     const done = this.#work.then(work);
     this.#work = done.catch(() => undefined);
-    return done;
+    // A promise of its own: what nobody expected reaches whoever asked, or the page as a whole.
+    return done.then();
   }
 
   async #takeAll(files: ReadonlyMap<string, readonly GivenFile[]>, notes: readonly string[]): Promise<void> {

@@ -237,7 +237,10 @@ function tooLong(): Promise<never> {
   });
 }
 
-function asNoRoom(error: DOMException | null): Error {
-  if (error?.name === "QuotaExceededError") return new NoRoom(error.message, { cause: error });
-  return error ?? new Error("IndexedDB");
+/**
+ * Nobody but the browser ends a change, and it does so when it cannot write. Its errors have several names: a full disk
+ * is a QuotaExceededError, an UnknownError, or in Chromium 156 a DataError.
+ */
+function asNoRoom(error: DOMException | null): NoRoom {
+  return new NoRoom(error?.message ?? "It could not be written.", { cause: error });
 }
