@@ -1,5 +1,7 @@
 /** Reads safetensors files, with every check before anything is used. */
 
+import { isTable } from "./card.js";
+
 const WIDTHS = {
   F64: 8,
   F32: 4,
@@ -104,8 +106,4 @@ function isType(value: unknown): value is TensorType {
 
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && (each as number) >= 0);
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
