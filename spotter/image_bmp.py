@@ -57,7 +57,7 @@ def read_header(data: bytes) -> BmpHeader:
         top_down, height = height < 0, abs(height)
         compression = struct.unpack_from("<I", data, 30)[0] if size >= 20 else 0
         colors = struct.unpack_from("<I", data, 46)[0] if size >= 36 else 0
-    if not _is_valid(width, height, bits, compression, is_windows, top_down):
+    if not _is_valid(width, height, bits, compression, is_windows):
         raise damaged()
     masks, start = (0, 0, 0, 0), end
     palette = np.zeros((256, 3), np.uint8)
@@ -107,10 +107,10 @@ def decode(data: bytes, header: BmpHeader) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _is_valid(width: int, height: int, bits: int, compression: int, is_windows: bool, top_down: bool) -> bool:
+def _is_valid(width: int, height: int, bits: int, compression: int, is_windows: bool) -> bool:
     if not (0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE):
         return False
-    if bits not in ((1, 2, 4, 8, 16, 24, 32) if is_windows else (1, 4, 8, 24)) or (top_down and not is_windows):
+    if bits not in ((1, 2, 4, 8, 16, 24, 32) if is_windows else (1, 4, 8, 16, 24, 32)):
         return False
     return {
         _PLAIN: True,

@@ -16,11 +16,19 @@ Size = tuple[int, int]
 ORIENTATION = 0x0112
 _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _GREY, _RGB, _PALETTE = 0, 2, 3
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Of Adam7: left, top, and the steps to the right and down.
+_PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+# Bytes at a time.
+_INFLATED = 1 << 20
 _WEBP_PIXELS = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"}
 # In the flags of VP8X: there is transparency, there is an animation. The others announce metadata.
 _WEBP_FLAGS = 0x10 | 0x02
 _AVIF_BOXES = {b"meta", b"moov", b"trak", b"iinf", b"infe"}
-_AVIF_BRANDS = {b"avif", b"avis", b"mif1", b"msf1"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+# Said of any picture in such a container, so also of an AVIF.
+_CONTAINER_BRANDS = {b"mif1", b"msf1"}
+_JPEG_END = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class PictureFile:
         transparent: the one colour of a PNG of 16 bits that is transparent: one number for grey, three for RGB.
         canvas: (width, height) in pixels when the picture in `data` is only a part of it. The rest is transparent.
         corner: (left, top) of the picture in `data` on the canvas.
+        end_is_ours: a JPEG has no end mark, and got one. Whether its pixels are whole, decoding must tell.
     """
 
     format: str
@@ -42,6 +51,7 @@ class PictureFile:
     transparent: tuple[int, ...] | None = None
     canvas: Size | None = None
     corner: tuple[int, int] = (0, 0)
+    end_is_ours: bool = False
 
 
 def read_file(data: bytes) -> PictureFile:
@@ -60,8 +70,8 @@ def read_file(data: bytes) -> PictureFile:
         return _read_webp(data)
     if data.startswith(b"BM"):
         return PictureFile("BMP", data)
-    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
-        return PictureFile("AVIF", _hide_metadata_items(data))
+    if data[4:8] == b"ftyp" and (brand := _avif_brand(data)):
+        return PictureFile("AVIF", _hide_metadata_items(data[:8] + brand + data[12:]))
     return PictureFile("", data)
 
 
@@ -110,8 +120,10 @@ def _read_jpeg(data: bytes) -> PictureFile:
         if marker in (0xD8, 0xD9) or length < 2 or at + length > len(data):
             raise _nothing_in_it("JPEG")
         if marker == 0xDA:
-            kept.append(data[at - 2 :])
-            return PictureFile("JPEG", b"".join(kept), read_orientation(exif or b""))
+            has_end = data.find(_JPEG_END, at) >= 0
+            # The last byte may be half a mark.
+            kept += [data[at - 2 :]] if has_end else [data[at - 2 :].rstrip(b"\xff"), _JPEG_END]
+            return PictureFile("JPEG", b"".join(kept), read_orientation(exif or b""), end_is_ours=not has_end)
         if marker == 0xE1 and exif is None and body.startswith(b"Exif\0"):
             exif = body[6:]
         if marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 14:
@@ -240,6 +252,27 @@ def _read_png(data: bytes) -> PictureFile:
     return png.read()
 
 
+def has_all_rows(png: bytes) -> bool:
+    """Whether there are as many pixels in a PNG that `read_file` gave as its header promises."""
+    width, height, depth, kind, interlaced = struct.unpack_from(">IIBBxxB", png, 16)
+    passes = _PASSES if interlaced else [(0, 0, 1, 1)]
+    bits = depth * _CHANNELS[kind]
+    missing = 0
+    for left, top, right, down in passes:
+        columns, rows = (width - left + right - 1) // right, (height - top + down - 1) // down
+        # A byte before each row names its filter.
+        missing += rows * (1 + (columns * bits + 7) // 8) if columns else 0
+    unpacked, at = zlib.decompressobj(), 33
+    while at + 8 <= len(png) and missing > 0:
+        (length,) = struct.unpack_from(">I", png, at)
+        packed = png[at + 8 : at + 8 + length] if png[at + 4 : at + 8] == b"IDAT" else b""
+        while packed and missing > 0:
+            missing -= len(unpacked.decompress(packed, _INFLATED))
+            packed = unpacked.unconsumed_tail
+        at += 12 + length
+    return missing <= len(unpacked.flush())
+
+
 def _checked(body: bytes, is_whole: bool) -> bytes:
     if not is_whole:
         raise damaged("The picture is damaged: its checksums are wrong.")
@@ -272,6 +305,9 @@ def _read_gif(data: bytes) -> PictureFile:
             left, top, *size = struct.unpack_from("<HHHH", data, at + 1)
             local = data[at + 9]
             start = at + 10 + _colors(local)
+            if not (palette or local & 0x80):
+                # Without any palette all is black.
+                flags, palette = 0x87, bytes(3 * 256)
             picture = b"".join(
                 [
                     *[b"GIF89a", struct.pack("<HHBBB", *size, flags, 0, 0), palette, control],
@@ -311,7 +347,9 @@ def _read_webp(data: bytes) -> PictureFile:
             if len(body) < length:
                 raise damaged()
             if name == b"VP8X" and body:
-                body = bytes([body[0] & _WEBP_FLAGS]) + body[1:]
+                # What the first picture of an animation leaves open is transparent, whether that is said or not.
+                flags = body[0] & _WEBP_FLAGS
+                body = bytes([flags | 0x10 if flags & 0x02 else flags]) + body[1:]
             kept.append(name + struct.pack("<I", length) + body + b"\0" * (length % 2))
             # What follows a still picture belongs to nothing.
             if name in (b"VP8 ", b"VP8L"):
@@ -322,6 +360,14 @@ def _read_webp(data: bytes) -> PictureFile:
     body = b"WEBP" + b"".join(kept)
     # Orientation in EXIF: browsers show a WebP as it is stored.
     return PictureFile("WEBP", b"RIFF" + struct.pack("<I", len(body)) + body)
+
+
+def _avif_brand(data: bytes) -> bytes:
+    # The brand by which decoders know an AVIF, which may stand first or further behind; empty when it is none.
+    brands = [data[at : at + 4] for at in (8, *range(16, min(int.from_bytes(data[:4], "big"), len(data)), 4))]
+    if brands[0] in _AVIF_BRANDS | _CONTAINER_BRANDS:
+        return brands[0]
+    return next((brand for brand in brands if brand in _AVIF_BRANDS), b"")
 
 
 def _hide_metadata_items(data: bytes) -> bytes:

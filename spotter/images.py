@@ -2,11 +2,13 @@
 
 import io
 import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,14 +19,15 @@ from spotter.config import PictureConfig
 from spotter.errors import BadPicture, SpotterError
 from spotter.image_bmp import decode as decode_bitmap
 from spotter.image_bmp import read_header
-from spotter.image_files import PictureFile, damaged, read_file, read_orientation
+from spotter.image_files import PictureFile, damaged, has_all_rows, read_file, read_orientation
 
 _log = logging.getLogger(__name__)
 
 # Starts no thread before it is used.
 _resizers = ThreadPoolExecutor(2, thread_name_prefix="resize")
 
-PictureSource = bytes | str | Path | Image.Image
+EncodedSource = bytes | bytearray | memoryview | str | os.PathLike[str]
+PictureSource = EncodedSource | Image.Image
 
 FAILED = "Something went wrong on this side; the picture was not classified."
 BACKGROUND = (255, 255, 255)
@@ -36,6 +39,8 @@ PARALLEL_SIDE = 600
 BAND = 256
 # Largest longer side, in pixels, of a visitor's picture that is kept.
 KEPT_SIDE, KEPT_QUALITY = 1024, 92
+# Codes of a JPEG's scan that paint something, wherever it goes on: at once, or at any of the eight restart marks.
+_FILLING = b"".join(b"\x5a\xa5\x3c" * 12 + bytes([0xFF, 0xD0 + number % 8]) for number in range(16))
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -204,17 +209,23 @@ def encode_to_keep(picture: Image.Image) -> bytes:
     return encode_jpeg(fit_within(picture.convert("RGB"), KEPT_SIDE), KEPT_QUALITY)
 
 
-def read_encoded(source: bytes | str | Path, config: PictureConfig | None = None) -> bytes:
+def read_encoded(source: EncodedSource, config: PictureConfig | None = None) -> bytes:
     """The bytes of an encoded picture, read from its file if a path is given.
 
     Raises:
-        BadPicture: its file cannot be read or is empty, or it is larger than any picture of the largest size.
+        BadPicture: its file cannot be read or is empty, it is larger than any picture of the largest size, or `source`
+            is something else.
     """
     config = config or PictureConfig()
     # Four bytes a pixel, and something for the header: a film among the pictures must not fill the memory.
     most = 4 * config.max_pixels + HEADER_BYTES
+    if isinstance(source, bytearray | memoryview):
+        source = bytes(source)
+    if not isinstance(source, bytes | str | os.PathLike):
+        kind = type(source).__name__
+        raise BadPicture("not-a-picture", f"A picture is its bytes, its file's path or a PIL picture, not {kind}.")
     try:
-        if isinstance(source, str | Path):
+        if not isinstance(source, bytes):
             with Path(source).open("rb") as file:
                 source = file.read(most + 1)
     except (OSError, ValueError) as error:
@@ -267,12 +278,31 @@ def _decode(data: bytes, config: PictureConfig) -> Image.Image:
             # Pillow writes the turn that the container tells as EXIF.
             orientation = _orientation_in(picture.info)
             picture = _stretch_alpha(picture)
+        if file.end_is_ours:
+            _check_scan(picture, file, config)
+        elif file.format == "PNG":
+            _check_rows(picture, file)
         flat = _lay_deep_on_white(picture, file, config) if file.transparent else _flatten(picture)
     if file.canvas and (file.canvas != flat.size or file.corner != (0, 0)):
         canvas = Image.new("RGB", file.canvas, BACKGROUND)
         canvas.paste(flat, file.corner)
         flat = canvas
     return _turn(flat, orientation)
+
+
+def _check_scan(picture: Image.Image, file: PictureFile, config: PictureConfig) -> None:
+    # A JPEG that lacks its end mark alone is whole: then what is put behind its last scan changes no pixel.
+    with _open(replace(file, data=file.data[:-2] + _FILLING + file.data[-2:]), config) as filled:
+        if filled.tobytes() != picture.tobytes():
+            raise damaged()
+
+
+def _check_rows(picture: Image.Image, file: PictureFile) -> None:
+    # Pillow leaves rows that are not there at zero. Only where the last ones are is it worth counting.
+    picture.load()
+    last = np.asarray(picture.crop((0, picture.height - 2, *picture.size))).reshape(2, -1)
+    if not last.any(axis=1).all() and not has_all_rows(file.data):
+        raise damaged()
 
 
 def _check_size(size: tuple[int, int], config: PictureConfig) -> None:

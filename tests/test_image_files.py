@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -215,6 +216,44 @@ def test_an_avif_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch:
     with pytest.raises(BadPicture) as caught:
         load_picture(content, PictureConfig(max_pixels=1000))
     assert caught.value.reason == "too-large"
+
+
+# What is cut short
+
+
+def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole() -> None:
+    for seed in range(12):
+        rng = random.Random(seed)
+        options = {"progressive": seed % 2 > 0, "restart_marker_blocks": seed % 3, "subsampling": seed % 3}
+        whole = encode(noise(rng, 40, 30), "JPEG", quality=95, **options)
+        for end in (b"", b"\xff"):
+            assert np.array_equal(pixels(whole[:-2] + end), pixels(whole))
+        # Within the last scan, whose header with its mark has 14 bytes at most.
+        for cut in range(whole.rindex(b"\xff\xda") + 14, len(whole) - 8, 9):
+            assert reason_of(whole[:cut], PictureConfig()) == "corrupt", (seed, cut)
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_a_png_with_fewer_rows_than_it_says_is_damaged(interlaced: bool) -> None:
+    for kind, depths in DEPTHS.items():
+        for depth in depths:
+            for dark in (False, True):
+                rng = random.Random(depth)
+                parts = png_parts(rng, kind, depth, False, interlaced, dark)
+                assert reason_of(parts.content, PictureConfig()) == ""
+                packed = zlib.decompress(parts.packed)
+                for missing in (1, len(packed) // 3, len(packed) - 1):
+                    idat = chunk(b"IDAT", zlib.compress(packed[:-missing]))
+                    content = SIGNATURE + parts.header + parts.colors + idat + chunk(b"IEND", b"")
+                    assert reason_of(content, PictureConfig()) == "corrupt", (kind, depth, dark, missing)
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"miaf", b"MA1B", b"heic", b"abcd"])
+def test_an_avif_is_known_by_any_of_its_brands(brand: bytes) -> None:
+    content = encode(noise(random.Random(3), 24, 18), "AVIF", speed=10)
+    assert np.array_equal(pixels(content[:8] + brand + content[12:]), pixels(content))
+    other = content[:8] + brand + content[12:16] + b"heic" * 6 + content[40:]
+    assert reason_of(other, PictureConfig()) != "" or brand in (b"avif", b"mif1")
 
 
 # Transparency

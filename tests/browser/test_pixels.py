@@ -26,6 +26,8 @@ from tests.helpers.picture_files import (
     odd_png,
     odd_webp,
     png_parts,
+    riff,
+    webp_frame,
 )
 
 # Of 255. Browsers round differently when they lay a picture on white.
@@ -67,7 +69,7 @@ def png_files(rng: random.Random) -> Iterator[bytes]:
     for kind, depths in DEPTHS.items():
         for depth in depths:
             for transparent in (False, True):
-                yield from (png_parts(rng, kind, depth, transparent).content for _ in range(4))
+                yield from (png_parts(rng, kind, depth, transparent, number % 2 > 0).content for number in range(6))
     # Profiles are left out: a browser applies the whole ones.
     yield from (made.content for made in (odd_png(rng) for _ in range(150)) if b"iCCP" not in made.content)
     for block in (exif(orientation, order) for orientation in range(10) for order in "<>"):
@@ -92,6 +94,11 @@ def webp_files(rng: random.Random) -> Iterator[bytes]:
                 picture, later = noise(rng, 13, 9, mode), noise(rng, 13, 9, mode)
                 yield encode(picture, "WEBP", lossless=lossless, exif=exif(orientation))
                 yield encode(picture, "WEBP", lossless=lossless, save_all=True, append_images=[later])
+    for number in range(16):
+        # The first frame covers a part of the canvas, whether transparency is announced or not.
+        at, size = (2 * rng.randrange(4), 2 * rng.randrange(4)), bytes([19, 0, 0, 15, 0, 0])
+        head = (b"VP8X", bytes([(0x02, 0x12)[number % 2], 0, 0, 0]) + size)
+        yield riff(head, (b"ANIM", rng.randbytes(6)), webp_frame(noise(rng, 13, 9), at, lossless=number < 8))
     for made in (odd_webp(rng) for _ in range(100)):
         if b"ICCP" not in made.content and len(made.content) == int.from_bytes(made.content[4:8], "little") + 8:
             yield made.content
@@ -106,10 +113,17 @@ def avif_files(rng: random.Random) -> Iterator[bytes]:
                 yield encode(noise(rng, 24, 17, "RGBA"), "AVIF", **options)
     for orientation in range(1, 9):
         yield encode(noise(rng, 24, 17), "AVIF", speed=10, exif=exif(orientation))
+    for brand in (b"mif1", b"miaf", b"MA1B", b"heic"):
+        content = encode(noise(rng, 24, 17), "AVIF", speed=10)
+        yield content[:8] + brand + content[12:]
 
 
 def gif_files(rng: random.Random) -> Iterator[bytes]:
     yield from (odd_gif(rng).clean for _ in range(60))
+    for colors in (2, 16, 200):
+        # Without its palette.
+        content = encode(noise(rng, 12, 9).quantize(colors), "GIF")
+        yield content[:10] + b"\0" + content[11:13] + content[13 + 3 * (2 << (content[10] & 7)) :]
     for _ in range(10):
         pictures = [noise(rng, 12, 9).quantize(9) for _ in range(3)]
         yield encode(pictures[0], "GIF", save_all=True, append_images=pictures[1:], transparency=2)

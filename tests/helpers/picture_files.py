@@ -14,6 +14,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 DEPTHS = {GREY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GREY_ALPHA: (8, 16), RGB_ALPHA: (8, 16)}
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGB_ALPHA: 4}
+# Of Adam7: left, top, and the steps to the right and down.
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
 # Over a megabyte when it is unpacked.
 LONG_TEXT = zlib.compress(b"\0" * 1_100_000, 1)
 # How many bytes a value of each type of EXIF has.
@@ -121,11 +123,12 @@ def chunk(name: bytes, body: bytes, checksum: int | None = None) -> bytes:
 
 @dataclass(frozen=True)
 class PngParts:
-    """A PNG in parts, so that chunks can be put between them; `rows` are the packed pixels."""
+    """A PNG in parts, so that chunks can be put between them; `packed` is what is in the chunks of `pixels`."""
 
     header: bytes
     colors: bytes
     pixels: bytes
+    packed: bytes
 
     @property
     def content(self) -> bytes:
@@ -148,12 +151,24 @@ def pack_rows(values: np.ndarray, depth: int) -> bytes:
     return zlib.compress(b"".join(b"\0" + row for row in rows), 1)
 
 
-def png_parts(rng: random.Random, kind: int, depth: int, transparent: bool) -> PngParts:
-    """A PNG of any colour type and depth, with a transparent colour or a palette of alpha if asked."""
+def pack_passes(values: np.ndarray, depth: int, channels: int) -> bytes:
+    """The same in the seven passes of Adam7."""
+    pixels, packed = values.reshape(len(values), -1, channels), b""
+    for left, top, right, down in PASSES:
+        part = pixels[top::down, left::right]
+        if part.size:
+            packed += zlib.decompress(pack_rows(part.reshape(len(part), -1), depth))
+    return zlib.compress(packed, 1)
+
+
+def png_parts(
+    rng: random.Random, kind: int, depth: int, transparent: bool, interlaced: bool = False, dark: bool = False
+) -> PngParts:
+    """A PNG of any colour type and depth, with a transparent colour or a palette of alpha if asked; `dark`: all 0."""
     width, height = rng.randrange(2, 18), rng.randrange(2, 12)
     most = (1 << depth) - 1
     values = np.frombuffer(rng.randbytes(width * height * CHANNELS[kind] * 2), np.uint16).astype(np.int64) & most
-    values = values.reshape(height, width * CHANNELS[kind])
+    values = values.reshape(height, width * CHANNELS[kind]) * (not dark)
     colors = b""
     if kind == PALETTE:
         # At times fewer colours than the pixels name.
@@ -164,10 +179,10 @@ def png_parts(rng: random.Random, kind: int, depth: int, transparent: bool) -> P
     elif transparent and kind in (GREY, RGB):
         key = values[rng.randrange(height), : CHANNELS[kind]]
         colors = chunk(b"tRNS", b"".join(struct.pack(">H", each) for each in key))
-    packed = pack_rows(values, depth)
+    packed = pack_passes(values, depth, CHANNELS[kind]) if interlaced else pack_rows(values, depth)
     cut = rng.randrange(len(packed))
     pixels = chunk(b"IDAT", packed[:cut]) + chunk(b"IDAT", packed[cut:])
-    return PngParts(png_header(width, height, depth, kind), colors, pixels)
+    return PngParts(png_header(width, height, depth, kind, interlaced), colors, pixels, packed)
 
 
 def any_png_parts(rng: random.Random) -> PngParts:
@@ -257,6 +272,13 @@ def webp_chunks(content: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
+def webp_frame(picture: Image.Image, at: tuple[int, int], **options: object) -> tuple[bytes, bytes]:
+    """A frame of an animated WebP, at a place of even numbers."""
+    found = [riff(each)[12:] for each in webp_chunks(encode(picture, "WEBP", **options)) if each[0] != b"VP8X"]
+    numbers = (at[0] // 2, at[1] // 2, picture.width - 1, picture.height - 1, 100)
+    return b"ANMF", b"".join([*(number.to_bytes(3, "little") for number in numbers), b"\0", *found])
+
+
 def odd_webp(rng: random.Random) -> Made:
     width, height = rng.randrange(4, 20), rng.randrange(4, 20)
     mode = rng.choice(["RGB", "RGBA"])
@@ -328,7 +350,7 @@ def bmp(
     )
     start += b"".join(struct.pack("<I", mask) for mask in masks)
     # The masks stand in the longer headers, behind the shortest one.
-    start = (start + tail).ljust(header, b"\0")
+    start = (start + tail).ljust(header, b"\0") if header >= 40 else start[:header]
     offset = 14 + len(start) + len(palette)
     return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + start + palette + body
 
@@ -356,7 +378,7 @@ MASKS = [
 def any_bmp(rng: random.Random) -> bytes:
     """A bitmap of any layout that browsers show, some alpha not zero."""
     width, height = rng.randrange(2, 20), rng.randrange(2, 12)
-    kind = rng.choice(["palette", "palette", "plain", "masks", "runs", "old"])
+    kind = rng.choice(["palette", "palette", "plain", "masks", "runs", "old", "second"])
     header, top_down = rng.choice([40, 52, 56, 108, 124]), rng.random() < 0.3
 
     def rows(bits: int) -> bytes:
@@ -368,6 +390,11 @@ def any_bmp(rng: random.Random) -> bytes:
         return bmp((width, height), bits, rows(bits), compression=3, header=header, masks=given, top_down=top_down)
     if kind == "plain":
         return bmp((width, height), bits := rng.choice([16, 24, 32]), rows(bits), header=header, top_down=top_down)
+    if kind == "second":
+        # OS/2 2, of any length.
+        header, bits = rng.choice([16, 20, 36, 42, 46, 48, 60, 64]), rng.choice([1, 4, 8, 16, 24, 32])
+        palette = rng.randbytes(4 << bits) if bits < 16 else b""
+        return bmp((width, height), bits, rows(bits), header=header, palette=palette, top_down=top_down)
     if kind == "old":
         bits = rng.choice([1, 4, 8, 24])
         return old_bmp((width, height), bits, rows(bits), rng.randbytes(3 << bits) if bits < 24 else b"")

@@ -29,7 +29,7 @@ export function readHeader(bytes: Uint8Array): Header {
     if (["GIF87a", "GIF89a"].includes(data.text(0, 6))) return readGif(data);
     if (data.text(0, 4) === "RIFF" && data.text(8, 4) === "WEBP") return readWebp(data);
     if (data.text(0, 2) === "BM") return readBmp(data);
-    if (data.text(4, 4) === "ftyp" && ["avif", "avis", "mif1", "msf1"].includes(data.text(8, 4))) return readAvif(data);
+    if (data.text(4, 4) === "ftyp" && hasAvifBrand(data)) return readAvif(data);
   } catch (error) {
     // It ends within what should be its header.
     if (error instanceof RangeError) throw damaged();
@@ -187,6 +187,16 @@ function readBmp(data: Reader): Header {
     size === 12 ? [data.short(18, true), data.short(20, true)] : [data.signed(18), Math.abs(data.signed(22))];
   if (width <= 0 || height <= 0 || width > 65_535 || height > 65_535) throw damaged();
   return { format: "BMP", width, height };
+}
+
+/** Whether a container is one of AVIF, by the brand that stands first or by any of the others. */
+function hasAvifBrand(data: Reader): boolean {
+  if (["mif1", "msf1"].includes(data.text(8, 4))) return true;
+  const end = Math.min(data.long(0), data.length);
+  for (let at = 8; at < end; at += 4) {
+    if (at !== 12 && ["avif", "avis"].includes(data.text(at, 4))) return true;
+  }
+  return false;
 }
 
 /** The largest size that any part of it names: which one is shown, only the decoder can tell. */

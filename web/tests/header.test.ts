@@ -9,8 +9,9 @@ const little = (value: number, bytes: number): number[] => big(value, bytes).rev
 const box = (name: string, body: number[]): number[] => [...big(body.length + 8, 4), ...text(name), ...body];
 const ispe = (width: number, height: number): number[] =>
   box("ispe", [0, 0, 0, 0, ...big(width, 4), ...big(height, 4)]);
-const avif = (...sizes: number[][]): number[] => [
-  ...box("ftyp", text("avif\0\0\0\0")),
+const avif = (...sizes: number[][]): number[] => avifOf("avif\0\0\0\0", ...sizes);
+const avifOf = (brands: string, ...sizes: number[][]): number[] => [
+  ...box("ftyp", text(brands)),
   ...box("meta", [0, 0, 0, 0, ...box("iprp", box("ipco", sizes.flat()))]),
 ];
 const webp = (...chunks: number[][]): number[] => {
@@ -45,6 +46,7 @@ test.each<[string, number[], number, number]>([
   ["WEBP", webp([...text("VP8L"), ...little(5, 4), 0x2f, ...little((29 << 14) | 19, 4)]), 20, 30],
   ["BMP", bmp(7, 2 ** 32 - 9), 7, 9],
   ["AVIF", avif(ispe(64, 64), ispe(600, 400)), 600, 400],
+  ["AVIF", avifOf("MA1B\0\0\0\0mif1avif", ispe(64, 64)), 64, 64],
 ])("the header of a %s tells its size", (format, bytes, width, height) => {
   expect(readHeader(Uint8Array.from(bytes))).toEqual({ format, width, height });
 });
@@ -55,6 +57,8 @@ test.each<[string, number[]]>([
   ["not-a-picture", text("GIF89a")],
   ["not-a-picture", webp([...text("EXIF"), ...little(0, 4)])],
   ["not-a-picture", avif()],
+  ["not-a-picture", avifOf("heic\0\0\0\0heicmsf1", ispe(64, 64))],
+  ["not-a-picture", avifOf("heicavif", ispe(64, 64))],
   ["not-a-picture", [0x89, ...text("PNG\r\n\x1a\n"), ...Array<number>(40).fill(0)]],
   ["corrupt", webp([...text("VP8L"), ...little(500, 4), 0x2f, 0, 0, 0, 0])],
   ["corrupt", text("BM")],
