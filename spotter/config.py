@@ -113,7 +113,7 @@ class FamiliarityConfig:
     neighbours: int = 3
     accept: float = 0.965
     most_reference: int = 10_000
-    certainties: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)
+    certainties: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
     chosen_on: int = 2000
 
 

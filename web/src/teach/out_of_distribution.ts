@@ -9,7 +9,7 @@ import { predictedOf } from "./head.js";
 export const NEIGHBOURS = 3;
 /** At least this share of the held-out pictures passes the threshold. */
 const ACCEPT = 0.965;
-const CERTAINTIES = [0, 0.1, 0.2, 0.3];
+const CERTAINTIES = [0, 0.1, 0.2, 0.3, 0.4, 0.5];
 /** On so many pictures the weight of doubts is chosen. */
 const CHOSEN_ON = 2000;
 
