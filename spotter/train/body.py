@@ -19,6 +19,7 @@ from spotter.config import TrainConfig
 from spotter.data.subject_size import centre_classifier
 from spotter.errors import UnknownArchitecture, WeightsUnavailable
 from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body
+from spotter.train.rounding import fold_and_round
 from spotter.utils.files import temporary_folder
 
 # How `images` prepares a picture for the body; cached features of another way are not read.
@@ -33,7 +34,7 @@ def build_backbone(config: TrainConfig) -> Backbone:
         WeightsUnavailable: its weights would need a download that failed.
     """
     _, pool = _pooling(config.arch, config.size)
-    model = _pretrained_model(config.arch)
+    model = _frozen_model(config.arch)
     stats = model.default_cfg
     mean, std = tuple(stats["mean"]), tuple(stats["std"])
     default = TrainConfig()
@@ -86,7 +87,17 @@ def load_modules(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
     """
     if backbone.modules:
         return backbone.modules
-    return TimmBody(_pretrained_model(backbone.arch)).eval(), _pooling(backbone.arch, backbone.size)[1]
+    return TimmBody(_frozen_model(backbone.arch)).eval(), _pooling(backbone.arch, backbone.size)[1]
+
+
+def load_modules_to_tune(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
+    """As `load_modules`, but the body as it was pretrained: neither rounded nor without its normalisations.
+
+    Raises:
+        As `build_backbone`.
+    """
+    body, pool = load_modules(backbone)
+    return TimmBody(_pretrained_model(backbone.arch)).eval() if backbone.arch == PACKAGED_ARCH else body, pool
 
 
 def load_packaged_weights(body: nn.Module) -> None:
@@ -161,6 +172,14 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
     if tuple(shape) != (1, model.num_features):
         raise UnknownArchitecture(f"The architecture {arch!r} gives features that fastai cannot pool.")
     return model.num_features, pool
+
+
+def _frozen_model(arch: str) -> Any:
+    """The pretrained network to learn a head on."""
+    model = _pretrained_model(arch)
+    if arch == PACKAGED_ARCH:
+        fold_and_round(model)
+    return model
 
 
 def _pretrained_model(arch: str) -> Any:

@@ -3,7 +3,7 @@
 import copy
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ from spotter.errors import BadPicture, TrainingFailed
 from spotter.images import load_picture, own_reason
 from spotter.names import folder_name
 from spotter.train.backbone import run_body
-from spotter.train.body import load_modules, rebuild
+from spotter.train.body import load_modules, load_modules_to_tune, rebuild
 from spotter.train.distributed import how_many, share, together
 from spotter.train.features import Backbone
 from spotter.train.head import Head, class_weights, fit_head, negative_log_likelihood
@@ -143,7 +143,7 @@ def tune(
     """
     held_out = held_out | ~readable(dataset, ~held_out)
     with labelled_view(dataset) as view:
-        learn = build_learner(dataset, view, held_out, backbone, config)
+        learn = build_learner(dataset, view, held_out, backbone, config, load_modules_to_tune)
         put_head(learn, head)
         if head.balanced:
             weights = class_weights(dataset.targets[~held_out], config)
@@ -176,7 +176,7 @@ def find_learning_rate(dataset: Dataset, held_out: np.ndarray, backbone: Backbon
     """
     held_out = held_out | ~readable(dataset, ~held_out)
     with labelled_view(dataset) as view, temporary_folder() as folder:
-        learn = build_learner(dataset, view, held_out, backbone, config)
+        learn = build_learner(dataset, view, held_out, backbone, config, load_modules_to_tune)
         set_seed(config.seed)
         # It keeps the weights on disk to put them back.
         learn.model_dir = folder
@@ -288,16 +288,22 @@ def labelled_view(dataset: Dataset) -> Iterator[Path]:
 
 
 def build_learner(
-    dataset: Dataset, view: Path, held_out: np.ndarray, backbone: Backbone, config: TrainConfig
+    dataset: Dataset,
+    view: Path,
+    held_out: np.ndarray,
+    backbone: Backbone,
+    config: TrainConfig,
+    load: Callable[[Backbone], tuple[nn.Module, nn.Module]] = load_modules,
 ) -> Learner:
     """Make the fastai `Learner`: pretrained frozen body, and a pooled linear head that is not trained yet.
 
     Args:
         dataset: the pictures. held_out: bool array of shape (n,): the validation pictures.
         view: a folder from `labelled_view`, which has to stay for as long as the Learner reads pictures.
+        load: `load_modules`, or `load_modules_to_tune` where the body is to learn too.
     """
     # First, as making a network draws random numbers.
-    body, pool = load_modules(backbone)
+    body, pool = load(backbone)
     # The loaders keep random states, which would make every export another one.
     set_seed(config.seed)
     files = [
