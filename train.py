@@ -33,10 +33,11 @@ def train(options: Namespace) -> str:
     features = pipeline.compute_features(task, dataset)
     cleaned = pipeline.audit_and_clean(task, features)
     trained = pipeline.learn(task, cleaned)
-    candidate = pipeline.evaluate(task, cleaned, trained)
     with temporary_folder() as files:
-        card = pipeline.write_files(files, candidate)
-        pipeline.check_parity(files, candidate)
+        export = pipeline.start_export(files, task, cleaned, trained)
+        candidate = pipeline.evaluate(task, cleaned, trained)
+        card = pipeline.write_files(files, candidate, export)
+        pipeline.check_parity(files, export)
         if options.int8:
             pipeline.add_int8(files, card, candidate)
         return f"revision {pipeline.publish(files, candidate)}"

@@ -35,9 +35,10 @@ from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run
 from spotter.publish.premortem import read_answers, read_costs
 from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
+from spotter.train.processes import start_server
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
-from spotter.utils.imports import import_meanwhile, lasting_imports, wait_for_imports
+from spotter.utils.imports import lasting_imports
 
 # fastai and torch are imported inside the stages that need them, so that a mistake in the recipe is reported at once
 # and not after seconds of imports.
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
     from spotter.evaluate.metrics import Familiarity
     from spotter.evaluate.ood import Strangers
     from spotter.evaluate.stress_rows import StressTest
+    from spotter.publish.exporting import Export
     from spotter.train.trained import Trained
 
-# What the stages import that takes long. What needs no torch comes first and alone: two threads that import modules of
-# one library at the same time may see half of it.
+# What the stages import that takes long, but for torch and fastai: these are loaded by a process of their own.
 FIRST = (
     "spotter.data.audit",
     "spotter.evaluate.comparison",
@@ -57,7 +58,6 @@ FIRST = (
     "spotter.evaluate.stress",
     "spotter.train.trained",
 )
-MEANWHILE = ("spotter.train.learner", "spotter.train.export", "spotter.publish.writing")
 # Whether this is a checkout, with app.py and scripts.
 CHECKOUT = (import_root() / "app.py").is_file()
 
@@ -127,19 +127,21 @@ def collect_pictures(options: Namespace, task: Task) -> Dataset:
     Raises:
         As `fill_set`.
     """
+    # It takes seconds, on a core that is idle while pictures arrive.
+    start_server()
     folder, takedown = picture_folder(options.data, task.recipe, options.search), Takedown(options.data / LIST)
     return fill_set(task.recipe, task.sources, folder, options.license, task.more, takedown)
 
 
-@stage("Start to load fastai and torch")
+@stage("Load libraries")
 def load_libraries() -> None:
-    """Import the modules that take seconds to load, while the stages that need none of them go on."""
+    """Import the modules that take seconds to load. torch and fastai are loaded in another process meanwhile."""
+    start_server()
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     with lasting_imports():
         for name in FIRST:
             import_module(name)
-    import_meanwhile(*MEANWHILE)
 
 
 @stage("Compute the features")
@@ -188,7 +190,6 @@ def learn(task: Task, cleaned: Cleaned) -> "Trained":
     dataset, body = cleaned.dataset, cleaned.backbone
     train = train_head
     if task.show_batch or task.config.fine_tune:
-        wait_for_imports()
         from spotter.train.learner import show_batch, train_whole
 
         if task.show_batch:
@@ -198,6 +199,15 @@ def learn(task: Task, cleaned: Cleaned) -> "Trained":
     for line in trained.tried:
         say(line)
     return trained
+
+
+@stage("Start to export it")
+def start_export(files: Path, task: Task, cleaned: Cleaned, trained: "Trained") -> "Export":
+    """Start to write `export.pkl` into `files`, and to ask it what the gate wants to know, in other processes."""
+    from spotter.bundle.format import PICKLE
+    from spotter.publish import exporting
+
+    return exporting.start_export(trained, cleaned.dataset, cleaned.folds, task.config, files / PICKLE)
 
 
 @stage("Judge it on pictures it did not see")
@@ -236,25 +246,20 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
 
 
 @stage("Write the files")
-def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
+def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSpec":
     """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
-    from spotter.bundle.format import ONNX, PICKLE, REFERENCE
+    from spotter.bundle.format import ONNX, REFERENCE
     from spotter.evaluate.held_out import write_evaluation
     from spotter.evaluate.ood import make_reference
     from spotter.publish import writing
-
-    wait_for_imports()
-    from spotter.train.export import export_onnx, export_pickle
-    from spotter.train.learner import make_learner
+    from spotter.train.graph import attach_head
 
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
     reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
     writing.write_reference(files / REFERENCE, reference)
     writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
-    learner = make_learner(trained, dataset, candidate.cleaned.folds, task.config)
-    export_pickle(learner, files / PICKLE)
-    export_onnx(learner, files / ONNX, task.config.size)
+    (files / ONNX).write_bytes(attach_head(trained.backbone.body.onnx, trained.head.weight, trained.head.bias))
     write_evaluation(evaluation, candidate.strangers, dataset, files)
     writing.write_origins(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
@@ -266,28 +271,24 @@ def write_files(files: Path, candidate: Candidate) -> "ModelSpec":
     shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
     made = {**card.made, "self_selected_share": share, "premortem": answers}
     card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
+    export.written.result()
     _write_cards(files, card, candidate)
     return card
 
 
 @stage("Compare them with the trained model")
-def check_parity(files: Path, candidate: Candidate) -> None:
+def check_parity(files: Path, export: "Export") -> None:
     """The gate before publishing: the files must answer like the trained model.
 
     Raises:
         ParityError: they do not.
     """
-    from spotter.bundle.format import PICKLE
     from spotter.bundle.reading import read_bundle
     from spotter.inference.predictor import Predictor
     from spotter.publish import parity
-    from spotter.train.export import predict_with_pickle
 
-    report = parity.check_parity(
-        lambda pictures: predict_with_pickle(files / PICKLE, pictures),
-        Predictor(read_bundle(files)).probabilities,
-        parity.parity_pictures(candidate.cleaned.dataset.paths),
-    )
+    predictor = Predictor(read_bundle(files))
+    report = parity.check_parity(lambda _: export.answers.result(), predictor.probabilities, export.pictures.result())
     say(f"{report.pictures} pictures, largest difference {report.largest_difference:.1e}")
 
 
@@ -348,10 +349,11 @@ def train_and_publish(task: Task, dataset: Dataset, int8: bool = False) -> str:
     features = compute_features(task, dataset)
     cleaned = audit_and_clean(task, features)
     trained = learn(task, cleaned)
-    candidate = evaluate(task, cleaned, trained)
     with temporary_folder() as files:
-        card = write_files(files, candidate)
-        check_parity(files, candidate)
+        export = start_export(files, task, cleaned, trained)
+        candidate = evaluate(task, cleaned, trained)
+        card = write_files(files, candidate, export)
+        check_parity(files, export)
         if int8:
             add_int8(files, card, candidate)
         return publish(files, candidate)

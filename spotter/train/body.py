@@ -19,6 +19,7 @@ from spotter.config import TrainConfig
 from spotter.data.subject_size import centre_classifier
 from spotter.errors import UnknownArchitecture, WeightsUnavailable
 from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body
+from spotter.train.graph import FEATURES, PLACES
 from spotter.train.rounding import fold_and_round
 from spotter.utils.files import temporary_folder
 
@@ -60,12 +61,14 @@ def make_backbone(
         mean, std: of pixels in [0, 1], by channel. imagenet: weight (1000, width) and bias (1000,) of its ImageNet
             classifier. centre: see `subject_size.centre_classifier`.
     """
-    outputs = ["features", "places"] if centre else ["features"]
+    # Where places are means of nothing, the head has none to look at.
+    has_places = isinstance(pool, nn.AdaptiveAvgPool2d)
+    outputs = [FEATURES, PLACES] if has_places else [FEATURES]
     with temporary_folder() as folder:
         file = folder / "body.onnx"
         pooled = nn.Sequential(pool, nn.Flatten())
         network = FeatureNetwork(body, pooled, torch.tensor(mean), torch.tensor(std), config.size)
-        export_network(_WithPlaces(network) if centre else network, file, config.size, outputs)
+        export_network(_WithPlaces(network) if has_places else network, file, config.size, outputs)
         onnx = Body(file.read_bytes(), config.size, config.resize, centre)
     with torch.inference_mode():
         width = pooled(body(torch.zeros(1, 3, config.size, config.size))).shape[1]

@@ -1,4 +1,4 @@
-"""What a trained network is exported as: `export.pkl` for fastai, and ONNX for serving."""
+"""What a trained network is exported as for fastai, `export.pkl`, and any network as ONNX for serving."""
 
 import pickle
 import warnings
@@ -10,15 +10,21 @@ import torch
 from fastai.callback.fp16 import to_fp16  # noqa: F401  (gives Learner its to_fp16 and to_fp32)
 from fastai.callback.progress import ProgressCallback  # noqa: F401  (gives Learner its bar, and no_bar)
 from fastai.callback.schedule import fine_tune, lr_find  # noqa: F401  (give Learner its fine_tune and lr_find)
-from fastai.data.transforms import Normalize
 from fastai.learner import Learner, load_learner
 from fastai.vision.core import PILImage
 from PIL import Image
 from torch import nn
 
+from spotter.config import TrainConfig
+from spotter.data.dataset import Dataset
+from spotter.images import load_picture
 from spotter.train.body import FeatureNetwork, export_network
+from spotter.train.graph import ACTIVATION, EMBEDDING, PROBABILITIES
+from spotter.train.learner import make_learner
+from spotter.train.trained import Trained
 
-PROBABILITIES, EMBEDDING, ACTIVATION = "probabilities", "embedding", "activation"
+# Pictures at a time when an export is asked: more are slower on one thread, and need more memory.
+BATCH = 4
 
 
 def export_pickle(learn: Learner, path: Path) -> None:
@@ -36,21 +42,19 @@ def export_pickle(learn: Learner, path: Path) -> None:
         raise OSError(f"torch cannot write {path.name}") from error
 
 
-def export_onnx(learn: Learner, path: Path, size: int) -> None:
-    """Write the network as ONNX: uint8 `pixels` (n, size, size, 3) in, `probabilities` and `embedding` out.
+def write_pickle(trained: Trained, dataset: Dataset, folds: np.ndarray, config: TrainConfig, path: Path) -> None:
+    """Make the fastai Learner of a trained model, and write it as `export_pickle` does."""
+    export_pickle(make_learner(trained, dataset, folds, config), path)
 
-    Normalisation and softmax are inside; `embedding` is the pooled features divided by their length. Where the body
-    gives a map of features, `activation` (n, classes, h, w) is what each place of it adds to each class: class
-    activation maps (Zhou et al., CVPR 2016), whose means over the places are the logits without their bias.
-    """
-    normalize = next(step for step in learn.dls.valid.after_batch.fs if isinstance(step, Normalize))
-    head = learn.model[1]
-    features = FeatureNetwork(learn.model[0], head[:-1], normalize.mean.cpu(), normalize.std.cpu(), size)
-    export_serving(ServingNetwork(features, head[-1], isinstance(head[0], nn.AdaptiveAvgPool2d)), path, size)
+
+def answer_with_pickle(path: Path, pictures: Sequence[bytes]) -> np.ndarray:
+    """As `predict_with_pickle`, of encoded pictures, and on one thread: a second core has other work meanwhile."""
+    torch.set_num_threads(1)
+    return predict_with_pickle(path, [load_picture(picture) for picture in pictures])
 
 
 def export_serving(network: "ServingNetwork", path: Path, size: int) -> None:
-    """Write a network as the ONNX file that `export_onnx` describes."""
+    """Write a network as the ONNX file that `graph.attach_head` describes."""
     outputs = [PROBABILITIES, EMBEDDING] + ([ACTIVATION] if network.has_places else [])
     export_network(network, path, size, outputs)
 
@@ -62,10 +66,10 @@ def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarr
         float32 array of shape (n, classes).
     """
     with warnings.catch_warnings():
-        # fastai warns that pickles are dangerous; this one was written a moment ago by this process.
+        # fastai warns that pickles are dangerous; this one was written a moment ago.
         warnings.simplefilter("ignore", UserWarning)
         learn = load_learner(path)
-    dl = learn.dls.test_dl([PILImage.create(np.asarray(picture)) for picture in pictures], num_workers=0, bs=16)
+    dl = learn.dls.test_dl([PILImage.create(np.asarray(picture)) for picture in pictures], num_workers=0, bs=BATCH)
     with learn.no_bar():
         return learn.get_preds(dl=dl)[0].numpy()
 

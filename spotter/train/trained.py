@@ -1,6 +1,6 @@
 """A trained model, and training by a linear head on frozen features. Needs no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,19 @@ class Trained(Judged):
     judged_temperatures: np.ndarray | None = None
     views: Views | None = None
     learner: Any = None
+
+    def bare(self) -> "Trained":
+        """What makes its fastai Learner, and nothing that is large."""
+        body = replace(self.backbone.body, onnx=b"", classifier=None)
+        return replace(
+            self,
+            features=self.features[:0],
+            probabilities=self.probabilities[:0],
+            shifted=None,
+            shifted_probabilities=None,
+            views=None,
+            backbone=replace(self.backbone, body=body, imagenet=None),
+        )
 
 
 def train_head(

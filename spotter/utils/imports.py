@@ -1,10 +1,7 @@
 """Faster imports of heavy packages."""
 
-import contextlib
 import gc
-import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -26,32 +23,6 @@ def lasting_imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-_running: list[threading.Thread] = []
-
-
-def import_meanwhile(*modules: str) -> None:
-    """Import modules for good, in the background. `wait_for_imports` has to be called before anything imports them.
-
-    What goes wrong is raised by the import that comes afterwards.
-    """
-
-    def load() -> None:
-        with lasting_imports(), contextlib.suppress(Exception):
-            for module in modules:
-                importlib.import_module(module)
-
-    # Not a daemon: a process must not end in the middle of loading a library.
-    thread = threading.Thread(target=load, name="imports")
-    thread.start()
-    _running.append(thread)
-
-
-def wait_for_imports() -> None:
-    """Wait for `import_meanwhile`."""
-    while _running:
-        _running.pop().join()
 
 
 @contextmanager

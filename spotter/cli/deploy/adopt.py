@@ -57,10 +57,12 @@ def run(options: Options) -> str:
     task = Task(lesson.recipe, lesson.config, store, command, is_first=True)
     pipeline.load_libraries()
     cleaned = pipeline.audit_and_clean(task, pipeline.compute_features(task, dataset))
-    candidate = pipeline.evaluate(task, cleaned, pipeline.learn(task, cleaned))
+    trained = pipeline.learn(task, cleaned)
     with temporary_folder() as files:
-        pipeline.write_files(files, candidate)
-        pipeline.check_parity(files, candidate)
+        export = pipeline.start_export(files, task, cleaned, trained)
+        candidate = pipeline.evaluate(task, cleaned, trained)
+        pipeline.write_files(files, candidate, export)
+        pipeline.check_parity(files, export)
         if len(dataset.records) == len(lesson.pictures):
             _compare(lesson, files, candidate)
         else:

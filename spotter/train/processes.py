@@ -1,0 +1,149 @@
+"""Work in processes of its own: what needs torch and fastai, while the process that trains needs neither.
+
+A server process loads these libraries once and then waits. Each piece of work runs in a fork of it; where the system
+has no forks, in a server of its own. Not `multiprocessing`: its children would first run the user's script again.
+"""
+
+import contextlib
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from importlib import import_module
+from typing import Any, TypeVar
+
+from spotter.errors import TrainingFailed
+from spotter.utils.files import import_root
+from spotter.utils.imports import lasting_imports
+
+T = TypeVar("T")
+# What the server loads before it is asked for anything.
+LOADED = ("spotter.train.learner", "spotter.train.export")
+HAS_FORKS = hasattr(os, "fork")
+
+_server: "subprocess.Popen[bytes] | None" = None
+_one_at_a_time = threading.Lock()
+
+
+def start_server(loaded: Sequence[str] = LOADED) -> None:
+    """Start the process that loads these modules, if there is none, and go on at once. It ends with this process,
+    however that ends."""
+    global _server
+    if _server is None or _server.poll() is not None:
+        path = os.pathsep.join(filter(None, [str(import_root()), os.environ.get("PYTHONPATH")]))
+        _server = subprocess.Popen(
+            [sys.executable, "-c", f"from spotter.train.processes import serve; serve({tuple(loaded)})"],
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+
+def run_apart(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a module, both by their names, in a process that has torch and fastai; wait for what it
+    returns. What it raises is raised here.
+
+    Raises:
+        TrainingFailed: the process ended without an answer, as when the system had no memory left and killed it.
+    """
+    with _one_at_a_time:
+        start_server()
+        server = _server
+        if server is None or server.stdin is None or server.stdout is None:
+            raise RuntimeError("a server without pipes")
+        try:
+            pickle.dump((module, function, arguments), server.stdin)
+            server.stdin.flush()
+            # Of a process that this one has started, through a pipe that nobody else has.
+            returned, error = pickle.load(server.stdout)  # noqa: S301
+        except (EOFError, OSError, pickle.UnpicklingError):
+            server.kill()
+            returned, error = None, _ended(server.wait())
+        if not HAS_FORKS:
+            server.kill()
+            server.wait()
+    if error is not None:
+        raise error
+    return returned
+
+
+def in_background(function: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Call a function in a thread that keeps nobody from ending this process."""
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="background", daemon=True).start()
+    return future
+
+
+def serve(loaded: Sequence[str]) -> None:
+    """Load the modules; then do what is asked for on stdin, until that ends."""
+    # Ctrl-C is for the process that waits for this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    # What libraries print must not come between the answers.
+    os.dup2(2, 1)
+    # A warning about timm's own code.
+    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+    # What goes wrong here, the work meets again, and tells.
+    with lasting_imports(), contextlib.suppress(Exception):
+        for name in loaded:
+            import_module(name)
+    while True:
+        try:
+            work = pickle.load(sys.stdin.buffer)  # noqa: S301
+        except EOFError:
+            # Not sys.exit: tidying up so many modules takes as long as loading some.
+            os._exit(0)
+        answers.write(_in_fork(*work) if HAS_FORKS else _call(*work))
+        answers.flush()
+
+
+def _in_fork(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
+    """What `_call` gives, by a fork of this process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as file:
+                file.write(_call(module, function, arguments))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        ready, _, _ = select.select([file, sys.stdin], [], [])
+        if sys.stdin in ready:
+            # Nothing comes before the answer: the process that asked is gone.
+            os.kill(child, signal.SIGKILL)
+            os._exit(0)
+        content = file.read()
+    _, status = os.waitpid(child, 0)
+    return content or pickle.dumps((None, _ended(os.waitstatus_to_exitcode(status))))
+
+
+def _call(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
+    try:
+        answer: tuple[Any, Exception | None] = getattr(import_module(module), function)(*arguments), None
+    except Exception as error:  # noqa: BLE001 - it is raised in the process that waits
+        answer = None, error
+    return pickle.dumps(answer)
+
+
+def _ended(status: int) -> TrainingFailed:
+    how = signal.Signals(-status).name if status < 0 else f"status {status}"
+    return TrainingFailed(
+        f"The process that writes and opens the export ended without an answer ({how}); the system may have too "
+        "little memory left: close other programs, and run the same command again."
+    )

@@ -1,0 +1,101 @@
+"""Work in another process gives what it returns, raises what it raises, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.patience import wait_until
+
+START = "import os, sys\nfrom spotter.train import processes\nprocesses.start_server(loaded=())\n"
+# What the other process is asked to do.
+WORK = """
+import os, signal, time
+from spotter.errors import ParityError
+def add(first, second): print("not an answer"); return first + second
+def fail(sentence): raise ParityError(sentence)
+def die(number): os.kill(os.getpid(), number)
+def rest(path):
+    with open(path, "w") as file: file.write(f"{os.getppid()} {os.getpid()}")
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "some_work.py").write_text(WORK)
+    return tmp_path
+
+
+def start(folder: Path, code: str) -> "subprocess.Popen[str]":
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", START + code], env=environment, stdout=pipe, stderr=pipe, text=True, cwd=folder
+    )
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_answers_and_failures_arrive_as_they_are_and_the_next_work_is_done_all_the_same(folder: Path) -> None:
+    tried = """
+for work in (("add", 1, 2), ("fail", "a sentence"), ("die", 9), ("missing",), ("add", [1], [2])):
+    try:
+        print(processes.run_apart("some_work", *work))
+    except Exception as error:
+        print(type(error).__name__, error)
+print(processes.in_background(processes.run_apart, "os", "getpid").result() != os.getpid(), "torch" in sys.modules)
+try:
+    processes.in_background(processes.run_apart, "some_work", "fail", "later").result()
+except processes.TrainingFailed:
+    print("another error")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    out, err = start(folder, tried).communicate(timeout=60)
+    lines = out.splitlines()
+    assert lines[:2] == ["3", "ParityError a sentence"], err
+    assert lines[2].startswith("TrainingFailed The process that writes and opens the export ended")
+    assert "SIGKILL" in lines[2]
+    assert lines[3].startswith("AttributeError ")
+    assert lines[4:] == ["[1, 2]", "True False", "ParityError later"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: signal.Signals) -> None:
+    asking = start(folder, "processes.in_background(processes.run_apart, 'some_work', 'rest', 'who').result()")
+    wait_until(lambda: (folder / "who").exists() and (folder / "who").read_text())
+    helpers = [int(word) for word in (folder / "who").read_text().split()]
+    assert all(map(is_running, helpers))
+    # Ctrl-C reaches all of them.
+    for process in [asking.pid, *helpers] if how == signal.SIGINT else [asking.pid]:
+        os.kill(process, how)
+    err = asking.communicate(timeout=60)[1]
+    wait_until(lambda: not any(map(is_running, helpers)))
+    # Of a Ctrl-C the process that asked may say something, and nobody else.
+    assert err.count("Traceback") == (how == signal.SIGINT)
+
+
+def test_a_server_that_dies_is_told_and_started_again(folder: Path) -> None:
+    tried = """
+server = processes.run_apart("os", "getppid")
+os.kill(server, 9)
+while os.path.exists(f"/proc/{server}") and open(f"/proc/{server}/stat").read().rpartition(")")[2].split()[0] != "Z":
+    pass
+try:
+    print(processes.run_apart("some_work", "add", 1, 2))
+except processes.TrainingFailed as error:
+    print("SIGKILL" in str(error))
+print(processes.run_apart("some_work", "add", 1, 2))
+"""
+    out, err = start(folder, tried).communicate(timeout=60)
+    assert out.splitlines()[-1] == "3", err
