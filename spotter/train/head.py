@@ -332,7 +332,9 @@ def _fit_linear_alone(
         # Cholesky factor has the same ones in fewer coordinates; a trace of noise keeps it from being singular.
         products = (points @ points.T).astype(np.float64)
         products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points) + 1e-12
-        points = factor = cholesky(products, lower=True, overwrite_a=True)
+        factor = cholesky(products, lower=True, overwrite_a=True)
+        # Half the memory to go through in each step, and the same weights to six digits.
+        points = factor.astype(np.float32)
     heads = []
     # Each fit starts where the one before ended.
     model = LogisticRegression(max_iter=500, warm_start=True, class_weight="balanced" if balanced else None)

@@ -37,7 +37,7 @@ def start_server(loaded: Sequence[str] = LOADED) -> None:
     global _server
     if _server is None or _server.poll() is not None:
         path = os.pathsep.join(filter(None, [str(import_root()), os.environ.get("PYTHONPATH")]))
-        _server = subprocess.Popen(
+        _server = subprocess.Popen(  # noqa: S603  (this Python, and code of ours)
             [sys.executable, "-c", f"from spotter.train.processes import serve; serve({tuple(loaded)})"],
             env=os.environ | {"PYTHONPATH": path},
             stdin=subprocess.PIPE,
