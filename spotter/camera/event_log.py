@@ -16,7 +16,7 @@ from typing import Any
 from spotter.camera.events import Event
 from spotter.camera.frames import FileKey, clock_words
 from spotter.errors import AnswersUnwritable
-from spotter.inference.prediction import SHARES, flat_cell, table_columns
+from spotter.inference.prediction import SHARES, class_columns, flat_cell, table_columns
 from spotter.utils.files import write_atomically
 from spotter.utils.journal import Journal
 from spotter.utils.locks import LockedFile
@@ -53,7 +53,9 @@ class EventLog:
     def __init__(self, path: Path, labels: Sequence[str], revision: str, advice: Sequence[str] = ()) -> None:
         check_table(path)
         self.path, self.labels, self.revision = path, tuple(labels), revision
-        self.columns = [*HEAD, *table_columns(labels, advice), "revision"]
+        beside = (*HEAD, "revision")
+        self.columns = [*HEAD, *table_columns(labels, advice, beside), "revision"]
+        self.classes = dict(zip(class_columns(labels, beside), labels, strict=True))
         self.folder = path.with_name(f"{path.name}.watch")
         self._events, self._sent = Journal(self.folder / EVENTS), Journal(self.folder / SENT)
         self._own = path.resolve(), self.folder.resolve()
@@ -169,14 +171,15 @@ class EventLog:
 
     def _cells(self, row: dict[str, Any]) -> list[Any]:
         answer = row["answer"] or {}
-        shares = answer.get(SHARES, {})
-        return [flat_cell(shares.get(name, answer.get(name, row.get(name)))) for name in self.columns]
+        shares = {name: answer[SHARES][label] for name, label in self.classes.items()} if answer else {}
+        facts = row | answer | dict.fromkeys(self.classes) | shares
+        return [flat_cell(facts.get(name)) for name in self.columns]
 
     def _write_parquet(self, rows: list[list[Any]]) -> None:
         pyarrow = import_pyarrow()
         from pyarrow import parquet
 
-        numbers = {"familiarity", "threshold", "expected_cost", *self.labels}
+        numbers = {"familiarity", "threshold", "expected_cost", *self.classes}
         counts = {"pictures", "shown", "unreadable"}
         types = {name: pyarrow.float64() for name in numbers} | {name: pyarrow.int64() for name in counts}
         schema = pyarrow.schema(

@@ -130,7 +130,8 @@ def write_events(events: Iterable[Event], path: Path, predictor: Predictor) -> i
     rows = [_cells(event, predictor) for event in events]
     try:
         with path.open("x", encoding="utf-8", newline="") as file:
-            write_rows(file, [[*COLUMNS, *table_columns(predictor.labels, predictor.card.advice), "revision"]])
+            columns = table_columns(predictor.labels, predictor.card.advice, (*COLUMNS, "revision"))
+            write_rows(file, [[*COLUMNS, *columns, "revision"]])
             write_rows(file, rows)
     except FileExistsError as error:
         raise AnswersUnwritable(f"{str(path)!r} already exists; remove it, or name another file.") from error

@@ -76,11 +76,29 @@ class Prediction(Advice, AnswerRecord):
         return self.answer() | {name: value for name, value in advice.items() if value is not None}
 
 
-def table_columns(labels: Sequence[str], advice: Sequence[str] = ()) -> list[str]:
+def table_columns(labels: Sequence[str], advice: Sequence[str] = (), beside: Sequence[str] = ()) -> list[str]:
     """The columns of an answer in a table of flat cells: the fields of `AnswerRecord`, one for each class, and the
-    fields of `Advice` that the model gives."""
-    names = (labels if column.name == SHARES else (column.name,) for column in fields(AnswerRecord))
+    fields of `Advice` that the model gives.
+
+    Args:
+        beside: the other columns of the table, whose names no class has.
+    """
+    classes = class_columns(labels, beside)
+    names = (classes if column.name == SHARES else [column.name] for column in fields(AnswerRecord))
     return [*(name for some in names for name in some), *advice]
+
+
+def class_columns(labels: Sequence[str], beside: Sequence[str] = ()) -> list[str]:
+    """The columns of the classes in `table_columns`: their labels, with " (class)" where another column has the
+    name."""
+    taken = {*(column.name for kind in (AnswerRecord, Advice) for column in fields(kind)), *beside}
+    names = []
+    for label in labels:
+        name = label
+        while name in taken or (name != label and name in labels):
+            name += " (class)"
+        names.append(name)
+    return names
 
 
 def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequence[str] = ()) -> list[Any]:

@@ -159,7 +159,9 @@ class AnswerFile:
                 self._write_parquet(temporary, chunks)
             else:
                 with temporary.open("w", encoding="utf-8", newline="") as file:
-                    write_rows(file, [("id", "file", *table_columns(self.labels, self.advice), "revision", "error")])
+                    head, ends = ("id", "file"), ("revision", "error")
+                    columns = table_columns(self.labels, self.advice, (*head, *ends))
+                    write_rows(file, [(*head, *columns, *ends)])
                     for rows in chunks:
                         write_rows(file, rows)
             os.replace(temporary, path)

@@ -112,7 +112,7 @@ def as_csv(results: Sequence[Result], labels: Sequence[str], advice: Sequence[st
         advice: the names of what the model advises.
     """
     file = io.StringIO(newline="")
-    head = ("file", *table_columns(labels, advice), "error")
+    head = ("file", *table_columns(labels, advice, ("file", "error")), "error")
     rows = (
         [result.name, *table_cells(result.prediction, labels, advice), result.problem and result.problem.tell()]
         for result in results

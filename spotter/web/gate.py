@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -182,12 +182,19 @@ def _difference(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
     """The largest of any number; infinite where one is missing, or is no number."""
     try:
         pairs = [(given["familiarity"], wanted["familiarity"])]
-        if list(given["probabilities"]) != list(wanted["probabilities"]):
+        if list(given["probabilities"]) != javascript_order(wanted["probabilities"]):
             return float("inf")
         pairs += [(given["probabilities"][label], share) for label, share in wanted["probabilities"].items()]
         return float(np.max([abs(float(one) - float(other)) for one, other in pairs]))
     except (KeyError, TypeError, ValueError):
         return float("inf")
+
+
+def javascript_order(names: Iterable[str]) -> list[str]:
+    """The order in which an object of JavaScript has its fields: those that are whole numbers first, by size."""
+    rest = list(names)
+    numbers = [name for name in rest if re.fullmatch(r"0|[1-9][0-9]*", name) and int(name) < 2**32 - 1]
+    return sorted(numbers, key=int) + [name for name in rest if name not in numbers]
 
 
 def _visit(

@@ -264,6 +264,15 @@ def test_whatever_differs_is_a_complaint(given: dict[str, object]) -> None:
     assert compare("x", [[answer(), given]], [[answer(), answer()]]).complaint("model.onnx")
 
 
+def test_labels_that_are_numbers_come_first_in_javascript_and_are_no_complaint() -> None:
+    shares = {"b": 0.1, "10": 0.1, "2": 0.2, "01": 0.1, "-5": 0.1, "1e5": 0.1, "4294967295": 0.1, "0": 0.2}
+    order = ["0", "2", "10", "b", "01", "-5", "1e5", "4294967295"]
+    given = answer(probabilities={label: shares[label] for label in order})
+    assert compare("x", [[given]], [[answer(probabilities=shares)]]).complaint("model.onnx") == ""
+    given = answer(probabilities={label: shares[label] for label in reversed(order)})
+    assert compare("x", [[given]], [[answer(probabilities=shares)]]).complaint("model.onnx")
+
+
 def test_pixels_are_held_to_more_than_files_and_int8_to_less() -> None:
     near = answer(probabilities={"a": 0.6999, "b": 0.3001})
     assert compare("x", [[near, answer()]], [[answer(), answer()]]).complaint("model.onnx") == ""

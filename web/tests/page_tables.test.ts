@@ -27,6 +27,15 @@ test("no cell of a table is a formula", () => {
   expect(plainCell("two\nlines\u202e")).toBe("two lines ");
 });
 
+test("no class has the column of something else", () => {
+  const labels = ["label", "error", "id", "label (class)", "set", "01", "10", "2", "constructor", "__proto__"];
+  const head = csvOf([], labels, ["set"]).trim().split(",");
+  expect(head.slice(3, -5)).toEqual([
+    ...["label (class) (class)", "error (class)", "id", "label (class)", "set (class)"],
+    ...["01", "10", "2", "constructor", "__proto__"],
+  ]);
+});
+
 test("a table has a column for each class, and for what the model advises", () => {
   const answer: Answer = {
     ...{ label: "a", closest: "a", probabilities: { a: 0.75, "b, c": 0.25 }, familiarity: 1, familiar: true, threshold: 0.5 },

@@ -13,6 +13,11 @@ export interface Row {
 
 type Cell = string | number | boolean | undefined;
 
+// The other columns of a table, of any model.
+const TAKEN = new Set([
+  ...["file", "error", "label", "closest", "probabilities", "familiarity", "familiar", "threshold"],
+  ...["decision", "expected_cost", "set", "prior", "unweighted"],
+]);
 // Tells spreadsheets that it is UTF-8.
 const MARK = "\ufeff";
 // A spreadsheet runs a cell that begins with one of these, in full width too, as some input methods type them.
@@ -24,9 +29,19 @@ const SKIPPED = /^(?:[\s\u115f\u1160\u2800\u3164\uffa0"\p{Mn}\p{Me}]|\u200c|\u20
 
 /** The whole file, with a heading. */
 export function csvOf(rows: readonly Row[], labels: readonly string[], advice: readonly string[]): string {
-  const head = ["file", "label", "closest", ...labels, "familiarity", "familiar", "threshold", ...advice, "error"];
+  const classes = classColumns(labels);
+  const head = ["file", "label", "closest", ...classes, "familiarity", "familiar", "threshold", ...advice, "error"];
   const lines = rows.map(({ name, answer, error }) => [name, ...cellsOf(answer, labels, advice), error]);
   return MARK + [head, ...lines].map((line) => `${line.map(written).join(",")}\r\n`).join("");
+}
+
+/** The labels, with " (class)" where another column has the name. */
+function classColumns(labels: readonly string[]): string[] {
+  return labels.map((label) => {
+    let name = label;
+    while (TAKEN.has(name) || (name !== label && labels.includes(name))) name += " (class)";
+    return name;
+  });
 }
 
 /** Text for a cell, which a spreadsheet shows as it is: in one line, and never a formula. */
