@@ -270,6 +270,8 @@ def _serving(pages: Mapping[str, bytes], told: "queue.Queue[dict[str, Any]]") ->
 
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Headers and content are two packets, and the second would wait 40 ms for the browser to confirm the first.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             content = pages.get(self.path.removeprefix("/").partition("?")[0])

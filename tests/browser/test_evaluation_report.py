@@ -8,8 +8,9 @@ from playwright.sync_api import Browser
 from tests.helpers.evaluation_report import HOSTILE, make_report
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(247, 245, 240)"), ("dark", "rgb(23, 25, 21)")])
+@pytest.mark.parametrize(
+    ("width", "scheme", "ground"), [(390, "light", "rgb(247, 245, 240)"), (1280, "dark", "rgb(23, 25, 21)")]
+)
 def test_it_fits_the_screen_without_complaints(
     width: int, scheme: str, ground: str, browser: Browser, tmp_path: Path
 ) -> None:

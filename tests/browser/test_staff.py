@@ -43,8 +43,7 @@ def bare() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "phone"])
 def test_axe_finds_nothing_on_the_pages_of_staff(
     browser: Browser, busy: str, bare: str, node_folder: Path, viewport: dict, theme: str
 ) -> None:

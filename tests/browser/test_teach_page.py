@@ -28,16 +28,31 @@ def url(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server.url("teach/")
 
 
+@pytest.fixture(scope="module")
+def opened(browser: Browser, url: str) -> Iterator[Lesson]:
+    with lesson_in(browser, url) as lesson:
+        yield lesson
+
+
 @pytest.fixture
-def lesson(browser: Browser, url: str) -> Iterator[Lesson]:
+def lesson(opened: Lesson) -> Iterator[Lesson]:
+    """The page as a first visit finds it, in one window for many tests."""
+    assert (opened.names(), opened.counts()) == (["Class 1", "Class 2"], [0, 0])
+    yield opened
+    opened.empty()
+
+
+@pytest.fixture
+def own(browser: Browser, url: str) -> Iterator[Lesson]:
+    """One whose window may be closed."""
     with lesson_in(browser, url) as lesson:
         yield lesson
 
 
 @pytest.mark.parametrize(
     ("window", "theme", "language"),
-    [(DESKTOP, "light", "en"), (PHONE, "dark", "de"), (DESKTOP, "dark", "fr"), (PHONE, "light", "es")],
-    ids=["desktop-light-en", "phone-dark-de", "desktop-dark-fr", "phone-light-es"],
+    [(DESKTOP, "light", "fr"), (PHONE, "dark", "de")],
+    ids=["desktop-light-fr", "phone-dark-de"],
 )
 def test_everybody_can_see_reach_and_follow_all_of_it(
     browser: Browser, url: str, node_folder: Path, window: dict, theme: str, language: str
@@ -192,23 +207,23 @@ def test_names_that_cannot_be_are_refused_and_the_old_one_stays(lesson: Lesson) 
     assert lesson.names() == ["灰熊", "Class 2"]
 
 
-def test_it_is_all_there_after_the_tab_was_closed(lesson: Lesson, url: str) -> None:
-    lesson.add_kinds({"disc": 8, "cross": 8})
-    told = lesson.learn()
-    lesson.page.close()
-    again = other_tab(lesson.page.context, url)
+def test_it_is_all_there_after_the_tab_was_closed(own: Lesson, url: str) -> None:
+    own.add_kinds({"disc": 8, "cross": 8})
+    told = own.learn()
+    own.page.close()
+    again = other_tab(own.page.context, url)
     # It is learnt as it was, without a click, and nothing is computed anew.
     expect(again.learnt).to_contain_text("Wrong: ", timeout=LONG_MS)
     assert again.learnt.inner_text().split("\n")[0] == told.split("\n")[0]
     assert (again.names(), again.counts()) == (["disc", "cross"], [8, 8])
 
 
-def test_a_tab_that_is_closed_while_pictures_are_added_keeps_those_that_were(lesson: Lesson, url: str) -> None:
+def test_a_tab_that_is_closed_while_pictures_are_added_keeps_those_that_were(own: Lesson, url: str) -> None:
     files = [picture("disc", seed) for seed in range(40)]
-    lesson.card(0).locator("input[type=file]").set_input_files(files)
-    expect(lesson.card(0).locator(".count")).not_to_have_text("Pictures: 0", timeout=LONG_MS)
-    lesson.page.close()
-    again = Lesson(lesson.page.context.new_page()).open(url)
+    own.card(0).locator("input[type=file]").set_input_files(files)
+    expect(own.card(0).locator(".count")).not_to_have_text("Pictures: 0", timeout=LONG_MS)
+    own.page.close()
+    again = Lesson(own.page.context.new_page()).open(url)
     (kept, _) = again.counts()
     assert 0 < kept <= 40
     # Those that are missing can be added by adding all again.
@@ -216,20 +231,20 @@ def test_a_tab_that_is_closed_while_pictures_are_added_keeps_those_that_were(les
     assert again.counts()[0] == 40
 
 
-def test_two_tabs_do_not_overwrite_each_other(lesson: Lesson, url: str) -> None:
-    lesson.add(0, [picture("disc", 1)])
-    second = other_tab(lesson.page.context, url)
+def test_two_tabs_do_not_overwrite_each_other(own: Lesson, url: str) -> None:
+    own.add(0, [picture("disc", 1)])
+    second = other_tab(own.page.context, url)
     elsewhere = second.page.locator("#elsewhere")
     expect(elsewhere).to_contain_text("This page is open in another tab.")
     expect(second.page.locator("#teach")).to_be_hidden()
     elsewhere.get_by_role("button", name="Go on here").click()
     expect(second.card(0).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
-    expect(lesson.page.locator("#elsewhere")).to_contain_text("open in another tab")
-    expect(lesson.page.locator("#teach")).to_be_hidden()
+    expect(own.page.locator("#elsewhere")).to_contain_text("open in another tab")
+    expect(own.page.locator("#teach")).to_be_hidden()
     second.add(0, [picture("disc", 2)])
     second.page.close()
     # The first goes on by itself, with what the second did.
-    expect(lesson.card(0).locator(".count")).to_have_text("Pictures: 2", timeout=LONG_MS)
+    expect(own.card(0).locator(".count")).to_have_text("Pictures: 2", timeout=LONG_MS)
 
 
 def test_everything_can_be_removed_from_the_device(lesson: Lesson) -> None:

@@ -50,14 +50,22 @@ def url(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield server.url("teach/")
 
 
-@pytest.fixture
-def lesson(searching_browser: Browser, sources: OpenSources, url: str) -> Iterator[Lesson]:
-    sources.openverse, sources.commons = (200, {"results": []}), (200, {"batchcomplete": True})
-    sources.open_to_others = True
-    sources.asked.clear()
+@pytest.fixture(scope="module")
+def opened(searching_browser: Browser, url: str) -> Iterator[Lesson]:
     # The certificates of the sources are made by the test.
     with lesson_in(searching_browser, url, ignore_https_errors=True) as lesson:
         yield lesson
+
+
+@pytest.fixture
+def lesson(opened: Lesson, sources: OpenSources) -> Iterator[Lesson]:
+    """The page as a first visit finds it, in one window for all tests."""
+    sources.openverse, sources.commons = (200, {"results": []}), (200, {"batchcomplete": True})
+    sources.open_to_others = True
+    sources.asked.clear()
+    yield opened
+    opened.page.context.set_offline(False)
+    opened.empty()
 
 
 def search(lesson: Lesson, words: str, source: str = "openverse", card: int = 0) -> None:

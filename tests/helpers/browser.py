@@ -48,10 +48,10 @@ def overflow(page: Page) -> int:
     return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
 
-def complaints(page: Page, axe: str) -> list[tuple[str, str]]:
-    """What axe-core has against a page: the rule, and the element."""
+def complaints(page: Page, axe: str, within: str = "html") -> list[tuple[str, str]]:
+    """What axe-core has against a page, or what is within an element of it: the rule, and the element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    report = page.evaluate("tags => axe.run({ runOnly: tags })", tags)
+    report = page.evaluate("([within, tags]) => axe.run(within, { runOnly: tags })", [within, tags])
     return [(each["id"], node["html"][:200]) for each in report["violations"] for node in each["nodes"]]

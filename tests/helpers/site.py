@@ -163,7 +163,7 @@ def serving_site(folder: Path, **settings: Any) -> Iterator[SiteServer]:
     told = SiteServer(**settings)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, told, directory=str(folder)))
     told.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield told
