@@ -11,6 +11,7 @@
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
     scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
     scripts/bench --web models/bears                        (the browser edition, beside the Gradio page)
+    scripts/bench --teach models/bears --pictures folder:photos/bears  (teaching in the browser, by camera and folder)
     scripts/bench --shifts photos/bears --unfamiliar STRANGERS  (pictures as cameras may give them)
 
 The tutorial's way: RandomResizedCrop + aug_transforms, vision_learner with the same backbone, fine_tune(4); then
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
     parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
     parser.add_argument("--web", type=Path, metavar="STORE", help="the browser edition of this model, in Chromium")
+    parser.add_argument("--teach", type=Path, metavar="STORE", help="teaching in the browser on this model's site")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
     parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts; needs --baseline")
@@ -239,6 +241,12 @@ def main() -> None:
         from bench_web import print_web
 
         print_web(options.web, [free_port()])
+        return
+    if options.teach:
+        from bench_teach import print_teaching
+
+        folder = options.pictures.removeprefix("folder:")
+        print_teaching(options.teach, None if folder == "sample" else Path(folder))
         return
     if options.ray:
         # Here: Ray is optional.

@@ -102,8 +102,8 @@ def print_web(store: Path, ports: list[int]) -> None:
         app = [sys.executable, "app.py", "--model", store, "--port", ports[0]]
         with (
             sync_playwright() as playwright,
-            _serving(work / "site") as plain,
-            _serving(work / "site", ISOLATED) as own,
+            serving(work / "site") as plain,
+            serving(work / "site", ISOLATED) as own,
         ):
             with _running(app, ports[0]) as gradio:
                 _print_visits(playwright, plain, gradio, photo)
@@ -120,7 +120,7 @@ def _print_visits(playwright: Any, plain: Server, gradio: str, photo: Path) -> N
         browser = _launch(playwright)
         context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
         spans["gradio"].append(_first_answer_gradio(context, gradio, photo))
-        gradio_memory.append(_memory_mb(browser))
+        gradio_memory.append(memory_mb(browser))
         context.pages[0].close()
         spans["gradio again"].append(_first_answer_gradio(context, gradio, photo))
         browser.close()
@@ -129,7 +129,7 @@ def _print_visits(playwright: Any, plain: Server, gradio: str, photo: Path) -> N
         plain.sent = 0
         spans["site"].append(_first_answer(context, plain.url, photo))
         sent.append(plain.sent)
-        memory.append(_memory_mb(browser))
+        memory.append(memory_mb(browser))
         _wait_until_kept(context.pages[0])
         settled.append(plain.sent)
         context.pages[0].close()
@@ -198,7 +198,7 @@ def _wait_until_kept(page: Page) -> None:
         page.evaluate(KEPT)
 
 
-def _memory_mb(browser: Browser) -> float:
+def memory_mb(browser: Browser) -> float:
     """What the processes of a browser's pages take, shared memory by its share."""
     told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
     total = 0.0
@@ -221,7 +221,7 @@ def _write_photo(path: Path) -> Path:
 
 
 @contextmanager
-def _serving(folder: Path, headers: dict[str, str] | None = None) -> Iterator[Server]:
+def serving(folder: Path, headers: dict[str, str] | None = None) -> Iterator[Server]:
     server = Server(folder, headers or {})
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
