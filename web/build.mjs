@@ -14,7 +14,7 @@ const WASM = "ort-wasm-simd-threaded";
 const shared = {
   name: "shared",
   setup(on) {
-    on.onResolve({ filter: /\/(spotter|worker|element|archive)\.js$/ }, ({ path, kind }) =>
+    on.onResolve({ filter: /\/(spotter|worker|element|archive|hub)\.js$/ }, ({ path, kind }) =>
       kind === "entry-point" ? undefined : { path: `./${path.split("/").at(-1)}`, external: true },
     );
   },
@@ -36,6 +36,7 @@ const entries = {
   page: "src/page/page.ts",
   early: "src/page/early.ts",
   archive: "src/page/archive.ts",
+  hub: "src/hub.ts",
   element: "src/element.ts",
   sw: "src/sw.ts",
   teach_worker: "src/teach/worker.ts",
@@ -53,6 +54,8 @@ const options = {
   // The build of onnxruntime-web that takes its WebAssembly from where we say.
   conditions: ["onnxruntime-web-use-extern-wasm"],
   external: ["node:*", "sharp"],
+  // esbuild does not follow the "browser" field of a package that has "exports".
+  alias: { "@huggingface/hub": here("node_modules/@huggingface/hub/dist/browser/index.mjs") },
   // The element has its own markup and style in it.
   loader: { ".html": "text", ".css": "text" },
   legalComments: "linked",

@@ -26,6 +26,14 @@ PYTHON = "3.12"
 # The versions that ZeroGPU offers are few.
 ZERO_PYTHON = "3.12.12"
 LONGEST_DESCRIPTION = 60
+# What the cards of all our Spaces say.
+LOOK: dict[str, object] = {
+    "emoji": "🔎",
+    "colorFrom": "green",
+    "colorTo": "gray",
+    "license": "apache-2.0",
+    "tags": ["image-classification", "spotter"],
+}
 BUILD_PATIENCE_S = 1200.0
 SMOKE_PATIENCE_S = 180.0
 ANSWER_PATIENCE_S = 60.0
@@ -241,15 +249,10 @@ def space_card(card: ModelSpec, store: str, revision: str, **settings: object) -
     thumbnail = f"https://huggingface.co/{repo}/resolve/{revision}/{examples[0]}" if examples else None
     data = SpaceCardData(
         title=title,
-        emoji="🔎",
-        colorFrom="green",
-        colorTo="gray",
-        license="apache-2.0",
         short_description=described,
         thumbnail=thumbnail,
         models=[repo],
-        tags=["image-classification", "spotter"],
-        **settings,  # type: ignore[arg-type]
+        **LOOK | settings,  # type: ignore[arg-type]
     )
     link = f"https://huggingface.co/{repo}/tree/{revision}"
     return f"---\n{data.to_yaml()}\n---\n\n# {escape_markdown(title)}\n\nServes [{repo}]({link}), with Spotter.\n"

@@ -76,9 +76,14 @@ class SpaceRepo(HubClient):
         super().__init__(repo, "Space", endpoint, sleep=sleep, silence_s=silence_s)
 
     @property
+    def endpoint(self) -> str:
+        """The address of its Hub."""
+        return str(self._api.endpoint)
+
+    @property
     def page(self) -> str:
         """The address of its page on the Hub."""
-        return f"{self._api.endpoint}/spaces/{self._repo}"
+        return f"{self.endpoint}/spaces/{self._repo}"
 
     def state(self, variables: Iterable[str]) -> SpaceState | None:
         """What it holds now, and what `variables` of it are set to; None when there is no such Space.

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 
 import httpx2
 
-from spotter.deploy.space import BUILD_PATIENCE_S, CARD, SMOKE_PATIENCE_S, put_back, space_card
+from spotter.deploy.space import BUILD_PATIENCE_S, CARD, LOOK, SMOKE_PATIENCE_S, put_back, space_card
 from spotter.deploy.space_repo import STATIC, SpaceRepo, SpaceState
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser
 from spotter.web.live import ask_site, check_usable
 from spotter.web.site import PACKED, SITE_JSON, read_site
+from spotter.web.teach import PAGE, HubPlace
 
 # With these a page may use threads, and pages of others may still show its files.
 HEADERS = {
@@ -20,7 +21,17 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "cross-origin",
 }
+SERVED = {"sdk": STATIC, "app_file": "index.html", "custom_headers": HEADERS}
 FILE_PATIENCE_S = 60.0
+# Visitors sign in with these, to make Spaces of what they taught; the app gets at no others of theirs.
+OAUTH = {"hf_oauth": True, "hf_oauth_scopes": ["contribute-repos"]}
+# Where browsers send what is large; as a content security policy writes it.
+HUB_STORAGE = ("https://*.hf.co",)
+
+
+def hub_place(endpoint: str, storage: tuple[str, ...] = HUB_STORAGE) -> HubPlace:
+    """The Hub that visitors of a site's page teach/ may sign in to; `endpoint` is its address."""
+    return HubPlace(endpoint, storage, {**LOOK, **SERVED, **OAUTH})
 
 
 def plan_static(store: str, predictor: Predictor, site: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -33,9 +44,8 @@ def plan_static(store: str, predictor: Predictor, site: Mapping[str, bytes]) -> 
         predictor.card,
         store,
         str(predictor.revision),
-        sdk=STATIC,
-        app_file="index.html",
-        custom_headers=HEADERS,
+        **SERVED,
+        **(OAUTH if PAGE in site else {}),
     )
     return {**site, CARD: card.encode()}
 

@@ -21,7 +21,7 @@ from spotter.utils.files import claimed_folder, package_file
 from spotter.utils.templates import render_template
 from spotter.utils.text import in_one_line
 from spotter.web.self_test import SELF_TEST, choose_picture
-from spotter.web.teach import teach_files, why_not
+from spotter.web.teach import HubPlace, teach_files, why_not
 
 SITE_JSON, INDEX, MANIFEST = "site.json", "index.html", "manifest.webmanifest"
 MODEL, CARD = "model", "README.md"
@@ -65,12 +65,14 @@ def model_folder(store: str, predictor: Predictor) -> Path:
     return open_store(store).pull(predictor.revision, {CARD})[0]
 
 
-def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes]) -> dict[str, bytes]:
+def site_files(
+    revision: Path, predictor: Predictor, built: Mapping[str, bytes], hub: HubPlace | None = None
+) -> dict[str, bytes]:
     """All files of the site of a model, by their paths in it. The same revision gives the same bytes.
 
     Args:
         revision: the folder with its files. predictor: the same model, with the network that the site is to use.
-        built: what `built_files` gave.
+        built: what `built_files` gave. hub: where visitors may put what they teach.
 
     Raises:
         BrokenModel: a file is not the one that `model.json` promises.
@@ -87,7 +89,7 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
         INDEX: _index(title, predictor, not reason),
     }
     if not reason:
-        files |= teach_files(title)
+        files |= teach_files(title, hub)
     files[SITE_JSON] = _to_json(
         {
             "format": FORMAT,
@@ -101,6 +103,7 @@ def site_files(revision: Path, predictor: Predictor, built: Mapping[str, bytes])
             "self_test": {"file": SELF_TEST, "probabilities": probabilities},
             "teach": not reason,
             **({"teach_reason": reason} if reason else {}),
+            **({"hub": hub.told()} if hub and not reason else {}),
         }
     )
     return files

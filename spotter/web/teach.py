@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -17,6 +18,23 @@ DRAWN, KINDS = 24, ("grizzly", "teddy")
 DRAWN_SIDE, DRAWN_QUALITY = 256, 70
 # What the weights of the last layer are called in a network that was exported here.
 HEAD = b"head.weight"
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """A Hub that visitors of the page may sign in to, to put what they taught on a Space of their own.
+
+    `url` is its address, `storage` where it keeps large files, as a content security policy writes them, and `card` the
+    settings of such a Space.
+    """
+
+    url: str
+    storage: tuple[str, ...]
+    card: Mapping[str, Any]
+
+    def told(self) -> dict[str, Any]:
+        """As `site.json` says it to the page."""
+        return {"url": self.url, "card": self.card}
 
 
 def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
@@ -36,9 +54,10 @@ def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
     return "" if HEAD in onnx else "its network does not end as those that Spotter exports"
 
 
-def teach_files(title: str) -> dict[str, bytes]:
+def teach_files(title: str, hub: HubPlace | None = None) -> dict[str, bytes]:
     """The files of the page that are made here, by their paths in a site; `title` is the site's."""
-    page = render_template("web", "teach.html", title=title, languages=LANGUAGES)
+    hosts = (hub.url, *hub.storage) if hub else ()
+    page = render_template("web", "teach.html", title=title, languages=LANGUAGES, hosts=hosts)
     # A title may hold half of a surrogate pair, which is no text.
     files = {PAGE: page.encode("utf-8", "replace")}
     for kind in KINDS:

@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
 from pathlib import Path
-from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import pytest
 import yaml
@@ -36,6 +36,9 @@ LFS_SUFFIXES = (".gz", ".onnx", ".pkl", ".safetensors", ".png")
 SDKS = ("gradio", "docker", "static")
 COLORS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 COMMITS_A_PAGE = 3
+# Pages of other origins may use it.
+SHARED = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Error-Message, X-Request-Id"}
+ANY = "authorization, content-type, accept, x-request-id"
 # Seconds after which a silent connection is let go, so that no test hangs.
 LONGEST_SILENCE = 60
 
@@ -99,10 +102,19 @@ class Repo:
     stages: list[dict] = field(default_factory=lambda: [{"stage": "RUNNING"}])
     log: str = ""
     restarts: int = 0
+    # Whether an app made it for somebody: with the scope "contribute-repos" it gets at no others.
+    app: bool = False
 
     @property
     def head(self) -> Commit:
         return self.commits[-1]
+
+    @property
+    def oauth(self) -> dict[str, str]:
+        """What a Space gets whose card asks for a sign-in."""
+        card = read_card(self.head.files)
+        scopes = " ".join(["openid", "profile", *card.get("hf_oauth_scopes", [])])
+        return {"OAUTH_CLIENT_ID": f"client of {self.host}", "OAUTH_SCOPES": scopes} if card.get("hf_oauth") else {}
 
     def add(self, title: str, files: dict[str, bytes], message: str = "") -> Commit:
         number = len(self.commits)
@@ -142,6 +154,10 @@ class Hub:
         self.storage_requests: list[Request] = []
         self.fault: Fault | None = None
         self.wants_money = False
+        # Whether whoever signs in on a page lets it do what it asks for.
+        self.consents = True
+        # Code -> what was asked with it.
+        self.codes: dict[str, dict[str, str]] = {}
         self.space_host = ""
         # May change what a static Space gives: the path in it, and the content; None is "not there".
         self.on_the_way: Callable[[str, bytes], bytes | None] = lambda path, content: content
@@ -205,12 +221,12 @@ class Hub:
             repo = self.repos.get(f"spaces/{owner}/{name}")
             if repo is None or repo.sdk != "static":
                 return error(404, "no such static Space")
-            files, path = repo.head.files, path or "index.html"
+            files, path = repo.head.files, f"{path}index.html" if path.endswith("/") or not path else path
             content = self.on_the_way(path, files[path]) if path in files else None
             if content is None:
                 return error(404, "no such file")
             if path.endswith(".html"):
-                script = f"<script>window.huggingface={{variables:{json.dumps(repo.variables)}}};</script>"
+                script = f"<script>window.huggingface={{variables:{json.dumps(repo.variables | repo.oauth)}}};</script>"
                 content = content.replace(b"<head>", f"<head>{script}".encode(), 1)
             asked = read_card(files).get("custom_headers", {})
             kind = SimpleHTTPRequestHandler.extensions_map.get(Path(path).suffix) or guess_type(path)[0]
@@ -226,6 +242,8 @@ class Hub:
             if request.token and request.token not in self.users:
                 return error(401, "Invalid credentials in Authorization header")
             user, role = self.users.get(request.token or "", (None, None))
+            if request.path.startswith(("/oauth/", "/.well-known/")):
+                return self._sign_in(request, user)
             if request.path == "/api/whoami-v2":
                 return whoami(user, role) if user else error(401, "Invalid user token")
             if request.path == "/api/validate-yaml":
@@ -252,6 +270,46 @@ class Hub:
             return Answer(400, json.dumps(told).encode())
         return reply({"errors": [], "warnings": []})
 
+    def _sign_in(self, request: Request, user: str | None) -> Answer:
+        """OAuth with PKCE, for the client of a static Space, which has no secret."""
+        asked = request.query
+        match request.path:
+            case "/.well-known/openid-configuration":
+                names = {"authorization": "authorize", "token": "token", "userinfo": "userinfo"}
+                return reply({f"{name}_endpoint": f"{self.url}/oauth/{path}" for name, path in names.items()})
+            case "/oauth/authorize":
+                known = {repo.oauth.get("OAUTH_CLIENT_ID"): repo for repo in self.repos.values()}
+                space = known.get(asked["client_id"])
+                scopes = set(asked["scope"].split()) - {"openid", "profile"}
+                if space is None or not asked["redirect_uri"].startswith(f"{space.host}/"):
+                    return error(400, "Invalid client or redirect_uri")
+                wrong = (asked["response_type"], asked["code_challenge_method"]) != ("code", "S256")
+                if wrong or not scopes <= set(space.oauth["OAUTH_SCOPES"].split()):
+                    return error(400, "Invalid request")
+                code = secrets.token_hex(8)
+                self.codes[code] = asked
+                told = {"code": code} if self.consents else {"error": "access_denied", "error_description": "no"}
+                to = f"{asked['redirect_uri']}?{urlencode({**told, 'state': asked['state']})}"
+                return Answer(302, b"", {"Location": to, "X-Frame-Options": "DENY"})
+            case "/oauth/token":
+                form = dict(parse_qsl(request.body.decode()))
+                begun = self.codes.pop(form["code"], None)
+                digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+                challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+                if begun is None or (begun["code_challenge"], begun["redirect_uri"]) != (
+                    challenge,
+                    form["redirect_uri"],
+                ):
+                    return error(400, "invalid_grant")
+                token = f"hf_oauth_Secret{secrets.token_hex(4)}"
+                self.users[token] = (OWNER, "contribute-repos")
+                return reply({"access_token": token, "expires_in": 28800, "scope": begun["scope"], "id_token": "x"})
+            case "/oauth/userinfo" if user:
+                return reply(
+                    {"sub": "1", "name": user.title(), "preferred_username": user, "picture": "", "profile": ""}
+                )
+        return error(401, "Invalid credentials in Authorization header")
+
     def _create(self, wanted: dict, user: str | None, role: str | None) -> Answer:
         is_space = wanted.get("type") == "space"
         # Static Spaces are free.
@@ -269,7 +327,7 @@ class Hub:
         body = {"url": f"{self.url}/{name}"}
         if name in self.repos:
             return Answer(409, json.dumps(body | {"error": "You already created this model repo"}).encode())
-        self.repos[name] = Repo(private=wanted.get("visibility") == "private")
+        self.repos[name] = Repo(private=wanted.get("visibility") == "private", app=role == "contribute-repos")
         self.repos[name].add("initial commit", {".gitattributes": b"*.onnx filter=lfs\n"})
         self.repos[name].sdk = wanted.get("sdk", "gradio")
         self._house(name, wanted.get("hardware", "cpu-basic"))
@@ -367,7 +425,8 @@ class Hub:
             return repo
         if user is None:
             return error(401, "Unauthorized")
-        if role == "read" or user != name.split("/")[-2]:
+        is_foreign = role == "contribute-repos" and not repo.app
+        if role == "read" or is_foreign or user != name.split("/")[-2]:
             return error(403, "You need write access to this repository")
         return repo
 
@@ -396,7 +455,8 @@ class Hub:
         if isinstance(repo, Answer):
             return repo
         asked = json.loads(request.body)
-        how = request.headers["content-type"], asked["operation"], asked["hash_algo"]
+        # The client for browsers has a name of its own for it.
+        how = request.headers["content-type"], asked["operation"], asked["hash_algo"].replace("_", "")
         if how != ("application/vnd.git-lfs+json", "upload", "sha256"):
             return error(422, "no such batch")
         objects = []
@@ -446,7 +506,7 @@ class Hub:
                     return error(404, "A file with this name doesn't exist", "EntryNotFound")
             else:
                 return error(400, f"no such operation: {line['key']}")
-        made = repo.add(header["summary"], files, header["description"])
+        made = repo.add(header["summary"], files, header.get("description", ""))
         sdk = read_card(files).get("sdk")
         if name.startswith("spaces/") and sdk and sdk != repo.sdk:
             # The card decides.
@@ -630,7 +690,7 @@ def _serve(answer: Callable[[Request], Answer], closing: threading.Event) -> Thr
                 self._break_off(given)
                 return
             self.send_response(given.status)
-            for name, value in {"Content-Length": str(len(given.body)), **given.headers}.items():
+            for name, value in {"Content-Length": str(len(given.body)), **SHARED, **given.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
@@ -653,6 +713,10 @@ def _serve(answer: Callable[[Request], Answer], closing: threading.Event) -> Thr
                 self.rfile.readline()
             self.rfile.readline()
             return body
+
+        def do_OPTIONS(self) -> None:
+            """May a page of another origin ask this?"""
+            self._send(Answer(204, b"", {"Access-Control-Allow-Methods": "*", "Access-Control-Allow-Headers": ANY}))
 
         do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 

@@ -28,6 +28,8 @@ export interface SiteJson {
   network: "model.onnx" | "model-int8.onnx";
   files: Record<string, FileEntry>;
   self_test?: { file: string; probabilities: number[] };
+  /** The Hub that visitors may sign in to, and the card of a Space with such a site. */
+  hub?: { url: string; card: Record<string, unknown> };
 }
 
 /** Told how many bytes came since the last call. */
@@ -137,7 +139,7 @@ function encodePath(path: string): string {
 }
 
 function isSite(site: Record<string, unknown>): site is Record<string, unknown> & SiteJson {
-  const { revision, contents, network, files, self_test: test } = site;
+  const { revision, contents, network, files, self_test: test, hub } = site;
   const isEntry = (entry: unknown): boolean =>
     isTable(entry) &&
     isLength(entry.bytes) &&
@@ -155,7 +157,8 @@ function isSite(site: Record<string, unknown>): site is Record<string, unknown> 
     (network === "model.onnx" || network === "model-int8.onnx") &&
     isTable(files) &&
     Object.values(files).every(isEntry) &&
-    isTest
+    isTest &&
+    (hub === undefined || (isTable(hub) && typeof hub.url === "string" && isTable(hub.card)))
   );
 }
 

@@ -122,13 +122,13 @@ def _deploy_app(
 def _deploy_static(
     options: Options, store: str, predictor: "Predictor", space: "SpaceRepo", before: "SpaceState | None"
 ) -> str:
-    from spotter.deploy.static_space import deploy_static, plan_static
+    from spotter.deploy.static_space import deploy_static, hub_place, plan_static
     from spotter.web.browser import find_browser
     from spotter.web.gate import check_site
     from spotter.web.site import built_files, model_folder, site_files, with_parity
 
     with stage("Make the site"):
-        site = site_files(model_folder(store, predictor), predictor, built_files())
+        site = site_files(model_folder(store, predictor), predictor, built_files(), hub_place(space.endpoint))
     if options.dry_run:
         files = plan_static(store, predictor, site)
         _show(files)

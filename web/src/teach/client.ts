@@ -53,6 +53,7 @@ function makeTeacher(body: Body, talk: Talk): Teacher {
     outlook: (options) => talk.ask("outlook", [], options),
     classify: (picture) => talk.ask("classify", [picture]),
     siteZip: (lesson, options) => talk.ask("siteZip", [lesson, options]),
+    siteFiles: (lesson, options) => talk.ask("siteFiles", [lesson, options]),
     lessonZip: (lesson, options) => talk.ask("lessonZip", [lesson, options]),
     close: () => {
       talk.end();

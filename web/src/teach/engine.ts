@@ -11,7 +11,8 @@ import { NO_VIEWS, lackingViews, planViews, type Entry } from "./lesson.js";
 import { logitsOf } from "./linear.js";
 import { countOutlookSteps, foreseeMore } from "./outlook.js";
 import { packLesson } from "./lesson_zip.js";
-import { packSite } from "./site_zip.js";
+import { makeSite } from "./site_zip.js";
+import { packZip, type ZipEntry } from "./zip.js";
 import type {
   Body,
   Features,
@@ -81,8 +82,12 @@ export class Engine {
     return advise({ labels, threshold }, probabilities, weigh(cosine, probabilities, certainty));
   }
 
-  siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob> {
-    return packSite(this.network, this.known(), lesson, options);
+  async siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob> {
+    return packZip(await this.siteFiles(lesson, options));
+  }
+
+  siteFiles(lesson: Lesson, options: SiteZipOptions): Promise<ZipEntry[]> {
+    return makeSite(this.network, this.known(), lesson, options);
   }
 
   lessonZip(lesson: Lesson, options: LessonZipOptions): Promise<Blob> {

@@ -2,7 +2,7 @@
 
 import type { ErrorRecord } from "../messages.js";
 import type { Answer } from "../types.js";
-import type { Body, Features, KeptPicture, Outlook, Taught, Teacher } from "./types.js";
+import type { Body, Features, KeptPicture, Outlook, SiteFile, Taught, Teacher } from "./types.js";
 
 /** What each method gives. */
 export interface Answers {
@@ -13,6 +13,7 @@ export interface Answers {
   outlook: Outlook;
   classify: Answer;
   siteZip: Blob;
+  siteFiles: SiteFile[];
   lessonZip: Blob;
 }
 
@@ -24,6 +25,7 @@ export interface Parameters {
   outlook: [];
   classify: globalThis.Parameters<Teacher["classify"]>;
   siteZip: globalThis.Parameters<Teacher["siteZip"]>;
+  siteFiles: globalThis.Parameters<Teacher["siteFiles"]>;
   lessonZip: globalThis.Parameters<Teacher["lessonZip"]>;
 }
 

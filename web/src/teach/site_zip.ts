@@ -1,4 +1,4 @@
-/** What was learnt as a finished static site: this site's own files, with another model in them. */
+/** What was learnt as the files of a finished static site: this site's own, with another model in them. */
 
 import { readCard } from "../card.js";
 import { CannotRun } from "../errors.js";
@@ -13,7 +13,7 @@ import { replaceHead } from "./onnx_write.js";
 import { floatTensor, writeTensors } from "./safetensors_write.js";
 import { chooseExamples, isOwn, listShown, writeThumbnails } from "./shown.js";
 import type { Lesson, SiteZipOptions } from "./types.js";
-import { packZip } from "./zip.js";
+import type { ZipEntry } from "./zip.js";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 type Files = Map<string, Bytes>;
@@ -23,17 +23,18 @@ const SITE_JSON = "site.json";
 const UNLISTED = ["sw.js"];
 const PACKED = ".gz";
 
-export async function packSite(
+export async function makeSite(
   network: BodyNetwork,
   learnt: Learnt,
   lesson: Lesson,
   options: SiteZipOptions,
-): Promise<Blob> {
+): Promise<ZipEntry[]> {
   const title = options.title.trim() || lesson.labels.join(" · ");
   const { folder, site } = network.source;
   const own: Files = new Map();
   for (const path of [...Object.keys(site.files).filter((path) => !path.startsWith("model/")), ...UNLISTED]) {
-    own.set(path, await fetchRaw(new URL(path, folder)));
+    const content = await fetchRaw(new URL(path, folder));
+    own.set(path, path.endsWith(".html") ? encode(asMade(decode(content))) : content);
   }
   const base = JSON.parse(decode(await fetchFile(folder, site, MODEL_JSON, undefined, () => undefined))) as Record<
     string,
@@ -58,9 +59,7 @@ export async function packSite(
   }
   const files: Files = new Map([...own, ...model]);
   files.set(SITE_JSON, toJson(await describeSite(network, learnt, files, { title, contents })));
-  return packZip(
-    [...files].map(([path, content]) => ({ path, content: new Blob([content]), isPacked: isPacked(path) })),
-  );
+  return [...files].map(([path, content]) => ({ path, content: new Blob([content]), isPacked: isPacked(path) }));
 }
 
 async function modelFiles(
@@ -157,6 +156,11 @@ async function fetchRaw(url: URL): Promise<Bytes> {
   const content = new Uint8Array(await response.arrayBuffer());
   const isWhole = !url.pathname.endsWith(PACKED) || (content[0] === 0x1f && content[1] === 0x8b);
   return isWhole ? content : gzip(content);
+}
+
+/** A page without what its host put into it: a Space's own variables. Our pages have no script in their text. */
+function asMade(html: string): string {
+  return html.replace(/<script(?![^>]*\ssrc=)[^>]*>[^]*?<\/script>/g, "");
 }
 
 function withTitle(html: string, title: string, labels: string[]): string {

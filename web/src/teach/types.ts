@@ -202,6 +202,12 @@ export interface SiteZipOptions {
   showOwn: boolean;
 }
 
+/** A file of a site, by its path in it. */
+export interface SiteFile {
+  path: string;
+  content: Blob;
+}
+
 export interface LessonZipOptions {
   title: string;
   /** A slug; "" for none. */
@@ -260,6 +266,8 @@ export interface Teacher {
    * A finished static site with what was learnt last. @throws CannotTeach: nothing was. @throws CannotRun: no network.
    */
   siteZip(lesson: Lesson, options: SiteZipOptions): Promise<Blob>;
+  /** The files of the same site. */
+  siteFiles(lesson: Lesson, options: SiteZipOptions): Promise<SiteFile[]>;
   /** What `spotter adopt` takes. @throws CannotTeach: nothing was learnt. */
   lessonZip(lesson: Lesson, options: LessonZipOptions): Promise<Blob>;
   /** Free its memory; it answers no more. */

@@ -55,6 +55,8 @@ async function answer(call: Call, signal: AbortSignal): Promise<Answers[keyof An
       return opened.classify(call.parameters[0]);
     case "siteZip":
       return opened.siteZip(...call.parameters);
+    case "siteFiles":
+      return opened.siteFiles(...call.parameters);
     case "lessonZip":
       return opened.lessonZip(...call.parameters);
   }

@@ -1,8 +1,10 @@
-/** Taking away what was learnt: as a finished site, or for `spotter adopt`. */
+/** Taking away what was learnt: as a finished site, for `spotter adopt`, or to a Space of the Hub. */
 
+import type { SiteJson } from "../../files.js";
 import { find } from "../../page/dom.js";
 import { words, type Desk } from "./desk.js";
 import { isOpen } from "./licenses.js";
+import { Putting } from "./putting.js";
 import { whatWentWrong } from "./troubles.js";
 
 export class Taking {
@@ -18,9 +20,16 @@ export class Taking {
     packed: find(document, "#packed"),
   };
   readonly #desk: Desk;
+  readonly #putting: Putting;
 
-  constructor(desk: Desk) {
+  constructor(desk: Desk, about: SiteJson) {
     this.#desk = desk;
+    this.#putting = new Putting(desk, about.hub, async () => {
+      const teacher = await desk.tutor.get();
+      const lesson = desk.album.lesson();
+      const options = { title: this.#title, showOwn: this.#part.showOwn.checked };
+      return { title: options.title, labels: lesson.labels, files: await teacher.siteFiles(lesson, options) };
+    });
     const { title, site, lesson, copy, commands } = this.#part;
     title.addEventListener("input", () => {
       this.#showCommands();
@@ -64,6 +73,7 @@ export class Taking {
 
   #showCommands(): void {
     const name = this.#name;
+    this.#putting.suggest(name);
     this.#part.commands.textContent =
       `spotter adopt ${name}.spotter-lesson.zip --to hf://YOU/${name}\n` +
       `spotter deploy hf://YOU/${name}-page --model hf://YOU/${name} --static`;

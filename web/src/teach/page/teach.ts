@@ -97,7 +97,7 @@ class TeachPage {
       },
     });
     this.#trying = new Trying(desk);
-    this.#taking = new Taking(desk);
+    this.#taking = new Taking(desk, about);
     this.#results = new Results(desk, () => {
       this.#relearn();
     });
