@@ -9,8 +9,6 @@ import numpy as np
 
 # Rows of a table of cosines that is made in parts.
 BLOCK = 2000
-# A table of cosines is large from so many on.
-LARGE = 1_000_000
 
 
 def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
@@ -39,10 +37,7 @@ def weigh(cosines: np.ndarray, probabilities: np.ndarray, certainty: float) -> n
 
 
 def score(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
-    """Familiarity of many pictures, as `familiarity`; a large table of cosines is made in blocks."""
-    if len(embeddings) * len(reference) <= LARGE:
-        return familiarity(embeddings, reference, neighbours)
-    # "@" is several times faster than what serving does, and differs from it in the last digit.
-    starts = range(0, len(embeddings), BLOCK)
+    """Familiarity of many pictures, as `familiarity`, by a faster product that differs from it in the last digit."""
+    starts = range(0, max(1, len(embeddings)), BLOCK)
     tables = (embeddings[start : start + BLOCK] @ reference.T for start in starts)
     return np.concatenate([mean_of_nearest(cosines, neighbours) for cosines in tables])

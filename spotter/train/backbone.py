@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
@@ -160,8 +161,8 @@ def compute_views(
         def run(row: int) -> list[tuple[str, np.ndarray]]:
             try:
                 with own_reason():
-                    picture = load_picture(paths[row])
-                    made = ((number, kind.make(picture, backbone.square, number, keys[row])) for number in missing[row])
+                    picture, squares = load_picture(paths[row]), _Squares(backbone)
+                    made = ((number, kind.make(picture, squares.of, number, keys[row])) for number in missing[row])
                     return [
                         (view_key(keys[row], number), session.run(["features"], {PIXELS: pixels[None]})[0][0])
                         for number, pixels in made
@@ -178,6 +179,18 @@ def compute_views(
             kind.cache(plain).add(list(new), np.stack(list(new.values())))
         found |= new
     return gather_views(kind, keys, plan, found, backbone.width)
+
+
+class _Squares:
+    """What a backbone sees of a picture, made once for all of its views."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone, self._last = backbone, (Image.new("RGB", (1, 1)), np.zeros(0))
+
+    def of(self, picture: Image.Image) -> np.ndarray:
+        if picture is not self._last[0]:
+            self._last = picture, self._backbone.square(picture)
+        return self._last[1]
 
 
 def imagenet_logits(backbone: Backbone, features: np.ndarray) -> np.ndarray | None:

@@ -11,7 +11,14 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from spotter.data.dataset import Dataset, Record
-from spotter.data.quality import IMAGENET_PAGES, QUALITY_FLAGS, QualityConfig, find_quality_flags
+from spotter.data.quality import (
+    IMAGENET_PAGES,
+    QUALITY_FLAGS,
+    QualityConfig,
+    _percentile_is_below,
+    _twice_the_median,
+    find_quality_flags,
+)
 from spotter.images import encode_jpeg, fit_within, load_picture
 from tests.conftest import ROOT
 
@@ -193,3 +200,17 @@ def test_fewer_than_two_in_a_hundred_real_bears_are_flagged(bear_photos: Path, t
     flags = find_quality_flags(dataset, alike(len(paths)))
     assert len(paths) > 100
     assert sum(bool(set(found) - {"far-from-class"}) for found in flags) < 0.02 * len(paths)
+
+
+def test_medians_and_percentiles_by_counting_are_those_of_sorting() -> None:
+    rng = np.random.default_rng(0)
+    for most in (2, 3, 256):
+        for shape in ((1, 1, 3), (1, 2, 3), (5, 5, 3), (6, 7, 3)):
+            pixels = rng.integers(0, most, shape).astype(np.uint8)
+            assert (_twice_the_median(pixels) == 2 * np.median(pixels, axis=(0, 1))).all()
+    for size in (1, 2, 5, 100, 101):
+        values = rng.integers(0, 6, size) / 2
+        for percentile in (0, 50, 99, 100):
+            for bound in (*values[:5], *(values[:5] + 0.25), np.percentile(values, percentile)):
+                expected = bool(np.percentile(values, percentile) < bound)
+                assert _percentile_is_below(values, percentile, float(bound)) == expected
