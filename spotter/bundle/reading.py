@@ -72,7 +72,9 @@ def read_bundle(folder: Path, int8: bool = False) -> Bundle:
     content = _checked_model_json(folder)
     card = _as_spec(content)
     if int8 and card.int8 is None:
-        raise NoInt8("This revision has no int8 network; serve it without int8, or publish one with train.py --int8.")
+        raise NoInt8(
+            "This revision has no int8 network; serve it without int8, or publish one with spotter train --int8."
+        )
     network = INT8_ONNX if int8 else ONNX
     files = {name: _read_checked(folder, name, content) for name in (network, REFERENCE)}
     check_network(files[network], network)

@@ -114,7 +114,9 @@ def _with_features(dataset: Dataset, run: Run) -> tuple[Dataset, np.ndarray]:
     features, known = _cache(run).read([str(record.sha256) for record in dataset.records])
     there = tuple(record for record, is_known in zip(dataset.records, known, strict=True) if is_known)
     if not there:
-        raise NoTrainingRun(f"There are no cached features of the pictures in {str(run.folder)!r}; run train.py again.")
+        raise NoTrainingRun(
+            f"There are no cached features of the pictures in {str(run.folder)!r}; run spotter train again."
+        )
     return replace(dataset, records=there), features[known]
 
 

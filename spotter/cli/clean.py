@@ -5,8 +5,8 @@
     spotter clean export models/bears edits.jsonl    (the decisions, for another machine)
     spotter clean replay models/bears edits.jsonl    (decisions of another machine, added to those here)
 
-Every decision is written to the log of the picture set. Name the set by its folder, or by the store that train.py
-published to.
+Every decision is written to the log of the picture set. Name the set by its folder, or by the store that
+`spotter train` published to.
 """
 
 import os

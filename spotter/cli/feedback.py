@@ -5,8 +5,9 @@
     spotter feedback feedback --delete 0123456789abcdef0123456789abcdef
     spotter feedback feedback --reviewed models/bears --log logs/bears
 
-To review pictures of visitors, add them to the set with train.py --feedback and open scripts/clean. The last form above
-copies the decisions about logged answers into the answer log, so that scripts/report can compute the error.
+To review pictures of visitors, add them to the set with `spotter train --feedback` and open `spotter clean`. The last
+form above copies the decisions about logged answers into the answer log, so that `spotter report` can compute the
+error.
 """
 
 from dataclasses import dataclass
@@ -34,12 +35,12 @@ class Noted:
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("store", help="where app.py --feedback saves: a folder or hf://datasets/owner/name")
+    parser.add_argument("store", help="where spotter serve --feedback saves: a folder or hf://datasets/owner/name")
     parser.add_argument("--delete", metavar="ID", help="permanently remove an entry")
     parser.add_argument(
         "--reviewed", type=Path, metavar="TARGET", help="copy the decisions of this store or picture set into --log"
     )
-    parser.add_argument("--log", type=Path, metavar="FOLDER", help="the folder that app.py --log writes to")
+    parser.add_argument("--log", type=Path, metavar="FOLDER", help="the folder that spotter serve --log writes to")
 
     def check(options: Options) -> None:
         if (options.reviewed is None) != (options.log is None):
@@ -56,7 +57,9 @@ def run(options: Options) -> str:
 
     entries = FeedbackFolder(fetched(options.store))
     if not options.store.startswith(DATASETS) and not entries.folder.is_dir():
-        raise FeedbackMissing(f"There is no folder {options.store!r}; give the one that app.py --feedback saves to.")
+        raise FeedbackMissing(
+            f"There is no folder {options.store!r}; give the one that spotter serve --feedback saves to."
+        )
     if options.delete:
         if not entries.delete(options.delete):
             raise FeedbackMissing(f"There is no entry {options.delete!r} in {options.store!r}.")

@@ -16,7 +16,7 @@ from spotter.utils.argument_parser import Options, Parser
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument("recipe", type=Path, help="the recipe of the model")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="as for train.py (default: data)")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="as for spotter train (default: data)")
 
 
 def run(options: Options) -> str:

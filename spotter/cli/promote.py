@@ -16,7 +16,7 @@ from spotter.utils.console import say
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
+    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that spotter serve --log writes to")
     parser.add_argument(
         "--model", metavar="STORE", help="the store it was published to; errors are compared with its figures there"
     )
@@ -46,7 +46,9 @@ def _stage_after(options: Options) -> str:
     if options.list:
         history = [move for move in read_history(folder) if options.revision in (None, move.revision)]
         if not history:
-            raise RolloutMissing(f"There is no rollout in {str(folder)!r}; app.py --rollout shadow --log begins one.")
+            raise RolloutMissing(
+                f"There is no rollout in {str(folder)!r}; spotter serve --rollout shadow --log begins one."
+            )
         for move in history:
             say(f"{move.at}  {move.revision[:12]}  {move.action:8}  {move.to:10}  {move.why}".rstrip())
         return history[-1].to

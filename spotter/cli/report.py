@@ -26,7 +26,7 @@ DEFAULT = ReportConfig()
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that app.py --log writes to")
+    parser.add_argument("log", metavar="LOG", type=Path, help="the folder that spotter serve --log writes to")
     parser.add_argument(
         "--model", metavar="STORE", help="the store its revisions were published to, to compare with training"
     )

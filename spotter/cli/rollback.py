@@ -48,7 +48,7 @@ def run(options: Options) -> str:
             say("a running app keeps the model it has loaded: restart it")
     history = store.history()
     if not history:
-        raise RevisionMissing(f"Nothing was published to {store.address} yet; train.py --to does.")
+        raise RevisionMissing(f"Nothing was published to {store.address} yet; spotter train --to does.")
     for event in history:
         contents = f", contents {event.contents}" if event.contents not in {"", event.revision} else ""
         say(f"{event.version:5} {event.at}  {event.action:8}  {event.revision}{contents}")

@@ -46,7 +46,7 @@ def add_arguments(parser: Parser) -> None:
         "--log",
         metavar="FOLDER",
         default=os.environ.get("ANSWER_LOG") or None,
-        help="log answers in this folder, without pictures or addresses, for scripts/report ($ANSWER_LOG)",
+        help="log answers in this folder, without pictures or addresses, for spotter report ($ANSWER_LOG)",
     )
     parser.add_argument(
         "--rollout",

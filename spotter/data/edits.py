@@ -251,7 +251,7 @@ def _require_pictures(dataset: Dataset) -> None:
         if left < CollectConfig.min_per_class:
             raise TooFewPictures(
                 f"The edits leave the class {label!r} with {plural(left, 'picture')}, and it needs at least "
-                f"{CollectConfig.min_per_class}; undo some edits with scripts/clean, or collect more pictures."
+                f"{CollectConfig.min_per_class}; undo some edits with spotter clean, or collect more pictures."
             )
 
 

@@ -132,7 +132,7 @@ def without_damaged(dataset: Dataset) -> Dataset:
     whole = tuple(record for record in dataset.records if is_whole(dataset.folder, record))
     lost = len(dataset.records) - len(whole)
     if lost:
-        _log.warning("%d stored pictures are missing or damaged and left out; train.py collects them again", lost)
+        _log.warning("%d stored pictures are missing or damaged and left out; spotter train collects them again", lost)
     return replace(dataset, records=whole)
 
 

@@ -97,7 +97,7 @@ def find_pictures(place: Path) -> Path:
     if not (folder / RUN).is_file():
         where = f"{str(place)!r}" + (f" (its pictures were in {str(folder)!r})" if folder != place else "")
         raise NoTrainingRun(
-            f"There is no training run in {where}; give a store or a picture set that train.py has trained on."
+            f"There is no training run in {where}; give a store or a picture set that spotter train has trained on."
         )
     return folder
 
@@ -134,13 +134,13 @@ def read_run(folder: Path, name: str = RUN) -> Run:
         run = Run(folder=folder, recipe=Recipe(**recipe), config=TrainConfig(**config), **told, **tensors)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise NoTrainingRun(
-            f"The training run in {str(folder)!r} cannot be read ({error}); train again with train.py."
+            f"The training run in {str(folder)!r} cannot be read ({error}); train again with spotter train."
         ) from error
     n = len(run.keys)
     if not (len(run.given) == len(run.probabilities) == len(run.familiarity) == len(run.folds) == n) or (
         run.probabilities.shape[1] != len(run.recipe.labels)
     ):
-        raise NoTrainingRun(f"The training run in {str(folder)!r} is inconsistent; train again with train.py.")
+        raise NoTrainingRun(f"The training run in {str(folder)!r} is inconsistent; train again with spotter train.")
     return run
 
 

@@ -184,7 +184,7 @@ def choices(plan: Plan) -> str:
         if plan.hardware == ZERO_GPU
         else [f"--hardware {ZERO_GPU} (free for two Spaces of an account that is 30 days old)"]
     )
-    others = ["a PRO plan", "the Dockerfile on another host", f"python app.py --model {store} on your own machine"]
+    others = ["a PRO plan", "the Dockerfile on another host", f"spotter serve --model {store} on your own machine"]
     return f"what remains: {', '.join([static, *zero, *others[:-1]])}, or {others[-1]}"
 
 

@@ -76,7 +76,7 @@ class Predictor:
         """Pull a revision (None: the newest) from `store` and check every file it needs against its hash.
 
         With `int8` it answers by the int8 network, where one was published. `contents` is what the files must hash to:
-        the name that `scripts/rollback --list` tells, whatever the store calls them. The answers do not depend on
+        the name that `spotter rollback --list` tells, whatever the store calls them. The answers do not depend on
         `cores`.
 
         Raises:

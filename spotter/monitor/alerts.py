@@ -34,7 +34,7 @@ _BECAME = {
     "probability": ("surer", "less sure"),
 }
 _ADVICE = {
-    "errors": "read the latest reviews, and go back with scripts/rollback if it began with this revision",
+    "errors": "read the latest reviews, and go back with spotter rollback if it began with this revision",
     "unfamiliar": "look at the pictures that arrive; if the model should know them, collect such pictures and "
     "train again",
     "colourfulness": "check the camera, or whatever sends the pictures",

@@ -280,7 +280,7 @@ def read_answers(folder: Path) -> Answers:
     """
     path = folder / FILE
     if not path.is_file():
-        raise LogUnreadable(f"There is no answer log in {str(folder)!r}; app.py --log {folder} writes one.")
+        raise LogUnreadable(f"There is no answer log in {str(folder)!r}; spotter serve --log {folder} writes one.")
     query = """
         SELECT answers.*, {missing} coalesce(reviews.label, ''), coalesce(reviews.number, 0) FROM answers
         LEFT JOIN reviews ON reviews.number = (SELECT max(number) FROM reviews WHERE answer = answers.id)

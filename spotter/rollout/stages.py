@@ -108,7 +108,7 @@ class Rollout:
         history = self.history()
         if not history:
             raise RolloutMissing(
-                f"There is no rollout of {self.revision} in {str(self.folder)!r}; app.py --rollout shadow --log "
+                f"There is no rollout of {self.revision} in {str(self.folder)!r}; spotter serve --rollout shadow --log "
                 f"{self.folder} begins one."
             )
         return history[-1]
@@ -264,7 +264,7 @@ def as_toml(config: RolloutConfig) -> str:
         return f"{f'{name} = {value:g}':<18} # {told}"
 
     lines = [
-        "# When a revision may go on to the next stage: scripts/promote asks for all of it.",
+        "# When a revision may go on to the next stage: spotter promote asks for all of it.",
         line("share", config.share, "gradual: this share of clients is answered at once, the others after review"),
         line(
             "together",

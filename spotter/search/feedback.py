@@ -22,7 +22,9 @@ class VisitorFeedback:
     def __init__(self, argument: str) -> None:
         folder = Path(argument).expanduser()
         if not folder.is_dir():
-            raise FolderMissing(f"There is no folder {str(folder)!r}; give the one that app.py --feedback saves to.")
+            raise FolderMissing(
+                f"There is no folder {str(folder)!r}; give the one that spotter serve --feedback saves to."
+            )
         self._entries = FeedbackFolder(folder)
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:

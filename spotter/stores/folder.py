@@ -76,11 +76,11 @@ class FolderStore:
             BrokenModel: its `model.json` cannot be read, or is not the one that its name stands for.
         """
         if not self.root.is_dir():
-            raise RevisionMissing(f"There is no store at {str(self.root)!r}; train.py --to makes one.")
+            raise RevisionMissing(f"There is no store at {str(self.root)!r}; spotter train --to makes one.")
         versions = {event.version: event.revision for event in self.history()}
         wanted = versions.get(revision, revision) if revision else self.head()
         if wanted is None:
-            raise RevisionMissing(f"The store {str(self.root)!r} is empty; publish to it with train.py --to.")
+            raise RevisionMissing(f"The store {str(self.root)!r} is empty; publish to it with spotter train --to.")
         found = [
             path for path in self._all() if path.name == wanted or (len(wanted) >= 7 and path.name.startswith(wanted))
         ]

@@ -97,7 +97,7 @@ class HubStore(HubClient):
         if info.private or info.gated:
             raise ModelNotPublic(
                 f"{self.address} is {'private' if info.private else 'gated'}, and others may not read it without a "
-                f"token; make it public in its settings on the Hub, or serve it yourself: python app.py --model "
+                f"token; make it public in its settings on the Hub, or serve it yourself: spotter serve --model "
                 f"{self.address}."
             )
 
@@ -210,7 +210,7 @@ class HubStore(HubClient):
         for _ in range(RACES):
             info = self._look(writing=True) or (self._create() if create else None)
             if info is None:
-                raise RevisionMissing(f"There is no model {self.address}; train.py --to makes one.")
+                raise RevisionMissing(f"There is no model {self.address}; spotter train --to makes one.")
             made = self._try(info, title, operations)
             if made:
                 self._tag(made)

@@ -148,7 +148,7 @@ class HubClient:
                 "or set HF_TOKEN."
             )
         if isinstance(error, RevisionNotFoundError):
-            return RevisionMissing(f"{where} has no such revision; scripts/rollback {where} --list shows which it has.")
+            return RevisionMissing(f"{where} has no such revision; spotter rollback {where} --list shows which it has.")
         if isinstance(error, EntryNotFoundError) and not isinstance(error, FileNotFoundError):
             return RevisionMissing(f"{where} lacks a file that Spotter publishes; it is not a Spotter model.")
         if isinstance(error, HfHubHTTPError):

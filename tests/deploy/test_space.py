@@ -535,7 +535,7 @@ def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Pred
 def test_money_is_told_with_what_remains(hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor) -> None:
     hub.wants_money = True
     said = refusal(PaymentRequired, lambda: run(space, plan, predictor))
-    for choice in ("requires a PRO", "--hardware zero-a10g", "Dockerfile", f"python app.py --model {STORE}"):
+    for choice in ("requires a PRO", "--hardware zero-a10g", "Dockerfile", f"spotter serve --model {STORE}"):
         assert choice in said
     assert SPACE not in hub.repos
 

@@ -198,3 +198,29 @@ def test_what_the_docs_quote_is_really_said(said: str) -> None:
 def test_many_troubles_are_quoted() -> None:
     assert len(SAID) > 20
     assert README.count("\n| *") == 8
+
+
+def test_what_is_said_names_no_script_that_an_installed_package_lacks() -> None:
+    # Where both are told apart, the command of a revision that keeps its name, and what only works in a checkout.
+    apart = {"pipeline.py", "publish/candidate.py", "cli/convert.py", "web/site.py", "deploy/serving_files.py"}
+    package = ROOT / "spotter"
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        docstrings = {
+            id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, kinds) and is_text(node.body)
+        }
+        if path.relative_to(package).as_posix() in apart:
+            continue
+        found += [
+            (path.name, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+            if re.search(r"\bscripts/\w|\b(?:train|app)\.py -", node.value)
+        ]
+    assert found == []
+
+
+def is_text(body: list[ast.stmt]) -> bool:
+    return bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)

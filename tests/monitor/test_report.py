@@ -36,7 +36,7 @@ def test_the_sentence_at_the_top_says_what_to_do(tmp_path: Path) -> None:
     assert dark.endswith("if it stays like this, collect such pictures and train again.")
     both = advise(gather(log_of(tmp_path / "both", two_months())))
     assert both.startswith("Wrong answers ")
-    assert re.search(r"scripts/rollback if it began with this revision \(\d more alerts?\)\.$", both)
+    assert re.search(r"spotter rollback if it began with this revision \(\d more alerts?\)\.$", both)
     few = advise(gather(log_of(tmp_path / "few", make_answers(30))))
     assert few == "There are 30 answers so far, too few to notice a change: that begins at 200."
     unknown = advise(gather(log_of(tmp_path / "unknown", make_answers(700))))

@@ -112,7 +112,7 @@ def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tm
     words = ["-P", "-c", CHILD, tmp_path / "log", prebuilt.store]
     done = subprocess.run([bare_python, *words], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "Only scripts/report compares what the training pictures look like" in done.stdout
+    assert "Only spotter report compares what the training pictures look like" in done.stdout
     assert "<h2" in done.stdout
 
 

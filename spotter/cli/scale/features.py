@@ -2,7 +2,7 @@
 
     spotter features data/bears/openverse --ray local
 
-The set is the folder that `scripts/collect` prints as its last line. This command prints the same folder at its end. If
+The set is the folder that `spotter collect` prints as its last line. This command prints the same folder at its end. If
 you run it again, it continues where it stopped.
 """
 
@@ -20,9 +20,9 @@ def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     default = TrainConfig()
     parser.add_argument("set", type=Path, help="the folder of a picture set")
-    parser.add_argument("--arch", default=default.arch, help="as for train.py (default: %(default)s)")
-    parser.add_argument("--size", type=int, default=default.size, metavar="PIXELS", help="as for train.py")
-    parser.add_argument("--resize", choices=RESIZES, default=default.resize, help="as for train.py")
+    parser.add_argument("--arch", default=default.arch, help="as for spotter train (default: %(default)s)")
+    parser.add_argument("--size", type=int, default=default.size, metavar="PIXELS", help="as for spotter train")
+    parser.add_argument("--resize", choices=RESIZES, default=default.resize, help="as for spotter train")
     add_cluster_option(parser)
 
 
@@ -36,7 +36,7 @@ def run(options: Options) -> str:
 
     labels = sorted({record.label for record in read_manifest(options.set)})
     if not labels:
-        raise FolderMissing(f"There is no picture set in {str(options.set)!r}; scripts/collect makes one.")
+        raise FolderMissing(f"There is no picture set in {str(options.set)!r}; spotter collect makes one.")
     dataset = with_disputed(read_dataset(options.set, labels))
 
     with stage("Load fastai and torch"):

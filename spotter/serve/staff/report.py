@@ -1,4 +1,4 @@
-"""The report over the app's own answer log as a page for staff: what `scripts/report` writes, made when asked for.
+"""The report over the app's own answer log as a page for staff: what `spotter report` writes, made when asked for.
 
 A process of its own makes it, at a lower priority and on one core, so that no answer waits for it and the app is
 neither heavier nor slower to start.
@@ -72,7 +72,7 @@ class ReportPage:
         except TimeoutError:
             return (
                 503,
-                b"The report takes too long here; scripts/report makes it elsewhere, from a copy of the log.",
+                b"The report takes too long here; spotter report makes it elsewhere, from a copy of the log.",
             )
         finally:
             with contextlib.suppress(ProcessLookupError):
