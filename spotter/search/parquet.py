@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spotter.errors import ExtraMissing, ListUnreadable
-from spotter.names import is_system_name
+from spotter.names import clean_label, is_system_name
 
 if TYPE_CHECKING:
     from pyarrow import Schema, Table
@@ -71,10 +71,13 @@ def picture_column(schema: "Schema", path: Path) -> PictureColumn:
     def is_picture(type_: Any) -> bool:
         if types.is_struct(type_):
             return any(field.name == "bytes" and is_picture(field.type) for field in type_)
-        return types.is_binary(type_) or types.is_large_binary(type_)
+        binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+        return any(is_it(type_) for is_it in binary)
 
     def is_text(type_: Any) -> bool:
-        return types.is_string(type_) or types.is_large_string(type_)
+        if types.is_dictionary(type_):
+            return is_text(type_.value_type)
+        return any(is_it(type_) for is_it in (types.is_string, types.is_large_string, types.is_string_view))
 
     pictures = [field.name for field in schema if is_picture(field.type)]
     named = [name for name in _NAMES[BYTES] if name in pictures]
@@ -126,6 +129,29 @@ def class_names(schema: "Schema", column: str) -> list[str] | None:
     return [str(name) for name in names] if isinstance(names, list) else None
 
 
+def read_label(value: Any, names: list[str] | None) -> str | None:
+    """The label in a cell, which may be a number of one of `names`, or a list with one label; None where there is none.
+
+    Raises:
+        ListUnreadable: there are several.
+    """
+    if isinstance(value, list | tuple):
+        if len(value) > 1:
+            raise ListUnreadable(f"it has several labels for a picture: {value}; Spotter knows one.")
+        return read_label(value[0], names) if value else None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    # A column of whole numbers with gaps becomes one of fractions in a data frame.
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is None or value != value:
+        return None
+    if names and isinstance(value, int):
+        # -1 stands for no label.
+        return names[value] if 0 <= value < len(names) else None
+    return clean_label(str(value)) or None
+
+
 def label_column(schema: "Schema", path: Path) -> str:
     """Find the column of labels: the one of classes with names, or one that is called like labels.
 
@@ -135,6 +161,8 @@ def label_column(schema: "Schema", path: Path) -> str:
     with_names = [name for name in schema.names if class_names(schema, name)]
     usual = [name for wanted in LABELS for name in schema.names if name.lower() == wanted]
     found = [name for name in usual if name in with_names] or (with_names if len(with_names) == 1 else usual)
+    if not found and with_names:
+        raise ListUnreadable(f"it has several columns of labels: {with_names}; call the one to take {LABELS[0]!r}.")
     if not found or found[0] == picture_column(schema, path).name:
         raise ListUnreadable(f"it has no column of labels, such as {LABELS[0]!r}; it has {schema.names}.")
     return found[0]

@@ -21,6 +21,7 @@ from spotter.search.parquet import (
     parquet_files,
     picture_column,
     read_group,
+    read_label,
     read_picture,
 )
 from spotter.utils.files import has_file
@@ -169,11 +170,9 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         split = next((name for name in schema.names if name.lower() in SPLITS), None)
         table = file.read(columns=[label, *([split] if split else [])]).to_pydict()
     for number, value in enumerate(table[label]):
-        read = names[value] if names and isinstance(value, int) and 0 <= value < len(names) else value
-        # -1 and null stand for no label.
-        if read is not None and not (names and isinstance(read, int)) and clean_label(str(read)):
+        if read := read_label(value, names):
             is_held_out = split is not None and str(table[split][number]).lower() in HELD_OUT
-            yield _Row(clean_label(str(read)), file=path, number=number, is_held_out=is_held_out)
+            yield _Row(clean_label(read), file=path, number=number, is_held_out=is_held_out)
 
 
 def _read_parquet(path: Path, rows: list[_Row]) -> Iterator[tuple[_Row, bytes | Path | str]]:

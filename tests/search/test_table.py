@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,72 @@ def test_a_parquet_of_pictures_and_labels(kind: str, pictures: dict[str, bytes],
     assert [hit.split for hit in hits] == [None, None, "valid"]
     assert len({hit.backend_id for hit in hits}) == 3
     assert contents(list(source.search("x", 9))) == [inside[1]]
+
+
+def arrow_columns(inside: list[bytes]) -> dict[str, tuple[list[Any], list[Any]]]:
+    """Columns of pictures and of labels, in all types that people's programs write; the labels are y, x, y, y."""
+    pyarrow = pytest.importorskip("pyarrow")
+    longest, texts = max(map(len, inside)), ["y", "x", "y", "y"]
+    # Trailing bytes make no pixels.
+    fixed = [content.ljust(longest, b"\0") for content in inside]
+    pictures = [
+        *[pyarrow.array(inside, kind) for kind in (pyarrow.binary(), pyarrow.large_binary(), pyarrow.binary_view())],
+        pyarrow.array(fixed, pyarrow.binary(longest)),
+        pyarrow.array([{"bytes": content, "path": None} for content in inside]),
+    ]
+    labels = [
+        *[pyarrow.array(texts, kind) for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view())],
+        pyarrow.array(texts).dictionary_encode(),
+        pyarrow.array([text.encode() for text in texts]),
+        pyarrow.array([[text] for text in texts]),
+        pyarrow.array([(text,) for text in texts], pyarrow.list_(pyarrow.string(), 1)),
+    ]
+    numbers = [pyarrow.array([1, 0, 1, 1], kind) for kind in (pyarrow.int8(), pyarrow.uint16(), pyarrow.float64())]
+    return {"texts": (pictures, labels), "numbers": (pictures[:1], [*numbers, pyarrow.array([[1], [0], [1], [1]])])}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", ["texts", "numbers"])
+def test_columns_of_every_type_are_read(kind: str, named: bool, pictures: dict[str, bytes], tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "t.parquet"
+    columns, labels = arrow_columns(list(pictures.values()))[kind]
+    for column in columns:
+        for label in labels:
+            table = pyarrow.table({"image": column, "label": label})
+            if named:
+                features = {"label": {"names": ["x", "y"], "_type": "ClassLabel"}}
+                table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+            parquet.write_table(table, path)
+            source = Table(str(path))
+            wanted = "y" if named or kind == "texts" else "1"
+            assert set(source.labels()) == {wanted, "x" if wanted == "y" else "0"}, label.type
+            found = contents(list(source.search(wanted, 9)))
+            assert [content.rstrip(b"\0") for content in found] == [
+                content for number, content in enumerate(pictures.values()) if number != 1
+            ]
+
+
+def test_a_picture_with_several_labels_and_a_table_with_several_columns_of_them_are_told(
+    pictures: dict[str, bytes], tmp_path: Path
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path, inside = tmp_path / "t.parquet", list(pictures.values())
+    parquet.write_table(pyarrow.table({"image": inside, "labels": [["x"], [], ["x", "y"], None]}), path)
+    with pytest.raises(SourceUnavailable, match=r"several labels for a picture: \['x', 'y'\]; Spotter knows one"):
+        Table(str(path))
+    parquet.write_table(pyarrow.table({"image": inside, "label": [1.0, float("nan"), None, 0.0]}), path)
+    assert Table(str(path)).labels() == ("1", "0")
+    features = {name: {"names": ["x", "y"], "_type": "ClassLabel"} for name in ("fine", "coarse")}
+    table = pyarrow.table({"image": inside, "fine": [0, 1, 0, 1], "coarse": [0, 1, 0, 1]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    parquet.write_table(table, path)
+    with pytest.raises(SourceUnavailable, match=r"several columns of labels: \['fine', 'coarse'\]; call the one"):
+        Table(str(path))
 
 
 def test_a_damaged_part_of_a_parquet_file_costs_its_own_pictures_alone(
