@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,24 +104,43 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
 
     Nothing may write to its folders: who does copies them first.
     """
-    base = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        # Next to the folders of all workers, so that one of them trains for all.
-        base = base.parent
-    base, pictures = base / "published", base / "published-pictures"
-    with LockedFile(base.with_suffix(".lock")):
-        if not pictures.exists():
-            write_folder(pictures)
-            train_and_publish(pictures, base)
+    with shared_by_all(tmp_path_factory, "published") as base:
+        pictures = base / "pictures"
+        if not (base / "output").exists():
+            train_and_publish(write_folder(pictures), base)
     return read_published(pictures, base)
 
 
-def train_and_publish(pictures: Path, base: Path, *options: str) -> Published:
+# Two mistakes cost much more than to ask a person.
+COSTS = ("--cost", "grizzly as teddy=50", "--cost", "black as teddy=50", "--cost", "ask=2")
+
+
+@pytest.fixture(scope="session")
+def real_bears(bear_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """One that learnt from the real bears, with costs of mistakes. Nothing may write to its folders."""
+    with shared_by_all(tmp_path_factory, "real-bears") as base:
+        if not (base / "output").exists():
+            train_and_publish(bear_photos, base, *COSTS, classes=(str(ROOT / "recipes" / "bears.toml"),))
+    return read_published(bear_photos, base)
+
+
+@contextlib.contextmanager
+def shared_by_all(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder of this run for all workers, for one of them at a time: who comes first makes what all use."""
+    base = factory.getbasetemp()
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with LockedFile(base.with_suffix(".lock")):
+        yield base
+
+
+SHAPES = tuple(word for kind in KINDS for word in ("--class", kind))
+
+
+def train_and_publish(pictures: Path, base: Path, *options: str, classes: Sequence[str] = SHAPES) -> Published:
     import train
 
     output = io.StringIO()
-    classes = [word for kind in KINDS for word in ("--class", kind)]
-    where = ["--search", f"folder:{pictures}", "--to", str(base / "shapes"), "--data", str(base / "data")]
+    where = ["--search", f"folder:{pictures}", "--to", str(base / "store"), "--data", str(base / "data")]
     with contextlib.redirect_stdout(output):
         status = train.main([*classes, *where, *options])
     assert status == 0, output.getvalue()
@@ -132,7 +151,7 @@ def train_and_publish(pictures: Path, base: Path, *options: str) -> Published:
 def read_published(pictures: Path, base: Path) -> Published:
     output = (base / "output").read_text()
     revision = output.splitlines()[-1].removeprefix("revision ")
-    return Published(pictures, base / "shapes", revision, base / "data", output)
+    return Published(pictures, base / "store", revision, base / "data", output)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,7 @@
 """Other timm architectures, their weights fetched by the real client from a stand-in for the Hub on loopback."""
 
 import hashlib
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import timm
+from huggingface_hub import constants
 from safetensors.torch import save
 
+import train
 from spotter import Predictor
-from tests.conftest import ROOT, Revision
+from tests.conftest import Revision
 from tests.helpers.drawing import KINDS
 
 pytestmark = pytest.mark.slow
@@ -51,28 +50,37 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[str]:
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    # The client has read these from the environment long before, for all the other tests.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
     Hub.weights = {}
-    for arch in ("resnet10t", "vit_tiny_patch16_224"):
+    for arch in ("resnet10t", "test_vit"):
         model = timm.create_model(arch, pretrained=False)
         state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
         Hub.weights[timm.get_pretrained_cfg(arch).hf_hub_id] = save(state)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(
+        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    )
+    yield url
     server.shutdown()
 
 
-@pytest.mark.parametrize("arch", ["resnet10t", "vit_tiny_patch16_224"])
-def test_weights_are_fetched_and_the_model_published(arch: str, hub: str, prebuilt: Revision, tmp_path: Path) -> None:
-    environment = os.environ | {"HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
-    environment.pop("HF_HUB_OFFLINE")
-    command = [sys.executable, "train.py", *CLASSES, "--search", f"folder:{prebuilt.pictures}", "--arch", arch]
-    command += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8"]
-    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert ("no int8 variant" in finished.stdout) != ("points lost" in finished.stdout)
+@pytest.mark.parametrize(("arch", "size"), [("resnet10t", 64), ("test_vit", 160)])
+def test_weights_are_fetched_and_the_model_published(
+    arch: str, size: int, hub: str, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*CLASSES, "--search", f"folder:{prebuilt.pictures}", "--arch", arch, "--size", str(size)]
+    words += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8", "--no-shifts"]
+    assert train.main(words) == 0
+    said = capsys.readouterr().out
+    assert ("no int8 variant" in said) != ("points lost" in said)
     predictor = Predictor.load(tmp_path / "store")
     assert predictor.card.arch == arch
     assert predictor.predict(prebuilt.folder / "example-1.jpg").probabilities.keys() == {"disc", "cross", "stripes"}

@@ -1,5 +1,9 @@
-"""scripts/quickstart without internet, in a copy of the checkout: it must end with a working page."""
+"""scripts/quickstart without internet, in a copy of the checkout: it must end with a working page.
 
+It is also the test of `train.py` as a process of its own, on bears that are drawn.
+"""
+
+import json
 import os
 import re
 import shutil
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from spotter.recipe import read_recipe
 from spotter.search.sample import Sample
 from tests.conftest import ROOT
 
@@ -27,6 +32,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    # Twelve drawn bears of each kind take the same way as 150.
+    recipe = folder / "recipes" / "bears.toml"
+    recipe.write_text(re.sub(r"^per_class = \d+$", "per_class = 12", recipe.read_text(), flags=re.MULTILINE))
+    assert read_recipe(recipe).per_class == 12
     return folder
 
 
@@ -65,5 +74,8 @@ def test_without_internet_it_says_so_and_serves_the_drawn_bears(checkout: Path) 
     text = "\n".join(lines)
     assert "DuckDuckGo cannot be reached" in text
     assert "built-in drawn bears" in text
+    assert any(re.fullmatch(r"revision [0-9a-f]{40}", line) for line in lines)
+    assert set(json.loads(answer)["probabilities"]) == {"grizzly", "black", "teddy"}
     assert b'"label":"teddy"' in answer
     assert "Traceback" not in text
+    assert "Warning" not in text

@@ -174,12 +174,16 @@ def test_a_padded_model_of_another_size_is_published_and_explains(
 @pytest.mark.skipif(sys.platform != "linux", reason="torch's launcher is tried on Linux alone")
 def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", count=8)
-    own = ["--search", f"folder:{source}", "--to", "store", "--data", "data", "--size", "64", "--fine-tune", "1"]
+    # `train.py`, but that it knows the small network too.
+    (tmp_path / "train_tiny.py").write_text(
+        "import sys\nfrom tests.helpers import tiny\nimport train\n\ntiny.register()\nsys.exit(train.main())\n"
+    )
+    own = ["--search", f"folder:{source}", "--to", "store", "--data", "data", *tiny.OPTIONS, "--fine-tune", "1"]
     meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
     launch = [sys.executable, "-m", "torch.distributed.run", *meeting, "--master-port", str(free_port())]
     machines = [
         subprocess.Popen(
-            [*launch, "--node-rank", str(rank), str(ROOT / "train.py"), *CLASSES, *own],
+            [*launch, "--node-rank", str(rank), "train_tiny.py", *CLASSES, *own, "--no-shifts"],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -304,47 +308,11 @@ def test_unknown_architectures_and_missing_weights_are_told(drawn: Path, trained
 
 
 @pytest.mark.slow
-def test_the_drawn_bears_train_from_the_command_line(tmp_path: Path) -> None:
-    recipe = tmp_path / "few.toml"
-    recipe.write_text(
-        'per_class = 12\n[classes]\ngrizzly = "grizzly bear"\nblack = "black bear"\nteddy = "teddy bear"\n'
-    )
-    command = [
-        sys.executable,
-        "train.py",
-        recipe,
-        "--search",
-        "sample",
-        "--to",
-        tmp_path / "s",
-        "--data",
-        tmp_path / "d",
-    ]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[-1].startswith("revision ")
-    assert "Traceback" not in finished.stderr
-    assert "Warning" not in finished.stderr
-    assert Predictor.load(tmp_path / "s").labels == ("grizzly", "black", "teddy")
-
-
-@pytest.mark.slow
-def test_the_real_bears_are_learnt(bear_photos: Path, stranger_photos: Path, tmp_path: Path, capsys) -> None:
-    status, _, _ = run(
-        capsys,
-        ROOT / "recipes" / "bears.toml",
-        "--search",
-        f"folder:{bear_photos}",
-        "--to",
-        tmp_path / "s",
-        "--data",
-        tmp_path / "d",
-    )
-    assert status == 0
-    metrics = json.loads((predictor_folder(tmp_path / "s") / "metrics.json").read_text())
+def test_the_real_bears_are_learnt(real_bears: Published, bear_photos: Path, stranger_photos: Path) -> None:
+    metrics = json.loads((real_bears.folder / "metrics.json").read_text())
     assert metrics["pictures"] == 376
     assert metrics["error"] < 0.03
-    predictor = Predictor.load(tmp_path / "s")
+    predictor = Predictor.load(real_bears.store)
     known = predictor.predict_many(sorted(bear_photos.glob("*/*"))[::10])
     strangers = predictor.predict_many(sorted(stranger_photos.glob("*/*")))
     assert sum(prediction.familiar for prediction in known) >= 0.9 * len(known)
