@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,17 +34,19 @@ def _logged() -> None:
     log_to_stderr("app.py")
 
 
-# What takes long to make, or is not on every machine.
-SLOW_FIXTURES = {"bare_python", "bear_photos", "stranger_photos"}
+# What takes long to make, or is not on every machine; and the folders of tests that start processes or a browser.
+SLOW_FIXTURES = {"bare_python", "bear_photos", "stranger_photos", "published", "browser", "two"}
+SLOW_FOLDERS = {"e2e", "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if item.path.parent.name in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-    # Long files first: started last, one of them would keep one core busy while the other has nothing left to do.
-    long = {item.path for item in items if item.get_closest_marker("slow") or item.path.parent.name == "browser"}
-    items.sort(key=lambda item: item.path not in long)
+    # Long files first, those with most that is slow before all: started last, one of them would keep one core busy
+    # while the others have nothing left to do.
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def test_a_file_that_is_larger_than_any_picture_is_not_read(tmp_path: Path) -> N
     assert caught.value.reason == "too-large"
 
 
+@pytest.mark.slow
 def test_bad_pictures_cost_a_training_nothing_but_themselves(
     trained: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -94,6 +94,7 @@ def wait_for_journal(path: Path, lines: int) -> None:
     raise AssertionError("the child wrote nothing down")
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost_or_fetched_twice(server: JsonServer, tmp_path: Path) -> None:
     addresses, folder = write_list(tmp_path / "list.txt", server), tmp_path / "set"
     rng = random.Random(3)

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -36,6 +37,7 @@ ONLY_IN = {
 }
 
 
+@cache
 def imported(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -68,6 +70,7 @@ def test_importing_the_app_loads_nothing_heavy(module: str) -> None:
     assert finished.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_heavy_libraries_are_loaded_in_their_stage_and_cost_nothing_at_the_end() -> None:
     """What is imported later slows garbage collection, and the end of the process by seconds. torch and fastai are for
     another process."""

@@ -1,9 +1,9 @@
 """`spotter adopt`: from a lesson to a full revision, or a reason why not."""
 
+import contextlib
+import io
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,9 @@ from spotter.cli import main
 from spotter.data.training_run import read_run
 from spotter.pipeline import publish_again
 from spotter.web.site import read_site
-from tests.conftest import ROOT
 from tests.helpers.browser import CHROMIUM
 from tests.helpers.built import built_or_skip
-from tests.helpers.hub import Hub, environment
+from tests.helpers.hub import Hub, point_client
 from tests.helpers.lessons import digest, flat, make_lesson, shapes, write_lesson
 
 PICTURES = shapes(16)
@@ -61,9 +60,6 @@ def adopted(tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> Ado
 
 
 def run_quietly(words: list[str]) -> str:
-    import contextlib
-    import io
-
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         status = main(words)
@@ -193,23 +189,16 @@ def test_private_is_for_the_hub_alone(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 def test_the_two_commands_that_the_page_shows_put_it_on_a_static_space(
-    adopted: Adopted, hub: Hub, tmp_path: Path
+    adopted: Adopted, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built_or_skip()
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser at {CHROMIUM}")
-    known = (
-        "import sys; from tests.helpers import tiny; tiny.register(); from spotter.cli import main; sys.exit(main())"
-    )
-    more = {"PYTHONPATH": ".", "SPOTTER_BROWSER": str(CHROMIUM)}
+    point_client(monkeypatch, hub.url, tmp_path / "hub")
+    monkeypatch.setenv("SPOTTER_BROWSER", str(CHROMIUM))
 
     def run(*words: object) -> str:
-        finished = subprocess.run(
-            [sys.executable, "-c", known, *map(str, words)],
-            cwd=ROOT, env=environment(hub, tmp_path, **more), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert finished.returncode == 0, finished.stderr
-        return finished.stdout.splitlines()[-1]
+        return run_quietly([*map(str, words)]).splitlines()[-1]
 
     revision = run("adopt", adopted.lesson, "--to", "hf://anna/shapes", "--data", tmp_path / "data")
     address = run("deploy", "hf://anna/shapes-page", "--model", "hf://anna/shapes", "--static")

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 import timm
-from huggingface_hub import constants
 from safetensors.torch import save
 
 import train
 from spotter import Predictor
+from spotter.bundle.format import INT8_ONNX
+from spotter.bundle.reading import read_bundle
+from spotter.stores import FolderStore
 from tests.conftest import Revision
 from tests.helpers.drawing import KINDS
+from tests.helpers.hub import point_client
 
 pytestmark = pytest.mark.slow
 
@@ -51,11 +54,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # The client has read these from the environment long before, for all the other tests.
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Hub.weights = {}
     for arch in ("resnet10t", "test_vit"):
         model = timm.create_model(arch, pretrained=False)
@@ -63,24 +62,28 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         Hub.weights[timm.get_pretrained_cfg(arch).hf_hub_id] = save(state)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(
-        constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    )
-    yield url
+    point_client(monkeypatch, f"http://127.0.0.1:{server.server_port}", tmp_path / "hub")
+    yield
     server.shutdown()
 
 
 @pytest.mark.parametrize(("arch", "size"), [("resnet10t", 64), ("test_vit", 160)])
 def test_weights_are_fetched_and_the_model_published(
-    arch: str, size: int, hub: str, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arch: str, size: int, hub: None, prebuilt: Revision, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*CLASSES, "--search", f"folder:{prebuilt.pictures}", "--arch", arch, "--size", str(size)]
     words += ["--to", str(tmp_path / "store"), "--data", str(tmp_path / "data"), "--int8", "--no-shifts"]
     assert train.main(words) == 0
     said = capsys.readouterr().out
-    assert ("no int8 variant" in said) != ("points lost" in said)
     predictor = Predictor.load(tmp_path / "store")
+    folder = FolderStore(tmp_path / "store").pull()[0]
+    figures = read_bundle(folder).card.int8
+    is_kept = figures is not None
+    assert (folder / INT8_ONNX).exists() == is_kept
+    assert (INT8_ONNX in (folder / "README.md").read_text()) == is_kept
+    assert ("  no int8 variant, because " in said) != is_kept
+    if figures:
+        assert f"{figures.points_lost:.2f} points lost" in said
+        assert Predictor.load(tmp_path / "store", int8=True).labels == ("disc", "cross", "stripes")
     assert predictor.card.arch == arch
     assert predictor.predict(prebuilt.folder / "example-1.jpg").probabilities.keys() == {"disc", "cross", "stripes"}

@@ -134,6 +134,7 @@ def where(trained: Published, tmp_path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_retraining_from_reviewed_feedback_says_what_it_changed(
     trained: Published, where: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

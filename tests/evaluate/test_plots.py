@@ -96,6 +96,7 @@ def test_labels_are_written_in_a_font_that_has_all_their_letters(tmp_path: Path)
     assert runs.any()
 
 
+@pytest.mark.slow
 def test_letters_of_every_script_never_become_boxes(tmp_path: Path) -> None:
     letters: dict[str, str] = {}
     for code in range(0x300, 0x1FBF0, 7):

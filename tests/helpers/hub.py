@@ -756,6 +756,16 @@ def always(*answers: Answer, at: str = "") -> Fault:
 SHORT_S = 1.0
 
 
+def point_client(monkeypatch: pytest.MonkeyPatch, url: str, cache: Path) -> None:
+    """Let the client in this process, which has read its settings long before, talk to this Hub."""
+    template = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    for name, value in (
+        ("HF_HUB_OFFLINE", False), ("HF_HUB_DISABLE_XET", True), ("HF_HUB_CACHE", str(cache)),
+        ("ENDPOINT", url), ("HUGGINGFACE_CO_URL_TEMPLATE", template),
+    ):  # fmt: skip
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+
+
 def environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
     """For commands that talk to this Hub."""
     mine = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_TOKEN": WRITER}

@@ -187,6 +187,7 @@ def in_main(**names: object) -> Iterator[None]:
             main.pop(name, None)
 
 
+@pytest.mark.slow
 def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pictures = write_folder(tmp_path / "known", kinds=("True", "False"), count=8)
     path, functions, store = tmp_path / "export.pkl", tmp_path / "functions.py", tmp_path / "store"
@@ -221,6 +222,7 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
     assert str(tmp_path) not in "".join((folder / name).read_text() for name in ("model.json", "README.md"))
 
 
+@pytest.mark.slow
 def test_pictures_that_vanish_before_they_are_judged_cost_only_themselves(
     plain: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -268,6 +270,7 @@ class Calls:
         return self.call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("calls", "sentence"),
     [
@@ -286,6 +289,7 @@ def test_a_process_that_dies_is_told(calls: Calls, sentence: str, tmp_path: Path
         export_network(Export(path), tmp_path / "model.onnx", patience)
 
 
+@pytest.mark.slow
 def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "export.pkl"
     torch.save(Calls(int, "x"), path)
@@ -296,6 +300,7 @@ def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys:
     assert not list((tmp_path / "store").glob("revisions/*"))
 
 
+@pytest.mark.slow
 def test_no_room_for_the_network_is_told(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 import app
-import train
 from spotter import Predictor
 from spotter.bundle.format import INT8_ONNX, Int8, ParityReport
 from spotter.bundle.reading import read_bundle
@@ -320,21 +319,3 @@ def test_the_words_told_give_the_same_pixels(published: Published) -> None:
     picture = Image.effect_noise((400, 300), 90).convert("RGB")
     by_hand = picture.crop((50, 0, 350, 300)).resize((told["size"], told["size"]), Image.Resampling.BILINEAR)
     assert np.array_equal(np.asarray(by_hand), to_square(picture, told["size"]))
-
-
-def test_the_command_says_what_became_of_it(published: Published, tmp_path: Path, capsys) -> None:
-    # A copy: the set remembers its last run, and other tests read that of the fixture.
-    data = shutil.copytree(published.data, tmp_path / "data")
-    classes = [word for kind in ("disc", "cross", "stripes") for word in ("--class", kind)]
-    same = ["--search", f"folder:{published.pictures}", "--data", str(data), "--to", str(tmp_path / "s")]
-    assert train.main([*classes, *same, "--int8"]) == 0
-    output = capsys.readouterr().out
-    folder = FolderStore(tmp_path / "s").pull()[0]
-    figures = read_bundle(folder).card.int8
-    is_kept = figures is not None
-    assert (folder / INT8_ONNX).exists() == is_kept
-    assert (INT8_ONNX in (folder / "README.md").read_text()) == is_kept
-    assert ("  no int8 variant, because " in output) != is_kept
-    if figures:
-        assert f"{figures.points_lost:.2f} points lost" in output
-        assert Predictor.load(tmp_path / "s", int8=True).labels == ("disc", "cross", "stripes")

@@ -167,6 +167,7 @@ def test_without_statistics_texts_are_searched_row_by_row(status: int) -> None:
         places(service, "cat")
 
 
+@pytest.mark.slow
 def test_no_more_rows_than_allowed_are_read() -> None:
     service = Service([row(place, 0) for place in range(MAX_ROWS)] + [row(MAX_ROWS, 1)], filter=error(422))
     with JsonServer(service) as server, pytest.raises(FolderMissing, match=r"10000 rows looked at"):

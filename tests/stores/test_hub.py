@@ -626,6 +626,7 @@ def in_silence(
     return ""
 
 
+@pytest.mark.slow
 def test_a_hub_that_falls_silent_at_any_request_is_told(tmp_path: Path, hub: Hub, without_rest: None, caplog) -> None:
     def push(hub: Hub, store: HubStore, files: Path) -> None:
         store.push(files)

@@ -42,6 +42,7 @@ learn.dls.test_dl([sys.argv[2]])
 """
 
 
+@pytest.mark.slow
 def test_the_pickle_is_an_ordinary_fastai_learner(prebuilt: Revision, tmp_path: Path) -> None:
     picture = prebuilt.folder / "example-2.jpg"
     command = [sys.executable, "-W", "ignore", "-c", OUTSIDER, str(prebuilt.folder / "export.pkl"), str(picture)]
@@ -169,7 +170,8 @@ def damage(path: Path, way: int) -> None:
         path.write_bytes([content[: len(content) // 2], b"", b"<html>"][way - 2])
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
 def test_pictures_that_are_gone_cost_fine_tuning_nothing_but_themselves(
     seed: int, shapes: Dataset, small: Backbone, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -243,6 +245,7 @@ def test_more_augmentation_changes_more(shapes: Dataset, small: Backbone) -> Non
             assert light == pytest.approx(0.2 * mult)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_looked_for(shapes: Dataset, small: Backbone) -> None:
     rate = find_learning_rate(shapes, np.arange(len(shapes.records)) % 2 == 0, small, SMALL)
     assert 1e-6 < rate < 1
