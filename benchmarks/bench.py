@@ -8,6 +8,8 @@
     scripts/bench --serving --pictures folder:photos/bears  (answers through Gradio and plain HTTP, many photos)
     scripts/bench --soak 10000                              (so many requests, one in a hundred bad)
     scripts/bench --start models/bears --baseline OTHER     (start, memory, idle work, beside another checkout)
+    scripts/bench --profile photos/bears                    (where the time of a training goes, by stage)
+    scripts/bench --profile photos/bears --baseline OTHER --sizes 4000  (beside another checkout: half an hour)
     scripts/bench --ray photos/bears                        (the same work here and on a local Ray cluster)
     scripts/bench --page models/bears                       (opening the page, beside a stock gr.Interface)
     scripts/bench --web models/bears                        (the browser edition, beside the Gradio page)
@@ -31,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 from bench_cleaning import print_cleaning
+from bench_profile import print_profile
 from bench_scale import print_scale
 from bench_serving import compare_many, compare_serving, print_soak, row
 from bench_shifts import print_shifts
@@ -205,7 +208,8 @@ def main() -> None:
     parser.add_argument("--unfamiliar", type=Path, metavar="FOLDER", help="strangers, to tell from the pictures")
     parser.add_argument("--downloads", type=int, metavar="N", help="time downloads only: 1,000 pictures, and then N")
     parser.add_argument("--scale", type=Path, metavar="FOLDER", help="train on sets made by augmenting its pictures")
-    parser.add_argument("--sizes", default="400,4000,40000", help="pictures in these sets (default: %(default)s)")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="where the time goes when training on these")
+    parser.add_argument("--sizes", help="pictures in made sets (for --scale, by default: 400,4000,40000)")
     parser.add_argument("--cleaning", type=Path, metavar="FOLDER", help="use the cleaning page on 5,000 made of these")
     parser.add_argument("--serving", action="store_true", help="compare serving only, from one client and from eight")
     parser.add_argument(
@@ -220,11 +224,17 @@ def main() -> None:
     parser.add_argument("--teach", type=Path, metavar="STORE", help="teaching in the browser on this model's site")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
-    parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts; needs --baseline")
+    parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts, beside --baseline")
     parser.add_argument("--baseline", type=Path, metavar="FOLDER", help="another checkout of Spotter, to compare with")
     options = parser.parse_args()
-    if bool(options.start) != bool(options.baseline):
-        parser.error("--start and --baseline need each other")
+    if options.start and not options.baseline:
+        parser.error("--start needs --baseline")
+    if options.baseline and not options.start and not options.profile:
+        parser.error("--baseline needs --start or --profile")
+    sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else []
+    if options.profile:
+        print_profile(options.profile, options.baseline, sizes)
+        return
     if options.start:
         print_start(options.start, options.baseline)
         return
@@ -262,7 +272,7 @@ def main() -> None:
             print_serving(options.pictures, options.work or Path(temporary), options.serving, options.soak)
         return
     if options.scale:
-        print_scale(options.scale, [int(size) for size in options.sizes.split(",")])
+        print_scale(options.scale, sizes or [400, 4000, 40000])
         return
     if options.downloads:
         print_downloads(options.downloads)

@@ -11,6 +11,7 @@ from tests.helpers.drawing import KINDS, write_folder
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench
+import bench_profile
 import bench_scale
 import bench_start
 
@@ -51,8 +52,48 @@ def test_a_start_is_measured_beside_another_checkout(
     monkeypatch.setattr(sys, "argv", ["bench", "--start", "models/bears"])
     with pytest.raises(SystemExit):
         bench.main()
-    assert "--start and --baseline need each other" in capsys.readouterr().err
+    assert "--start needs --baseline" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["bench", "--baseline", "."])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "--baseline needs --start or --profile" in capsys.readouterr().err
     photo = load_picture(bench_start._write_photo(tmp_path / "photo.jpg"))
     assert photo.size == (1600, 1200)
     side = bench_start.Side(ROOT, Path("models/bears"), tmp_path)
     assert side.command(7000, "--no-page")[1:] == ["app.py", "--model", "models/bears", "--port", "7000", "--no-page"]
+
+
+STAGES = """
+import subprocess, sys, time
+print("Spend it here ...", flush=True)
+end = time.process_time() + 0.4
+while time.process_time() < end: pass
+print("  a line about it ...\\n  done in 0.4 s\\nSpend it elsewhere ...", flush=True)
+busy = "import time\\nend = time.process_time() + 0.6\\nwhile time.process_time() < end: pass\\ntime.sleep(0.3)"
+subprocess.run([sys.executable, "-c", busy])
+print("  done in 1 s", flush=True)
+time.sleep(0.3)
+"""
+
+
+def test_where_the_time_goes_is_seen_in_all_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = bench_profile.run_watched([sys.executable, "-c", STAGES], tmp_path)
+    assert [stage.title for stage in run.stages] == ["Spend it here", "Spend it elsewhere"]
+    here, elsewhere = run.stages
+    assert 0.3 <= here.cpu <= here.wall + 0.1
+    # Of a process that ends, the last moment is not seen.
+    assert 0.4 <= elsewhere.cpu <= elsewhere.wall - 0.1
+    assert run.wall >= here.wall + elsewhere.wall + 0.3
+    assert run.memory > 5
+    bench_profile.print_stages("Both", run)
+    table = capsys.readouterr().out.splitlines()
+    assert table[1] == "| Both | Seconds | Of the processor | Busy cores |"
+    assert [line.split(" | ")[0] for line in table[3:8]] == [
+        "| Spend it here",
+        "| Spend it elsewhere",
+        f"| {bench_profile.REST}",
+        "| all",
+        "| peak memory (MB)",
+    ]
+    with pytest.raises(SystemExit, match="no such thing"):
+        bench_profile.run_watched([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path)
