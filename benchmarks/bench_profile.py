@@ -1,8 +1,10 @@
 """Where the time of a training and of a start goes: by stage, in seconds, in processor seconds and in busy cores. With
-another checkout beside it: both in turn, on a fresh set, on ten more pictures, on made sets, and from nothing to a page.
+another checkout beside it: both in turn, on a fresh set, on ten more pictures, on made sets, and from nothing to
+a page.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -222,7 +224,7 @@ def start_watched(side: Side) -> Run:
     titles = ("until the address is printed", "until the page is there")
     stages = tuple(
         Stage(title, end[0] - start[0], end[1] - start[1])
-        for title, start, end in zip(titles, marks, marks[1:], strict=True)
+        for title, (start, end) in zip(titles, itertools.pairwise(marks), strict=True)
     )
     return Run(marks[-1][0] - begun, marks[-1][1], watch.memory, stages)
 
