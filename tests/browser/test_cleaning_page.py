@@ -82,6 +82,7 @@ def open_queue(page: Page, name: str) -> None:
     page.wait_for_timeout(150)
 
 
+@pytest.mark.slow
 def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
     browser: Browser, url: str, folder: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
     page.close()
 
 
+@pytest.mark.slow
 def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str, folder: Path) -> None:
     one, other = visit(browser, url), visit(browser, url, "?as=ben")
     expect(other.locator("#clean-who")).to_have_value("ben")
@@ -316,6 +318,7 @@ def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Br
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_many_long_names_of_classes_push_nothing_out_of_sight(browser: Browser, url: str, viewport: dict) -> None:
     page = browser.new_page(viewport=viewport)
@@ -426,6 +429,7 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
     axe = read_axe(node_folder)
@@ -635,13 +639,29 @@ def test_a_damaged_run_is_told(folder: Path) -> None:
         read_run(folder)
 
 
+@pytest.fixture
+def knows_the_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that this one starts know the network of `trained`."""
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport runpy, sys\nfrom tests.helpers import tiny\ntiny.register()\n"
+        "flag, module, *sys.argv[1:] = sys.argv[1:]\nassert flag == '-m'\n"
+        "runpy.run_module(module, run_name='__main__', alter_sys=True)\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
 @pytest.mark.slow
-def test_what_train_py_leaves_can_be_cleaned_and_published_again(published: Published, tmp_path: Path) -> None:
-    data = Path(shutil.copytree(published.data, tmp_path / "data"))
-    store = Path(shutil.copytree(published.store, tmp_path / "shapes"))
+def test_what_train_py_leaves_can_be_cleaned_and_published_again(
+    trained: Published, knows_the_tiny_network: None, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
+    store = Path(shutil.copytree(trained.store, tmp_path / "shapes"))
     folder = find_pictures(store)
-    assert folder.is_relative_to(published.data)
-    folder = data / folder.relative_to(published.data)
+    assert folder.is_relative_to(trained.data)
+    folder = data / folder.relative_to(trained.data)
     run = read_run(folder)
     write_run(replace(run, folder=folder, store=str(store)))
     records = read_dataset(folder, run.recipe.labels).records
@@ -659,7 +679,7 @@ def test_what_train_py_leaves_can_be_cleaned_and_published_again(published: Publ
     assert session.job
     assert session.job.state == "done", (session.job.line, session.job.lines)
     revision = (store / "main").read_text().strip()
-    assert revision != published.revision
+    assert revision != trained.revision
     assert session.job.line == f"Published {revision[:12]}."
     assert any("largest difference" in line for line in session.job.lines)
     again = read_manifest(store / "revisions" / revision)

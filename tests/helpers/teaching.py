@@ -36,7 +36,7 @@ OPEN = """([code, folder]) => travel.told(async () => {
     return teacher.body;
 })"""
 # Fetches, prepares and measures pictures: [[path, label], ...].
-MEASURE = """([labels, paths]) => travel.told(async () => {
+MEASURE = """([labels, paths, views]) => travel.told(async () => {
     lesson.labels = labels;
     lesson.pictures = [];
     for (const [path, label] of paths) {
@@ -48,7 +48,7 @@ MEASURE = """([labels, paths]) => travel.told(async () => {
         for (const each of lesson.pictures) if (each.sha256 === sha256) each.features = features;
     };
     const started = performance.now();
-    await teacher.measure(lesson.pictures, { keep });
+    await teacher.measure(lesson.pictures, { keep, views });
     return (performance.now() - started) / 1000;
 })"""
 LEARN = """views => travel.told(async () => {
@@ -75,15 +75,16 @@ class TeacherPage:
         """
         return value_of(self.page.evaluate(script, given))
 
-    def measure(self, pictures: Mapping[str, Sequence[bytes]]) -> float:
-        """Give it pictures by their labels, and measure them. Returns the seconds that this took."""
+    def measure(self, pictures: Mapping[str, Sequence[bytes]], *, views: bool = True) -> float:
+        """Give it pictures by their labels, and measure them, and views of them if wanted. Returns the seconds that
+        this took."""
         paths = []
         for label, contents in pictures.items():
             for content in contents:
                 path = f"given/{hashlib.sha256(content).hexdigest()}"
                 self._server.replies[path] = content
                 paths.append([self._server.url(path), label])
-        return float(self.ask(MEASURE, [list(pictures), paths]))
+        return float(self.ask(MEASURE, [list(pictures), paths, views]))
 
     def prepare(self, content: bytes) -> dict[str, Any]:
         """A picture as it would be kept."""
