@@ -1,6 +1,7 @@
 """Shared fixtures: drawn pictures, a small model that is there already, and one trained and published here."""
 
 import contextlib
+import functools
 import io
 import os
 import subprocess
@@ -32,6 +33,18 @@ expect.set_options(timeout=30_000)
 def _logged() -> None:
     """What is logged is on stderr, as in the app."""
     log_to_stderr("app.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Each call of httpx, and many of Gradio's client, would read those of the whole web anew, for a server here."""
+    import httpx._transports.default
+    import httpx2._transports.default
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (httpx._transports.default, httpx2._transports.default):
+            patch.setattr(module, "create_ssl_context", functools.cache(module.create_ssl_context))
+        yield
 
 
 # What takes long to make, or is not on every machine; and the folders of tests that start processes or a browser.
