@@ -82,7 +82,6 @@ def open_queue(page: Page, name: str) -> None:
     page.wait_for_timeout(150)
 
 
-@pytest.mark.slow
 def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
     browser: Browser, url: str, folder: Path
 ) -> None:
@@ -120,7 +119,6 @@ def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
     page.close()
 
 
-@pytest.mark.slow
 def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str, folder: Path) -> None:
     one, other = visit(browser, url), visit(browser, url, "?as=ben")
     expect(other.locator("#clean-who")).to_have_value("ben")
@@ -318,7 +316,6 @@ def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Br
     page.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_many_long_names_of_classes_push_nothing_out_of_sight(browser: Browser, url: str, viewport: dict) -> None:
     page = browser.new_page(viewport=viewport)
@@ -429,7 +426,6 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     page.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
     axe = read_axe(node_folder)

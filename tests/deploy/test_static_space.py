@@ -100,6 +100,7 @@ def test_the_card_says_what_is_served_and_asks_for_isolation(files: dict[str, by
     assert not hasattr(card.data, "sdk_version") or card.data.sdk_version is None
 
 
+@pytest.mark.slow
 def test_a_new_space_is_made_filled_and_tried(
     hub: Hub, space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, chromium: Browser
 ) -> None:
@@ -270,6 +271,7 @@ def command(hub: Hub, home: Path, *arguments: str, **more: str) -> subprocess.Co
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_free_account_gets_a_static_space(
     hub: Hub, prebuilt: Revision, built: dict[str, bytes], chromium: Browser, tmp_path: Path
 ) -> None:

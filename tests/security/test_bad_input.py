@@ -249,6 +249,7 @@ def interrupt(arguments: list[object], stage: str, how: signal.Signals) -> tuple
     return child.returncode, errors
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_from_there_and_mends_what_is_damaged(
     trained: Published, tmp_path: Path, capsys, caplog
 ) -> None:

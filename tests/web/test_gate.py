@@ -56,6 +56,7 @@ def profiles() -> set[str]:
     return {path.name for path in Path(gettempdir()).glob("spotter-browser-*")}
 
 
+@pytest.mark.slow
 def test_a_site_is_tried_on_pictures_of_all_kinds_and_written(
     prebuilt: Revision, built: dict[str, bytes], chromium: Browser, tmp_path: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
@@ -75,6 +76,7 @@ def test_a_site_is_tried_on_pictures_of_all_kinds_and_written(
     assert profiles() <= before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ALTERED)
 def test_a_site_of_a_model_that_differs_in_one_thing_is_refused(
     what: str, prebuilt: Revision, predictor: Predictor, built: dict[str, bytes], chromium: Browser, tmp_path: Path
@@ -85,6 +87,7 @@ def test_a_site_of_a_model_that_differs_in_one_thing_is_refused(
     assert said.endswith("nothing was written.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -106,6 +109,7 @@ def test_code_that_cannot_be_read_is_told(files: dict[str, bytes], predictor: Pr
     assert "SyntaxError" in said
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FIREFOX, reason="Firefox is not on this machine")
 def test_firefox_gives_the_same_answers(files: dict[str, bytes], predictor: Predictor) -> None:
     before = profiles()
