@@ -59,7 +59,8 @@ def read_recipe(path: Path) -> Recipe:
         guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
         raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"The recipe {str(path)!r} cannot be read: {error}.") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise RecipeError(f"The recipe {str(path)!r} cannot be read: {reason}.") from error
     classes = table.get("classes", {})
     if not isinstance(classes, dict):
         raise RecipeError(f'In {str(path)!r}, [classes] must be a table of label = "query".')

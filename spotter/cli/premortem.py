@@ -1,6 +1,7 @@
 """Ask what a model is for and what could go wrong, before people use it.
 
     spotter premortem recipes/bears.toml
+    spotter premortem models/bears    (the same, of a store or a picture set that was trained on here)
 
 The answers go into its model card. What mistakes cost fills the table of costs of the next training, unless the recipe
 or --cost say something else. Earlier answers are shown; an empty line keeps one. What the model makes of pictures
@@ -15,18 +16,23 @@ from spotter.utils.argument_parser import Options, Parser
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
-    parser.add_argument("recipe", type=Path, help="the recipe of the model")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="as for spotter train (default: data)")
+    parser.add_argument("model", type=Path, help="its recipe, or the store or picture set of its last training")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="of a recipe: as for spotter train")
 
 
 def run(options: Options) -> str:
     """Ask each question; say what to do next."""
+    from spotter.data.training_run import find_pictures, read_run
     from spotter.errors import BadCosts
     from spotter.publish.premortem import COSTS, QUESTIONS, read_answers, read_costs, write_answers
     from spotter.recipe import read_recipe
 
-    recipe = read_recipe(options.recipe)
-    folder = options.data / recipe.name
+    if options.model.is_dir():
+        run_before = read_run(find_pictures(options.model))
+        recipe, folder = run_before.recipe, run_before.folder.parent
+    else:
+        recipe = read_recipe(options.model)
+        folder = options.data / recipe.name
     answers = read_answers(folder)
     for key, question in QUESTIONS.items():
         print(question)

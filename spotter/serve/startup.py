@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 RETRY_S = 60.0
 # What may be different in a minute.
 LATER = (StoreUnreachable, RevisionMissing)
-UNASKED = "the questions about what could go wrong with this model are unanswered: run spotter premortem."
+UNASKED = "the questions about what could go wrong with this model are unanswered: run spotter premortem STORE."
 NOBODY = "nobody can review waiting answers: the review page needs a password in STAFF_PASSWORD."
 UNSENT = (
     "a Space without a storage bucket at /data forgets %s when it restarts, and with it what visitors sent in the last "

@@ -6,13 +6,17 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spotter.cli import make_parser, train
 from spotter.cli.premortem import run
-from spotter.errors import BadCosts, DatasetUnwritable
+from spotter.config import TrainConfig
+from spotter.data.training_run import Run, write_run
+from spotter.errors import BadCosts, DatasetUnwritable, NoTrainingRun
 from spotter.pipeline import read_recipe
 from spotter.publish.premortem import PREMORTEM, QUESTIONS, read_answers, read_costs, write_answers
+from spotter.recipe import recipe_from_options
 from tests.conftest import ROOT
 
 LABELS = ("grizzly", "black", "teddy")
@@ -64,9 +68,28 @@ def test_costs_that_are_none_are_told_and_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("Fewer accidents.\n\n\ngrizly as teddy=50; ask=2\nMany use it.\n"))
-    run(Namespace(recipe=ROOT / "recipes" / "bears.toml", data=tmp_path))
+    run(Namespace(model=ROOT / "recipes" / "bears.toml", data=tmp_path))
     assert "not kept: The cost of 'grizly as teddy' names 'grizly'" in capsys.readouterr().out
     assert read_answers(tmp_path / "bears") == {"objective": "Fewer accidents.", "success": "Many use it."}
+
+
+@pytest.mark.parametrize("place", ["store", "set"])
+def test_who_trained_without_a_recipe_names_the_store_or_the_set(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = tmp_path / "data" / "mine" / "folder", tmp_path / "store"
+    for each in (folder, store):
+        each.mkdir(parents=True)
+    told = {"command": "", "store": str(store), "revision": "r", "threshold": 0.5, "features": "", "width": 1}
+    numbers = {"probabilities": np.ones((1, 3)), "familiarity": np.ones(1), "folds": np.zeros(1, int)}
+    recipe = recipe_from_options(LABELS)
+    write_run(Run(folder, recipe, TrainConfig(), keys=("k",), given=(LABELS[0],), **told, **numbers))
+    monkeypatch.setattr("sys.stdin", io.StringIO("Fewer accidents.\n"))
+    run(Namespace(model=store if place == "store" else folder, data=tmp_path / "elsewhere"))
+    # Where the next training over the set looks for it.
+    assert read_answers(folder.parent) == {"objective": "Fewer accidents."}
+    with pytest.raises(NoTrainingRun, match="give a store or a picture set"):
+        run(Namespace(model=tmp_path, data=tmp_path))
 
 
 def test_training_prices_mistakes_as_the_premortem_was_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
