@@ -129,8 +129,8 @@ class Lesson:
         return int((self.fit.probabilities.argmax(axis=1) != self.dataset.targets).sum())
 
 
-def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]]) -> Lesson:
-    """Learn from bare JPEGs by their labels, with the body of a revision."""
+def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]], few: int = TrainConfig.few) -> Lesson:
+    """Learn from bare JPEGs by their labels, with the body of a revision; of at most `few` with cropped views."""
     body = _Body(revision)
     contents = {hashlib.sha256(content).hexdigest(): content for each in pictures.values() for content in each}
     found = group_duplicates([_record(content, label) for label, each in pictures.items() for content in each])
@@ -139,7 +139,7 @@ def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]]) -> 
     features = np.stack([body.run(squares[str(record.sha256)]) for record in records])
     plain = Dataset(Path(), tuple(pictures), tuple(records), ())
     dataset, twins = confirm_duplicates(plain, embed(features))
-    config = TrainConfig(size=body.size, resize=body.resize, shifts=0)
+    config = TrainConfig(size=body.size, resize=body.resize, shifts=0, few=few)
     folds = deal_folds(dataset, dataset, config)
     plan = plan_cropped(dataset, config)
     cropped = None
