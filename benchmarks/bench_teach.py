@@ -174,7 +174,10 @@ AGAIN = """() => new Promise((resolve) => {
 def _print_others(playwright: Any, url: str, given: Path) -> None:
     """Teach with some of each class, ask about all others."""
     listed = [(f"{given.name}/{path.relative_to(given)}", label) for path, label in _list(given)]
-    print(f"\n| Taught with {TAKEN} of each class, drawn with a seed | Asked | Wrong | Not sure |\n|---|---|---|---|")
+    print(
+        f"\n| Taught with {TAKEN} of each class, drawn with a seed | Asked | Wrong | Wrong without a doubt | Not sure |"
+    )
+    print("|---|---|---|---|---|")
     with _browser(playwright) as browser:
         for seed in SEEDS:
             taught = []
@@ -186,9 +189,11 @@ def _print_others(playwright: Any, url: str, given: Path) -> None:
             page.goto(f"{url}{BLANK}")
             answers = page.evaluate(ASK, [taught, asked])
             page.close()
-            wrong = sum(closest != label for (_, label), (_, closest) in zip(asked, answers, strict=True))
+            pairs = list(zip(asked, answers, strict=True))
+            wrong = sum(closest != label for (_, label), (_, closest) in pairs)
+            told = sum(said not in (label, "not sure") for (_, label), (said, _) in pairs)
             unsure = sum(said == "not sure" for said, _ in answers)
-            print(f"| seed {seed} | {len(asked)} | {wrong} | {unsure} |", flush=True)
+            print(f"| seed {seed} | {len(asked)} | {wrong} | {told} | {unsure} |", flush=True)
 
 
 def _list(folder: Path) -> list[tuple[Path, str]]:

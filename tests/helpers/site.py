@@ -4,6 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
+import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -113,7 +114,7 @@ class SiteServer:
     """A server of files. `headers` go with every answer; `replies` stand for a path: other bytes, or a number, the
     status; those in `stale` stand for it once, and may be cached; of a path in `cut` so many bytes come, and then the
     connection breaks. `unpacks`: packed files are said to
-    be packed for the way, so that the browser unpacks them."""
+    be packed for the way, so that the browser unpacks them. `told` is what pages sent to `told`."""
 
     port: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -121,6 +122,7 @@ class SiteServer:
     stale: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     unpacks: bool = False
+    told: queue.Queue[Any] = field(default_factory=queue.Queue)
 
     def url(self, path: str = "", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}/{path}"
@@ -145,6 +147,11 @@ class _Handler(SimpleHTTPRequestHandler):
             self.close_connection = True
         else:
             super().do_GET()
+
+    def do_POST(self) -> None:
+        self.settings.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
 
     def end_headers(self) -> None:
         if self.settings.unpacks and self.path.endswith(".gz"):
