@@ -12,7 +12,8 @@ from tests.helpers.site import serving_site
 FIREFOX = shutil.which("firefox") or shutil.which("firefox-esr")
 LONG_S = 120
 # Clicks as a visitor does, and tells what it saw.
-DRIVE = b"""<!doctype html><meta charset=utf-8><title>Around it</title><iframe src="teach/?lang=en" width=1200 height=800></iframe>
+DRIVE = b"""<!doctype html><meta charset=utf-8><title>Around it</title>
+<iframe src="teach/?lang=en" width=1200 height=800></iframe>
 <script type=module>
 const frame = document.querySelector("iframe");
 const wait = async (what, ready) => {
@@ -41,7 +42,8 @@ try {
   await wait("an answer", () => find("#bars meter"));
   find("#site-zip").click();
   await wait("a site", () => / is ready/.test(text("#packed")));
-  await tell({ agent: navigator.userAgent, said, learnt: text("#learnt"), answer: text("#answer h2"), packed: text("#packed") });
+  const learnt = text("#learnt"), answer = text("#answer h2"), packed = text("#packed");
+  await tell({ agent: navigator.userAgent, said, learnt, answer, packed });
 } catch (error) {
   await tell({ error: String(error) });
 }
