@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
@@ -154,6 +155,34 @@ def test_sub_folders_become_classes(lesson: Lesson, tmp_path: Path) -> None:
     expect(lesson.said).to_contain_text("Could not be used: 1. The first is disc/notes.txt: This is not a picture")
     expect(lesson.said).to_contain_text("Files beside the folders were left out: 1.")
     assert "Wrong: " in lesson.learn()
+
+
+def test_a_folder_of_5000_is_taken_as_far_as_there_is_room(own: Lesson, url: str, tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (2000, 1, 1, 3), dtype=np.uint8)
+    for kind, count, mine in (("few", 1000, colours[:1000]), ("many", 4000, colours[1000:])):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for number in range(count):
+            path = tmp_path / "set" / kind / f"{number:04}.jpg"
+            if number < len(mine):
+                Image.fromarray(mine[number]).resize((8, 8)).save(path, quality=95)
+            else:
+                # Nobody opens what is left out.
+                path.write_bytes(b"no picture")
+    own.page.locator("#folder").set_input_files(tmp_path / "set")
+    expect(own.said).to_contain_text("Added: ", timeout=LONG_MS)
+    said = own.said.inner_text()
+    added, copies = (
+        int(re.findall(r"Added: (\d+)", said)[0]),
+        sum(map(int, re.findall(r"(?:twice|there): (\d+)", said))),
+    )
+    # Two of so many may have the same colour.
+    assert (added + copies, added > 1950) == (2000, True)
+    assert "This page takes 2000 pictures at most; left out: 3000." in said
+    assert "Could not" not in said
+    counts = own.counts()
+    assert min(counts) > 950
+    own.page.close()
+    assert Lesson(own.page.context.new_page()).open(url).counts() == counts
 
 
 def test_it_says_what_is_missing(lesson: Lesson) -> None:
