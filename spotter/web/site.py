@@ -235,7 +235,9 @@ def _icon(name: str, content: bytes) -> dict[str, str]:
 def _index(title: str, predictor: Predictor, teach: bool) -> bytes:
     described = f"Tells apart {join_labels(predictor.labels, 'en')}, in your browser."
     # A title may hold half of a surrogate pair, which is no text.
-    page = render_template("web", INDEX, title=title, description=described, languages=LANGUAGES, teach=teach)
+    page = render_template(
+        "web", INDEX, title=title, description=described, languages=LANGUAGES, teach=teach, hosts=(), root="./"
+    )
     return page.encode("utf-8", "replace")
 
 

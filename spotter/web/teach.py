@@ -13,6 +13,14 @@ from spotter.serve.page.translations import LANGUAGES
 from spotter.utils.templates import render_template
 
 PAGE = "teach/index.html"
+# Only this page may ask others: the sources of pictures and where these keep them, when somebody searches; and on a
+# Space the Hub, when somebody signs in.
+ARCHIVES = (
+    "https://api.openverse.org",
+    "https://commons.wikimedia.org",
+    "https://upload.wikimedia.org",
+    "https://thumb.wikimedia.org",
+)
 # Pictures to try it with, so many of each.
 DRAWN, KINDS = 24, ("grizzly", "teddy")
 DRAWN_SIDE, DRAWN_QUALITY = 256, 70
@@ -56,8 +64,8 @@ def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
 
 def teach_files(title: str, hub: HubPlace | None = None) -> dict[str, bytes]:
     """The files of the page that are made here, by their paths in a site; `title` is the site's."""
-    hosts = (hub.url, *hub.storage) if hub else ()
-    page = render_template("web", "teach.html", title=title, languages=LANGUAGES, hosts=hosts)
+    hosts = (*ARCHIVES, *((hub.url, *hub.storage) if hub else ()))
+    page = render_template("web", "teach.html", title=title, languages=LANGUAGES, hosts=hosts, root="../")
     # A title may hold half of a surrogate pair, which is no text.
     files = {PAGE: page.encode("utf-8", "replace")}
     for kind in KINDS:

@@ -172,7 +172,7 @@ PICTURES = drawn(4)
                 "disc": PICTURES["disc"],
                 "cross": [kept_picture(draw("cross", 1).resize((180 - 2 * n, 140))) for n in range(5)],
             },
-            "same-picture",
+            "too-few-different",
         ),
     ],
 )

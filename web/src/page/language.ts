@@ -27,7 +27,7 @@ export function tell(language: Language, key: string, values: Record<string, str
 }
 
 /** A number as the language writes it: "12,3" in German. */
-export function asWritten(number: string, language: Language): string {
+export function asWritten(number: string, language: Pick<Language, "tag">): string {
   return COMMA.has(language.tag) ? number.replace(".", ",") : number;
 }
 

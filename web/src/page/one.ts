@@ -7,7 +7,7 @@ import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js
 import { find, make } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { tell, type Language } from "./language.js";
-import { answerLive } from "./live.js";
+import { answerLive, type Answerer } from "./live.js";
 import type { Model } from "./model.js";
 import { showPicture } from "./picture_canvas.js";
 import { modelProblem, pictureProblem, problemWords, sizeProblem, type Problem } from "./problem.js";
@@ -326,8 +326,14 @@ export class OneRoom {
       return;
     }
     const isOver = (): boolean => turn !== this.#turn;
+    const options = this.#options.prior ? { prior: this.#options.prior } : {};
+    const answerer: Answerer = {
+      classify: (frame) => spotter.classify(frame, options),
+      answerFrom: ({ probabilities, familiarity }) => spotter.answerFrom(probabilities, familiarity, options),
+      labelsOf: () => spotter.card.labels,
+    };
     try {
-      await answerLive(this.#part.video, spotter, this.#options.prior, isOver, (answer) => {
+      await answerLive(this.#part.video, answerer, isOver, (answer) => {
         this.#showSteadied(answer);
       });
     } catch (error) {

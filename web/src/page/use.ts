@@ -1,5 +1,6 @@
 /** How to put the classifier on another page, and how to use it from programs: snippets to copy. */
 
+import { escapeHtml } from "../escape.js";
 import { make } from "./dom.js";
 import { tell, type Language } from "./language.js";
 
@@ -75,8 +76,4 @@ async function copy(button: HTMLButtonElement, code: string, language: Language)
   setTimeout(() => {
     button.textContent = tell(language, "copy");
   }, 2000);
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"]/g, (character) => `&#${character.codePointAt(0) ?? 0};`);
 }

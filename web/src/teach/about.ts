@@ -1,17 +1,11 @@
 /** What a taught site says about its model: in the languages of the site, and as its card. */
 
+import { escapeHtml } from "../escape.js";
+import { asWritten, tell, type Language } from "../page/language.js";
 import { wilsonInterval } from "./doubts.js";
 import type { Learnt } from "./learn.js";
 import { isOwn } from "./shown.js";
 import type { Body, Lesson, LessonPicture, Taught } from "./types.js";
-
-/** A file of `languages/`. */
-export interface Language {
-  name: string;
-  texts: Record<string, string>;
-  about_html: string;
-  error: string;
-}
 
 /** How many pictures are from where, under which licence. */
 export interface OriginRow {
@@ -36,18 +30,17 @@ export function countOrigins({ lesson: { entries } }: Learnt, lesson: Lesson): O
   return [...rows.values()];
 }
 
-/** The same language, about this model: as `spotter/serve/about.py` writes it. */
-export function tell(
+/** What a language says about this model: as `spotter/serve/about.py` writes it. */
+export function tellAbout(
   language: Language,
-  tag: string,
   taught: Taught,
   body: Body,
   origins: OriginRow[],
   revision: string,
-): Language {
-  const share = (value: number): string => asWritten(100 * value, tag);
+): Pick<Language, "about_html" | "error"> {
+  const share = (value: number): string => asWritten(`${(100 * value).toFixed(1)} %`, language);
   const text = (key: string, values: Record<string, string | number> = {}): string =>
-    (language.texts[key] ?? "").replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+    tell(language, key, values);
   const html = (key: string, values: Record<string, string | number> = {}): string => escapeHtml(text(key, values));
   const [low, high] = taught.interval;
   const error = text("about_error", {
@@ -90,7 +83,7 @@ export function tell(
     `${html("about_revision")} <code>${escapeHtml(revision)}</code></p>`,
     "</div>",
   ].join("\n");
-  return { ...language, about_html, error };
+  return { about_html, error };
 }
 
 /** The error in words, as `summary` of `model.json` has it. */
@@ -118,17 +111,6 @@ export function writeCard(title: string, taught: Taught, body: Body, found: Less
     "",
     ...(credits.length ? ["## Pictures of others", "", ...credits, ""] : []),
   ].join("\n");
-}
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
-}
-
-/** A share in per cent, with the decimal sign of a language. */
-function asWritten(percent: number, tag: string): string {
-  const hasComma = new Intl.NumberFormat(tag).format(0.5).includes(",");
-  const number = `${percent.toFixed(1)} %`;
-  return hasComma ? number.replace(".", ",") : number;
 }
 
 /** In one line, and without what Markdown would read. */

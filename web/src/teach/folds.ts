@@ -19,14 +19,7 @@ const SEED = 42;
 export function assignFolds(targets: number[], groups: number[], labels: string[]): number[] {
   const different = labels.map((_, label) => new Set(groups.filter((_, row) => targets[row] === label)).size);
   const smallest = Math.min(...different);
-  if (smallest < 2) {
-    const label = labels[different.indexOf(smallest)] ?? "";
-    throw new CannotTeach(
-      "same-picture",
-      `The class '${label}' has only copies of one picture; it needs different pictures to learn from.`,
-      label,
-    );
-  }
+  if (smallest < 2) throw tooFewDifferent(labels[different.indexOf(smallest)] ?? "");
   const folds = stratifiedGroupKFold(targets, groups, Math.min(FOLDS, smallest), labels.length);
   labels.forEach((label, number) => {
     if (countFolds(folds, targets, number) < 2) throw tooFewDifferent(label);

@@ -4,7 +4,9 @@ import { readCard } from "../card.js";
 import { CannotRun } from "../errors.js";
 import { fetchFile, hashOf, type FileEntry } from "../files.js";
 import { MODEL_JSON, contentsOf } from "../model.js";
-import { countOrigins, escapeHtml, summarise, tell, writeCard, type Language } from "./about.js";
+import { escapeHtml } from "../escape.js";
+import type { Language } from "../page/language.js";
+import { countOrigins, summarise, tellAbout, writeCard } from "./about.js";
 import type { BodyNetwork } from "./body.js";
 import { softmax } from "./calibrate.js";
 import type { Learnt } from "./learn.js";
@@ -47,8 +49,9 @@ export async function makeSite(
   for (const [path, content] of own) {
     const tag = /^languages\/(.+)\.json$/.exec(path)?.[1];
     if (tag) {
-      const language = JSON.parse(decode(content)) as Language;
-      own.set(path, toJson(tell(language, tag, learnt.taught, network.body, origins, contents)));
+      const language = JSON.parse(decode(content)) as Omit<Language, "tag">;
+      const about = tellAbout({ ...language, tag }, learnt.taught, network.body, origins, contents);
+      own.set(path, toJson({ ...language, ...about }));
     } else if (path.endsWith("index.html")) own.set(path, encode(withTitle(decode(content), title, lesson.labels)));
     else if (path.endsWith(".webmanifest")) {
       own.set(

@@ -1,18 +1,17 @@
 /** Trying what was learnt: with the camera, at once, or with a file. */
 
+import { advise } from "../../advice.js";
 import { answerWords, type Words } from "../../page/answer.js";
 import { showBars } from "../../page/bars.js";
-import { cameraProblem, nextFrame } from "../../page/camera.js";
+import { cameraProblem } from "../../page/camera.js";
 import { find } from "../../page/dom.js";
+import { answerLive, type Answerer } from "../../page/live.js";
 import { showPicture } from "../../page/picture_canvas.js";
-import { FramePool } from "../../page/pool.js";
 import { pictureProblem, sizeProblem } from "../../page/problem.js";
 import { showWords } from "../../page/words.js";
 import type { Answer } from "../../types.js";
 import { words, type Desk } from "./desk.js";
 
-// Ten answers a second are more than anybody reads.
-const LEAST_MS = 100;
 // The same answer in other figures is written anew, and spoken, at most so often.
 const CALM_MS = 1000;
 
@@ -149,23 +148,20 @@ export class Trying {
   async #live(isOver: () => boolean): Promise<void> {
     const { video, answer: place } = this.#part;
     const teacher = await this.#desk.tutor.get();
-    let pool = new FramePool(this.#labels);
-    let since = 0;
+    const answerer: Answerer = {
+      classify: (frame) => teacher.classify(frame),
+      // A model that was taught here has neither costs nor sets of labels.
+      answerFrom: ({ labels, probabilities, familiarity, last: { threshold } }) =>
+        advise({ labels: [...labels], threshold }, probabilities, familiarity),
+      labelsOf: ({ probabilities }) => Object.keys(probabilities),
+    };
+    const isAway = (): boolean => isOver() || !this.#labels.length;
     // Figures that change with each frame are nothing to be read out.
     place.setAttribute("aria-live", "off");
     try {
-      while (!isOver()) {
-        await nextFrame(video, since, LEAST_MS);
-        if (isOver() || !this.#labels.length) return;
-        since = performance.now();
-        const answer = await teacher.classify(await createImageBitmap(video));
-        if (isOver()) return;
-        // Learnt again, with other classes.
-        const labels = Object.keys(answer.probabilities);
-        if (labels.join() !== pool.labels.join()) pool = new FramePool(labels);
-        pool.add(since, answer);
-        this.#showLive(steadied(answer, pool));
-      }
+      await answerLive(video, answerer, isAway, (answer) => {
+        this.#showLive(answer);
+      });
     } finally {
       place.setAttribute("aria-live", "polite");
     }
@@ -194,19 +190,4 @@ export class Trying {
     this.#part.bars.replaceChildren();
     showWords(this.#part.answer, { heading: words(this.#desk, heading), more, kind });
   }
-}
-
-/** The answer for the last frames together. */
-function steadied(answer: Answer, pool: FramePool): Answer {
-  const { probabilities, familiarity } = pool.pooled();
-  const best = pool.labels[probabilities.indexOf(Math.max(...probabilities))] ?? answer.closest;
-  const familiar = familiarity >= answer.threshold;
-  return {
-    ...answer,
-    familiarity,
-    familiar,
-    closest: best,
-    label: familiar ? best : "not sure",
-    probabilities: Object.fromEntries(pool.labels.map((label, place) => [label, probabilities[place] ?? 0])),
-  };
 }
