@@ -70,12 +70,21 @@ def alike(labels: Iterable[str]) -> tuple[str, str] | None:
     """The first two labels that people or folders could not tell apart; None when there are none."""
     seen: dict[str, tuple[int, str]] = {}
     for number, label in enumerate(labels):
-        # Symbols tell labels apart (C, C++ and C#); case, blanks and other punctuation do not.
-        looks = re.sub(r"[\s_\-.,:;'/()]+", "-", _folded(label)).strip("-")
-        for key in (f"look {looks}", f"folder {folder_name(label).casefold()}"):
+        for key in _looks(label):
             if seen.setdefault(key, (number, label))[0] != number:
                 return seen[key][1], label
     return None
+
+
+def merge_alike(labels: Iterable[str]) -> list[str]:
+    """The labels in their order, without those that people or folders could not tell from an earlier one."""
+    kept, seen = list[str](), set[str]()
+    for label in labels:
+        looks = _looks(label)
+        if seen.isdisjoint(looks):
+            kept.append(label)
+        seen.update(looks)
+    return kept
 
 
 def slug(text: str) -> str:
@@ -109,6 +118,14 @@ def find_name(label: str, names: Iterable[str]) -> str | None:
     return None
 
 
+def find_names(label: str, names: Iterable[str]) -> list[str]:
+    """Those of `names` that stand for a label: the likest, and all that people or folders could not tell from it."""
+    known = list(names)
+    likest = find_name(label, known)
+    looks = _looks(clean_label(likest)) if likest is not None else ()
+    return [name for name in known if not set(looks).isdisjoint(_looks(clean_label(name)))]
+
+
 def is_system_name(name: str) -> bool:
     """Whether a file or folder of this name is hidden, or made by a system: never one of people's pictures."""
     lowered = name.casefold()
@@ -123,6 +140,12 @@ def is_system_path(path: str) -> bool:
 def is_writing(character: str) -> bool:
     """Whether a character is part of what people write: it can be seen, or joins letters."""
     return character.isprintable() or character in JOINERS
+
+
+def _looks(label: str) -> tuple[str, str]:
+    # Symbols tell labels apart (C, C++ and C#); case, blanks and other punctuation do not.
+    looks = re.sub(r"[\s_\-.,:;'/()]+", "-", _folded(label)).strip("-")
+    return f"look {looks}", f"folder {folder_name(label).casefold()}"
 
 
 def _without_unseen(text: str) -> str:

@@ -15,7 +15,7 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import with_disputed
 from spotter.errors import RecipeError
 from spotter.feedback.sync import fetched
-from spotter.names import clean_label, find_name, is_writing, slug
+from spotter.names import clean_label, is_writing, merge_alike, slug
 from spotter.recipe import Recipe, choose_recipe, make_recipe
 from spotter.search import LabelledSource, SearchBackend, get_backends, read_region
 from spotter.search.base import takes_words
@@ -46,10 +46,8 @@ def read_options(options: Namespace) -> tuple[Recipe, list[SearchBackend]]:
 
 def _recipe_of(sources: Sequence[SearchBackend], search: str) -> Recipe:
     """The labels of the sources as a recipe, named like the first folder, file or data set that has some."""
-    labels: dict[str, None] = {}
-    for source in sources:
-        for label in source.labels() if isinstance(source, LabelledSource) else ():
-            labels.setdefault(find_name(label, labels) or label)
+    told = [label for source in sources if isinstance(source, LabelledSource) for label in source.labels()]
+    labels = merge_alike(told)
     if not labels:
         raise RecipeError(
             "A classifier needs at least 2 classes to tell apart; there is none. Give a recipe, --class several times, "

@@ -3,11 +3,11 @@
 import logging
 import mimetypes
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from spotter.errors import FolderMissing
-from spotter.names import clean_label, find_name, is_system_name
+from spotter.names import clean_label, find_names, is_system_name, merge_alike
 from spotter.search.base import ImageHit
 from spotter.search.fields import listing
 from spotter.utils.files import walk_files
@@ -42,12 +42,22 @@ class Folder:
         self._parts = _parts(self.root)
 
     def labels(self) -> tuple[str, ...]:
-        """The names of the sub-folders that hold a picture, in their order."""
+        """The names of the sub-folders that hold a picture, in their order, once where they differ only in case or
+        punctuation."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> tuple[str, ...]:
         found = {folder.name: _has_picture(folder) for folder in _folders(self._parts[0][0])}
         without = [name for name, has_picture in found.items() if not has_picture]
         if without:
             logger.warning("%s: no picture in %s, so no class", self.root, listing(without))
-        return tuple(clean_label(name) for name, has_picture in found.items() if has_picture)
+        own = [name for name, has_picture in found.items() if has_picture]
+        for part, _ in self._parts[1:]:
+            unknown = [each.name for each in _folders(part) if not find_names(each.name, own) and _has_picture(each)]
+            if unknown:
+                logger.warning("%s: there is nothing to learn %s from, so no class", part, listing(unknown))
+        return tuple(merge_alike(map(clean_label, own)))
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the files under the sub-folder of the label `query`, in the order of their names.
@@ -71,10 +81,9 @@ class Folder:
         found = []
         for part, split in self._parts:
             folders = {folder.name: folder for folder in _folders(part)}
-            name = find_name(label, folders)
-            if name is not None:
-                found.append((folders[name], split))
-            elif split is None:
+            names = find_names(label, folders)
+            found += [(folders[name], split) for name in names]
+            if not names and split is None:
                 # Without a picture to learn from, those to judge are of no use.
                 raise FolderMissing(
                     f"{str(part)!r} has no sub-folder for the class {label!r}; it has {listing(folders)}."

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from spotter.errors import FolderMissing, SourceThrottled, SourceUnavailable, UnknownSource
-from spotter.names import clean_label, same_name
+from spotter.names import clean_label, find_names, same_name
 from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, items, link, listing, number, table, text
 from spotter.search.json_client import JsonClient
@@ -115,7 +115,8 @@ class HuggingFace:
 
     def _hits(self, label: str) -> Iterator[ImageHit | None]:
         split = self._split
-        alike = [place for place, name in enumerate(split.labels) if same_name(name, label)]
+        names = set(find_names(label, split.labels))
+        alike = [place for place, name in enumerate(split.labels) if name in names]
         if split.labels and not alike:
             raise FolderMissing(f"{self._dataset!r} has no label {label!r}; it has {listing(split.labels)}.")
         looked_at, found = 0, False
@@ -125,7 +126,7 @@ class HuggingFace:
             name = _label(table(row.get("row")).get(split.label), split)
             if name is None:
                 continue
-            if same_name(name, label):
+            if name in names or (not split.labels and same_name(name, label)):
                 found = True
                 yield self._to_hit(row, label, split)
             else:

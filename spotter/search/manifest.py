@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import FolderMissing, SourceUnavailable
-from spotter.names import clean_label, same_name
+from spotter.names import clean_label, find_names
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, number, text
 from spotter.utils.licenses import UNKNOWN_LICENSE
@@ -49,7 +49,8 @@ class Manifest:
         Raises:
             FolderMissing: the manifest keeps none for this label.
         """
-        mine = [line for line in self._lines if same_name(str(line.get("label")), query)]
+        labels = set(find_names(query, dict.fromkeys(str(line.get("label")) for line in self._lines)))
+        mine = [line for line in self._lines if str(line.get("label")) in labels]
         hits = [hit for line in mine if (hit := _to_hit(line)) is not None]
         if len(hits) < len(mine):
             logger.warning(

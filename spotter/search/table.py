@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spotter.errors import FolderMissing, ListUnreadable, SourceUnavailable
-from spotter.names import clean_label, find_name
+from spotter.names import clean_label, find_names, merge_alike
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, listing, reading
 from spotter.search.parquet import (
@@ -84,8 +84,8 @@ class Table:
             raise SourceUnavailable(f"{str(self.path)!r} is no table of pictures and labels: {error}") from error
 
     def labels(self) -> tuple[str, ...]:
-        """The labels of the rows, each once, in the order of the table."""
-        return tuple(dict.fromkeys(row.label for row in self._rows))
+        """The labels of the rows in the order of the table, once where they differ only in case or punctuation."""
+        return tuple(merge_alike(dict.fromkeys(row.label for row in self._rows)))
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the pictures of the label `query`, in the order of the rows.
@@ -93,11 +93,11 @@ class Table:
         Raises:
             FolderMissing: the table has none for this label.
         """
-        known = self.labels()
-        label = find_name(query, known)
-        if label is None:
+        known = dict.fromkeys(row.label for row in self._rows)
+        labels = set(find_names(query, known))
+        if not labels:
             raise FolderMissing(f"{str(self.path)!r} has no row for the class {query!r}; it has {listing(known)}.")
-        mine = [row for row in self._rows if row.label == label][:limit]
+        mine = [row for row in self._rows if row.label in labels][:limit]
         for rank, (row, picture) in enumerate(self._pictures(mine)):
             is_address = isinstance(picture, str)
             yield ImageHit(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spotter.errors import FolderMissing, SourceUnavailable
-from spotter.names import clean_label, same_name
+from spotter.names import clean_label, find_names, merge_alike
 from spotter.search.base import ImageHit
 from spotter.search.fields import creative_commons, credit, link, listing, reading, text
 from spotter.utils.files import has_file
@@ -49,8 +49,8 @@ class Urls:
         self._rows = list(self._table_rows(lines, header) if is_table else self._text_rows(lines))
 
     def labels(self) -> tuple[str, ...]:
-        """The labels of the rows, each once, in the order of the file."""
-        return tuple(dict.fromkeys(clean_label(row["label"]) for row in self._rows))
+        """The labels of the rows in the order of the file, once where they differ only in case or punctuation."""
+        return tuple(merge_alike(dict.fromkeys(clean_label(row["label"]) for row in self._rows)))
 
     def search(self, query: str, limit: int) -> Iterator[ImageHit]:
         """Yield the pictures of the label `query`, each address once, in the order of the file.
@@ -59,8 +59,9 @@ class Urls:
             FolderMissing: the file has none for this label.
         """
         rows: dict[str, Row] = {}
+        labels = set(find_names(query, dict.fromkeys(row["label"] for row in self._rows)))
         for row in self._rows:
-            if same_name(row["label"], query):
+            if row["label"] in labels:
                 rows.setdefault(row["url"], row)
         if not rows:
             found = listing(row["label"] for row in self._rows)

@@ -21,6 +21,8 @@ from spotter.recipe import make_recipe
 from spotter.scale.listing import list_pictures
 from spotter.search.folder import Folder
 from spotter.search.region import Region
+from spotter.search.table import Table
+from spotter.search.urls import Urls
 from spotter.utils.argument_parser import Parser
 from spotter.utils.files import walk_files
 from tests.helpers.drawing import draw, encode
@@ -170,3 +172,44 @@ def test_sub_folders_without_a_picture_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "models" / "export.pkl").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     assert Folder(str(tmp_path)).labels() == ("café",)
+
+
+ALIKE = [("Cat", "cat"), ("caf\u00e9", "cafe\u0301"), ("sea lion", "sea_lion"), ("Steller's jay", "Steller\u2019s jay")]
+APART = [("1.5", "15"), ("C", "C++"), ("R&B", "RB"), ("1.0", "10")]
+
+
+def write_source(kind: str, labels: tuple[str, ...], folder: Path) -> Folder | Table | Urls:
+    """A source with one picture of each label."""
+    for number, label in enumerate(labels):
+        place = folder / "pictures" / label
+        place.mkdir(parents=True)
+        (place / f"{number}.jpg").write_bytes(encode(draw("disc", number)))
+    if kind == "folder":
+        return Folder(str(folder / "pictures"))
+    paths = [f"pictures/{label}/{number}.jpg" for number, label in enumerate(labels)]
+    lines = [f'"{label}","{path}"' for label, path in zip(labels, paths, strict=True)]
+    heads = {"table": "label,file", "urls": "label,url"}
+    (folder / "list.csv").write_text("\n".join([heads[kind], *lines]))
+    return Table(str(folder / "list.csv")) if kind == "table" else Urls(str(folder / "list.csv"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "table", "urls"])
+@pytest.mark.parametrize("pair", [*ALIKE, *APART])
+def test_names_that_nobody_can_tell_apart_are_one_class_and_no_picture_is_lost(
+    kind: str, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    source = write_source(kind, (*pair, "other"), tmp_path)
+    labels = source.labels()
+    assert len(labels) == (2 if pair in ALIKE else 3)
+    assert make_recipe(dict.fromkeys(labels, "x"), "pets").labels == labels
+    counts = {label: len(list(source.search(label, 9))) for label in labels}
+    assert sum(counts.values()) == 3
+    assert counts["other"] == 1
+
+
+def test_a_class_that_only_the_held_out_part_has_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for place in ("train/a", "train/b", "valid/a", "valid/c"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "x.jpg").write_bytes(encode(draw("disc", len(place))))
+    assert Folder(str(tmp_path)).labels() == ("a", "b")
+    assert "there is nothing to learn 'c' from, so no class" in caplog.text
