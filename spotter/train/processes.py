@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from importlib import import_module
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ T = TypeVar("T")
 # What the server loads before it is asked for anything.
 LOADED = ("spotter.train.learner", "spotter.train.export")
 HAS_FORKS = hasattr(os, "fork")
+# Milliseconds between two looks whether what has been loaded is still wanted.
+LOOK_MS = 100
 
 _server: "subprocess.Popen[bytes] | None" = None
 _one_at_a_time = threading.Lock()
@@ -97,7 +99,7 @@ def serve(loaded: Sequence[str]) -> None:
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     # What goes wrong here, the work meets again, and tells.
-    with lasting_imports(), contextlib.suppress(Exception):
+    with _ending_with_stdin(), lasting_imports(), contextlib.suppress(Exception):
         for name in loaded:
             import_module(name)
     while True:
@@ -108,6 +110,29 @@ def serve(loaded: Sequence[str]) -> None:
             os._exit(0)
         answers.write(_in_fork(*work) if HAS_FORKS else _call(*work))
         answers.flush()
+
+
+@contextlib.contextmanager
+def _ending_with_stdin() -> Iterator[None]:
+    """End this process, in the middle of an import too, when nobody can ask it for anything any more."""
+    is_done = threading.Event()
+
+    def watch() -> None:
+        hangup = select.poll()
+        # Of what may be read nothing is wanted: that stdin is closed is always told.
+        hangup.register(sys.stdin, 0)
+        while not is_done.is_set():
+            if hangup.poll(LOOK_MS):
+                os._exit(0)
+
+    watching = threading.Thread(target=watch)
+    if hasattr(select, "poll"):
+        watching.start()
+    yield
+    is_done.set()
+    if watching.ident is not None:
+        # Forks are made of a process with one thread.
+        watching.join()
 
 
 def _in_fork(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:

@@ -99,3 +99,18 @@ print(processes.run_apart("some_work", "add", 1, 2))
 """
     out, err = start(folder, tried).communicate(timeout=60)
     assert out.splitlines()[-1] == "3", err
+
+
+def test_a_server_that_still_loads_ends_with_the_process_that_started_it(folder: Path) -> None:
+    (folder / "slow_module.py").write_text(
+        "import os, time\nopen('who', 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    code = "from spotter.train import processes\nprocesses.start_server(loaded=['slow_module'])\ninput()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, cwd=folder) as starting:
+        wait_until(lambda: (folder / "who").exists() and (folder / "who").read_text())
+        server = int((folder / "who").read_text())
+        assert is_running(server)
+        starting.kill()
+    wait_until(lambda: not is_running(server))
