@@ -90,7 +90,9 @@ def load_modules(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
     """
     if backbone.modules:
         return backbone.modules
-    return TimmBody(_frozen_model(backbone.arch)).eval(), _pooling(backbone.arch, backbone.size)[1]
+    # That they fit was seen when the backbone was built.
+    body = TimmBody(_frozen_model(backbone.arch)).eval()
+    return body, _pool_of(body)
 
 
 def load_modules_to_tune(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
@@ -164,7 +166,7 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
         near = ", ".join(difflib.get_close_matches(arch, timm.list_models(), 5, 0.5)) or "see timm.list_models()"
         raise UnknownArchitecture(f"timm has no architecture {arch!r}; near it are: {near}.") from error
     body = TimmBody(model).eval()
-    pool = nn.AdaptiveAvgPool2d(1) if body.needs_pool else nn.Identity()
+    pool = _pool_of(body)
     try:
         with torch.inference_mode():
             shape = nn.Flatten()(pool(body(torch.zeros(1, 3, size, size)))).shape
@@ -175,6 +177,10 @@ def _pooling(arch: str, size: int) -> tuple[int, nn.Module]:
     if tuple(shape) != (1, model.num_features):
         raise UnknownArchitecture(f"The architecture {arch!r} gives features that fastai cannot pool.")
     return model.num_features, pool
+
+
+def _pool_of(body: TimmBody) -> nn.Module:
+    return nn.AdaptiveAvgPool2d(1) if body.needs_pool else nn.Identity()
 
 
 def _frozen_model(arch: str) -> Any:

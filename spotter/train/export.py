@@ -48,8 +48,7 @@ def write_pickle(trained: Trained, dataset: Dataset, folds: np.ndarray, config: 
 
 
 def answer_with_pickle(path: Path, pictures: Sequence[bytes]) -> np.ndarray:
-    """As `predict_with_pickle`, of encoded pictures, and on one thread: a second core has other work meanwhile."""
-    torch.set_num_threads(1)
+    """As `predict_with_pickle`, of encoded pictures."""
     return predict_with_pickle(path, [load_picture(picture) for picture in pictures])
 
 

@@ -41,7 +41,8 @@ def start_server(loaded: Sequence[str] = LOADED) -> None:
         path = os.pathsep.join(filter(None, [str(import_root()), os.environ.get("PYTHONPATH")]))
         _server = subprocess.Popen(  # noqa: S603  (this Python, and code of ours)
             [sys.executable, "-c", f"from spotter.train.processes import serve; serve({tuple(loaded)})"],
-            env=os.environ | {"PYTHONPATH": path},
+            # One thread: the other cores have work of their own, and threads that wait for each other spin.
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
