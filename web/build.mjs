@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import ts from "typescript";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = here("../spotter/web/static/");
@@ -64,6 +65,23 @@ const options = {
 await build({ ...options, entryPoints: entries, plugins: [shared] });
 await build({ ...options, entryPoints: { teach: "src/teach/page/teach.ts" }, plugins: [shared, sharedErrors] });
 for (const name of ["page.css", "teach.css", "icons"]) await cp(here(`src/${name}`), out + name, { recursive: true });
+await cp(here("src/ort/start.mjs"), `${out}ort/start.mjs`);
 await cp(`${ort}${WASM}.mjs`, `${out}ort/${WASM}.mjs`);
 // Packed: a plain file server does not do it, and four fifths of it would travel for nothing.
 await writeFile(`${out}ort/${WASM}.wasm.gz`, gzipSync(await readFile(`${ort}${WASM}.wasm`), { level: 9 }));
+await writeFile(`${out}spotter.d.ts`, declarations(["types", "errors", "load"]));
+
+// The types of the public API, of several files in one.
+function declarations(names) {
+  const { config } = ts.readConfigFile(here("tsconfig.json"), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent(config, ts.sys, here("."));
+  const written = [];
+  const program = ts.createProgram([here("src/spotter.ts")], {
+    ...options,
+    ...{ noEmit: false, declaration: true, emitDeclarationOnly: true, isolatedModules: false },
+  });
+  for (const name of names) {
+    program.emit(program.getSourceFile(here(`src/${name}.ts`)), (_, text) => written.push(text));
+  }
+  return written.join("\n").replace(/^import .*\n/gm, "");
+}

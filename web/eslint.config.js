@@ -7,14 +7,14 @@ export default tseslint.config(
   {
     files: ["src/**/*.ts", "tests/**/*.ts"],
     extends: [...tseslint.configs.strictTypeChecked, ...tseslint.configs.stylisticTypeChecked],
-    languageOptions: { parserOptions: { project: ["./tsconfig.json", "./tsconfig.sw.json"] } },
+    languageOptions: { parserOptions: { project: ["./tsconfig.json", "./tsconfig.sw.json", "./tsconfig.types.json"] } },
     rules: {
       // Numbers in messages need no String() around them.
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
     },
   },
   {
-    files: ["*.mjs", "*.js"],
-    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly" } },
+    files: ["**/*.mjs", "*.js"],
+    languageOptions: { globals: { process: "readonly", console: "readonly", URL: "readonly", WebAssembly: "readonly" } },
   },
 );

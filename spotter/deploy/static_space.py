@@ -12,7 +12,8 @@ from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser
 from spotter.web.live import ask_site, check_usable
-from spotter.web.site import PACKED, SITE_JSON, read_site
+from spotter.web.packing import PACKED
+from spotter.web.site import SITE_JSON, read_site
 from spotter.web.teach import PAGE, HubPlace
 
 # With these a page may use threads, and pages of others may still show its files.

@@ -31,6 +31,7 @@ from spotter.evaluate import metrics
 from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import familiarity_on_folds
+from spotter.evaluate.thinning import round_embeddings
 from spotter.images import load_picture, own_reason, to_square
 from spotter.names import slug
 from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, PORTABLE, Facts
@@ -180,7 +181,7 @@ def write_files(files: Path, facts: Facts, dataset: Dataset, judged: NetworkAnsw
     known = familiarity_on_folds(judged.embeddings, folds, FamiliarityConfig())
     names = [str(record.file) for record in dataset.records]
     evaluation = metrics.evaluate(judged.probabilities, dataset.targets, dataset.labels, names, known, HOW)
-    write_reference(files / REFERENCE, judged.embeddings)
+    write_reference(files / REFERENCE, round_embeddings(judged.embeddings))
     write_nearest(files, dataset, judged.embeddings, judged.judged)
     write_evaluation(evaluation, None, dataset, files)
     write_origins(files, dataset)

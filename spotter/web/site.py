@@ -20,14 +20,13 @@ from spotter.stores.base import promised_hashes
 from spotter.utils.files import claimed_folder, package_file
 from spotter.utils.templates import render_template
 from spotter.utils.text import in_one_line
+from spotter.web.packing import OF_NUMBERS, PACKED, pack
 from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.teach import HubPlace, teach_files, why_not
 
 SITE_JSON, INDEX, MANIFEST = "site.json", "index.html", "manifest.webmanifest"
 MODEL, CARD = "model", "README.md"
-FORMAT = 1
-# What is as large as a network travels packed: few servers of files do that by themselves.
-PACKED = ".gz"
+FORMAT = 2
 # The service worker names the files that it keeps, so it is none of them.
 UNLISTED = frozenset({SITE_JSON, "sw.js"})
 GROUND, BAR = "#f7f5f0", "#2f5d4a"
@@ -187,7 +186,7 @@ def _model_files(revision: Path, predictor: Predictor) -> dict[str, bytes]:
         if hash_of(content) != promised[name]:
             raise BrokenModel(f"The model's {name} is damaged or was changed: its hash is not the one in model.json.")
         if name in packed:
-            files[f"{MODEL}/{name}{PACKED}"] = gzip.compress(content, 9, mtime=0)
+            files[f"{MODEL}/{name}{PACKED}"] = pack(content, name in OF_NUMBERS)
         else:
             files[f"{MODEL}/{name}"] = content
     return files
@@ -243,7 +242,10 @@ def _index(title: str, predictor: Predictor, teach: bool) -> bytes:
 
 def _described(name: str, content: bytes) -> dict[str, Any]:
     told: dict[str, Any] = {"bytes": len(content), "sha256": hash_of(content)}
-    return told | {"unpacked": len(gzip.decompress(content))} if name.endswith(PACKED) else told
+    if not name.endswith(PACKED):
+        return told
+    told["unpacked"] = len(gzip.decompress(content))
+    return told | {"by_place": True} if Path(name).name.removesuffix(PACKED) in OF_NUMBERS else told
 
 
 def _to_json(content: object) -> bytes:

@@ -348,11 +348,22 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
     visit_of: Callable[..., Visit], site: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(site, tmp_path / "a" / "b c")
-    with serving_site(tmp_path) as running:
+    with serving_site(tmp_path, headers={"Cache-Control": "no-store"}) as running:
         visit = visit_of(running.url("a/b%20c/"))
         page = ready(visit)
         kept(page)
         address = page.url
+        # The page has handed over what it had, though its server lets nobody keep anything.
+        asked = [path for path in running.asked if path.endswith(".gz")]
+        assert sorted(asked) == [
+            "a/b%20c/model/model.onnx.gz",
+            "a/b%20c/model/reference.safetensors.gz",
+            "a/b%20c/ort/ort-wasm-simd-threaded.wasm.gz",
+        ]
+        running.asked.clear()
+        page.reload()
+        ready(visit)
+        assert not [path for path in running.asked if not path.endswith(("site.json", "sw.js"))]
     # The server is gone.
     page.goto(address + "?lang=de")
     ready(visit)

@@ -21,6 +21,7 @@ from playwright.sync_api import Page
 
 from spotter.inference.predictor import Predictor
 from spotter.stores.base import promised_name
+from spotter.web.packing import OF_NUMBERS, pack
 from spotter.web.site import site_files
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +83,7 @@ def change_site(site: Path, to: Path, files: Mapping[str, bytes] | None = None, 
     for name, content in (files or {}).items():
         packed = to / "model" / f"{name}.gz"
         if packed.exists():
-            packed.write_bytes(gzip.compress(content, 1, mtime=0))
+            packed.write_bytes(pack(content, name in OF_NUMBERS))
         else:
             (to / "model" / name).write_bytes(content)
         card["sha256"][name] = hashlib.sha256(content).hexdigest()
@@ -106,7 +107,10 @@ def seal(site: Path, **more: object) -> None:
 def _described(path: Path) -> dict[str, object]:
     content = path.read_bytes()
     told: dict[str, object] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    return told | {"unpacked": len(gzip.decompress(content))} if path.suffix == ".gz" else told
+    if path.suffix != ".gz":
+        return told
+    told["unpacked"] = len(gzip.decompress(content))
+    return told | {"by_place": True} if path.stem in OF_NUMBERS else told
 
 
 @dataclass
@@ -114,7 +118,8 @@ class SiteServer:
     """A server of files. `headers` go with every answer; `replies` stand for a path: other bytes, or a number, the
     status; those in `stale` stand for it once, and may be cached; of a path in `cut` so many bytes come, and then the
     connection breaks. `unpacks`: packed files are said to
-    be packed for the way, so that the browser unpacks them. `told` is what pages sent to `told`."""
+    be packed for the way, so that the browser unpacks them. `asked` are the paths of all requests; `told` is what
+    pages sent to `told`."""
 
     port: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -123,6 +128,7 @@ class SiteServer:
     cut: dict[str, int] = field(default_factory=dict)
     unpacks: bool = False
     told: queue.Queue[Any] = field(default_factory=queue.Queue)
+    asked: list[str] = field(default_factory=list)
 
     def url(self, path: str = "", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}/{path}"
@@ -135,6 +141,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0].lstrip("/")
+        self.settings.asked.append(path)
         reply = self.settings.stale.pop(path, None) or self.settings.replies.get(path)
         if isinstance(reply, int):
             self.send_error(reply)

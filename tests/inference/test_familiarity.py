@@ -5,7 +5,7 @@ import pytest
 
 from spotter.config import FamiliarityConfig
 from spotter.evaluate.ood import familiarity_on_folds, score_folds
-from spotter.evaluate.thinning import thin
+from spotter.evaluate.thinning import STEP, round_embeddings, thin
 from spotter.inference.familiarity import familiarity, score, weigh
 
 CONFIG = FamiliarityConfig(most_reference=300)
@@ -19,12 +19,16 @@ def points(count: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_a_set_within_the_limit_stays_as_it_is() -> None:
+def test_of_a_set_within_the_limit_all_are_kept_but_rounded() -> None:
     embeddings, folds = points(300, 1), np.arange(300) % 5
     reference, stands_for = thin(embeddings, folds, CONFIG)
-    assert reference is embeddings
+    assert np.abs(reference - embeddings).max() <= STEP / 2
+    assert (reference % np.float32(STEP) == 0).all()
+    assert reference.dtype == np.float32
+    assert (round_embeddings(reference) == reference).all()
     assert stands_for is folds
-    expected = [familiarity(embeddings[folds == fold], embeddings[folds != fold], 3) for fold in range(5)]
+    # What is published, and not what it was made of, is what the threshold is chosen with.
+    expected = [familiarity(embeddings[folds == fold], reference[folds != fold], 3) for fold in range(5)]
     scores = score_folds(embeddings, folds, CONFIG)
     for fold in range(5):
         assert scores[folds == fold] == pytest.approx(expected[fold], abs=1e-6)
@@ -35,7 +39,7 @@ def test_a_larger_one_is_thinned_to_the_limit_evenly_and_always_alike() -> None:
     reference, stands_for = thin(embeddings, folds, CONFIG)
     assert len(reference) == CONFIG.most_reference
     assert np.bincount(stands_for).tolist() == [60] * 5
-    assert np.linalg.norm(reference, axis=1) == pytest.approx(np.ones(300), abs=1e-5)
+    assert np.linalg.norm(reference, axis=1) == pytest.approx(np.ones(300), abs=1e-3)
     assert reference.dtype == np.float32
     assert (reference == thin(embeddings, folds, CONFIG)[0]).all()
 
@@ -66,7 +70,7 @@ def test_copies_do_not_stop_it() -> None:
     embeddings = np.repeat(points(3, 1), 400, axis=0)
     reference, _ = thin(embeddings, np.arange(1200) % 5, CONFIG)
     assert np.isfinite(reference).all()
-    assert familiarity(embeddings[:1], reference, 3) == pytest.approx([1.0], abs=1e-5)
+    assert familiarity(embeddings[:1], reference, 3) == pytest.approx([1.0], abs=1e-3)
 
 
 def test_scoring_in_blocks_is_scoring() -> None:

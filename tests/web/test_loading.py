@@ -221,7 +221,7 @@ def test_another_model_of_the_same_names_is_refused(small_site: Path, page: Page
     assert load_error(page, other) == ("BrokenModel", "")
 
 
-@pytest.mark.parametrize("told", [b"", b"[]", b"{", b'{"format": 2}', b'{"format": 1, "files": {}}'])
+@pytest.mark.parametrize("told", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "files": {}}'])
 def test_a_site_json_that_is_none(told: bytes, small_site: Path, page: Page) -> None:
     assert load_error(page, small_site, replies={"site.json": told}) == ("BrokenModel", "")
 

@@ -7,6 +7,7 @@ import shutil
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel, SiteNotBuilt, SiteUnwritable
 from spotter.inference.predictor import Predictor
 from spotter.serve.page.translations import LANGUAGES, texts
+from spotter.web.packing import OF_NUMBERS, merge_places, pack, sort_by_place, unpack
 from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.site import built_files, check_place, model_folder, read_site, site_files, with_parity, write_site
 from tests.conftest import Revision
@@ -41,18 +43,27 @@ def test_the_model_is_there_as_it_was_published(files: dict[str, bytes], prebuil
     for name in plain:
         assert files[f"model/{name}"] == (prebuilt.folder / name).read_bytes()
     for name in ("model.onnx", "reference.safetensors"):
-        assert gzip.decompress(files[f"model/{name}.gz"]) == (prebuilt.folder / name).read_bytes()
+        assert unpack(files[f"model/{name}.gz"], by_place=True) == (prebuilt.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 6, 7, 4001, 4002, 4003])
+def test_packing_by_place_loses_nothing(length: int) -> None:
+    content = np.random.default_rng(length).bytes(length)
+    assert merge_places(sort_by_place(content)) == content
+    assert unpack(pack(content, by_place=True), by_place=True) == content
+    assert pack(content, by_place=False) == gzip.compress(content, 9, mtime=0)
 
 
 def test_site_json_says_what_every_file_is(files: dict[str, bytes], prebuilt: Revision, predictor: Predictor) -> None:
     site = json.loads(files["site.json"])
-    assert (site["format"], site["spotter"], site["network"]) == (1, __version__, "model.onnx")
+    assert (site["format"], site["spotter"], site["network"]) == (2, __version__, "model.onnx")
     assert (site["revision"], site["contents"]) == (prebuilt.revision, predictor.contents)
     assert site["languages"] == LANGUAGES
     assert site["files"].keys() == files.keys() - {"site.json", "sw.js"}
     for name, told in site["files"].items():
         assert (told["bytes"], told["sha256"]) == (len(files[name]), hash_of(files[name])), name
         assert told.get("unpacked") == (len(gzip.decompress(files[name])) if name.endswith(".gz") else None)
+        assert told.get("by_place", False) == (name in {f"model/{file}.gz" for file in OF_NUMBERS})
     assert read_site(files["site.json"]) == site
     assert "parity" not in site
     assert json.loads(with_parity(files, {"pictures": 72})["site.json"])["parity"] == {"pictures": 72}

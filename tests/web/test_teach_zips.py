@@ -1,6 +1,5 @@
 """What leaves the teaching page: a finished site, which answers as the teacher did, and a lesson."""
 
-import gzip
 import hashlib
 import io
 import json
@@ -16,6 +15,7 @@ from spotter.bundle.reading import read_bundle
 from spotter.bundle.thumbnails import decode_thumbnails
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
+from spotter.web.packing import unpack
 from tests.helpers.drawing import KINDS, draw
 from tests.helpers.site import SitePage, serving_site
 from tests.helpers.teaching import TeacherPage, kept_picture
@@ -90,7 +90,7 @@ def test_python_reads_its_model_and_answers_the_same(
     for path in (site / "model").iterdir():
         content = path.read_bytes()
         packed = path.suffix == ".gz"
-        (tmp_path / path.name.removesuffix(".gz")).write_bytes(gzip.decompress(content) if packed else content)
+        (tmp_path / path.name.removesuffix(".gz")).write_bytes(unpack(content, by_place=True) if packed else content)
     predictor = Predictor(read_bundle(tmp_path))
     for picture, wanted in zip(pictures, answers, strict=True):
         answer = predictor.predict(load_picture(picture)).record()

@@ -1,6 +1,7 @@
 /** Reads `model.json` with the refusals of `spotter/bundle/reading.py`, as far as answering needs its fields. */
 
 import { BrokenModel } from "./errors.js";
+import { parseJson } from "./json.js";
 
 const FORMAT = 1;
 /** Pixels; a larger square would fill the memory before anything is known about the network. */
@@ -43,7 +44,7 @@ type Table = Record<string, unknown>;
 export function readCard(data: Uint8Array): ModelCard {
   let content: unknown;
   try {
-    content = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+    content = parseJson(data);
   } catch (error) {
     throw new BrokenModel("The model's model.json cannot be read; publish it again.", { cause: error });
   }

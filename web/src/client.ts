@@ -19,7 +19,7 @@ export async function loadInWorker(folder: URL, options: LoadOptions): Promise<S
     // Threads share memory, which browsers allow on isolated pages alone, and their script must be of this origin.
     const most = isOwn && crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
     const threads = Math.max(1, Math.min(options.threads ?? most, most));
-    const card = (await talk.open(folder.href, threads)) as Opened;
+    const card = (await talk.open(folder.href, threads, options.keeps ?? false)) as Opened;
     return new Remote(card, talk);
   } catch (error) {
     talk.end();
@@ -84,8 +84,8 @@ class Talk {
     });
   }
 
-  async open(folder: string, threads: number): Promise<unknown> {
-    const opened = this.send({ id: this.next(), method: "open", parameters: [folder, threads] });
+  async open(folder: string, threads: number, keeps: boolean): Promise<unknown> {
+    const opened = this.send({ id: this.next(), method: "open", parameters: [folder, threads, keeps] });
     this.expectNews();
     try {
       return await opened;

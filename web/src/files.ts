@@ -1,8 +1,14 @@
 /** Fetches the files of a site, with bounds, and checks them against what was promised. */
 
+import { mergePlaces } from "./byte_places.js";
 import { isTable } from "./card.js";
 import { BrokenModel, CannotRun } from "./errors.js";
+import { parseJson } from "./json.js";
+import { asCannotRun } from "./runs_here.js";
 
+const FORMAT = 2;
+/** A header of what the service worker has unpacked: `sw.ts`. */
+const UNPACKED = "x-spotter-unpacked";
 /** Bytes; what is larger is not read, so that no file fills the memory. As `MOST_BYTES` in Python. */
 const MOST_SITE_JSON = 4 << 20;
 export const MOST_BYTES: Record<string, number> = {
@@ -13,11 +19,15 @@ export const MOST_BYTES: Record<string, number> = {
 };
 const MOST_OTHER = 2 ** 31 - 1;
 
-/** What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it. */
+/**
+ * What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it.
+ * `by_place`: it holds numbers of four bytes, and these were sorted by their place in a number before they were packed.
+ */
 export interface FileEntry {
   bytes: number;
   sha256: string;
   unpacked?: number;
+  by_place?: boolean;
 }
 
 export interface SiteJson {
@@ -35,6 +45,9 @@ export interface SiteJson {
 /** Told how many bytes came since the last call. */
 export type Arrived = (bytes: number) => void;
 
+/** Takes a file as it came. */
+export type Hand = (url: URL, data: Uint8Array<ArrayBuffer>) => void;
+
 /**
  * Read and check the `site.json` of a folder.
  *
@@ -46,12 +59,12 @@ export async function readSite(folder: URL): Promise<SiteJson> {
   const data = await fetchBounded(url, "site.json", MOST_SITE_JSON, () => undefined, "no-cache");
   let site: unknown;
   try {
-    site = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+    site = parseJson(data);
   } catch (error) {
     throw new BrokenModel("The site's site.json cannot be read; make the site again.", { cause: error });
   }
-  if (!isTable(site) || site.format !== 1) {
-    throw new BrokenModel("The site's site.json is not of format 1, which this Spotter reads; make the site again.");
+  if (!isTable(site) || site.format !== FORMAT) {
+    throw new BrokenModel(`The site's site.json is not of format ${FORMAT}, which this Spotter reads; make the site again.`);
   }
   if (!isSite(site)) throw new BrokenModel("The site's site.json has a missing or damaged field; make the site again.");
   return site;
@@ -61,22 +74,23 @@ export async function readSite(folder: URL): Promise<SiteJson> {
  * Fetch a file, unpack it if it is packed, and check its length and its hash.
  *
  * @param path as in `site.json`. @param promised the SHA-256 of the unpacked file; without one, that of `site.json`
- * counts, as long as no server has unpacked the file.
+ * counts, as long as no server has unpacked the file. @param hand takes the file as it came, once it is checked.
  * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing, not whole, or changed.
  */
 export async function fetchFile(
   folder: URL,
   site: SiteJson,
   path: string,
-  promised: string | undefined,
+  promised: string | Promise<string> | undefined,
   arrived: Arrived,
+  hand?: Hand,
 ): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await fetchOnce(folder, site, path, promised, arrived, "default");
+    return await fetchOnce(folder, site, path, promised, arrived, "default", hand);
   } catch (error) {
     if (!(error instanceof BrokenModel)) throw error;
     // It may be the file of an earlier version, from the browser's cache.
-    return fetchOnce(folder, site, path, promised, arrived, "reload");
+    return fetchOnce(folder, site, path, promised, arrived, "reload", hand);
   }
 }
 
@@ -84,9 +98,10 @@ async function fetchOnce(
   folder: URL,
   site: SiteJson,
   path: string,
-  promised: string | undefined,
+  promised: string | Promise<string> | undefined,
   arrived: Arrived,
   cache: RequestCache,
+  hand: Hand | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const name = path.replace(/^model\//, "").replace(/\.gz$/, "");
   const entry = site.files[path];
@@ -96,42 +111,63 @@ async function fetchOnce(
     throw new BrokenModel(`The site's ${name} is larger than any.`);
   }
   const most = Math.max(entry.bytes, wanted);
-  const data = await fetchBounded(new URL(encodePath(path), folder), name, most, arrived, cache);
-  const isPacked = path.endsWith(".gz") && data[0] === 0x1f && data[1] === 0x8b;
-  if (data.length !== (isPacked || !path.endsWith(".gz") ? entry.bytes : wanted)) {
+  const url = new URL(encodePath(path), folder);
+  const data = await fetchBounded(url, name, most, arrived, cache);
+  const wasPacked = path.endsWith(".gz") && isPacked(data);
+  if (data.length !== (wasPacked || !path.endsWith(".gz") ? entry.bytes : wanted)) {
     throw new BrokenModel(`Only a part of the site's ${name} arrived, or it was changed; load the page again.`);
   }
-  const plain = isPacked ? await unpack(data, name, wanted) : data;
-  if (promised !== undefined || !path.endsWith(".gz") || isPacked) {
+  const unpacked = wasPacked ? await unpack(data, name, wanted) : data;
+  const plain = entry.by_place ? mergePlaces(unpacked) : unpacked;
+  if (promised !== undefined || !path.endsWith(".gz") || wasPacked) {
     const found = await hashOf(promised === undefined ? data : plain);
-    if (found !== (promised ?? entry.sha256)) {
+    if (found !== ((await promised) ?? entry.sha256)) {
       throw new BrokenModel(
         `The model's ${name} is damaged or was changed: its hash is not the one that was promised.`,
       );
     }
   }
+  hand?.(url, data);
   return plain;
 }
 
 /**
- * Read a packed file that no `site.json` speaks of, and unpack it.
+ * Read packed WebAssembly that no `site.json` speaks of, and compile it.
  *
- * @throws CannotRun: it cannot be reached. @throws BrokenModel: it is missing or larger than `most`.
+ * @throws CannotRun: it cannot be reached or compiled. @throws BrokenModel: it is missing or larger than `most`.
  */
-export async function fetchPacked(
+export async function fetchCode(
   url: URL,
   name: string,
   most: number,
   arrived: Arrived,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const data = await fetchBounded(url, name, most, arrived, "default");
-  return data[0] === 0x1f && data[1] === 0x8b ? unpack(data, name, most) : data;
+  hand?: Hand,
+): Promise<WebAssembly.Module> {
+  try {
+    if (url.protocol !== "file:") {
+      const response = await request(url, name, "default");
+      // What the service worker has unpacked: of such an answer the browser keeps what it compiled.
+      if (response.headers.has(UNPACKED)) return await WebAssembly.compileStreaming(response);
+      const data = await readBody(response, name, most, arrived);
+      const code = await WebAssembly.compile(isPacked(data) ? await unpack(data, name, most) : data);
+      hand?.(url, data);
+      return code;
+    }
+    const data = await readLocal(url, name, most, arrived);
+    return await WebAssembly.compile(isPacked(data) ? await unpack(data, name, most) : data);
+  } catch (error) {
+    throw asCannotRun(error);
+  }
 }
 
 /** The SHA-256 of bytes, in hexadecimal digits. */
 export async function hashOf(data: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", data);
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function isPacked(data: Uint8Array): boolean {
+  return data[0] === 0x1f && data[1] === 0x8b;
 }
 
 function encodePath(path: string): string {
@@ -144,7 +180,8 @@ function isSite(site: Record<string, unknown>): site is Record<string, unknown> 
     isTable(entry) &&
     isLength(entry.bytes) &&
     typeof entry.sha256 === "string" &&
-    (entry.unpacked === undefined || isLength(entry.unpacked));
+    (entry.unpacked === undefined || isLength(entry.unpacked)) &&
+    (entry.by_place === undefined || typeof entry.by_place === "boolean");
   const isTest =
     test === undefined ||
     (isTable(test) &&
@@ -174,18 +211,29 @@ async function fetchBounded(
   cache: RequestCache,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (url.protocol === "file:") return readLocal(url, name, most, arrived);
-  let body: ReadableStream<Uint8Array> | null;
+  return readBody(await request(url, name, cache), name, most, arrived);
+}
+
+async function request(url: URL, name: string, cache: RequestCache): Promise<Response> {
   try {
     const response = await fetch(url, { cache });
     if (response.status === 404 || response.status === 410) {
       throw new BrokenModel(`The model's ${name} is missing; publish it again.`);
     }
     if (!response.ok) throw new CannotRun("no-network", `The server does not give ${name} (${response.status}).`);
-    body = response.body;
+    return response;
   } catch (error) {
     throw asUnreachable(error, name);
   }
-  return readBounded(body, name, most, arrived, (error) => asUnreachable(error, name));
+}
+
+function readBody(
+  response: Response,
+  name: string,
+  most: number,
+  arrived: Arrived,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return readBounded(response.body, name, most, arrived, (error) => asUnreachable(error, name));
 }
 
 async function readLocal(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {

@@ -8,7 +8,7 @@ export const METHODS = ["classify", "answerFrom", "explain", "nearest", "square"
 export type Method = (typeof METHODS)[number];
 
 export type Question =
-  | { id: number; method: "open"; parameters: [folder: string, threads: number] }
+  | { id: number; method: "open"; parameters: [folder: string, threads: number, keeps: boolean] }
   | { id: number; method: Method; parameters: unknown[] };
 
 /** An error as it travels: its class by name. */

@@ -5,7 +5,8 @@ import { readCard, type ModelCard } from "./card.js";
 import { decodePicture } from "./decode.js";
 import { BadPrior, BrokenModel, NoExplanation } from "./errors.js";
 import { cosines, meanOfNearest, weigh, type Reference } from "./familiarity.js";
-import { fetchFile, fetchPacked, hashOf, readSite, type Arrived, type SiteJson } from "./files.js";
+import { fetchCode, fetchFile, hashOf, readSite, type Arrived, type SiteJson } from "./files.js";
+import { handOver } from "./handed.js";
 import { Network, type Output } from "./network.js";
 import { checkNetwork } from "./onnx.js";
 import { checkPrior } from "./prior.js";
@@ -19,6 +20,7 @@ export const MODEL_JSON = "model/model.json";
 const REFERENCE = "model/reference.safetensors.gz";
 const THUMBNAILS = "model/thumbnails.safetensors";
 export const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
+export const START = "ort/start.mjs";
 export const MOST_WASM = 64 << 20;
 /** Rounding differs between machines, and more in an int8 network; a browser that draws wrongly is further off. */
 const SELF_TEST_TOLERANCE = { "model.onnx": 1e-3, "model-int8.onnx": 0.05 };
@@ -26,6 +28,8 @@ const SELF_TEST_TOLERANCE = { "model.onnx": 1e-3, "model-int8.onnx": 0.05 };
 /** What `load` takes, as far as a worker can be told. */
 export interface OpenOptions {
   threads: number;
+  /** Whether the service worker is to keep the site: then it need not fetch again what is here. */
+  keeps?: boolean;
   decode?: LoadOptions["decode"];
   progress?: LoadOptions["progress"];
 }
@@ -37,23 +41,33 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   const networkPath = `model/${site.network}.gz`;
   const code = new URL(".", import.meta.url);
   const arrived = counter([MODEL_JSON, networkPath, REFERENCE, WASM], site, options.progress);
-  const cardFile = await fetchFile(folder, site, MODEL_JSON, undefined, arrived);
-  const card = readCard(cardFile);
+  const hand = options.keeps ? handOver(folder) : undefined;
+  // All at once: what is promised of the others is known when they are here.
+  const reading = fetchFile(folder, site, MODEL_JSON, undefined, arrived);
+  const known = reading.then(readCard);
+  const hash = (name: string): Promise<string> => {
+    const found = known.then((card) => promised(card, name));
+    // It may fail before anybody asks for it, and is told all the same.
+    found.catch(() => undefined);
+    return found;
+  };
+  const [cardFile, card, onnx, tensors, wasm] = await Promise.all([
+    reading,
+    known,
+    fetchFile(folder, site, networkPath, hash(site.network), arrived, hand),
+    fetchFile(folder, site, REFERENCE, hash("reference.safetensors"), arrived, hand),
+    fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, arrived, hand),
+  ]);
   const contents = await contentsOf(card, cardFile);
   if (site.contents !== null && site.contents !== contents) {
     throw new BrokenModel("The model is not the one that the site was made for: its contents differ.");
   }
-  const [onnx, tensors, wasm] = await Promise.all([
-    fetchFile(folder, site, networkPath, promised(card, site.network), arrived),
-    fetchFile(folder, site, REFERENCE, promised(card, "reference.safetensors"), arrived),
-    fetchPacked(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
-  ]);
   checkNetwork(onnx, site.network);
   const reference = readReference(tensors);
   if (card.views >= reference.rows) {
     throw new BrokenModel("The model's reference holds no pictures, only views; publish it again.");
   }
-  const script = new URL("ort/ort-wasm-simd-threaded.mjs", code);
+  const script = new URL(START, code);
   const network = await Network.open({ onnx, file: site.network, wasm, script }, card.size, options.threads);
   await network.check(card.labels.length, reference.dimensions);
   return new Model(folder, site, card, contents, reference, network, options.decode);

@@ -15,8 +15,8 @@ export interface NetworkFiles {
   onnx: Uint8Array;
   /** What it is called in messages. */
   file: string;
-  wasm: Uint8Array<ArrayBuffer>;
-  /** The script that starts the WebAssembly, and its threads. */
+  wasm: WebAssembly.Module;
+  /** `ort/start.mjs`, which starts the WebAssembly, and its threads. */
   script: URL;
 }
 
@@ -104,7 +104,8 @@ export async function openSession(
   { onnx, file, wasm, script }: NetworkFiles,
   threads: number,
 ): Promise<InferenceSession> {
-  env.wasm.wasmBinary = wasm.buffer;
+  const { give } = (await import(script.href)) as { give: (code: WebAssembly.Module) => void };
+  give(wasm);
   env.wasm.wasmPaths = { mjs: script };
   env.wasm.numThreads = threads;
   env.wasm.proxy = false;

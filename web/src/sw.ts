@@ -16,6 +16,8 @@ const PREFIX = `spotter ${scope.pathname} `;
 const KEPT = PREFIX + version;
 // Pages of another version than the kept one, which outlive the worker's own memory.
 const PASSED = `${PREFIX}pages`;
+// What the page has fetched already: `handed.ts`.
+const HANDED = `${PREFIX}handed`;
 const PATIENCE_MS = 3000;
 
 worker.addEventListener("install", (event) => {
@@ -48,6 +50,8 @@ async function keepSite(): Promise<void> {
   } catch (error) {
     await caches.delete(KEPT);
     throw error;
+  } finally {
+    await caches.delete(HANDED);
   }
   await cache.put(addressOf("site.json"), new Response(text, { headers: { "content-type": "application/json" } }));
 }
@@ -59,14 +63,24 @@ async function keepFile(cache: Cache, path: string, entry: SiteJson["files"][str
   const isPage = path.endsWith(".html");
   // What the page has just loaded need not travel again, unless it is of another version.
   const modes: RequestCache[] = isPage ? ["reload"] : ["default", "reload"];
-  for (const mode of modes) {
-    const answer = await fetch(address, { cache: mode });
-    const content = await answer.arrayBuffer();
-    if (!answer.ok || !entry || !(isPage || (await isEntry(content, entry)))) continue;
-    await cache.put(address, new Response(content, { headers: keptHeaders(answer.headers) }));
+  for (const ask of [() => caches.match(address, { cacheName: HANDED }), ...modes.map((cache) => () => fetch(address, { cache }))]) {
+    const answer = await ask();
+    const content = await answer?.arrayBuffer();
+    if (!answer?.ok || !content || !entry || !(isPage || (await isEntry(content, entry)))) continue;
+    await cache.put(address, unpacked(path, content, keptHeaders(answer.headers)));
     return;
   }
   throw new Error(`${path} is not the one that site.json names.`);
+}
+
+/** A file as it is kept: unpacked, so that no later visit has to do it. */
+function unpacked(path: string, content: ArrayBuffer, headers: Headers): Response {
+  if (path.endsWith(".gz")) headers.set("x-spotter-unpacked", "yes");
+  if (path.endsWith(".wasm.gz")) headers.set("content-type", "application/wasm");
+  const [first, second] = new Uint8Array(content, 0, Math.min(2, content.byteLength));
+  const isPacked = path.endsWith(".gz") && first === 0x1f && second === 0x8b;
+  const body = isPacked ? new Blob([content]).stream().pipeThrough(new DecompressionStream("gzip")) : content;
+  return new Response(body, { headers });
 }
 
 /** Not all: whatever packed a file on its way has been undone, and the headers would still say so. */

@@ -122,6 +122,8 @@ export interface ClassifyOptions {
 }
 
 export interface LoadOptions {
+  /** Whether the page's service worker is about to keep the site: then it need not fetch again what is here. */
+  keeps?: boolean;
   /** How many threads the network may use, at most. More than one needs a page that is cross-origin isolated. */
   threads?: number;
   /** Decodes pictures in Node, which has no decoder of its own. */

@@ -16,11 +16,11 @@ let model: Promise<Model> | undefined;
 
 async function answer(scope: Scope, question: Question): Promise<unknown> {
   if (question.method === "open") {
-    const [folder, threads] = question.parameters;
+    const [folder, threads, keeps] = question.parameters;
     const progress = (loaded: number, total: number): void => {
       scope.postMessage({ kind: "progress", loaded, total });
     };
-    model = openModel(new URL(folder), { threads, progress });
+    model = openModel(new URL(folder), { threads, keeps, progress });
     return (await model).card;
   }
   if (!model) throw new Error("The model was not opened.");

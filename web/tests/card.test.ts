@@ -20,6 +20,11 @@ function read(content: unknown): ReturnType<typeof readCard> {
   return readCard(new TextEncoder().encode(JSON.stringify(content)));
 }
 
+test("a card that names something twice is refused, as in Python", () => {
+  const text = JSON.stringify(GOOD).replace('"threshold":0.5', '"threshold":0.5,"threshold":0');
+  expect(() => readCard(new TextEncoder().encode(text))).toThrow("cannot be read");
+});
+
 test("a card of now and one of the first version are read", () => {
   expect(read(GOOD)).toMatchObject({ labels: ["a", "b"], prior: [0.1, 0.9], sets: { least: [0.5, 0.6] } });
   const { resize, certainty, views, shares, prior, costs, sets, int8, ...first } = GOOD;

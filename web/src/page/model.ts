@@ -10,11 +10,16 @@ export class Model {
   #test: Promise<boolean> | undefined;
   readonly #listeners = new Set<Told>();
 
-  constructor(readonly base: URL) {}
+  /** @param keeps whether the service worker is about to keep the site. */
+  constructor(
+    readonly base: URL,
+    readonly keeps = false,
+  ) {}
 
   /** The model, ready to answer. */
   get(): Promise<Spotter> {
     this.#loading ??= load(this.base, {
+      keeps: this.keeps,
       progress: (loaded, total) => {
         for (const told of this.#listeners) told(loaded, total);
       },

@@ -1,5 +1,11 @@
 /** Keeps the site in the browser, so that it works without a network. */
 
+/** Whether nothing is kept yet that this page is served from. */
+export function isNew(): boolean {
+  const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
+  return workers !== undefined && !workers.controller;
+}
+
 /** Register the service worker for this version of the site. Where that is refused, the page goes on without. */
 export async function keepForOffline(base: URL): Promise<void> {
   // Missing on pages without https, and in some private modes.

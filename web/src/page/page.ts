@@ -6,7 +6,7 @@ import { readFacts, type Facts } from "./facts.js";
 import { fillTexts, loadLanguage, tell, type Language } from "./language.js";
 import { ManyRoom } from "./many.js";
 import { Model } from "./model.js";
-import { keepForOffline } from "./offline.js";
+import { isNew, keepForOffline } from "./offline.js";
 import { OneRoom } from "./one.js";
 import { readPrior } from "./prior.js";
 import { showUse } from "./use.js";
@@ -15,16 +15,27 @@ import { workTabs } from "./tabs.js";
 const root = document.documentElement;
 const base = new URL(".", import.meta.url);
 const asked = new URLSearchParams(location.search);
+/** So long the service worker waits for a first answer. */
+const CALM_MS = 2000;
 
 async function start(): Promise<void> {
   const [language, facts] = await Promise.all([loadLanguage(base, root.lang), readFacts(base)]);
   fillTexts(document, language);
   root.classList.remove("foreign");
   showFoot(language, facts);
-  const model = new Model(base);
+  // A frame on another site is not to fill the visitor's disk.
+  const keeps = !root.classList.contains("embed");
+  const model = new Model(base, keeps && isNew());
+  let answered = (): void => undefined;
+  const answering = new Promise<void>((resolve) => {
+    answered = () => {
+      resolve();
+      void check();
+    };
+  });
   const named = asked.get("prior");
   const prior = named !== null && facts.shares.length ? readPrior(named, facts.labels) : undefined;
-  const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered: () => void check() });
+  const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered });
   if (named !== null && !prior) one.note(tell(language, "web_prior_wrong", { text: named.slice(0, 60) }));
   new ManyRoom(document, { model, language, prior });
   one.showExamples(facts.examples);
@@ -48,8 +59,10 @@ async function start(): Promise<void> {
   };
   if (!(await one.prepare())) return;
   whenIdle(() => void check());
-  // A frame on another site is not to fill the visitor's disk.
-  if (!root.classList.contains("embed")) whenIdle(() => void keepForOffline(base));
+  if (!keeps) return;
+  // Whoever has a picture is not to wait for it.
+  await Promise.race([answering, new Promise((resolve) => setTimeout(resolve, CALM_MS))]);
+  whenIdle(() => void keepForOffline(base));
 }
 
 function showFoot(language: Language, facts: Facts): void {

@@ -3,8 +3,8 @@
 import { Tensor, type InferenceSession } from "onnxruntime-web/wasm";
 import { readCard } from "../card.js";
 import { decodePicture } from "../decode.js";
-import { fetchFile, fetchPacked, readSite, type SiteJson } from "../files.js";
-import { MODEL_JSON, MOST_WASM, WASM, counter, promised } from "../model.js";
+import { fetchCode, fetchFile, readSite, type SiteJson } from "../files.js";
+import { MODEL_JSON, MOST_WASM, START, WASM, counter, promised } from "../model.js";
 import { floats, openSession } from "../network.js";
 import { checkNetwork } from "../onnx.js";
 import { toSquare } from "../resize.js";
@@ -53,11 +53,11 @@ export class BodyNetwork {
     const card = readCard(await fetchFile(folder, site, MODEL_JSON, undefined, arrived));
     const [onnx, wasm] = await Promise.all([
       fetchFile(folder, site, path, promised(card, site.network), arrived),
-      fetchPacked(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
+      fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
     ]);
     checkNetwork(onnx, site.network);
     const place = findHead(onnx);
-    const files = { wasm, script: new URL("ort/ort-wasm-simd-threaded.mjs", code) };
+    const files = { wasm, script: new URL(START, code) };
     const network = await openSession({ ...files, onnx: withOutput(onnx, place.pooled), file: site.network }, threads);
     const multiplier = await openSession({ ...files, onnx: productsNetwork(), file: "products" }, threads);
     const { arch, size, resize } = card;

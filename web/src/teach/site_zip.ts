@@ -1,5 +1,6 @@
 /** What was learnt as the files of a finished static site: this site's own, with another model in them. */
 
+import { sortByPlace } from "../byte_places.js";
 import { readCard } from "../card.js";
 import { CannotRun } from "../errors.js";
 import { fetchFile, hashOf, type FileEntry } from "../files.js";
@@ -24,6 +25,8 @@ const SITE_JSON = "site.json";
 /** Files of a site that `site.json` does not name. */
 const UNLISTED = ["sw.js"];
 const PACKED = ".gz";
+/** As in `spotter/web/packing.py`. */
+const OF_NUMBERS = ["model.onnx", "reference.safetensors"];
 
 export async function makeSite(
   network: BodyNetwork,
@@ -109,8 +112,7 @@ async function modelFiles(
   };
   const files: Files = new Map([[MODEL_JSON, toJson(card)]]);
   for (const [name, content] of plain) {
-    if (name === "model.onnx" || name === "reference.safetensors")
-      files.set(`model/${name}${PACKED}`, await gzip(content));
+    if (OF_NUMBERS.includes(name)) files.set(`model/${name}${PACKED}`, await gzip(sortByPlace(content)));
     else files.set(`model/${name}`, content);
   }
   return files;
@@ -130,7 +132,8 @@ async function describeSite(
   for (const [path, content] of [...files].sort(([one], [other]) => (one < other ? -1 : 1))) {
     if (UNLISTED.includes(path)) continue;
     const unpacked = path.endsWith(PACKED) ? { unpacked: (await gunzip(content)).length } : {};
-    entries[path] = { bytes: content.length, sha256: await hashOf(content), ...unpacked };
+    const by_place = OF_NUMBERS.some((name) => path === `model/${name}${PACKED}`) ? { by_place: true } : {};
+    entries[path] = { bytes: content.length, sha256: await hashOf(content), ...unpacked, ...by_place };
   }
   const test = site.self_test?.file;
   const picture = test === undefined ? undefined : files.get(test);
