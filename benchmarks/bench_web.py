@@ -136,6 +136,8 @@ def _print_visits(playwright: Any, plain: Server, gradio: str, photo: Path) -> N
         spans["site again"].append(_first_answer(context, plain.url, photo))
         browser.close()
     browser = _launch(playwright)
+    browser.new_context(viewport=WINDOW).new_page()  # type: ignore[arg-type]
+    empty_memory = memory_mb(browser)
     page = open_page(browser, gradio, WINDOW)
     browser.close()
     print("\n| In Chromium, on this machine | Gradio page | In the browser |\n|---|---|---|")
@@ -144,6 +146,7 @@ def _print_visits(playwright: Any, plain: Server, gradio: str, photo: Path) -> N
     print(f"| Sent until the first answer (MB) | {page.size / 1e6:.1f} and the picture | {_median(sent) / 1e6:.1f} |")
     print(f"| Sent until it works offline (MB) | | {_median(settled) / 1e6:.1f} |")
     print(f"| Memory of the page's processes (MB) | {_median(gradio_memory):.0f} | {_median(memory):.0f} |")
+    print(f"| ... of which an empty page takes (MB) | {empty_memory:.0f} | {empty_memory:.0f} |")
 
 
 def _print_answers(browser: Browser, plain: Server, own: Server, photo: Path) -> None:
