@@ -201,7 +201,6 @@ def learn(task: Task, cleaned: Cleaned) -> "Trained":
     return trained
 
 
-@stage("Start to export it")
 def start_export(files: Path, task: Task, cleaned: Cleaned, trained: "Trained") -> "Export":
     """Start to write `export.pkl` into `files`, and to ask it what the gate wants to know, in other processes."""
     from spotter.bundle.format import PICKLE
