@@ -44,7 +44,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 def test_a_run_prints_stages_and_ends_with_the_revision(published: Published) -> None:
     lines = published.output.splitlines()
     assert re.fullmatch(r"revision [0-9a-f]{40}", lines[-1])
-    assert sum(line.startswith("  done in ") for line in lines) == 11
+    assert sum(line.startswith("  done in ") for line in lines) == 10
 
 
 def test_a_revision_holds_every_file(published: Published) -> None:
