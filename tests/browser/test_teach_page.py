@@ -158,6 +158,7 @@ def test_sub_folders_become_classes(lesson: Lesson, tmp_path: Path) -> None:
     assert "Wrong: " in lesson.learn()
 
 
+@pytest.mark.slow
 def test_a_folder_of_5000_is_taken_as_far_as_there_is_room(own: Lesson, url: str, tmp_path: Path) -> None:
     colours = np.random.default_rng(0).integers(0, 256, (2000, 1, 1, 3), dtype=np.uint8)
     for kind, count, mine in (("few", 1000, colours[:1000]), ("many", 4000, colours[1000:])):

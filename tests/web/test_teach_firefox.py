@@ -51,6 +51,7 @@ try {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FIREFOX, reason="Firefox is not on this machine")
 def test_bears_are_taught_tried_and_taken_away(small_site: Path) -> None:
     with serving_site(small_site) as server:
