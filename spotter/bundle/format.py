@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from spotter.bundle.second_look import SecondLook
 from spotter.config import ParityConfig
 from spotter.decide.costs import CostTable
 from spotter.decide.label_sets import LabelSets
@@ -80,7 +81,8 @@ class ModelSpec:
     says what happens to a picture, for readers: the constants are inside the network. `int8` is None where there is
     no int8 network, `costs` where nobody said what mistakes cost, `sets` where too few pictures were held out for sets
     of labels. `shares` are those in which the labels were learnt, () in older revisions; `prior` are those in which
-    they come where the model is used, () where nobody said so.
+    they come where the model is used, () where nobody said so. `second_look` is None where a second look does not
+    help.
     """
 
     name: str
@@ -104,6 +106,7 @@ class ModelSpec:
     sets: LabelSets | None = None
     shares: tuple[float, ...] = ()
     prior: tuple[float, ...] = ()
+    second_look: SecondLook | None = None
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -112,6 +115,7 @@ class ModelSpec:
             *(("decision", "expected_cost") if self.costs else ()),
             *(("set",) if self.sets else ()),
             *(("prior", "unweighted") if self.prior else ()),
+            *(("looked_at",) if self.second_look else ()),
         )
 
 

@@ -29,6 +29,7 @@ from spotter.bundle.format import (
     hash_of,
 )
 from spotter.bundle.onnx_check import check_network
+from spotter.bundle.second_look import SecondLook
 from spotter.bundle.thumbnails import Thumbnail, decode_thumbnails
 from spotter.config import RESIZES
 from spotter.decide.costs import MOST, CostTable
@@ -253,6 +254,13 @@ class _SetsJson(BaseModel):
     by_class: bool
 
 
+class _SecondLookJson(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    window: Annotated[float, Field(gt=0, lt=1)]
+    margin: Annotated[float, Field(ge=0, le=1)]
+
+
 class _ModelJson(BaseModel):
     """The fields of `model.json` as they must stand there; it may hold more."""
 
@@ -282,6 +290,7 @@ class _ModelJson(BaseModel):
     sets: _SetsJson | None = None
     shares: Annotated[tuple[float, ...], BeforeValidator(_shares)] = ()
     prior: Annotated[tuple[float, ...], BeforeValidator(_shares)] = ()
+    second_look: _SecondLookJson | None = None
 
     @model_validator(mode="after")
     def _is_of_these_labels(self) -> "_ModelJson":
@@ -313,12 +322,15 @@ def _as_spec(content: dict[str, Any]) -> ModelSpec:
         read = _ModelJson.model_validate(content)
     except ValidationError as error:
         raise BrokenModel(_refusal(error.errors(include_url=False))) from error
-    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name not in {"int8", "costs", "sets"}}
+    tables = {"int8", "costs", "sets", "second_look"}
+    values = {name: getattr(read, name) for name in _ModelJson.model_fields if name not in tables}
     # A page, and what it tells programs, has to be called something.
     values["title"] = read.title if read.title.strip() else read.name.strip() or "Spotter"
     costs = CostTable(read.costs.labels, tuple(map(tuple, read.costs.values))) if read.costs else None
     sets = LabelSets(read.sets.coverage, tuple(read.sets.least), read.sets.by_class) if read.sets else None
-    return ModelSpec(**values, sets=sets, int8=_as_int8(read.int8) if read.int8 else None, costs=costs)
+    again = SecondLook(**dict(read.second_look)) if read.second_look else None
+    int8 = _as_int8(read.int8) if read.int8 else None
+    return ModelSpec(**values, sets=sets, int8=int8, costs=costs, second_look=again)
 
 
 def _as_int8(read: _Int8Json) -> Int8:

@@ -52,7 +52,7 @@ def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
 
     The probabilities are those of the mean of the logarithms over the frames that show something, or where none does,
     over all: the frames of a burst are so alike that they are no independent evidence, and a product of them would be
-    far too sure. The event is as familiar as its most familiar frame.
+    far too sure. The event is as familiar as its most familiar frame. `looked_at` is a part of the best frame.
     """
     frames = sorted(frames, key=lambda frame: frame.at)
     answered = [(frame, frame.answer) for frame in frames if frame.answer]
@@ -67,7 +67,8 @@ def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
     pooled = np.exp(logs - logs.max())
     said = predictor.answer_from(pooled / pooled.sum(), max(answer.familiarity for answer in answers))
     best, _ = max(shown or answered, key=lambda pair: pair[1].familiarity * pair[1].probabilities[said.closest])
-    return Event(tuple(frames), said, len(shown), best)
+    looked_at = best.answer.looked_at if best.answer else None
+    return Event(tuple(frames), replace(said, looked_at=looked_at), len(shown), best)
 
 
 @dataclass

@@ -39,7 +39,9 @@ class Advice:
     that costs. Both are there where somebody said what mistakes cost. `set` are the labels that hold the truth for a
     share of pictures that the model promises (see `spotter.decide.label_sets`), the most probable first; all labels
     where the picture is not familiar. `prior` has the shares in which labels come, where such were used, and
-    `unweighted` the probabilities without them; `probabilities` and `closest` are then with them.
+    `unweighted` the probabilities without them; `probabilities` and `closest` are then with them. `looked_at` is the
+    part of the picture that the answer is about, where a second look gave it (see `spotter.bundle.second_look`): left,
+    top, right and bottom as shares of the width and height of the upright picture; None where the first look did.
     """
 
     decision: str | None = None
@@ -47,6 +49,7 @@ class Advice:
     set: list[str] | None = None
     prior: dict[str, float] | None = None
     unweighted: dict[str, float] | None = None
+    looked_at: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,10 @@ def table_cells(answer: Prediction | None, labels: Sequence[str], advice: Sequen
 
 
 def flat_cell(value: Any) -> Any:
-    """A cell of what may be a list of labels ("|" between them, which no label holds) or an object (as JSON)."""
+    """A cell of what may be a list of labels or numbers ("|" between them, which no label holds) or an object (as
+    JSON)."""
     if isinstance(value, list):
-        return "|".join(value)
+        return "|".join(map(str, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from spotter.bundle.format import ModelSpec
 from spotter.bundle.reading import Bundle, read_bundle, read_model_json
+from spotter.bundle.second_look import Box
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.decide.prior import check_prior
 from spotter.errors import BadPicture, BadPrior, BrokenModel, NoExplanation
@@ -30,6 +31,21 @@ from spotter.stores.base import promised_name
 
 BATCH = 8
 EXPLAINED_SIDE = 768
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the network gives for a part of a picture: `box`, in pixels (None: the picture as it first looks at it).
+
+    `probabilities` (classes,), `embedding` (d,), `score`: familiarity, of a second look less its margin, `activation`
+    (classes, h, w) where it was asked for.
+    """
+
+    probabilities: np.ndarray
+    embedding: np.ndarray
+    score: float
+    activation: np.ndarray | None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +135,9 @@ class Predictor:
             BadPicture: it cannot be decoded or is refused, or something unforeseen went wrong with it.
         """
         with own_reason(), self._counted():
-            return self._answer(self._square(source)[None], keep=True)[0]
+            picture = load_picture(source)
+            look = self._look_twice(picture)
+            return self._say(look.probabilities, look.score, look.embedding, _shares(look.box, picture.size))
 
     def reweigh(self, prediction: Prediction, prior: Mapping[str, float]) -> Prediction:
         """The same answer where labels come in the shares `prior`: {"grizzly": 0.8, "black": 0.2}. Labels that are not
@@ -182,17 +200,16 @@ class Predictor:
         """
         if label is not None and label not in self.labels:
             raise NoExplanation(f"There is no label {label!r}; there are: {', '.join(self.labels)}.")
-        if not self.explains:
-            raise NoExplanation(f"A network of the kind {self.card.arch!r} cannot show where it looked.")
         with own_reason():
             picture = load_picture(source)
-            squares = self._square(picture)[None]
-            probabilities, activation = self._session.run(["probabilities", "activation"], {"pixels": squares})
-            index = self.labels.index(label) if label else int(probabilities[0].argmax())
+            look = self._look_twice(picture, explained=True)
+            if look.activation is None:
+                raise NoExplanation(f"A network of the kind {self.card.arch!r} cannot show where it looked.")
+            index = self.labels.index(label) if label else int(look.probabilities.argmax())
             # What speaks for all labels alike speaks for none.
-            evidence = activation[0, index] - activation[0].mean(axis=0)
+            evidence = look.activation[index] - look.activation.mean(axis=0)
             shown = fit_within(picture, EXPLAINED_SIDE)
-            return draw_evidence(shown, evidence, frame(shown.size, self.card.size, self.card.resize))
+            return draw_evidence(shown, evidence, self._seen(look.box, picture.size, shown.size))
 
     def nearest(self, source: PictureSource, count: int) -> list[Neighbour]:
         """The `count` rows of the reference that are nearest to a picture, nearest first.
@@ -203,15 +220,28 @@ class Predictor:
             BadPicture: it cannot be decoded or is refused.
         """
         with own_reason():
-            _, embeddings = self._run(self._square(source)[None])
+            look = self._look_twice(load_picture(source))
         # Not "@", as in `familiarity`.
-        cosines = np.einsum("d,md->m", embeddings[0], self._pictures)
+        cosines = np.einsum("d,md->m", look.embedding, self._pictures)
         rows = np.argsort(-cosines, kind="stable")[:count].tolist()
         return [Neighbour(row, float(cosines[row]), self.thumbnails.get(row)) for row in rows]
 
     def probabilities(self, pictures: Sequence[PictureSource]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""
-        return np.concatenate([self._run(squares)[0] for squares in self._batches(pictures)])
+        return np.concatenate([self._run(squares, ["probabilities"])[0] for squares in self._batches(pictures)])
+
+    def _seen(self, box: Box | None, size: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Where the network looked, in pixels of a picture of a size that is `shown` in another."""
+        card = self.card
+        if box is None:
+            return frame(shown, card.size, card.resize)
+        left, top, right, bottom = box
+        seen = frame((right - left, bottom - top), card.size, card.resize)
+        places = seen[0] + left, seen[1] + top, seen[2] + left, seen[3] + top
+        left, top, right, bottom = (
+            round(place * side / whole) for place, side, whole in zip(places, 2 * shown, 2 * size, strict=True)
+        )
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
     def _square(self, source: PictureSource) -> np.ndarray:
         return to_square(load_picture(source), self.card.size, self.card.resize)
@@ -225,9 +255,29 @@ class Predictor:
                 ahead = [pool.submit(self._square, source) for source in islice(rest, BATCH)]
                 yield squares
 
-    def _run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        probabilities, embeddings = self._choose().run(["probabilities", "embedding"], {"pixels": squares})
-        return probabilities, embeddings
+    def _run(self, squares: np.ndarray, names: list[str]) -> list[np.ndarray]:
+        return self._choose().run(names, {"pixels": squares})
+
+    def _look_twice(self, picture: Image.Image, explained: bool = False) -> _Look:
+        """The look at a picture that answers: the second one where the first is not familiar, and it is."""
+        again, card = self.card.second_look, self.card
+        first = self._look(picture, None, 0.0, explained or again is not None)
+        if again is None or first.activation is None or first.score >= self.threshold:
+            return first
+        label = int(first.probabilities.argmax())
+        box = again.find(first.activation, label, picture.size, card.size, card.resize)
+        if box is None:
+            return first
+        second = self._look(picture.crop(box), box, again.margin, explained)
+        return second if second.score >= self.threshold else first
+
+    def _look(self, part: Image.Image, box: Box | None, margin: float, explained: bool) -> _Look:
+        names = ["probabilities", "embedding", *(["activation"] if explained and self.explains else [])]
+        probabilities, embeddings, *activation = self._run(self._square(part)[None], names)
+        cosines = familiarity(embeddings, self._reference, self.card.neighbours)
+        # In the precision of the threshold, not in that of the scores.
+        score = float(weigh(cosines, probabilities, self.card.certainty)[0]) - margin
+        return _Look(probabilities[0], embeddings[0], score, activation[0][0] if activation else None, box)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -251,34 +301,31 @@ class Predictor:
 
     def answer_from(self, probabilities: np.ndarray, familiarity: float) -> Prediction:
         """The answer that class probabilities of the network, shape (classes,), and a familiarity stand for."""
-        return self._say(probabilities[None], np.array([familiarity]), [None])[0]
-
-    def _answer(self, squares: np.ndarray, keep: bool = False) -> list[Prediction]:
-        probabilities, embeddings = self._run(squares)
-        cosines = familiarity(embeddings, self._reference, self.card.neighbours)
-        scores = weigh(cosines, probabilities, self.card.certainty)
-        return self._say(probabilities, scores, embeddings if keep else [None] * len(scores))
+        return self._say(probabilities, familiarity)
 
     def _say(
-        self, probabilities: np.ndarray, scores: np.ndarray, embeddings: Iterable[np.ndarray | None]
-    ) -> list[Prediction]:
-        # In the precision of the threshold, not in that of the scores.
-        familiar = scores.astype(np.float64) >= self.threshold
+        self,
+        probabilities: np.ndarray,
+        familiarity: float,
+        embedding: np.ndarray | None = None,
+        looked_at: list[float] | None = None,
+    ) -> Prediction:
+        familiar = familiarity >= self.threshold
         prior = dict(zip(self.labels, self.card.prior, strict=True)) if self.card.prior else None
-        advice = advise(self.card, probabilities, familiar, prior)
-        return [
-            Prediction(
-                familiarity=float(score),
-                familiar=bool(is_familiar),
-                threshold=self.threshold,
-                embedding=embedding,
-                **told,
-            )
-            for score, is_familiar, embedding, told in zip(scores, familiar, embeddings, advice, strict=True)
-        ]
+        (told,) = advise(self.card, probabilities[None], np.array([familiar]), prior)
+        return Prediction(
+            familiarity=familiarity,
+            familiar=familiar,
+            threshold=self.threshold,
+            embedding=embedding,
+            looked_at=looked_at,
+            **told,
+        )
 
     def _check(self) -> None:
         """Run one grey picture through, so that a network that does not fit its card is found now."""
+        if self.card.second_look and not self.explains:
+            raise BrokenModel("The model looks twice, but its network cannot tell where to look.")
         names = ["probabilities", "embedding", *(["activation"] if self.explains else [])]
         try:
             answers = self._session.run(names, {"pixels": grey_pixels(self.card.size)})
@@ -298,3 +345,8 @@ class Predictor:
         # Longer ones would make every picture familiar.
         if not np.linalg.norm(embeddings) < 1.01:
             raise BrokenModel("The model's network gives embeddings that are longer than 1.")
+
+
+def _shares(box: Box | None, size: tuple[int, int]) -> list[float] | None:
+    """A box in pixels of a picture of (width, height) as shares of these."""
+    return [place / side for place, side in zip(box, (*size, *size), strict=True)] if box else None

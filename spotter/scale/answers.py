@@ -178,6 +178,7 @@ class AnswerFile:
         types: dict[Any, Any] = {str: text, bool: pyarrow.bool_(), float: number, dict[str, float]: shares}
         answer = [(column.name, types[column.type]) for column in fields(AnswerRecord)]
         advice = {"decision": text, "expected_cost": number, "set": pyarrow.list_(text)}
+        advice |= {"looked_at": pyarrow.list_(number)}
         answer += [(name, (advice | {"prior": shares, "unweighted": shares})[name]) for name in self.advice]
         ends = [("revision", text), ("error", text)]
         schema = pyarrow.schema([("id", pyarrow.int64()), ("file", text), *answer, *ends])

@@ -48,8 +48,9 @@ def add_routes(app: "FastAPI", routes: Sequence[ApiRoute]) -> None:
 class Classified(Advice, AnswerRecord):
     """What a picture is. `label` is the answer, "not sure" when the picture is unlike the training pictures; `closest`
     is the most probable class, always. `decision` and `expected_cost` are there where the model knows what mistakes
-    cost, `set` where it has sets of labels, `prior` and `unweighted` where a prior was used. Times are in
-    milliseconds."""
+    cost, `set` where it has sets of labels, `prior` and `unweighted` where a prior was used. `looked_at` is there where
+    the answer is about a part of the picture: left, top, right and bottom, as shares of its width and height. Times are
+    in milliseconds."""
 
     revision: str | None
     timings_ms: dict[str, float]

@@ -99,8 +99,10 @@ def _several(prediction: Prediction, advice: str, language: str) -> str:
 
 
 def _advice(prediction: Prediction, language: str) -> str:
-    """What is best done, by what mistakes cost, and whether a prior was used; "" where there is neither."""
-    told = [translate("prior_used", language)] if prediction.prior else []
+    """Whether the answer is about a part of the picture, whether a prior was used, and what is best done, by what
+    mistakes cost; "" where there is none of these."""
+    told = [translate("looked_closer", language)] if prediction.looked_at else []
+    told += [translate("prior_used", language)] if prediction.prior else []
     if prediction.decision is not None:
         key = "advice_ask" if prediction.decision == ASK else "advice_say"
         cost = as_written(cost_figure(prediction.expected_cost or 0), language)

@@ -43,9 +43,10 @@ function severalWords(answer: Answer, chosen: readonly string[], advice: string,
   return { heading: capitalized(joinLabels(chosen, language, "or")), more, kind: "sure" };
 }
 
-/** What is best done, by what mistakes cost, and whether a prior was used. */
+/** Whether it is about a part of the picture, whether a prior was used, and what is best done, by what mistakes cost. */
 function adviceOf(answer: Answer, language: Language): string {
-  const told = answer.prior ? [tell(language, "prior_used")] : [];
+  const told = answer.looked_at ? [tell(language, "looked_closer")] : [];
+  if (answer.prior) told.push(tell(language, "prior_used"));
   if (answer.decision !== undefined) {
     const cost = asWritten(costFigure(answer.expected_cost ?? 0), language);
     const key = answer.decision === ASK ? "advice_ask" : "advice_say";
