@@ -21,7 +21,7 @@ import numpy as np
 from spotter.collect.collector import read_more
 from spotter.collect.picture_set import fill_set, picture_folder, read_options
 from spotter.collect.takedown import LIST, Takedown
-from spotter.config import FamiliarityConfig, StressConfig
+from spotter.config import FamiliarityConfig, SecondLookConfig, StressConfig
 from spotter.data.dataset import Dataset
 from spotter.data.edit_log import EditLog
 from spotter.data.edits import apply_edits
@@ -44,6 +44,7 @@ from spotter.utils.imports import lasting_imports
 # and not after seconds of imports.
 if TYPE_CHECKING:
     from spotter.bundle.format import ModelSpec
+    from spotter.bundle.second_look import SecondLook
     from spotter.evaluate.metrics import Familiarity
     from spotter.evaluate.ood import Strangers
     from spotter.evaluate.stress_rows import StressTest
@@ -220,14 +221,18 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.evaluate.held_out import sentences
     from spotter.evaluate.ood import judge_strangers
     from spotter.evaluate.report import REPORT, write_report
+    from spotter.evaluate.second_look import choose_second_look
     from spotter.evaluate.sources import leave_sources_out
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     others = _strangers_features(task, trained)
     evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
+    again, told = choose_second_look(trained, dataset, folds, evaluation.familiarity, SecondLookConfig())
+    say(told)
     evaluation = replace(
         evaluation,
-        stress=_stress(task, cleaned, trained, evaluation.familiarity),
+        second_look=again,
+        stress=_stress(task, cleaned, trained, evaluation.familiarity, again.second_look if again else None),
         sources=leave_sources_out(trained, dataset),
     )
     coverage = task.config.coverage
@@ -372,7 +377,9 @@ def serve_command() -> str:
     return "python app.py --model" if CHECKOUT else "spotter serve --model"
 
 
-def _stress(task: Task, cleaned: Cleaned, trained: "Trained", known: "Familiarity") -> "StressTest":
+def _stress(
+    task: Task, cleaned: Cleaned, trained: "Trained", known: "Familiarity", again: "SecondLook | None"
+) -> "StressTest":
     """Judge it under distribution shifts."""
     from spotter.evaluate.shifts import STRESS
     from spotter.evaluate.stress import judge_stress, plan_stress
@@ -382,7 +389,7 @@ def _stress(task: Task, cleaned: Cleaned, trained: "Trained", known: "Familiarit
     plan = plan_stress(dataset, trained.judged, folds, StressConfig())
     # Of a network that was fine-tuned, the next training makes another.
     shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
-    return judge_stress(trained, dataset, folds, known, shifted, plan, task.config.coverage)
+    return judge_stress(trained, dataset, folds, known, shifted, plan, task.config.coverage, again)
 
 
 def _strangers_features(task: Task, trained: "Trained") -> np.ndarray | None:

@@ -14,8 +14,6 @@ from spotter.images import frame
 # Places of the middle of a window, along a side of what the first look saw. On a grid, rounding that differs between
 # machines moves no window.
 STEPS = 64
-# A window of fewer pixels a side shows no more than the first look saw.
-LEAST_SIDE = 48
 
 Box = tuple[int, int, int, int]
 
@@ -31,7 +29,7 @@ class SecondLook:
     def find(self, activation: np.ndarray, label: int, picture: tuple[int, int], size: int, resize: str) -> Box | None:
         """Where to look again in a picture of (width, height) pixels: (left, top, right, bottom), inside of it.
 
-        None where nothing speaks for the label, or the picture is too small to show more.
+        None where nothing speaks for the label, or the picture has fewer pixels than the network sees of it.
 
         Args:
             activation: (classes, rows, columns), what each place adds to each class. label: the number of the most
@@ -40,9 +38,9 @@ class SecondLook:
         # What speaks for all labels alike speaks for none.
         evidence = np.maximum(activation[label] - activation.mean(axis=0), 0).astype(np.float64)
         left, top, right, bottom = frame(picture, size, resize)
-        width, height = (int(side * self.window) for side in (right - left, bottom - top))
-        if min(width, height) < LEAST_SIDE or not evidence.sum() > 0:
+        if min(right - left, bottom - top) < size or not evidence.sum() > 0:
             return None
+        width, height = (max(1, int(side * self.window)) for side in (right - left, bottom - top))
         across = _place(_middle(evidence.sum(axis=0)), left, right, width, picture[0])
         down = _place(_middle(evidence.sum(axis=1)), top, bottom, height, picture[1])
         return across[0], down[0], across[1], down[1]

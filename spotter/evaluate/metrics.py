@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from spotter.bundle.second_look import SecondLook
 from spotter.config import TrainConfig
 from spotter.decide.cost_figures import CostFigures
 from spotter.decide.set_figures import SetFigures
@@ -14,6 +15,7 @@ from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.sources import SourceErrors
 from spotter.evaluate.stress_rows import StressTest
 from spotter.utils.stats import wilson_interval
+from spotter.utils.text import plural
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,28 @@ class Familiarity:
 
 
 @dataclass(frozen=True)
+class SecondLookFigures:
+    """What the second look was chosen by: of so many held-out pictures and shifted views that were not familiar
+    (`unsure`), it answers `answered`, and `wrong` of these wrongly; of so many `strangers`, it lets in `let_in` more
+    than the first look. The strangers are held-out pictures, and a model that lacks their class.
+    """
+
+    second_look: SecondLook
+    unsure: int
+    answered: int
+    wrong: int
+    strangers: int
+    let_in: int
+
+    def sentence(self) -> str:
+        """It in words."""
+        return (
+            f"of {plural(self.unsure, 'held-out picture')} and shifted views that were not sure, it answers "
+            f"{self.answered}, {self.wrong} of them wrong; of {plural(self.strangers, 'stranger')}, {self.let_in} more"
+        )
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Figures over pictures that the judged classifier did not see.
 
@@ -61,7 +85,7 @@ class Evaluation:
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
     nobody knows (all pictures are from one source, for example), `costs` where nobody said what mistakes
-    cost, `sets` where too few pictures were held out.
+    cost, `sets` where too few pictures were held out, `second_look` where there is none.
     """
 
     how: str
@@ -82,6 +106,7 @@ class Evaluation:
     sources: SourceErrors | None = None
     costs: CostFigures | None = None
     sets: SetFigures | None = None
+    second_look: SecondLookFigures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""

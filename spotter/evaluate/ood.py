@@ -9,10 +9,10 @@ from sklearn.metrics import auc, roc_curve
 
 from spotter.config import FamiliarityConfig
 from spotter.evaluate.metrics import Familiarity
-from spotter.evaluate.thinning import thin
 from spotter.inference.familiarity import mean_of_nearest, score, weigh
 from spotter.train.features import embed
 from spotter.train.head import Head, Judged
+from spotter.train.thinning import thin
 from spotter.train.views import Views
 from spotter.utils.stats import wilson_interval
 
@@ -154,11 +154,7 @@ class _Scores:
 
     def separation(self, certainty: float) -> float:
         """In [0, 1]: how well right answers are told from wrong ones and from strangers."""
-        rows = np.arange(len(self.targets))
-        without = self.probabilities.copy()
-        without[rows, self.targets] = 0
-        # What the others would share if there were no such class.
-        without /= np.maximum(without.sum(axis=1, keepdims=True), 1e-12)
+        without = without_own(self.probabilities, self.targets)
         scores = weigh(self.near, self.probabilities, certainty)
         strange = weigh(self.far, without, certainty)
         right = self.probabilities.argmax(axis=1) == self.targets
@@ -188,6 +184,21 @@ def _spectrum(
     judged_row = np.cumsum(trained.judged) - 1
     embeddings = embed(np.concatenate([trained.features[rows], views.features[chosen]]))
     probabilities = np.concatenate([trained.probabilities[judged_row[rows]], said[chosen]])
+    near, far = score_strange(trained, embeddings, of, targets, folds, known, config)
+    return _Scores(near, far, probabilities, targets[of])
+
+
+def score_strange(
+    trained: Judged,
+    embeddings: np.ndarray,
+    of: np.ndarray,
+    targets: np.ndarray,
+    folds: np.ndarray,
+    known: Familiarity,
+    config: FamiliarityConfig,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean cosines, (k,) each, of embeddings (k, d) of held-out pictures `of` (k,): to the reference without their own
+    fold, and to what is left of that without their own class."""
     reference, its_rows = _reference(trained, known)
     step = math.ceil(len(reference) / config.most_reference)
     reference, its_rows = reference[::step], its_rows[::step]
@@ -199,7 +210,14 @@ def _spectrum(
         near[out] = mean_of_nearest(cosines, known.neighbours)
         cosines[targets[of[out]][:, None] == targets[its_rows[inside]][None]] = -1
         far[out] = mean_of_nearest(cosines, known.neighbours)
-    return _Scores(near, far, probabilities, targets[of])
+    return near, far
+
+
+def without_own(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """What the other classes would share if there were no such class: probabilities (k, classes), targets (k,)."""
+    without = probabilities.copy()
+    without[np.arange(len(targets)), targets] = 0
+    return without / np.maximum(without.sum(axis=1, keepdims=True), 1e-12)
 
 
 def _reference(trained: Judged, known: Familiarity) -> tuple[np.ndarray, np.ndarray]:

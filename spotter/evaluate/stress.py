@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spotter.bundle.second_look import SecondLook
 from spotter.config import FamiliarityConfig, StressConfig
 from spotter.data.dataset import Dataset
 from spotter.decide.label_sets import COVERAGE
@@ -15,7 +16,8 @@ from spotter.decide.set_figures import choose_by_fold, count_sets, sets_by_fold
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
-from spotter.evaluate.shifts import GRID, SHIFTS
+from spotter.evaluate.second_look import answer_again
+from spotter.evaluate.shifts import GRID, SHIFTS, STRESS
 from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen, count_row
 from spotter.inference.familiarity import weigh
 from spotter.train.head import judge_features
@@ -56,23 +58,34 @@ def judge_stress(
     shifted: Views,
     planned: Sequence[tuple[int, int]],
     coverage: float = COVERAGE,
+    second_look: SecondLook | None = None,
 ) -> StressTest:
     """Judge held-out pictures as they are, and their shifted features, each by heads that did not see the picture.
 
     Args:
         shifted: features of the views of `STRESS`, named as in `GRID`. planned: what they were planned to be.
         coverage: of how many pictures sets of labels are to hold the truth; those of a picture's fold are used.
+        second_look: that of the model; models that never saw a shift have none.
     """
     config, targets = FamiliarityConfig(), dataset.targets
+    number_of = {f"{name}/{strength}": number for number, (name, strength) in enumerate(GRID)}
     plain, truth, its_folds = trained.probabilities, targets[trained.judged], folds[trained.judged]
     accepted = score_known(trained, folds, known, config) >= known.threshold
     sets = sets_by_fold(plain, truth, its_folds, coverage)
-    clean = make_row("clean", 0, plain, accepted, truth)
-    if sets:
-        clean = replace(clean, sets=count_sets(choose_by_fold(sets, plain, accepted, its_folds), truth))
     probabilities = held_out_probabilities(trained, shifted, targets, folds)
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
+    if second_look:
+        views = [number_of[name] for name in shifted.names.tolist()]
+        first: list[tuple[int, int | None]] = [(row, None) for row in np.flatnonzero(trained.judged).tolist()]
+        first += zip(shifted.of.tolist(), views, strict=True)
+        joined = np.concatenate([plain, probabilities]), np.concatenate([accepted, familiar])
+        said, answered = answer_again(trained, dataset, folds, known, second_look, STRESS, first, *joined)
+        plain, probabilities = said[: len(plain)], said[len(plain) :]
+        accepted, familiar = answered[: len(plain)], answered[len(plain) :]
+    clean = make_row("clean", 0, plain, accepted, truth)
+    if sets:
+        clean = replace(clean, sets=count_sets(choose_by_fold(sets, plain, accepted, its_folds), truth))
     unseen = _judge_unseen(trained, targets, folds, known, shifted)
     examples = _choose_examples(dataset, shifted, probabilities, familiar)
     inside = choose_by_fold(sets, probabilities, familiar, folds[shifted.of])

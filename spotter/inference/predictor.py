@@ -273,7 +273,8 @@ class Predictor:
 
     def _look(self, part: Image.Image, box: Box | None, margin: float, explained: bool) -> _Look:
         names = ["probabilities", "embedding", *(["activation"] if explained and self.explains else [])]
-        probabilities, embeddings, *activation = self._run(self._square(part)[None], names)
+        square = to_square(part, self.card.size, self.card.resize)
+        probabilities, embeddings, *activation = self._run(square[None], names)
         cosines = familiarity(embeddings, self._reference, self.card.neighbours)
         # In the precision of the threshold, not in that of the scores.
         score = float(weigh(cosines, probabilities, self.card.certainty)[0]) - margin

@@ -96,6 +96,7 @@ def make_spec(
             "origins": origins,
         },
         preprocessing=describe_preprocessing(config.size, config.resize, mean, std),
+        second_look=evaluation.second_look.second_look if evaluation.second_look else None,
     )
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from spotter.config import FamiliarityConfig
 from spotter.evaluate.ood import familiarity_on_folds, score_folds
-from spotter.evaluate.thinning import STEP, round_embeddings, thin
 from spotter.inference.familiarity import familiarity, score, weigh
+from spotter.train.thinning import STEP, round_embeddings, thin
 
 CONFIG = FamiliarityConfig(most_reference=300)
 

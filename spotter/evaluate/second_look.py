@@ -1,0 +1,156 @@
+"""The second look, calibrated on held-out pictures: whether it helps, and by how much it has to be more familiar."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spotter.bundle.second_look import SecondLook
+from spotter.config import FamiliarityConfig, SecondLookConfig
+from spotter.data.dataset import Dataset
+from spotter.evaluate.held_out import held_out_probabilities
+from spotter.evaluate.metrics import Familiarity, SecondLookFigures
+from spotter.evaluate.ood import score_known, score_pictures, score_strange, without_own
+from spotter.inference.familiarity import weigh
+from spotter.train.features import embed
+from spotter.train.views import FAMILIES, SHIFTED, ViewKind, Views, family_of
+from spotter.train.windows import Look, look_again
+
+if TYPE_CHECKING:
+    # For its fields alone.
+    from spotter.train.trained import Trained
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What second looks gave: `scores` (k,), familiarity without the margin, -1 where there was no look;
+    `probabilities` (k, classes), by heads that did not see the picture; `features` (k, width)."""
+
+    scores: np.ndarray
+    probabilities: np.ndarray
+    features: np.ndarray
+
+
+def choose_second_look(
+    trained: "Trained", dataset: Dataset, folds: np.ndarray, known: Familiarity, config: SecondLookConfig
+) -> tuple[SecondLookFigures | None, str]:
+    """Choose the margin of a second look; None where it does not help, or there is too little to choose it on.
+
+    It is tried on held-out pictures and shifted views of them that are not familiar, and on strangers: the same
+    pictures, and a model that lacks their class. The margin is the smallest one by which at most the share
+    `config.strangers` of these get an answer more. It is kept if more answers are right than before, and at most the
+    share `config.wrong` of those that come in addition is wrong.
+
+    Returns:
+        It with what it was chosen by, and what there is to say.
+    """
+    if trained.shifted is None or trained.judged.sum() < config.least:
+        return None, f"no second look: it is chosen on {config.least} held-out pictures or more, and shifted views"
+    targets, familiar = dataset.targets, FamiliarityConfig()
+    looks = _unsure(trained, dataset, folds, known, config.most)
+    asked = len(looks)
+    rows = _some(np.flatnonzero(trained.judged), config.most)
+    without = without_own(trained.probabilities[np.isin(np.flatnonzero(trained.judged), rows)], targets[rows])
+    far = score_strange(trained, trained.embeddings[rows], rows, targets, folds, known, familiar)[1]
+    refused = weigh(far, without, known.certainty) < known.threshold
+    looks += [
+        Look(*pair) for pair in zip(rows[refused].tolist(), without[refused].argmax(axis=1).tolist(), strict=True)
+    ]
+    seen = look(trained, dataset, folds, known, looks, SecondLook(config.window, 0.0), SHIFTED)
+    of = np.array([each.row for each in looks], dtype=np.int64)
+    far = score_strange(trained, embed(seen.features[asked:]), of[asked:], targets, folds, known, familiar)[1]
+    strange = weigh(far, without_own(seen.probabilities[asked:], targets[of[asked:]]), known.certainty)
+    strange[seen.scores[asked:] < 0] = -1
+    right = seen.probabilities[:asked].argmax(axis=1) == targets[of[:asked]]
+    margins = [m for m in config.margins if (strange - m >= known.threshold).sum() <= config.strangers * len(rows)]
+    if not margins:
+        return None, "no second look: it would answer too many strangers"
+    answered = seen.scores[:asked] - margins[0] >= known.threshold
+    found = SecondLookFigures(
+        SecondLook(config.window, margins[0]),
+        unsure=asked,
+        answered=int(answered.sum()),
+        wrong=int((answered & ~right).sum()),
+        strangers=len(rows),
+        let_in=int((strange - margins[0] >= known.threshold).sum()),
+    )
+    # Half as many wrong answers as right ones would be too many, however few there are.
+    if found.answered <= 2 * found.wrong or found.wrong > config.wrong * found.answered:
+        return None, f"no second look: {found.sentence()}"
+    return found, f"a second look where the first is not sure: {found.sentence()}"
+
+
+def answer_again(
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    known: Familiarity,
+    second_look: SecondLook,
+    kind: ViewKind,
+    first: Sequence[tuple[int, int | None]],
+    probabilities: np.ndarray,
+    familiar: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What was said of pictures and views, with the second looks that answer.
+
+    Args:
+        first: (row of the set, None or the number of a view of `kind`), k of them. probabilities: (k, classes).
+            familiar: bool (k,).
+
+    Returns:
+        `probabilities` and `familiar` anew.
+    """
+    unsure = np.flatnonzero(~familiar)
+    looks = [Look(first[place][0], int(probabilities[place].argmax()), first[place][1]) for place in unsure.tolist()]
+    seen = look(trained, dataset, folds, known, looks, second_look, kind)
+    answers = seen.scores - second_look.margin >= known.threshold
+    probabilities, familiar = probabilities.copy(), familiar.copy()
+    probabilities[unsure[answers]], familiar[unsure[answers]] = seen.probabilities[answers], True
+    return probabilities, familiar
+
+
+def look(
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    known: Familiarity,
+    looks: Sequence[Look],
+    second_look: SecondLook,
+    kind: ViewKind,
+) -> Looked:
+    """Look again, and judge what is seen by heads and a reference without the picture's fold.
+
+    Where to look is told by the head that is published. It has seen the picture, but says only where the evidence for
+    a label lies, not for which label.
+    """
+    features = look_again(trained.backbone, trained.head.weight, dataset, looks, second_look, kind)
+    of = np.array([each.row for each in looks], dtype=np.int64)
+    windows = Views(features, of, of.astype(str))
+    probabilities = held_out_probabilities(trained, windows, dataset.targets, folds)
+    cosines = score_pictures(trained, features, folds[of], folds, known, FamiliarityConfig())
+    scores = weigh(cosines, probabilities, known.certainty)
+    return Looked(np.where(features.any(axis=1), scores, -1.0), probabilities, features)
+
+
+def _unsure(trained: "Trained", dataset: Dataset, folds: np.ndarray, known: Familiarity, most: int) -> list[Look]:
+    """Looks to be taken again: at held-out pictures that are not familiar, and at shifted views, so many of each."""
+    views, said, config = trained.shifted, trained.shifted_probabilities, FamiliarityConfig()
+    places = np.flatnonzero(score_known(trained, folds, known, config) < known.threshold)
+    rows, labels = np.flatnonzero(trained.judged), trained.probabilities.argmax(axis=1)
+    looks = [Look(int(rows[place]), int(labels[place])) for place in _some(places, most).tolist()]
+    if views is None or said is None:
+        return looks
+    cosines = score_pictures(trained, views.features, folds[views.of], folds, known, config)
+    unsure = trained.judged[views.of] & (weigh(cosines, said, known.certainty) < known.threshold)
+    for place in _some(np.flatnonzero(unsure), most).tolist():
+        row = int(views.of[place])
+        key = str(dataset.records[row].sha256)
+        number = next(each for each in range(len(FAMILIES)) if family_of(each, key) == views.names[place])
+        looks.append(Look(row, int(said[place].argmax()), number))
+    return looks
+
+
+def _some(places: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of them, evenly spread, as the set lies class by class."""
+    return places[np.linspace(0, len(places) - 1, min(len(places), most)).round().astype(int)]

@@ -1,0 +1,83 @@
+"""Second looks at pictures of a set: the features of the part where the evidence for a label lies."""
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from spotter.bundle.second_look import SecondLook
+from spotter.data.dataset import Dataset
+from spotter.errors import BadPicture
+from spotter.images import load_picture, own_reason
+from spotter.train.features import PIXELS, Backbone, open_body
+from spotter.train.views import ViewKind
+
+_log = logging.getLogger(__name__)
+PLACES = "places"
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look to be taken again, for the evidence of a label (its number): at a picture of the set, as it is (`view`
+    None), or as the view of a number."""
+
+    row: int
+    label: int
+    view: int | None = None
+
+
+def look_again(
+    backbone: Backbone,
+    weight: np.ndarray,
+    dataset: Dataset,
+    looks: Sequence[Look],
+    second_look: SecondLook,
+    kind: ViewKind,
+) -> np.ndarray:
+    """Features of windows: float32 (len(looks), width); 0 throughout where there is no window, or no picture any more.
+
+    They are not kept: where the evidence lies is another place for each head.
+
+    Args:
+        weight: (classes, width), of the head whose evidence counts. kind: of the views.
+    """
+    features = np.zeros((len(looks), backbone.width), dtype=np.float32)
+    session = open_body(backbone.body.onnx)
+    if PLACES not in {output.name for output in session.get_outputs()} or not looks:
+        return features
+    keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
+    numbers: dict[int, list[int]] = {}
+    for number, look in enumerate(looks):
+        numbers.setdefault(look.row, []).append(number)
+
+    def see(picture: Image.Image, label: int) -> np.ndarray | None:
+        (places,) = session.run([PLACES], {PIXELS: backbone.square(picture)[None]})
+        # Not "@": many pictures are looked at at once, and BLAS threads of each would stand in one another's way.
+        activation = np.einsum("kc,chw->khw", weight, places[0])
+        box = second_look.find(activation, label, picture.size, backbone.size, backbone.resize)
+        if box is None:
+            return None
+        found: np.ndarray = session.run(["features"], {PIXELS: backbone.square(picture.crop(box))[None]})[0][0]
+        return found
+
+    def look_at(row: int) -> None:
+        try:
+            with own_reason():
+                picture = load_picture(paths[row])
+                for number in numbers[row]:
+                    label, view = looks[number].label, looks[number].view
+                    pixels = None if view is None else kind.make(picture, backbone.square, view, keys[row])
+                    found = see(picture if pixels is None else Image.fromarray(pixels), label)
+                    if found is not None:
+                        features[number] = found
+        except BadPicture as error:
+            _log.warning("%s is not looked at again: %s", paths[row], error)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(tqdm(pool.map(look_at, numbers), desc="  second looks", unit="", total=len(numbers)))
+    return features
