@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 
 from spotter.bundle.format import ONNX
 from spotter.errors import BrowserFailed, ParityError
-from spotter.images import encode_jpeg, load_picture, to_square
+from spotter.images import encode_jpeg, fit_within, load_picture, to_square
 from spotter.inference.predictor import Predictor
 from spotter.publish.parity import parity_pictures
 from spotter.search.drawn.picture import draw_picture
@@ -41,7 +42,9 @@ SILENCE_S, LONGEST_S = 90.0, 900.0
 DRAWN = 24
 POLICY = re.compile(r'http-equiv="Content-Security-Policy"\s+content="([^"]*)"')
 # What an answer says in words; it has to be the same.
-WORDS = ("label", "closest", "familiar", "decision", "set")
+WORDS = ("label", "closest", "familiar", "decision", "set", "looked_at")
+# Pictures in which the subject is small and not in the middle, for models that look twice; as a share of their width.
+DISTANT, SMALL = 12, 0.3
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,12 @@ def gate_pictures(predictor: Predictor) -> list[bytes]:
         for number, content in enumerate(sources):
             paths.append(folder / f"{number:03}.jpg")
             paths[-1].write_bytes(content)
-        return parity_pictures(paths)
+        pictures = parity_pictures(paths)
+        if predictor.card.second_look:
+            chosen = [paths[number * len(paths) // DISTANT] for number in range(DISTANT)]
+            side = 3 * predictor.card.size
+            pictures += [_from_afar(path, number, side) for number, path in enumerate(chosen)]
+        return pictures
 
 
 def compare(
@@ -155,6 +163,9 @@ def compare(
             difference = _difference(one, other)
             # NaN must not be lost on the way.
             largest[kind] = float(np.maximum(largest[kind], difference))
+            if kind == 2:
+                # Other colours may move the middle of the evidence by a step.
+                one, other = ({**each, "looked_at": "looked_at" in each} for each in (one, other))
             on_edge = again is not None and difference <= TOLERANCE and _words(one) == _words(again(one))
             alike &= on_edge or _words(one) == _words(other)
         same += alike
@@ -165,7 +176,18 @@ def say_again(predictor: Predictor, answer: Mapping[str, Any]) -> dict[str, Any]
     """What a model says here of the probabilities and the familiarity of an answer from elsewhere."""
     plain = answer.get("unweighted", answer["probabilities"])
     row = np.array([plain[label] for label in predictor.labels], dtype=np.float32)
-    return predictor.answer_from(row, answer["familiarity"]).record()
+    said = predictor.answer_from(row, answer["familiarity"]).record()
+    return said | {name: answer[name] for name in ("looked_at",) if name in answer}
+
+
+def _from_afar(path: Path, number: int, side: int) -> bytes:
+    """A picture somewhere on a plain ground of `side` pixels, small."""
+    small = fit_within(load_picture(path), round(SMALL * side))
+    ground = Image.new("RGB", (side, side), (110, 125, 90))
+    rng = np.random.default_rng(number)
+    left, top = (int(rng.integers(side - length)) for length in small.size)
+    ground.paste(small, (left, top))
+    return encode_jpeg(ground, 90)
 
 
 def _is_translucent(picture: bytes) -> bool:

@@ -25,11 +25,8 @@ def choose_picture(predictor: Predictor) -> tuple[bytes, list[float]]:
         The encoded picture, and the probabilities that the network gives it, in the order of the labels.
     """
     pictures = [_draw(seed) for seed in range(CANDIDATES)]
-    answers = [
-        # A prior of the model is none of the network's.
-        [(answer.unweighted or answer.probabilities)[label] for label in predictor.labels]
-        for answer in predictor.predict_many(pictures)
-    ]
+    # Those of the network: neither a prior of the model nor a second look is in them.
+    answers = predictor.probabilities(pictures).tolist()
     chosen = min(range(CANDIDATES), key=lambda number: max(answers[number]))
     return pictures[chosen], answers[chosen]
 

@@ -59,11 +59,13 @@ def variants(labels: list[str]) -> dict[str, dict[str, Any]]:
         "old": {"costs": None, "sets": None, "shares": [], "prior": [], "certainty": 0.0, "threshold": 0.8},
         "certain": {"certainty": 0.7, "neighbours": 7, "threshold": 0.6, "resize": "squish"},
         "all": {"costs": costs, "sets": sets, "shares": shares, "prior": [0.2, 0.8, 0.0], "certainty": 0.2},
+        # Of pictures that are not familiar at once, a part may be.
+        "twice": {"second_look": {"window": 0.4, "margin": 0.01}, "threshold": 0.93, "sets": sets},
         "strict": {"costs": costs, "sets": sets, "shares": shares, "prior": [], "threshold": 1.0, "resize": "pad"},
     }
 
 
-@pytest.mark.parametrize("variant", ["old", "certain", "all", "strict"])
+@pytest.mark.parametrize("variant", ["old", "certain", "all", "strict", "twice"])
 def test_answers_are_those_of_python(
     variant: str, prebuilt: Revision, small_site: Path, browser: Browser, tmp_path: Path
 ) -> None:

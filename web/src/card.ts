@@ -2,6 +2,7 @@
 
 import { BrokenModel } from "./errors.js";
 import { parseJson } from "./json.js";
+import type { SecondLook } from "./second_look.js";
 
 const FORMAT = 1;
 /** Pixels; a larger square would fill the memory before anything is known about the network. */
@@ -30,6 +31,7 @@ export interface ModelCard {
   sets?: { coverage: number; least: number[] };
   shares: number[];
   prior: number[];
+  second_look?: SecondLook;
   /** File -> SHA-256. */
   sha256: Record<string, string>;
 }
@@ -78,6 +80,7 @@ function readFields(content: Table): ModelCard {
   for (const field of ["versions", "made", "preprocessing"]) table(content, field);
   const costs = optional(content, "costs");
   const sets = optional(content, "sets");
+  const again = optional(content, "second_look");
   return {
     name,
     // A page has to be called something.
@@ -96,6 +99,7 @@ function readFields(content: Table): ModelCard {
     ...(sets ? { sets: readSets(sets) } : {}),
     shares: readShares(content, "shares"),
     prior: readShares(content, "prior"),
+    ...(again ? { second_look: readSecondLook(again) } : {}),
     sha256: texts(table(content, "sha256"), "sha256"),
   };
 }
@@ -140,6 +144,12 @@ function readSets(sets: Table): { coverage: number; least: number[] } {
   const coverage = number(sets, "coverage", Number.MIN_VALUE, 1);
   if (coverage === 1) throw impossible();
   return { coverage, least: numbers(sets.least, "sets.least", 0, 1) };
+}
+
+function readSecondLook(again: Table): SecondLook {
+  const window = number(again, "window", Number.MIN_VALUE, 1);
+  if (window === 1) throw impossible();
+  return { window, margin: number(again, "margin", 0, 1) };
 }
 
 function readShares(content: Table, field: string): number[] {

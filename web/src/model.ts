@@ -10,9 +10,10 @@ import { handOver } from "./handed.js";
 import { Network, type Output } from "./network.js";
 import { checkNetwork } from "./onnx.js";
 import { checkPrior } from "./prior.js";
-import { frame, toSquare, type Box } from "./resize.js";
+import { frame, toSquare, type Box, type Pixels } from "./resize.js";
 import { checkRunsHere } from "./runs_here.js";
 import { asFloats, readTensors } from "./safetensors.js";
+import { findWindow, partOf } from "./second_look.js";
 import { readThumbnails } from "./thumbnails.js";
 import type { Answer, Card, ClassifyOptions, Evidence, LoadOptions, Neighbour, Picture, Thumbnail } from "./types.js";
 
@@ -70,7 +71,19 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   const script = new URL(START, code);
   const network = await Network.open({ onnx, file: site.network, wasm, script }, card.size, options.threads);
   await network.check(card.labels.length, reference.dimensions);
+  if (card.second_look && !network.explains) {
+    throw new BrokenModel("The model looks twice, but its network cannot tell where to look.");
+  }
   return new Model(folder, site, card, contents, reference, network, options.decode);
+}
+
+/** What the network gives for a picture, or for the part `box` of it, and where it looked: `seen`, in pixels. */
+interface Look extends Output {
+  width: number;
+  height: number;
+  seen: Box;
+  familiarity: number;
+  box?: Box;
 }
 
 /** A loaded model. It answers one call after the other. */
@@ -99,16 +112,18 @@ export class Model {
         ...(model.costs ? ["decision", "expected_cost"] : []),
         ...(model.sets ? ["set"] : []),
         ...(model.prior.length ? ["prior", "unweighted"] : []),
+        ...(model.second_look ? ["looked_at"] : []),
       ],
     };
   }
 
   async classify(picture: Picture, { prior }: ClassifyOptions = {}): Promise<Answer> {
     const shares = this.checkShares(prior);
-    const { probabilities, embedding } = await this.look(picture);
-    const found = cosines(embedding, this.reference, this.reference.rows);
-    const cosine = meanOfNearest(found, this.model.neighbours);
-    return this.say(probabilities, weigh(cosine, probabilities, this.model.certainty), shares);
+    const { probabilities, familiarity, box, width, height } = await this.lookTwice(picture);
+    const answer = this.say(probabilities, familiarity, shares);
+    if (!box) return answer;
+    const [left, top, right, bottom] = box;
+    return { ...answer, looked_at: [left / width, top / height, right / width, bottom / height] };
   }
 
   // A wrong prior is a promise that fails, as in a worker.
@@ -129,18 +144,16 @@ export class Model {
     if (!this.network.explains) {
       throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
     }
-    const seen = await this.see(picture);
-    const { probabilities, places } = await this.alone(() => this.network.run(seen.square, true));
+    const { probabilities, places, width, height, seen } = await this.lookTwice(picture, true);
     if (!places) throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
     const index = label === undefined ? indexOfLargest(probabilities) : labels.indexOf(label);
-    const { width, height, box } = seen;
     const { rows, columns, values } = places;
     const evidence = evidenceFor(values, index, labels.length);
-    return { label: labels[index] ?? "", width, height, box, rows, columns, evidence };
+    return { label: labels[index] ?? "", width, height, box: seen, rows, columns, evidence };
   }
 
   async nearest(picture: Picture, count: number): Promise<Neighbour[]> {
-    const { embedding } = await this.look(picture);
+    const { embedding } = await this.lookTwice(picture);
     this.thumbnails ??= this.readThumbnails();
     const thumbnails = await this.thumbnails;
     const found = cosines(embedding, this.reference, this.reference.rows - this.model.views);
@@ -152,14 +165,14 @@ export class Model {
   }
 
   async square(picture: Picture): Promise<Uint8Array> {
-    return (await this.see(picture)).square;
+    return this.decoded(picture, (pixels) => Promise.resolve(this.squareOf(pixels)));
   }
 
   async selfTest(): Promise<{ agrees: boolean; largestDifference: number }> {
     const test = this.site.self_test;
     if (!test) throw new BrokenModel("The site has no picture to test itself on; make the site again.");
     const picture = await fetchFile(this.folder, this.site, test.file, undefined, () => undefined);
-    const { probabilities } = await this.look(picture);
+    const { probabilities } = await this.decoded(picture, (pixels) => this.look(pixels));
     if (test.probabilities.length !== probabilities.length) {
       throw new BrokenModel("The site's self-test is of other labels; make the site again.");
     }
@@ -188,20 +201,46 @@ export class Model {
     );
   }
 
-  private async look(picture: Picture): Promise<Output> {
-    const { square } = await this.see(picture);
-    return this.alone(() => this.network.run(square));
+  /** The look at a picture that answers: the second one where the first is not familiar, and it is. */
+  private lookTwice(picture: Picture, explained = false): Promise<Look> {
+    return this.decoded(picture, async (pixels) => {
+      const { width, height } = pixels;
+      const { size, resize, second_look: again, threshold, labels } = this.model;
+      const output = await this.look(pixels, explained || again !== undefined);
+      const whole = { width, height, seen: frame(width, height, size, resize) };
+      const first: Look = { ...output, ...whole, familiarity: this.familiarityOf(output) };
+      if (!again || !output.places || first.familiarity >= threshold) return first;
+      const label = indexOfLargest(output.probabilities);
+      const evidence = evidenceFor(output.places.values, label, labels.length);
+      const box = findWindow(again, evidence, output.places, pixels, size, resize);
+      if (!box) return first;
+      const second = await this.look(partOf(pixels, box), explained);
+      const familiarity = this.familiarityOf(second) - again.margin;
+      const [left, top, right, bottom] = frame(box[2] - box[0], box[3] - box[1], size, resize);
+      const seen: Box = [box[0] + left, box[1] + top, box[0] + right, box[1] + bottom];
+      return familiarity >= threshold ? { ...second, width, height, seen, familiarity, box } : first;
+    });
   }
 
-  private async see(picture: Picture): Promise<{ square: Uint8Array; width: number; height: number; box: Box }> {
-    // One at a time: several large pictures at once would fill the memory.
+  private familiarityOf({ probabilities, embedding }: Output): number {
+    const found = cosines(embedding, this.reference, this.reference.rows);
+    return weigh(meanOfNearest(found, this.model.neighbours), probabilities, this.model.certainty);
+  }
+
+  private look(pixels: Pixels, withPlaces = false): Promise<Output> {
+    return this.network.run(this.squareOf(pixels), withPlaces && this.network.explains);
+  }
+
+  private squareOf(pixels: Pixels): Uint8Array {
+    return toSquare(pixels, this.model.size, this.model.resize);
+  }
+
+  /** Do something with the pixels of a picture. One at a time: several large pictures at once would fill the memory. */
+  private decoded<T>(picture: Picture, work: (pixels: Pixels) => Promise<T>): Promise<T> {
     return this.alone(async () => {
       const decoded = await decodePicture(picture, this.decode);
       try {
-        const { pixels } = decoded;
-        const { width, height } = pixels;
-        const { size, resize } = this.model;
-        return { square: toSquare(pixels, size, resize), width, height, box: frame(width, height, size, resize) };
+        return await work(decoded.pixels);
       } finally {
         decoded.close();
       }

@@ -21,6 +21,11 @@ export interface Answer {
   prior?: Record<string, number>;
   /** The probabilities without the prior. */
   unweighted?: Record<string, number>;
+  /**
+   * The part of the picture that the answer is about, where a second look gave it: left, top, right and bottom, as
+   * shares of the width and height of the upright picture.
+   */
+  looked_at?: [number, number, number, number];
 }
 
 /** Raw pixels: RGB or RGBA bytes in rows from the top, sizes in pixels. What is transparent lies on white. */
