@@ -34,6 +34,17 @@ def draw(kind: str, seed: int, size: tuple[int, int] = (180, 140)) -> Image.Imag
     return Image.blend(picture, noise, 0.08).filter(ImageFilter.GaussianBlur(rng.random()))
 
 
+def distant() -> list[Image.Image]:
+    """Drawn pictures that are small parts of plain ones, each somewhere else."""
+    pictures = []
+    for number, kind in enumerate(KINDS * 2):
+        ground = Image.new("RGB", (400 - 20 * number, 300 + 20 * number), (120, 130 - 9 * number, 120 + 9 * number))
+        side = 110 + 7 * number
+        ground.paste(draw(kind, number).resize((side, side)), (40 * number, 30 * number))
+        pictures.append(ground)
+    return pictures
+
+
 def encode(picture: Image.Image, format_: str = "JPEG", **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format_, **options)
