@@ -73,7 +73,7 @@ def compare_honesty(own: Own, tutorial: Tutorial, unfamiliar: Path | None) -> li
         f"| {theirs.expected_calibration_error:.1%} | {ours.expected_calibration_error:.1%} | |"
     ]
     if unfamiliar:
-        features, trained = folder_features(unfamiliar, own.backbone), own.trained
+        (_, features), trained = folder_features(unfamiliar, own.backbone), own.trained
         strangers = judge_strangers(evaluation.familiarity, trained, trained.head, own.folds, features, config)
         sure = tutorial.probabilities.max(axis=1)
         known = np.repeat([1, 0], [len(sure), len(tutorial.strangers)])

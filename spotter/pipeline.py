@@ -221,7 +221,7 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
     from spotter.evaluate.held_out import sentences
     from spotter.evaluate.ood import judge_strangers
     from spotter.evaluate.report import REPORT, write_report
-    from spotter.evaluate.second_look import choose_second_look
+    from spotter.evaluate.second_look import choose_second_look, look_again_at_strangers
     from spotter.evaluate.sources import leave_sources_out
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
@@ -241,7 +241,9 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
         say(explain_few(dataset.labels, dataset.targets[trained.judged], coverage))
     strangers: Strangers | None = None
     if others is not None:
-        strangers = judge_strangers(evaluation.familiarity, trained, trained.head, folds, others, familiarity)
+        known, (paths, rows) = evaluation.familiarity, others
+        seen = look_again_at_strangers(trained, folds, known, again.second_look, paths, rows) if again else None
+        strangers = judge_strangers(known, trained, trained.head, folds, rows, familiarity, seen)
     for line in sentences(evaluation, strangers):
         say(line)
     write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers, trained.backbone.square)
@@ -392,8 +394,8 @@ def _stress(
     return judge_stress(trained, dataset, folds, known, shifted, plan, task.config.coverage, again)
 
 
-def _strangers_features(task: Task, trained: "Trained") -> np.ndarray | None:
-    """Float32 (k, width), features of pictures of none of the classes."""
+def _strangers_features(task: Task, trained: "Trained") -> tuple[list[Path], np.ndarray] | None:
+    """Pictures of none of the classes, and their features, float32 (k, width)."""
     if not task.strangers:
         return None
     from spotter.train.backbone import folder_features

@@ -45,10 +45,17 @@ def judge_strangers(
     folds: np.ndarray,
     strangers: np.ndarray,
     config: FamiliarityConfig,
+    again: np.ndarray | None = None,
 ) -> Strangers:
-    """Judge the published threshold on features, float32 (k, width), of pictures of none of the classes."""
+    """Judge the published threshold on features, float32 (k, width), of pictures of none of the classes.
+
+    Args:
+        again: what their second looks scored, less the margin (k,); None: the model does not look twice.
+    """
     cosines = score(embed(strangers), make_reference(trained, folds, known, config)[0], known.neighbours)
     scores = weigh(cosines, head.probabilities(strangers), known.certainty)
+    if again is not None:
+        scores = np.where((scores < known.threshold) & (again >= known.threshold), again, scores)
     return evaluate_strangers(score_known(trained, folds, known, config), scores, known.threshold)
 
 

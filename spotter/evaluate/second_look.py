@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,8 @@ from spotter.config import FamiliarityConfig, SecondLookConfig
 from spotter.data.dataset import Dataset
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity, SecondLookFigures
-from spotter.evaluate.ood import score_known, score_pictures, score_strange, without_own
-from spotter.inference.familiarity import weigh
+from spotter.evaluate.ood import make_reference, score_known, score_pictures, score_strange, without_own
+from spotter.inference.familiarity import score, weigh
 from spotter.train.features import embed
 from spotter.train.views import FAMILIES, SHIFTED, ViewKind, Views, family_of
 from spotter.train.windows import Look, look_again
@@ -110,6 +111,28 @@ def answer_again(
     return probabilities, familiar
 
 
+def look_again_at_strangers(
+    trained: "Trained",
+    folds: np.ndarray,
+    known: Familiarity,
+    second_look: SecondLook,
+    paths: Sequence[Path],
+    features: np.ndarray,
+) -> np.ndarray:
+    """Familiarity of pictures of none of the classes by a second look, less its margin: (k,), -1 where there is none.
+
+    Args:
+        features: (k, width), of the first look at each of `paths`.
+    """
+    labels = trained.head.probabilities(features).argmax(axis=1).tolist()
+    looks, keys = [Look(row, label) for row, label in enumerate(labels)], [""] * len(paths)
+    found = look_again(trained.backbone, trained.head.weight, paths, keys, looks, second_look, SHIFTED)
+    reference = make_reference(trained, folds, known, FamiliarityConfig())[0]
+    cosines = score(embed(found), reference, known.neighbours)
+    scores = weigh(cosines, trained.head.probabilities(found), known.certainty) - second_look.margin
+    return np.where(found.any(axis=1), scores, -1.0)
+
+
 def look(
     trained: "Trained",
     dataset: Dataset,
@@ -124,7 +147,8 @@ def look(
     Where to look is told by the head that is published. It has seen the picture, but says only where the evidence for
     a label lies, not for which label.
     """
-    features = look_again(trained.backbone, trained.head.weight, dataset, looks, second_look, kind)
+    paths, keys = dataset.paths, [str(record.sha256) for record in dataset.records]
+    features = look_again(trained.backbone, trained.head.weight, paths, keys, looks, second_look, kind)
     of = np.array([each.row for each in looks], dtype=np.int64)
     windows = Views(features, of, of.astype(str))
     probabilities = held_out_probabilities(trained, windows, dataset.targets, folds)

@@ -206,23 +206,23 @@ def run_body(backbone: Backbone, paths: Sequence[Path]) -> np.ndarray:
     return np.concatenate([rows for rows, _ in run_here(backbone.body, paths, PART)])
 
 
-def folder_features(folder: Path, backbone: Backbone) -> np.ndarray:
+def folder_features(folder: Path, backbone: Backbone) -> tuple[list[Path], np.ndarray]:
     """Run the body over every picture in a folder; what cannot be read is left out.
 
     Returns:
-        float32 array of shape (k, width).
+        The pictures, and their features, float32 (k, width).
 
     Raises:
         FolderMissing: there is no such folder, or no picture in it.
     """
     paths = list(walk_files(folder))
     rows = run_body(backbone, paths) if paths else np.zeros((0, backbone.width), np.float32)
-    rows = rows[rows.any(axis=1)]
-    if not len(rows):
+    there = np.flatnonzero(rows.any(axis=1))
+    if not len(there):
         raise FolderMissing(
             f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."
         )
-    return rows
+    return [paths[row] for row in there], rows[there]
 
 
 def map_squares(run: Callable[[np.ndarray], T], paths: Sequence[Path], size: int, resize: str, bar: tqdm) -> list[T]:

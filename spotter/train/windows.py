@@ -1,17 +1,17 @@
-"""Second looks at pictures of a set: the features of the part where the evidence for a label lies."""
+"""Second looks at pictures: the features of the part where the evidence for a label lies."""
 
 import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from spotter.bundle.second_look import SecondLook
-from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture
 from spotter.images import load_picture, own_reason
 from spotter.train.features import PIXELS, Backbone, open_body
@@ -23,7 +23,7 @@ PLACES = "places"
 
 @dataclass(frozen=True)
 class Look:
-    """A look to be taken again, for the evidence of a label (its number): at a picture of the set, as it is (`view`
+    """A look to be taken again, for the evidence of a label (its number): at the picture of a row, as it is (`view`
     None), or as the view of a number."""
 
     row: int
@@ -34,7 +34,8 @@ class Look:
 def look_again(
     backbone: Backbone,
     weight: np.ndarray,
-    dataset: Dataset,
+    paths: Sequence[Path],
+    keys: Sequence[str],
     looks: Sequence[Look],
     second_look: SecondLook,
     kind: ViewKind,
@@ -44,13 +45,13 @@ def look_again(
     They are not kept: where the evidence lies is another place for each head.
 
     Args:
-        weight: (classes, width), of the head whose evidence counts. kind: of the views.
+        weight: (classes, width), of the head whose evidence counts. paths, keys: of the pictures, and their SHA-256.
+        kind: of the views.
     """
     features = np.zeros((len(looks), backbone.width), dtype=np.float32)
     session = open_body(backbone.body.onnx)
     if PLACES not in {output.name for output in session.get_outputs()} or not looks:
         return features
-    keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
     numbers: dict[int, list[int]] = {}
     for number, look in enumerate(looks):
         numbers.setdefault(look.row, []).append(number)

@@ -113,6 +113,7 @@ def test_a_window_is_always_inside_of_the_picture() -> None:
             for _ in range(60):
                 width, height = (int(side) for side in rng.integers(size, 1500, 2))
                 activation = rng.normal(size=(3, int(rng.integers(1, 9)), int(rng.integers(1, 9)))).astype(np.float32)
+                activation[1, 0, 0] = 9
                 window = float(rng.uniform(0.05, 0.95))
                 box = SecondLook(window, 0.0).find(activation, 1, (width, height), size, resize)
                 assert box

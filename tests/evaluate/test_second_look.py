@@ -1,0 +1,187 @@
+"""The second look is chosen on held-out pictures, and on strangers: it may let in no more of them than was promised."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from spotter.bundle.second_look import SecondLook
+from spotter.config import FamiliarityConfig, SecondLookConfig, StressConfig, TrainConfig
+from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.metrics import Familiarity
+from spotter.evaluate.ood import choose_familiarity, judge_strangers, score_known
+from spotter.evaluate.second_look import answer_again, choose_second_look, look_again_at_strangers
+from spotter.evaluate.shifts import STRESS
+from spotter.evaluate.stress import judge_stress, plan_stress
+from spotter.images import load_picture
+from spotter.train.backbone import compute_views, folder_features, run_body
+from spotter.train.features import Backbone, Body, embed
+from spotter.train.head import choose_head
+from spotter.train.trained import Trained
+from spotter.train.views import SHIFTED, plan_shifted
+from spotter.train.windows import Look, look_again
+from tests.helpers.learnt import make_trained_of
+
+LABELS, COLOURS, SIZE, COUNT = ("red", "green", "blue"), np.eye(3, dtype=np.uint8) * 150, 64, 66
+CONFIG = SecondLookConfig(margins=(0.0, 0.005, 0.02), least=30)
+
+
+def mean_colours() -> Body:
+    """A network whose places are the colours of 8 x 8 parts of the square, and its features their means."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["numbers"], ["channels"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["channels"], ["places"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("GlobalAveragePool", ["places"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["features"]),
+    ]
+    given = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIZE, SIZE, 3])
+    outputs = [
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3]),
+        helper.make_tensor_value_info("places", TensorProto.FLOAT, ["n", 3, 8, 8]),
+    ]
+    graph = helper.make_graph(nodes, "colours", [given], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return Body(onnx.shape_inference.infer_shapes(model).SerializeToString(), SIZE, "crop")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Blots of three colours on grey noise, each somewhere else; in some they are small."""
+    folder, rng, records = tmp_path_factory.mktemp("blots"), np.random.default_rng(4), []
+    for number in range(COUNT):
+        pixels = rng.integers(90, 110, (128, 160, 3), dtype=np.uint8)
+        side = 20 if number % 11 == 0 else int(rng.integers(60, 110))
+        top, left = (int(rng.integers(room - side)) for room in (128, 160))
+        pixels[top : top + side, left : left + side] += COLOURS[number % 3]
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        record = Record(LABELS[number % 3], "folder", str(number), "a", number, "kept", file=f"{number}.png")
+        records.append(replace(record, group=number, sha256=f"{number * 7919 % 9973:04}"))
+    return Dataset(folder, LABELS, tuple(records), ())
+
+
+@pytest.fixture(scope="module")
+def folds() -> np.ndarray:
+    return np.arange(COUNT) // 3 % 5
+
+
+@pytest.fixture(scope="module")
+def trained(dataset: Dataset, folds: np.ndarray) -> Trained:
+    ones = (1.0,) * 3
+    backbone = Backbone("colours", SIZE, "crop", 3, ones, ones, "colours", mean_colours())
+    features = run_body(backbone, dataset.paths)
+    shifted = compute_views(backbone, dataset, SHIFTED, plan_shifted(dataset, TrainConfig()), keep=False)
+    fit = choose_head(features, dataset.targets, folds, TrainConfig(), None, shifted)
+    more = {"shifted": shifted, "shifted_probabilities": fit.shifted, "views": shifted, "backbone": backbone}
+    return make_trained_of(features, np.ones(COUNT, dtype=bool), fit.probabilities, fit.head, **more)
+
+
+@pytest.fixture(scope="module")
+def known(trained: Trained, dataset: Dataset, folds: np.ndarray) -> Familiarity:
+    return choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig(accept=0.85))
+
+
+def test_a_window_is_seen_as_serving_sees_it(trained: Trained, dataset: Dataset) -> None:
+    second = SecondLook(0.4, 0.0)
+    looks = [Look(row, int(dataset.targets[row])) for row in range(6)]
+    keys = [str(record.sha256) for record in dataset.records]
+    found = look_again(trained.backbone, trained.head.weight, dataset.paths, keys, looks, second, SHIFTED)
+    for look, features in zip(looks, found, strict=True):
+        picture = load_picture(dataset.paths[look.row])
+        square = trained.backbone.square(picture)
+        places = square.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3))
+        activation = np.einsum("kc,hwc->khw", trained.head.weight, places)
+        box = second.find(activation, look.label, picture.size, SIZE, "crop")
+        assert box
+        wanted = trained.backbone.square(picture.crop(box)).reshape(-1, 3).mean(axis=0)
+        assert np.abs(features - wanted).max() < 0.01
+
+
+def test_the_margin_lets_no_more_strangers_in_than_it_may(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
+) -> None:
+    for share in (0.0, 0.02, 1.0):
+        config = replace(CONFIG, strangers=share, wrong=1.0)
+        found, said = choose_second_look(trained, dataset, folds, known, config)
+        if found is None:
+            assert said.startswith("no second look: ")
+            continue
+        assert said == f"a second look where the first is not sure: {found.sentence()}"
+        assert found.let_in <= share * found.strangers
+        assert found.second_look.margin in CONFIG.margins
+        assert 2 * found.wrong < found.answered <= found.unsure
+    assert found
+    assert found.second_look == SecondLook(CONFIG.window, 0.0)
+
+
+def test_it_is_not_chosen_on_too_little(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
+) -> None:
+    plain = replace(trained, shifted=None, shifted_probabilities=None)
+    assert choose_second_look(plain, dataset, folds, known, CONFIG)[0] is None
+    few = replace(CONFIG, least=COUNT + 1)
+    assert choose_second_look(trained, dataset, folds, known, few)[0] is None
+    # Of every second look, some would be wrong.
+    strict = replace(CONFIG, wrong=-0.1)
+    assert choose_second_look(trained, dataset, folds, known, strict)[0] is None
+
+
+def test_only_what_was_not_sure_is_answered_anew(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
+) -> None:
+    familiar = score_known(trained, folds, known, FamiliarityConfig()) >= known.threshold
+    assert not familiar.all()
+    first = [(row, None) for row in range(COUNT)]
+    said, answered = answer_again(
+        trained, dataset, folds, known, SecondLook(0.4, 0.0), STRESS, first, trained.probabilities, familiar
+    )
+    assert answered[familiar].all()
+    assert answered.sum() > familiar.sum()
+    kept = familiar | ~answered
+    assert np.array_equal(said[kept], trained.probabilities[kept])
+    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=3, least=3))
+    shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=False)
+    once, twice = (
+        judge_stress(trained, dataset, folds, known, shifted, plan, second_look=second)
+        for second in (None, SecondLook(0.4, 0.0))
+    )
+    assert twice.clean.answered == answered.sum()
+    more = [two.answered - one.answered for one, two in zip(once.rows, twice.rows, strict=True)]
+    assert min(more) >= 0
+    assert max(more) > 0
+
+
+def test_strangers_are_judged_with_their_second_looks(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity, tmp_path: Path
+) -> None:
+    # What no class is, and a blot in the middle of it.
+    ground = Image.new("RGB", (160, 128), (100, 100, 100))
+    ground.save(tmp_path / "1.png")
+    ground.paste((250, 100, 100), (60, 44, 100, 84))
+    ground.save(tmp_path / "2.png")
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    paths, features = folder_features(tmp_path, trained.backbone)
+    assert [path.name for path in paths] == ["1.png", "2.png"]
+    scores = look_again_at_strangers(trained, folds, known, SecondLook(0.2, 0.01), paths, features)
+    assert scores[1] > scores[0]
+    strict = replace(known, threshold=float(scores[1]))
+    once, twice = (
+        judge_strangers(strict, trained, trained.head, folds, features, FamiliarityConfig(), again)
+        for again in (None, scores)
+    )
+    assert (once.refused, twice.refused) == (2, 1)
+
+
+def test_a_picture_that_is_gone_is_not_looked_at_again(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "0.png"
+    path.write_bytes(b"no picture")
+    found = look_again(
+        trained.backbone, trained.head.weight, [path], ["0"], [Look(0, 0)], SecondLook(0.4, 0.0), SHIFTED
+    )
+    assert not found.any()
+    # It has no embedding either, and is like nothing.
+    assert not embed(found).any()
