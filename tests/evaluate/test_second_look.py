@@ -159,9 +159,9 @@ def test_strangers_are_judged_with_their_second_looks(
     trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity, tmp_path: Path
 ) -> None:
     # What no class is, and a blot in the middle of it.
-    ground = Image.new("RGB", (160, 128), (100, 100, 100))
+    ground = Image.new("RGB", (160, 128), (0, 120, 120))
     ground.save(tmp_path / "1.png")
-    ground.paste((250, 100, 100), (60, 44, 100, 84))
+    ground.paste((180, 100, 100), (60, 44, 100, 84))
     ground.save(tmp_path / "2.png")
     (tmp_path / "3.png").write_bytes(b"no picture")
     paths, features = folder_features(tmp_path, trained.backbone)
