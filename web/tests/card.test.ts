@@ -13,6 +13,7 @@ const GOOD = {
     ],
   },
   sets: { coverage: 0.95, least: [0.5, 0.6], by_class: true },
+  second_look: { window: 0.4, margin: 0.02 },
   sha256: { "model.onnx": "0", "example-1.jpg": "1" },
 };
 
@@ -27,14 +28,20 @@ test("a card that names something twice is refused, as in Python", () => {
 
 test("a card of now and one of the first version are read", () => {
   expect(read(GOOD)).toMatchObject({ labels: ["a", "b"], prior: [0.1, 0.9], sets: { least: [0.5, 0.6] } });
-  const { resize, certainty, views, shares, prior, costs, sets, int8, ...first } = GOOD;
+  expect(read(GOOD).second_look).toEqual({ window: 0.4, margin: 0.02 });
+  expect(read({ ...GOOD, second_look: null }).second_look).toBeUndefined();
+  const { resize, certainty, views, shares, prior, costs, sets, int8, second_look, ...first } = GOOD;
   expect(read(first)).toMatchObject({ resize, certainty: 0, views: 0, shares: [], prior: [] });
-  expect([certainty, views, shares, prior, costs, sets, int8]).toHaveLength(7);
+  expect([certainty, views, shares, prior, costs, sets, int8, second_look]).toHaveLength(8);
   expect(read({ ...GOOD, title: "  " }).title).toBe("n");
 });
 
 test.each<[string, object, RegExp]>([
   ["another format", { format: 2 }, /format 2/],
+  ["a second look at everything", { second_look: { window: 1, margin: 0 } }, /impossible/],
+  ["a second look at nothing", { second_look: { window: 0, margin: 0 } }, /impossible/],
+  ["a second look without a margin", { second_look: { window: 0.4 } }, /margin is missing/],
+  ["a second look that is a number", { second_look: 0.4 }, /is not a table/],
   ["a format that is no number", { format: true }, /format true/],
   ["no hashes", { sha256: null }, /no hashes/],
   ["a file outside", { sha256: { "../x": "0" } }, /outside the model/],
