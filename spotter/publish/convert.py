@@ -31,7 +31,6 @@ from spotter.evaluate import metrics
 from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import familiarity_on_folds
-from spotter.evaluate.thinning import round_embeddings
 from spotter.images import load_picture, own_reason, to_square
 from spotter.names import slug
 from spotter.publish.convert_worker import ANSWERS, FACTS, FAILURE, NETWORK, PORTABLE, Facts
@@ -48,6 +47,7 @@ from spotter.publish.writing import (
 )
 from spotter.recipe import Recipe, make_recipe
 from spotter.search.folder import Folder
+from spotter.train.thinning import round_embeddings
 from spotter.utils.files import import_root, require_room, temporary_folder
 
 _log = logging.getLogger(__name__)
