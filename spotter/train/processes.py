@@ -61,7 +61,8 @@ def run_apart(module: str, function: str, *arguments: Any) -> Any:
         if server is None or server.stdin is None or server.stdout is None:
             raise RuntimeError("a server without pipes")
         try:
-            pickle.dump((module, function, arguments), server.stdin)
+            # A relative path and a setting mean what they mean here and now, not where and when the server was started.
+            pickle.dump((module, function, arguments, os.getcwd(), dict(os.environ)), server.stdin)
             server.stdin.flush()
             # Of a process that this one has started, through a pipe that nobody else has.
             returned, error = pickle.load(server.stdout)  # noqa: S301
@@ -136,7 +137,7 @@ def _ending_with_stdin() -> Iterator[None]:
         watching.join()
 
 
-def _in_fork(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
+def _in_fork(*work: Any) -> bytes:
     """What `_call` gives, by a fork of this process."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -144,7 +145,7 @@ def _in_fork(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
         try:
             os.close(reader)
             with os.fdopen(writer, "wb") as file:
-                file.write(_call(module, function, arguments))
+                file.write(_call(*work))
         finally:
             os._exit(0)
     os.close(writer)
@@ -159,8 +160,11 @@ def _in_fork(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
     return content or pickle.dumps((None, _ended(os.waitstatus_to_exitcode(status))))
 
 
-def _call(module: str, function: str, arguments: tuple[Any, ...]) -> bytes:
+def _call(module: str, function: str, arguments: tuple[Any, ...], folder: str, environment: dict[str, str]) -> bytes:
     try:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
         answer: tuple[Any, Exception | None] = getattr(import_module(module), function)(*arguments), None
     except Exception as error:  # noqa: BLE001 - it is raised in the process that waits
         answer = None, error

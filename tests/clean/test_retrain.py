@@ -172,5 +172,5 @@ def test_pictures_without_features_are_counted_and_left_for_later(run: Run, tmp_
     assert done.missing == 4
     assert done.run.keys == run.keys[3:]
     shutil.rmtree(here.folder / FOLDER)
-    with pytest.raises(NoTrainingRun, match=r"run train\.py again"):
+    with pytest.raises(NoTrainingRun, match="run spotter train again"):
         retrain(here, ())

@@ -23,8 +23,9 @@ def test_made_anew_it_holds_and_answers_the_same(prebuilt: Revision, tmp_path: P
     assert {path.name for path in folder.iterdir()} == {path.name for path in prebuilt.folder.iterdir()}
     old, new = (json.loads((place / "model.json").read_text()) for place in (prebuilt.folder, folder))
     # The asset is from before these. Without shifted views the first two say nothing; nobody gave costs or a prior.
-    assert new.keys() - old.keys() == {"certainty", "views", "costs", "prior", "sets", "shares"}
+    assert new.keys() - old.keys() == {"certainty", "views", "costs", "prior", "sets", "shares", "second_look"}
     assert (new["certainty"], new["views"], new["costs"], new["prior"]) == (0, 0, None, [])
+    assert new["second_look"] is None
     assert old.keys() <= new.keys()
     before, now = Predictor.load(prebuilt.store), Predictor.load(tmp_path / "shapes")
     assert now.card.threshold == pytest.approx(before.card.threshold, abs=1e-3)

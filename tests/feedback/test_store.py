@@ -355,5 +355,5 @@ def test_reviews_are_noted_by_a_command(tmp_path: Path, trained: Published) -> N
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FolderMissing, match=r"app\.py --feedback"):
+    with pytest.raises(FolderMissing, match="spotter serve --feedback"):
         VisitorFeedback(str(tmp_path / "none"))

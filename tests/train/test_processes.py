@@ -19,6 +19,7 @@ from spotter.errors import ParityError
 def add(first, second): print("not an answer"); return first + second
 def fail(sentence): raise ParityError(sentence)
 def die(number): os.kill(os.getpid(), number)
+def read(path): return open(path).read(), os.environ.get("SETTING"), os.environ.get("WORLD_SIZE")
 def rest(path):
     with open(path, "w") as file: file.write(f"{os.getppid()} {os.getpid()}")
     time.sleep(600)
@@ -44,6 +45,19 @@ def is_running(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_relative_path_and_a_setting_mean_what_they_mean_when_the_work_is_asked_for(folder: Path) -> None:
+    (folder / "later").mkdir()
+    (folder / "later" / "note.txt").write_text("found")
+    code = """
+os.environ["WORLD_SIZE"] = "2"
+processes.run_apart("os", "getpid")
+os.chdir("later"); os.environ["SETTING"] = "new"; del os.environ["WORLD_SIZE"]
+print(processes.run_apart("some_work", "read", "note.txt"))
+"""
+    said, errors = start(folder, code).communicate(timeout=60)
+    assert (said.strip(), errors) == ("('found', 'new', None)", "")
 
 
 def test_answers_and_failures_arrive_as_they_are_and_the_next_work_is_done_all_the_same(folder: Path) -> None:

@@ -5,12 +5,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from functools import partial
 from math import nan
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 
@@ -53,7 +53,13 @@ def chromium() -> Browser:
 
 
 def profiles() -> set[str]:
-    return {path.name for path in Path(gettempdir()).glob("spotter-browser-*")}
+    return {path.name for path in Path(tempfile.gettempdir()).glob("spotter-browser-*")}
+
+
+@pytest.fixture(autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers of tests that run beside these leave their profiles elsewhere."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
 
 
 @pytest.mark.slow
