@@ -11,7 +11,6 @@ from playwright.sync_api import expect
 from spotter.inference.predictor import Predictor
 from tests.conftest import Revision, mount
 from tests.helpers.browser import CHROMIUM, running_profile
-from tests.helpers.patience import wait_until
 from tests.helpers.site import make_site, serving_site
 from tests.helpers.teach import LONG_MS, Lesson, picture
 
@@ -29,7 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(disk: Path, prebuilt: Revision, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_the_page_goes_on(disk: Path, prebuilt: Revision, tmp_path: Path) -> None:
     make_site(prebuilt.folder, Predictor.load(str(prebuilt.store)), tmp_path / "site")
     many = [picture("cross", seed) for seed in range(30)]
     with serving_site(tmp_path / "site") as server, running_profile(disk / "profile") as context:
@@ -38,11 +37,9 @@ def test_a_full_disk_is_said_and_nothing_is_lost(disk: Path, prebuilt: Revision,
         (disk / "full").write_bytes(bytes(shutil.disk_usage(disk).free - LEFT))
         lesson.card(1).locator("input[type=file]").set_input_files(many)
         expect(lesson.said).to_contain_text("no room left", timeout=LONG_MS)
+        # Some of the many may have found room.
+        assert lesson.counts()[0] == 5
         (disk / "full").unlink()
-        again = Lesson(context.new_page())
-        lesson.page.close()
-        again.open(server.url("teach/"))
-        # The tab that was closed may still be letting go of the lesson.
-        wait_until(lambda: again.counts()[0] == 5)
-        again.add(1, many)
-        assert again.counts() == [5, 30]
+        # Not in a tab that is opened anew: after a disk was full, Chromium may give up what it had kept (docs/teaching.md).
+        lesson.add(1, many)
+        assert lesson.counts() == [5, 30]

@@ -151,7 +151,8 @@ export class Store {
 
   async #write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
     const database = await this.#ready();
-    const transaction = database.transaction([...names], "readwrite");
+    // What is told to be kept is on the disk: a disk that is full later takes nothing of it away.
+    const transaction = database.transaction([...names], "readwrite", { durability: "strict" });
     const done = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => {
         resolve();
