@@ -40,6 +40,6 @@ def test_a_full_disk_is_said_and_the_page_goes_on(disk: Path, prebuilt: Revision
         # Some of the many may have found room.
         assert lesson.counts()[0] == 5
         (disk / "full").unlink()
-        # Not in a tab that is opened anew: after a disk was full, Chromium may give up what it had kept (docs/teaching.md).
+        # Not in a tab that is opened anew: Chromium may have given up what it kept (docs/teaching.md).
         lesson.add(1, many)
         assert lesson.counts() == [5, 30]
