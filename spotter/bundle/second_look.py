@@ -35,8 +35,7 @@ class SecondLook:
             activation: (classes, rows, columns), what each place adds to each class. label: the number of the most
                 probable one. size, resize: see `spotter.images.frame`.
         """
-        # What speaks for all labels alike speaks for none.
-        evidence = np.maximum(activation[label] - activation.mean(axis=0), 0).astype(np.float64)
+        evidence = np.maximum(evidence_for(activation, label), 0).astype(np.float64)
         left, top, right, bottom = frame(picture, size, resize)
         if min(right - left, bottom - top) < size or not evidence.sum() > 0:
             return None
@@ -44,6 +43,13 @@ class SecondLook:
         across = _place(_middle(evidence.sum(axis=0)), left, right, width, picture[0])
         down = _place(_middle(evidence.sum(axis=1)), top, bottom, height, picture[1])
         return across[0], down[0], across[1], down[1]
+
+
+def evidence_for(activation: np.ndarray, label: int) -> np.ndarray:
+    """What each place says for a label, by its number: (rows, columns) of (classes, rows, columns)."""
+    # What speaks for all labels alike speaks for none.
+    evidence: np.ndarray = activation[label] - activation.mean(axis=0)
+    return evidence
 
 
 def _middle(shares: np.ndarray) -> int:

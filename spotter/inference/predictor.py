@@ -16,7 +16,7 @@ from PIL import Image
 
 from spotter.bundle.format import ModelSpec
 from spotter.bundle.reading import Bundle, read_bundle, read_model_json
-from spotter.bundle.second_look import Box
+from spotter.bundle.second_look import Box, evidence_for
 from spotter.bundle.thumbnails import Thumbnail
 from spotter.decide.prior import check_prior
 from spotter.errors import BadPicture, BadPrior, BrokenModel, NoExplanation
@@ -206,8 +206,7 @@ class Predictor:
             if look.activation is None:
                 raise NoExplanation(f"A network of the kind {self.card.arch!r} cannot show where it looked.")
             index = self.labels.index(label) if label else int(look.probabilities.argmax())
-            # What speaks for all labels alike speaks for none.
-            evidence = look.activation[index] - look.activation.mean(axis=0)
+            evidence = evidence_for(look.activation, index)
             shown = fit_within(picture, EXPLAINED_SIDE)
             return draw_evidence(shown, evidence, self._seen(look.box, picture.size, shown.size))
 

@@ -24,7 +24,7 @@ from spotter.data.cache import FOLDER, PART, FeatureCache
 from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture, FolderMissing, TrainingFailed
 from spotter.images import load_picture, own_reason, to_square
-from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body, RunBody, open_body, run_here
+from spotter.train.features import FEATURES, PACKAGED_ARCH, PIXELS, Backbone, Body, RunBody, open_body, run_here
 from spotter.train.views import ViewKind, Views, find_views, gather_views, view_key
 from spotter.utils.files import walk_files, write_atomically
 
@@ -164,7 +164,7 @@ def compute_views(
                     picture, squares = load_picture(paths[row]), _Squares(backbone)
                     made = ((number, kind.make(picture, squares.of, number, keys[row])) for number in missing[row])
                     return [
-                        (view_key(keys[row], number), session.run(["features"], {PIXELS: pixels[None]})[0][0])
+                        (view_key(keys[row], number), session.run([FEATURES], {PIXELS: pixels[None]})[0][0])
                         for number, pixels in made
                         if pixels is not None
                     ]

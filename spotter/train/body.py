@@ -18,8 +18,7 @@ from torch import nn
 from spotter.config import TrainConfig
 from spotter.data.subject_size import centre_classifier
 from spotter.errors import UnknownArchitecture, WeightsUnavailable
-from spotter.train.features import PACKAGED_ARCH, PIXELS, Backbone, Body
-from spotter.train.graph import FEATURES, PLACES
+from spotter.train.features import FEATURES, PACKAGED_ARCH, PIXELS, PLACES, Backbone, Body
 from spotter.train.rounding import fold_and_round
 from spotter.utils.files import temporary_folder
 
@@ -101,8 +100,10 @@ def load_modules_to_tune(backbone: Backbone) -> tuple[nn.Module, nn.Module]:
     Raises:
         As `build_backbone`.
     """
-    body, pool = load_modules(backbone)
-    return TimmBody(_pretrained_model(backbone.arch)).eval() if backbone.arch == PACKAGED_ARCH else body, pool
+    if backbone.arch != PACKAGED_ARCH:
+        return load_modules(backbone)
+    body = TimmBody(_pretrained_model(backbone.arch)).eval()
+    return body, _pool_of(body)
 
 
 def load_packaged_weights(body: nn.Module) -> None:

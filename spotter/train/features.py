@@ -21,7 +21,8 @@ from spotter.errors import BadPicture
 from spotter.images import load_picture, own_reason, to_square
 
 _log = logging.getLogger(__name__)
-PIXELS = "pixels"
+# Names in the file of a body: what it reads, and what it gives.
+PIXELS, FEATURES, PLACES = "pixels", "features", "places"
 # The one whose ImageNet weights come with a package, without a download.
 PACKAGED_ARCH = "tf_efficientnet_lite0"
 
@@ -40,7 +41,7 @@ class Body:
 
     @property
     def outputs(self) -> list[str]:
-        return ["features", "places"] if self.classifier else ["features"]
+        return [FEATURES, PLACES] if self.classifier else [FEATURES]
 
 
 @dataclass(frozen=True)

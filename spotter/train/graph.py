@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from spotter.train.features import FEATURES, PLACES
+
 PROBABILITIES, EMBEDDING, ACTIVATION = "probabilities", "embedding", "activation"
-FEATURES, PLACES = "features", "places"
 # As torch's `normalize` has it: a picture without features has no direction.
 LEAST_LENGTH = 1e-12
 

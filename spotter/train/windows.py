@@ -14,11 +14,10 @@ from tqdm import tqdm
 from spotter.bundle.second_look import SecondLook
 from spotter.errors import BadPicture
 from spotter.images import load_picture, own_reason
-from spotter.train.features import PIXELS, Backbone, open_body
+from spotter.train.features import FEATURES, PIXELS, PLACES, Backbone, open_body
 from spotter.train.views import ViewKind
 
 _log = logging.getLogger(__name__)
-PLACES = "places"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def look_again(
         box = second_look.find(activation, label, picture.size, backbone.size, backbone.resize)
         if box is None:
             return None
-        found: np.ndarray = session.run(["features"], {PIXELS: backbone.square(picture.crop(box))[None]})[0][0]
+        found: np.ndarray = session.run([FEATURES], {PIXELS: backbone.square(picture.crop(box))[None]})[0][0]
         return found
 
     def look_at(row: int) -> None:

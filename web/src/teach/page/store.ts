@@ -151,7 +151,7 @@ export class Store {
 
   async #write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
     const database = await this.#ready();
-    // What is told to be kept is on the disk: a disk that is full later takes nothing of it away.
+    // What is told to be kept is on the disk. A disk that is full later may still cost it: Chromium then sometimes drops all.
     const transaction = database.transaction([...names], "readwrite", { durability: "strict" });
     const done = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => {
