@@ -6,6 +6,8 @@ from PIL import Image
 COLOUR = (255, 120, 0)
 STRONGEST = 0.65
 UNSEEN = 0.45
+# Of the longest side, each of a frame's two lines takes so much.
+LINES = 192
 
 
 def draw_evidence(picture: Image.Image, evidence: np.ndarray, box: tuple[int, int, int, int]) -> Image.Image:
@@ -30,3 +32,23 @@ def draw_evidence(picture: Image.Image, evidence: np.ndarray, box: tuple[int, in
     inside = (slice(seen[1], seen[3]), slice(seen[0], seen[2]))
     drawn[inside] = pixels[inside] * (1 - alpha) + np.array(COLOUR, dtype=np.float32) * alpha
     return Image.fromarray(drawn.round().astype(np.uint8))
+
+
+def draw_frame(picture: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Draw a frame along the inside of a box: black, and white within, so that it shows on what is dark or bright.
+
+    Args:
+        picture: RGB. box: (left, top, right, bottom) in pixels, inside of the picture.
+
+    Returns:
+        A picture of the same size.
+    """
+    drawn = np.array(picture)
+    left, top, right, bottom = box
+    line = max(1, min(max(2, max(picture.size) // LINES), (right - left) // 6, (bottom - top) // 6))
+    inside = (slice(top + 2 * line, max(0, bottom - 2 * line)), slice(left + 2 * line, max(0, right - 2 * line)))
+    kept = drawn[inside].copy()
+    drawn[top:bottom, left:right] = 0
+    drawn[top + line : bottom - line, left + line : right - line] = 255
+    drawn[inside] = kept
+    return Image.fromarray(drawn)

@@ -22,7 +22,7 @@ from spotter.decide.prior import check_prior
 from spotter.errors import BadPicture, BadPrior, BrokenModel, NoExplanation
 from spotter.images import PictureSource, fit_within, frame, load_picture, own_reason, to_square
 from spotter.inference.advice import advise
-from spotter.inference.explain import draw_evidence
+from spotter.inference.explain import draw_evidence, draw_frame
 from spotter.inference.familiarity import familiarity, weigh
 from spotter.inference.prediction import Prediction
 from spotter.inference.session import grey_pixels, open_session, try_network
@@ -192,7 +192,7 @@ class Predictor:
 
         Returns:
             The picture in its own size (at most `EXPLAINED_SIDE` pixels long), the evidence in orange; what the network
-            did not see is dimmed.
+            did not see is dimmed. A second look has a frame around what it looked at.
 
         Raises:
             BadPicture: it cannot be decoded or is refused.
@@ -208,7 +208,8 @@ class Predictor:
             index = self.labels.index(label) if label else int(look.probabilities.argmax())
             evidence = evidence_for(look.activation, index)
             shown = fit_within(picture, EXPLAINED_SIDE)
-            return draw_evidence(shown, evidence, self._seen(look.box, picture.size, shown.size))
+            drawn = draw_evidence(shown, evidence, self._seen(look.box, picture.size, shown.size))
+            return draw_frame(drawn, _fit_box(look.box, picture.size, shown.size)) if look.box else drawn
 
     def nearest(self, source: PictureSource, count: int) -> list[Neighbour]:
         """The `count` rows of the reference that are nearest to a picture, nearest first.
@@ -236,11 +237,7 @@ class Predictor:
             return frame(shown, card.size, card.resize)
         left, top, right, bottom = box
         seen = frame((right - left, bottom - top), card.size, card.resize)
-        places = seen[0] + left, seen[1] + top, seen[2] + left, seen[3] + top
-        left, top, right, bottom = (
-            round(place * side / whole) for place, side, whole in zip(places, 2 * shown, 2 * size, strict=True)
-        )
-        return left, top, max(right, left + 1), max(bottom, top + 1)
+        return _fit_box((seen[0] + left, seen[1] + top, seen[2] + left, seen[3] + top), size, shown)
 
     def _square(self, source: PictureSource) -> np.ndarray:
         return to_square(load_picture(source), self.card.size, self.card.resize)
@@ -345,6 +342,14 @@ class Predictor:
         # Longer ones would make every picture familiar.
         if not np.linalg.norm(embeddings) < 1.01:
             raise BrokenModel("The model's network gives embeddings that are longer than 1.")
+
+
+def _fit_box(box: Box, size: tuple[int, int], shown: tuple[int, int]) -> Box:
+    """A box of a picture of a size in pixels of that picture `shown` in another; no side is 0."""
+    left, top, right, bottom = (
+        round(place * side / whole) for place, side, whole in zip(box, 2 * shown, 2 * size, strict=True)
+    )
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _shares(box: Box | None, size: tuple[int, int]) -> list[float] | None:

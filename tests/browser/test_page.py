@@ -24,7 +24,7 @@ from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.loopback import JsonServer
-from tests.helpers.page import TABS, make_info
+from tests.helpers.page import TABS, make_info, predict
 from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
 from tests.helpers.visit import Visit, visiting
 
@@ -32,7 +32,7 @@ from tests.helpers.visit import Visit, visiting
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     info = make_info(tmp_path_factory.mktemp("examples"))
-    with serving(create_app(predict_by_color, info, ServeConfig())) as address:
+    with serving(create_app(predict, info, ServeConfig())) as address:
         yield address
 
 
@@ -209,6 +209,17 @@ def test_why_is_told_when_asked(visit: Visit) -> None:
     assert overflow(visit.page) <= 0
     visit.page.get_by_label("Remove the picture").click()
     expect(why.locator("img")).to_have_count(0)
+
+
+def test_a_part_that_was_looked_at_again_is_framed_and_said(visit: Visit) -> None:
+    visit.show("bear.png", encode(plain(RED, (800, 400))))
+    visit.says("I looked again, closer, at the part that “Why?” shows.")
+    visit.page.get_by_role("button", name="Why?").click()
+    figure = visit.page.locator("#why figure").first
+    expect(figure).to_contain_text("Dark: the parts that did not matter. The frame: the part that I looked at again")
+    assert str(figure.locator("img").get_attribute("alt")).endswith(
+        "and a frame around the part that I looked at again"
+    )
 
 
 def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:

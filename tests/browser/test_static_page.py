@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,7 +25,7 @@ from spotter.stores.base import promised_name
 from tests.conftest import Revision
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.bundles import advising
-from tests.helpers.drawing import draw, encode
+from tests.helpers.drawing import distant, draw, encode, turned
 from tests.helpers.host_pages import LOOK, STYLES, host_page
 from tests.helpers.loopback import JsonServer
 from tests.helpers.picture_files import SIGNATURE, chunk, png_header
@@ -150,12 +151,35 @@ def test_an_example_is_one_click_and_why_shows_the_evidence(home: Visit, predict
     picture = next(iter(list(predictor.examples.values())[1:]))
     near = [one.thumbnail.jpeg for one in predictor.nearest(picture.read_bytes(), 100) if one.thumbnail]
     expect(page.locator(".near li")).to_have_count(min(6, len(dict.fromkeys(near))))
+    drawn_as(page, predictor.explain(picture))
+
+
+def test_a_part_that_was_looked_at_again_is_framed_in_a_turned_picture(
+    visit_of: Callable[..., Visit], site: Path, prebuilt: Revision, tmp_path: Path
+) -> None:
+    twice: dict[str, Any] = {"second_look": {"window": 0.4, "margin": 0.001}, "threshold": 0.99}
+    predictor = Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "revision", **twice)))
+    photos = [turned(picture, 6, "JPEG", quality=90) for picture in distant()]
+    photo = next(photo for photo in photos if predictor.predict(photo).looked_at)
+    with serving_site(change_site(site, tmp_path / "site", **twice)) as running:
+        visit = visit_of(running.url())
+        page = ready(visit)
+        visit.show("photo.jpg", photo)
+        expect(page.locator("#answer")).to_contain_text("the part that “Why?” shows")
+        page.get_by_role("button", name="Why?").click()
+        expect(page.locator("#why figcaption").first).to_contain_text("The frame: the part that I looked at again")
+        shown = page.locator("#why figure canvas").first
+        assert str(shown.get_attribute("aria-label")).endswith("and a frame around the part that I looked at again")
+        drawn_as(page, predictor.explain(photo))
+
+
+def drawn_as(page: Page, wanted: Image.Image) -> None:
+    """The evidence is drawn as Python draws it."""
     drawn = page.locator("#why figure canvas").first.evaluate(
         "(one) => [one.width, one.height, ...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]"
     )
     width, height = drawn[:2]
     made = Image.frombytes("RGBA", (width, height), bytes(drawn[2:])).convert("RGB")
-    wanted = predictor.explain(picture)
     assert made.size == wanted.size
     pairs = zip(made.tobytes(), wanted.tobytes(), strict=True)
     assert max(abs(one - other) for one, other in pairs) <= 3

@@ -62,7 +62,7 @@ def write_folder(root: Path, kinds: tuple[str, ...] = KINDS, count: int = 16, sh
     return root
 
 
-def turned(picture: Image.Image, orientation: int) -> bytes:
+def turned(picture: Image.Image, orientation: int, format_: str = "PNG", **options: object) -> bytes:
     """Encode `picture` so that a viewer which obeys EXIF `orientation` shows it as it is."""
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -76,4 +76,4 @@ def turned(picture: Image.Image, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = picture.transpose(undo[orientation]) if orientation in undo else picture
-    return encode(stored, "PNG", exif=exif)
+    return encode(stored, format_, exif=exif, **options)

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from spotter.inference.explain import COLOUR, draw_evidence
+from spotter.inference.explain import COLOUR, draw_evidence, draw_frame
 
 
 def test_evidence_lies_over_the_centred_square_and_the_rest_is_dim() -> None:
@@ -32,3 +33,20 @@ def test_evidence_about_padding_is_cut_off() -> None:
     # The upper row of the square is above the picture; the second one is its upper half.
     assert drawn[20, 140, 0] > 150
     assert drawn[75, 20].tolist() == [100, 100, 100]
+
+
+@pytest.mark.parametrize("ground", [0, 90, 255])
+@pytest.mark.parametrize("box", [(0, 0, 768, 400), (100, 50, 300, 250), (700, 390, 768, 400), (767, 0, 768, 400)])
+def test_a_frame_shows_on_dark_and_on_bright_and_stays_inside(ground: int, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    picture = Image.new("RGB", (768, 400), (ground,) * 3)
+    drawn = np.asarray(draw_frame(picture, box))
+    changed = np.argwhere((drawn != ground).any(axis=2))
+    assert (changed >= (top, left)).all()
+    assert (changed < (bottom, right)).all()
+    assert (drawn[top, left:right] == 0).all()
+    # Lines are four pixels wide, and less in a narrow box; one of a single pixel has no room for both.
+    line = max(1, min(4, (right - left) // 6, (bottom - top) // 6))
+    if right - left > 1:
+        assert (drawn[top + line, left + line : right - line] == 255).all()
+        assert (drawn[top + 2 * line : bottom - 2 * line, left + 2 * line : right - 2 * line] == ground).all()

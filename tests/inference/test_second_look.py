@@ -143,12 +143,15 @@ def test_it_answers_only_where_the_first_look_does_not(predictor: Predictor, onc
         assert predictor.nearest(picture, 3) == once.nearest(picture.crop(pixels_of(said, picture)), 3)
         drawn, shown = predictor.explain(picture), fit_within(picture, EXPLAINED_SIDE)
         dim = np.asarray(drawn, float).mean(axis=2) < 0.7 * np.asarray(shown, float).mean(axis=2)
-        rows, columns = np.nonzero(~dim)
         left, top, right, bottom = pixels_of(said, shown)
-        assert abs(columns.min() - left) <= 2
-        assert abs(rows.max() + 1 - bottom) <= 2
-        assert columns.max() <= right + 1
-        assert rows.min() >= top - 1
+        inside = np.zeros(dim.shape, bool)
+        inside[top:bottom, left:right] = True
+        assert dim[~inside].all()
+        # Along its edge there is the frame.
+        assert not dim[top + 4 : bottom - 4, left + 4 : right - 4].any()
+        edge = np.asarray(drawn)[top:bottom, left:right]
+        assert (edge[:2] == 0).all()
+        assert (edge[2:4, 2:-2] == 255).all()
     assert answered
     assert unsure
 

@@ -25,6 +25,7 @@ from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
 
 INFO = ModelInfo("Bears?", LABELS, "r-1", 0.5)
+SAID = Prediction("a", {"a": 1.0}, 0.9, True, 0.5)
 EVIL = '"><img src=x onerror=alert(1)>'
 
 
@@ -123,6 +124,7 @@ def test_without_extras_nobody_can_ask_why(url: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_words_from_outside_are_escaped(language: str) -> None:
     prediction = Prediction(EVIL, {EVIL: 0.9, "b": 0.1}, 0.9, True, 0.5)
+    framed = replace(prediction, looked_at=[0, 0, 1, 1])
     thumbnail = Thumbnail(b"", EVIL, EVIL, EVIL, f"https://x/{EVIL}", f"http://x/{EVIL}")
     info = replace(INFO, title=EVIL, summary=EVIL, revision=EVIL, examples=((EVIL, EVIL),))
     made = (
@@ -132,7 +134,7 @@ def test_words_from_outside_are_escaped(language: str) -> None:
         + html.answer(replace(prediction, familiar=False), language)
         + html.bars(prediction, 5, language)
         + html.refusal(BadPicture("strange", EVIL), language)
-        + html.reasons(EVIL, plain(RED), [Neighbour(0, 0.9, thumbnail)], 6, language)
+        + html.reasons(framed, plain(RED), [Neighbour(0, 0.9, thumbnail)], 6, language)
         + html.table([html.Result(EVIL, prediction)], language)
     )
     assert "<img src=x" not in made
@@ -142,7 +144,7 @@ def test_words_from_outside_are_escaped(language: str) -> None:
 def test_links_lead_to_pages_only() -> None:
     thumbnails = [Thumbnail(b"1", "a", "Ann", "CC0-1.0", "data:text/html,x", "javascript:alert(1)")]
     near = [Neighbour(0, 0.9, one) for one in thumbnails]
-    assert "href" not in html.reasons("a", None, near, 6, "en")
+    assert "href" not in html.reasons(SAID, None, near, 6, "en")
 
 
 @pytest.mark.parametrize(
@@ -154,19 +156,19 @@ def test_links_lead_to_pages_only() -> None:
     ],
 )
 def test_a_credit_says_what_is_known(thumbnail: Thumbnail, credit: str) -> None:
-    text = html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    text = html.reasons(SAID, None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
     assert f"<b>a</b> {credit}</figcaption>" in text
 
 
 def test_a_picture_without_a_creator_names_the_site() -> None:
     thumbnail = Thumbnail(b"1", "a", "", "CC0-1.0", "", "https://commons.wikimedia.org/wiki/File:A.jpg")
-    text = html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    text = html.reasons(SAID, None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
     assert ">commons.wikimedia.org</a>, CC0-1.0" in text
 
 
 def test_an_address_that_is_none_is_no_link() -> None:
     thumbnail = Thumbnail(b"1", "a", "Ann", "CC0-1.0", "", "http://[broken")
-    assert "href" not in html.reasons("a", None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
+    assert "href" not in html.reasons(SAID, None, [Neighbour(0, 0.9, thumbnail)], 6, "en")
 
 
 def test_nothing_is_quite_certain() -> None:

@@ -121,9 +121,7 @@ export class Model {
     const shares = this.checkShares(prior);
     const { probabilities, familiarity, box, width, height } = await this.lookTwice(picture);
     const answer = this.say(probabilities, familiarity, shares);
-    if (!box) return answer;
-    const [left, top, right, bottom] = box;
-    return { ...answer, looked_at: [left / width, top / height, right / width, bottom / height] };
+    return box ? { ...answer, looked_at: sharesOf(box, width, height) } : answer;
   }
 
   // A wrong prior is a promise that fails, as in a worker.
@@ -144,12 +142,13 @@ export class Model {
     if (!this.network.explains) {
       throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
     }
-    const { probabilities, places, width, height, seen } = await this.lookTwice(picture, true);
+    const { probabilities, places, width, height, seen, box } = await this.lookTwice(picture, true);
     if (!places) throw new NoExplanation(`A network of the kind '${this.model.arch}' cannot show where it looked.`);
     const index = label === undefined ? indexOfLargest(probabilities) : labels.indexOf(label);
     const { rows, columns, values } = places;
     const evidence = evidenceFor(values, index, labels.length);
-    return { label: labels[index] ?? "", width, height, box: seen, rows, columns, evidence };
+    const found = { label: labels[index] ?? "", width, height, box: seen, rows, columns, evidence };
+    return box ? { ...found, looked_at: sharesOf(box, width, height) } : found;
   }
 
   async nearest(picture: Picture, count: number): Promise<Neighbour[]> {
@@ -258,6 +257,11 @@ export class Model {
     const promise = promised(this.model, "thumbnails.safetensors");
     return readThumbnails(await fetchFile(this.folder, this.site, THUMBNAILS, promise, () => undefined));
   }
+}
+
+/** A box as shares of the width and the height of the picture. */
+function sharesOf([left, top, right, bottom]: Box, width: number, height: number): NonNullable<Answer["looked_at"]> {
+  return [left / width, top / height, right / width, bottom / height];
 }
 
 function evidenceFor(values: Float32Array, index: number, labels: number): Float32Array {

@@ -76,6 +76,8 @@ export interface Evidence {
   columns: number;
   /** Above 0 it speaks for the label, below 0 for the others. */
   evidence: Float32Array;
+  /** As in the answer. */
+  looked_at?: Answer["looked_at"];
 }
 
 /** A small picture of a row of the reference, and whose it is. */

@@ -88,10 +88,9 @@ def why_handler(service: Service) -> Callable[..., Any]:
         except BadPicture as error:
             return html.refusal(error, language)
         answer = await service.classify(picture)
-        label = answer.prediction.closest
         drawn = await run_in_threadpool(options.explain, picture) if options.explain else None
         near = await run_in_threadpool(options.nearest, picture, ASKED_ROWS) if options.nearest else None
-        return html.reasons(label, drawn, near, SHOWN_NEIGHBOURS, language)
+        return html.reasons(answer.prediction, drawn, near, SHOWN_NEIGHBOURS, language)
 
     async def why_if_shown(payload: Inputs | None, held: Held, request: gr.Request) -> str:
         # Evidence for an answer would tell it.

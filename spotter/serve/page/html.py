@@ -134,14 +134,17 @@ def bars(prediction: Prediction, most: int, language: str) -> str:
     return render_part("bars.html", language, ranked=ranked, familiar=prediction.familiar, percent=_percent)
 
 
-def reasons(label: str, drawn: Image.Image | None, near: Sequence[Neighbour] | None, most: int, language: str) -> str:
+def reasons(
+    prediction: Prediction, drawn: Image.Image | None, near: Sequence[Neighbour] | None, most: int, language: str
+) -> str:
     """Where the evidence lies, and what the picture looks like; either may be missing."""
     # A picture may stand for several rows.
     found = {one.thumbnail.jpeg: one.thumbnail for one in near or () if one.thumbnail}
     return render_part(
         "reasons.html",
         language,
-        label=label,
+        label=prediction.closest,
+        framed=prediction.looked_at is not None,
         drawn=_data_url(_encode(drawn)) if drawn else "",
         near=None if near is None else list(found.values())[:most],
         site=_site,

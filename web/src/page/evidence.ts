@@ -6,6 +6,9 @@ import type { Evidence } from "../types.js";
 const COLOUR = [255, 120, 0] as const;
 const STRONGEST = 0.65;
 const UNSEEN = 0.45;
+const LINES = 192;
+
+type Share = NonNullable<Evidence["looked_at"]>;
 
 /**
  * The layer: RGBA bytes in rows from the top, `width` * `height` pixels of the picture, to be laid over it.
@@ -45,6 +48,20 @@ export function fitEvidence(found: Evidence, side: number): Evidence {
     height: Math.max(1, scaled(found.height)),
     box: [scaled(left), scaled(top), scaled(right), scaled(bottom)],
   };
+}
+
+/** Draw the frame around what a second look looked at: black, and white within, so that it shows on dark and bright. */
+export function drawFrame(context: CanvasRenderingContext2D, [left, top, right, bottom]: Share): void {
+  const { width, height } = context.canvas;
+  const [x, y] = [Math.round(left * width), Math.round(top * height)];
+  const [wide, high] = [Math.max(1, Math.round(right * width) - x), Math.max(1, Math.round(bottom * height) - y)];
+  const most = Math.max(2, Math.floor(Math.max(width, height) / LINES));
+  const line = Math.max(1, Math.min(most, Math.floor(wide / 6), Math.floor(high / 6)));
+  context.lineWidth = line;
+  for (const [colour, inset] of [["#000", line / 2], ["#fff", 1.5 * line]] as const) {
+    context.strokeStyle = colour;
+    context.strokeRect(x + inset, y + inset, wide - 2 * inset, high - 2 * inset);
+  }
 }
 
 function positiveShare(evidence: Float32Array): Float32Array {

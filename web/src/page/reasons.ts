@@ -2,7 +2,7 @@
 
 import type { Evidence, Neighbour, Thumbnail } from "../types.js";
 import { make, siteOf, webLink } from "./dom.js";
-import { evidenceLayer, fitEvidence } from "./evidence.js";
+import { drawFrame, evidenceLayer, fitEvidence } from "./evidence.js";
 import { tell, type Language } from "./language.js";
 import { drawSmooth, showPicture } from "./picture_canvas.js";
 
@@ -32,15 +32,19 @@ export async function reasonsOf(
 
 async function evidenceFigure(picture: Blob, found: Evidence, language: Language): Promise<HTMLElement> {
   const evidence = fitEvidence(found, SIDE);
-  const { width, height, label } = evidence;
-  const canvas = make("canvas", { role: "img", "aria-label": tell(language, "evidence_alt", { label }), width, height });
+  const { width, height, label, looked_at: looked } = evidence;
+  const seen = tell(language, looked ? "evidence_framed_alt" : "evidence_alt", { label });
+  const canvas = make("canvas", { role: "img", "aria-label": seen, width, height });
   const bitmap = await createImageBitmap(picture);
   drawSmooth(canvas, bitmap);
   bitmap.close();
   const layer = make("canvas", { width, height });
   layer.getContext("2d")?.putImageData(new ImageData(evidenceLayer(evidence), width, height), 0, 0);
   drawSmooth(canvas, layer);
-  return make("figure", {}, canvas, make("figcaption", {}, tell(language, "evidence", { label })));
+  const context = canvas.getContext("2d");
+  if (context && looked) drawFrame(context, looked);
+  const told = [tell(language, "evidence", { label }), ...(looked ? [tell(language, "frame")] : [])];
+  return make("figure", {}, canvas, make("figcaption", {}, told.join(" ")));
 }
 
 /** A picture may stand for several rows. */
