@@ -169,7 +169,9 @@ class _Png:
 
     def _take_further(self, name: bytes, body: bytes) -> None:
         if name == b"tRNS" and self.alpha is None and (self.palette or self.header[9] != _PALETTE):
-            self.alpha = body if len(body) >= {_GREY: 2, _RGB: 6}.get(self.header[9], 1) else None
+            least = {_GREY: 2, _RGB: 6}.get(self.header[9], 1)
+            most = 256 if self.header[9] == _PALETTE else len(body)
+            self.alpha = body if least <= len(body) <= most else None
         elif name == b"eXIf" and self.exif is None:
             self.exif = body
         elif name == b"acTL" and len(body) == 8 and body[:4] != b"\0\0\0\0":

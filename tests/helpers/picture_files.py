@@ -175,7 +175,8 @@ def png_parts(
         count = most + 1 if rng.random() < 0.8 else rng.randrange(1, most + 2)
         colors = chunk(b"PLTE", rng.randbytes(count * 3))
         if transparent:
-            colors += chunk(b"tRNS", rng.randbytes(rng.randrange(1, count + 1)))
+            # At times for more colours than there are, or than there can be: then browsers ignore it.
+            colors += chunk(b"tRNS", rng.randbytes(rng.choice([rng.randrange(1, count + 1), count + 1, 256, 257])))
     elif transparent and kind in (GREY, RGB):
         key = values[rng.randrange(height), : CHANNELS[kind]]
         colors = chunk(b"tRNS", b"".join(struct.pack(">H", each) for each in key))
