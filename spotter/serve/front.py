@@ -22,7 +22,7 @@ from spotter.serve.api.openapi import describe
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.api.routes import api_routes, as_routes, not_yet, starting_routes, unexpected_route
 from spotter.serve.limits import Traffic
-from spotter.serve.middleware import Closed, Gate, NoSniffing, Shared
+from spotter.serve.middleware import Closed, Gate, NoSniffing, Shared, Tidy
 from spotter.serve.page.preview import preview_route, thumbnail_route
 from spotter.serve.page.script import embed_script
 from spotter.serve.service import Service
@@ -48,7 +48,7 @@ class Front(Starlette):
         around = [Middleware(Shared), gate] if config.is_shared else [gate, Middleware(CORSMiddleware)]
         super().__init__(
             routes=starting_routes(self.traffic),
-            middleware=[Middleware(NoSniffing), Middleware(Closed), *around],
+            middleware=[Middleware(NoSniffing), Middleware(Tidy), Middleware(Closed), *around],
             exception_handlers={Exception: unexpected_route(config), HTTPException: told_as_json},
             lifespan=self._live,
         )

@@ -1,6 +1,7 @@
 """ASGI middleware before every route: rate limits, backpressure, size and time limits, CORS, closed routes."""
 
 import asyncio
+import re
 import time
 from collections.abc import MutableMapping
 from contextlib import ExitStack
@@ -60,6 +61,23 @@ CLOSED = (
     "/monitoring",
     "/login",
 )
+
+
+class Tidy:
+    """Takes a path as it was meant where programs write it otherwise: `//api/classify` of an address that ends with a
+    slash, `/api/classify/`, and the whole address, as through a proxy. A picture for the page is told where to go."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = "/" + re.sub(r"^https?://[^/]*", "", scope["path"]).strip("/")
+            if path in SHARED:
+                scope["path"] = path
+            elif path == "/" and scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+                scope["path"] = MOVED[0]
+        await self._app(scope, receive, send)
 
 
 class Closed:

@@ -41,9 +41,14 @@ def written(content: bytes, luck: random.Random) -> str:
     if width:
         text = end.join(textwrap.wrap(text, width)) + luck.choice(["", end])
     head = luck.choice(
-        ["", "data:image/jpeg;base64,", "data:;base64,", "DATA:image/png;name=a.png;BASE64,", " data:;base64, "]
+        [
+            *["", "data:image/jpeg;base64,", "data:;base64,", "DATA:image/png;name=a.png;BASE64,", " data:;base64, "],
+            *["data:image/jpeg; base64,", 'data:image/jpeg;name="a, b.jpg";base64,'],
+        ]
     )
-    return head + (quote(text, safe="") if head and luck.random() < 0.2 else text)
+    # As Python prints bytes, and quoted once more.
+    mark = luck.choice(["{}"] * 8 + ["b'{}'", '"{}"'])
+    return mark.format(head + (quote(text, safe="") if head and luck.random() < 0.2 else text))
 
 
 def in_json(text: str, luck: random.Random) -> bytes:
@@ -63,6 +68,91 @@ def test_base64_is_read_however_it_is_written() -> None:
         content = luck.randbytes(luck.randrange(1, 300))
         body = in_json(written(content, luck), luck)
         assert [one.content for one in _pictures_in_json(body, False, CONFIG)] == [content], body
+
+
+B64 = base64.b64encode(PICTURE)
+FORM = "multipart/form-data; boundary=X"
+FILE = b'form-data; name="file"; filename="a.jpg"'
+
+
+def part(said: bytes, body: bytes = PICTURE, more: bytes = b"Content-Type: image/jpeg\r\n") -> bytes:
+    return b"--X\r\nContent-Disposition: " + said + b"\r\n" + more + b"\r\n" + body + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--X--\r\n"
+
+
+# A type that is said, or none, and a body.
+BODIES: list[tuple[str, bytes]] = [
+    *((kind, PICTURE) for kind in ("", "x", "text/plain", "IMAGE/JPEG", "application/x-www-form-urlencoded")),
+    # curl -d, programs that say nothing, and JSON by other names.
+    *(
+        (kind, b' {"image": "' + B64 + b'"}')
+        for kind in ("", "text/plain", "text/json", "application/vnd.api+json", "application/x-www-form-urlencoded")
+    ),
+    *(("text/plain", head + B64) for head in (b"", b"data:image/jpeg;base64,", b"image=", b"\n")),
+    ("application/x-www-form-urlencoded", b"image=" + quote(B64, safe="").encode() + b"&more=1"),
+    # Forms as curl, Go, Java, .NET, PHP, browsers and scripts write them; with a file's name or without.
+    *(
+        (FORM, form(part(said, more=more)))
+        for said in (FILE, b"form-data; name=file; filename=a.jpg; filename*=utf-8''a.jpg", b'form-data; name="file"')
+        for more in (b"", b"Content-Type: image/jpeg\r\n", b"Content-Transfer-Encoding: binary\r\n")
+    ),
+    (FORM, form(part(b'form-data; name="more"', b"BMW", b""), part(b'form-data; name="image"', B64, b""))),
+    (FORM, form(part(b'form-data; name="image"', b"data:image/jpeg;base64," + B64, b""))),
+    *((kind, form(part(FILE))) for kind in ('Multipart/Form-Data; BOUNDARY="X"', f"{FORM}; charset=utf-16")),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BODIES)))
+def test_a_picture_is_found_in_any_body(number: int, url: str) -> None:
+    kind, body = BODIES[number]
+    answer = httpx2.post(f"{url}/api/classify", content=body, headers={"Content-Type": kind} if kind else {})
+    assert (answer.status_code, answer.json().get("label")) == (200, "grizzly"), answer.text
+
+
+@pytest.mark.parametrize("path", ["//api/classify", "/api/classify/", "///api/classify//", "/api/classify?x"])
+def test_a_path_is_taken_as_it_was_meant(path: str, url: str) -> None:
+    assert httpx2.post(url + path, content=PICTURE).json()["label"] == "grizzly"
+    assert httpx2.post(url, content=PICTURE).status_code == 404
+    assert f"{url}/api/classify" in httpx2.post(url, content=bytes(29_000)).json()["error"]
+    assert httpx2.get(f"{url}//gradio_api/info").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        ("multipart/form-data", form(part(FILE)), "Content-Type"),
+        ("multipart/form-data; boundary=Y", form(part(FILE)), "Content-Type"),
+        (FORM, form(), "file name"),
+        (FORM, form(part(b'form-data; name="a"', b"BMW", b"")), "file name"),
+        ("application/json", b"image", "no JSON"),
+        ("", b"{'image': 'a'}", "no JSON"),
+    ],
+)
+def test_what_has_no_picture_is_told_what_it_lacks(kind: str, body: bytes, told: str, url: str) -> None:
+    answer = httpx2.post(f"{url}/api/classify", content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, told in answer.json()["error"]) == (400, True), answer.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("熊.jpg".encode(), "熊.jpg"),
+        ("bär.jpg".encode("latin-1"), "bär.jpg"),
+        (b"=?utf-8?B?54aKLmpwZw==?=", "熊.jpg"),
+        (b"=?odd?B?54a=?=", "=?odd?B?54a=?="),
+        (b"a%22b%0D%0A.jpg", 'a"b .jpg'),
+        (b"C:\\a\\b.jpg", "b.jpg"),
+        (b"100%.jpg", "100%.jpg"),
+    ],
+)
+def test_names_of_files_as_programs_write_them(sent: bytes, name: str, url: str) -> None:
+    said = b'form-data; name="f"; filename="' + sent + b'"'
+    headers = {"Content-Type": FORM}
+    answer = httpx2.post(f"{url}/api/classify/batch", content=form(part(said)), headers=headers)
+    assert answer.json()["results"][0]["file"] == name
 
 
 def test_the_largest_picture_fits_with_all_its_line_breaks(url: str) -> None:
