@@ -28,10 +28,10 @@ test("no cell of a table is a formula", () => {
 });
 
 test("no class has the column of something else", () => {
-  const labels = ["label", "error", "id", "label (class)", "set", "01", "10", "2", "constructor", "__proto__"];
+  const labels = ["label", "error", "id", "label (class)", "set", "looked_at", "01", "10", "2", "constructor", "__proto__"];
   const head = csvOf([], labels, ["set"]).trim().split(",");
   expect(head.slice(3, -5)).toEqual([
-    ...["label (class) (class)", "error (class)", "id", "label (class)", "set (class)"],
+    ...["label (class) (class)", "error (class)", "id", "label (class)", "set (class)", "looked_at (class)"],
     ...["01", "10", "2", "constructor", "__proto__"],
   ]);
 });
@@ -40,12 +40,13 @@ test("a table has a column for each class, and for what the model advises", () =
   const answer: Answer = {
     ...{ label: "a", closest: "a", probabilities: { a: 0.75, "b, c": 0.25 }, familiarity: 1, familiar: true, threshold: 0.5 },
     ...{ decision: "ask", expected_cost: 2, set: ["a", "b, c"], prior: { a: 0.5, "b, c": 0.5 } },
+    looked_at: [0, 0.25, 0.5, 1],
   };
   const rows = [{ name: "=x.png", answer }, { name: "y.png", error: "Empty." }];
-  expect(csvOf(rows, ["a", "b, c"], ["decision", "expected_cost", "set", "prior"])).toBe(
-    "\ufefffile,label,closest,a,\"b, c\",familiarity,familiar,threshold,decision,expected_cost,set,prior,error\r\n" +
-      "'=x.png,a,a,0.75,0.25,1.0,True,0.5,ask,2.0,\"a|b, c\",\"{\"\"a\"\": 0.5, \"\"b, c\"\": 0.5}\",\r\n" +
-      "y.png,,,,,,,,,,,,Empty.\r\n",
+  expect(csvOf(rows, ["a", "b, c"], ["decision", "expected_cost", "set", "prior", "looked_at"])).toBe(
+    "\ufefffile,label,closest,a,\"b, c\",familiarity,familiar,threshold,decision,expected_cost,set,prior,looked_at,error\r\n" +
+      "'=x.png,a,a,0.75,0.25,1.0,True,0.5,ask,2.0,\"a|b, c\",\"{\"\"a\"\": 0.5, \"\"b, c\"\": 0.5}\",0.0|0.25|0.5|1.0,\r\n" +
+      "y.png,,,,,,,,,,,,,Empty.\r\n",
   );
 });
 

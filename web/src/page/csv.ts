@@ -13,11 +13,13 @@ export interface Row {
 
 type Cell = string | number | boolean | undefined;
 
+// Each field of an answer: without one of them, this does not compile.
+const FIELDS: Record<keyof Answer, true> = {
+  ...{ label: true, closest: true, probabilities: true, familiarity: true, familiar: true, threshold: true },
+  ...{ decision: true, expected_cost: true, set: true, prior: true, unweighted: true, looked_at: true },
+};
 // The other columns of a table, of any model.
-const TAKEN = new Set([
-  ...["file", "error", "label", "closest", "probabilities", "familiarity", "familiar", "threshold"],
-  ...["decision", "expected_cost", "set", "prior", "unweighted"],
-]);
+const TAKEN = new Set(["file", "error", ...Object.keys(FIELDS)]);
 // Tells spreadsheets that it is UTF-8.
 const MARK = "\ufeff";
 // A spreadsheet runs a cell that begins with one of these, in full width too, as some input methods type them.
@@ -62,7 +64,7 @@ function cellsOf(answer: Answer | undefined, labels: readonly string[], advice: 
 }
 
 function flat(value: Answer[keyof Answer]): Cell {
-  if (Array.isArray(value)) return value.join("|");
+  if (Array.isArray(value)) return value.map((each) => (typeof each === "number" ? shortest(each) : each)).join("|");
   if (typeof value !== "object") return value;
   const pairs = Object.entries(value).map(([label, share]) => `${JSON.stringify(label)}: ${shortest(share)}`);
   return `{${pairs.join(", ")}}`;
