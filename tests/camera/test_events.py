@@ -1,10 +1,12 @@
 """Frames become events by time and likeness, and an event has one answer."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from spotter.bundle.reading import read_bundle
 from spotter.camera.events import Event, EventBuilder, make_event
 from spotter.camera.frames import Frame
 from spotter.config import EventConfig
@@ -12,6 +14,7 @@ from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
 from spotter.names import NOT_SURE
 from tests.conftest import Revision
+from tests.helpers.bundles import advising
 
 LABELS = ("disc", "cross", "stripes")
 
@@ -75,7 +78,7 @@ def test_each_camera_has_its_own_events(predictor: Predictor) -> None:
     assert sorted(times(events)) == [[0, 2], [1]]
 
 
-@pytest.mark.parametrize("jump", [-86_400, 86_400, 20 * 365 * 86_400])
+@pytest.mark.parametrize("jump", [-86_400, -301, 301, 86_400, 20 * 365 * 86_400])
 def test_a_clock_that_jumps_begins_a_new_event(jump: float, predictor: Predictor) -> None:
     assert times(build(predictor, frame(0), frame(jump), frame(jump + 1))) == [[0], [jump, jump + 1]]
 
@@ -94,6 +97,17 @@ def test_the_answer_is_pooled_over_the_frames_that_show_something(predictor: Pre
     assert event.answer.label == "disc"
     assert [event.answer.probabilities[label] for label in LABELS] == pytest.approx([r / sum(roots) for r in roots])
     assert event.best.at == 1
+
+
+def test_a_prior_counts_once_and_not_once_a_frame(prebuilt: Revision, tmp_path: Path) -> None:
+    shares, prior = [0.25, 0.25, 0.5], [0.6, 0.3, 0.1]
+    predictor = Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "prior", shares=shares, prior=prior)))
+    answer = predictor.answer_from(np.array([0.5, 0.3, 0.2], np.float32), 0.99)
+    event = make_event([frame(n, answer) for n in range(3)], predictor)
+    assert event.answer
+    assert answer.unweighted
+    assert event.answer.probabilities == pytest.approx(answer.probabilities)
+    assert event.answer.unweighted == pytest.approx(answer.unweighted)
 
 
 def test_many_frames_of_the_same_are_no_surer_than_one(predictor: Predictor) -> None:

@@ -248,6 +248,7 @@ def test_a_prior_of_the_model_is_in_every_answer(prebuilt: Revision, pictures: l
     [
         {"shares": [0.5, 0.5]},
         {"shares": [0.5, 0.5, 0.5]},
+        {"shares": [0.5, 0.3, 0.19]},
         {"shares": [1.0, 0.0, 0.0]},
         {"shares": "abc"},
         {"prior": [0.5, 0.25, 0.25]},

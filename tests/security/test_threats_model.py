@@ -214,6 +214,7 @@ def tensor(kind: str, shape: list[int], size: int) -> bytes:
         (reference(0, 1280), "does not hold embeddings"),
         (reference(5, 1280, float("nan")), "not of length 1"),
         (reference(5, 1280, 10), "not of length 1"),
+        (save({"embeddings": np.diag([1.0, 1.0, 2.0]).astype(np.float32)}), "not of length 1"),
         (reference(5, 7), "does not fit"),
         (tensor("BF16", [2, 2], 8), "cannot be read"),
         (tensor("F8_E4M3", [2, 2], 4), "cannot be read"),
