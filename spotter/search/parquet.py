@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spotter.errors import ExtraMissing, ListUnreadable
 from spotter.names import clean_label, is_system_name
+from spotter.search.fields import link
 
 if TYPE_CHECKING:
     from pyarrow import Schema, Table
@@ -69,8 +70,14 @@ def picture_column(schema: "Schema", path: Path) -> PictureColumn:
     from pyarrow import types
 
     def is_picture(type_: Any) -> bool:
+        if types.is_dictionary(type_):
+            return is_picture(type_.value_type)
         if types.is_struct(type_):
-            return any(field.name == "bytes" and is_picture(field.type) for field in type_)
+            # Where the pictures are not in the table, the Hub writes their paths, and `bytes` may have no type at all.
+            return any(
+                (field.name == "bytes" and is_picture(field.type)) or (field.name == "path" and is_text(field.type))
+                for field in type_
+            )
         binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
         return any(is_it(type_) for is_it in binary)
 
@@ -111,20 +118,28 @@ def read_picture(value: Any, column: PictureColumn, folder: Path) -> bytes | Pat
     """The picture in a cell: its bytes, or its path or address; paths are relative to `folder`."""
     if isinstance(value, dict):
         inside, path = value.get("bytes"), value.get("path")
-        return (folder / str(path)).absolute() if path and inside is None else bytes(inside or b"")
+        return _place(path, folder) if path and inside is None else bytes(inside or b"")
     if column.kind == PATH:
-        return (folder / str(value or "")).absolute()
+        return _place(value or "", folder)
     if column.kind == URL:
         return str(value or "")
     return value if isinstance(value, bytes) else b""
+
+
+def _place(path: str, folder: Path) -> Path | str:
+    # A column `image` may hold addresses.
+    return link(path) or (folder / path).absolute()
 
 
 def class_names(schema: "Schema", column: str) -> list[str] | None:
     """The names of the numbers in a column of classes, as the Hub writes them; None where there are none."""
     try:
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        names = told["info"]["features"][column]["names"]
-    except (ValueError, KeyError, TypeError):
+        feature = told["info"]["features"][column]
+        # Of a list of labels: the Hub's clients have written that in three ways.
+        feature = feature[0] if isinstance(feature, list) else feature.get("feature", feature)
+        names = feature["names"]
+    except (AttributeError, LookupError, TypeError, ValueError):
         return None
     return [str(name) for name in names] if isinstance(names, list) else None
 
@@ -133,8 +148,10 @@ def read_label(value: Any, names: list[str] | None) -> str | None:
     """The label in a cell, which may be a number of one of `names`, or a list with one label; None where there is none.
 
     Raises:
-        ListUnreadable: there are several.
+        ListUnreadable: there are several, or it is a table of its own.
     """
+    if isinstance(value, dict):
+        raise ListUnreadable(f"a label is one word or number, and not {value}.")
     if isinstance(value, list | tuple):
         if len(value) > 1:
             raise ListUnreadable(f"it has several labels for a picture: {value}; Spotter knows one.")

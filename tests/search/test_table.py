@@ -102,6 +102,7 @@ def arrow_columns(inside: list[bytes]) -> dict[str, tuple[list[Any], list[Any]]]
         *[pyarrow.array(inside, kind) for kind in (pyarrow.binary(), pyarrow.large_binary(), pyarrow.binary_view())],
         pyarrow.array(fixed, pyarrow.binary(longest)),
         pyarrow.array([{"bytes": content, "path": None} for content in inside]),
+        pyarrow.array(inside).dictionary_encode(),
     ]
     labels = [
         *[pyarrow.array(texts, kind) for kind in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view())],
@@ -136,6 +137,28 @@ def test_columns_of_every_type_are_read(kind: str, named: bool, pictures: dict[s
             assert [content.rstrip(b"\0") for content in found] == [
                 content for number, content in enumerate(pictures.values()) if number != 1
             ]
+
+
+@pytest.mark.parametrize("label", ["list", "sequence", "number"])
+@pytest.mark.parametrize("image", ["paths", "structs", "addresses"])
+def test_pictures_that_are_not_in_the_table(image: str, label: str, pictures: dict[str, bytes], tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names = [f"https://a.example/{name}" for name in pictures] if image == "addresses" else list(pictures)
+    column = [{"bytes": None, "path": name} for name in names] if image == "structs" else names
+    classes: object = {"names": ["x", "y"], "_type": "ClassLabel"}
+    features = {
+        "label": {"list": [classes], "sequence": {"feature": classes, "_type": "List"}, "number": classes}[label]
+    }
+    numbers = [1, 0, 1, None] if label == "number" else [[1], [0], [1], None]
+    table = pyarrow.table({"image": column, "label": numbers})
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    parquet.write_table(table.replace_schema_metadata(metadata), tmp_path / "t.parquet")
+    source = Table(str(tmp_path / "t.parquet"))
+    assert set(source.labels()) == {"x", "y"}
+    wanted = [names[0], names[2]] if image == "addresses" else [pictures[names[0]], pictures[names[2]]]
+    assert contents(list(source.search("y", 9))) == wanted
 
 
 def test_a_picture_with_several_labels_and_a_table_with_several_columns_of_them_are_told(
