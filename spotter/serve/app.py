@@ -21,7 +21,7 @@ from starlette.routing import Mount
 from starlette.types import Scope
 
 from spotter.config import ServeConfig
-from spotter.serve.failures import quieten
+from spotter.serve.failures import is_ours, quieten
 from spotter.serve.front import Front, favicon
 from spotter.serve.middleware import Closed, NoSniffing
 from spotter.serve.page.classifier import classifier_page, problem_page
@@ -37,6 +37,10 @@ from spotter.utils.files import package_file
 _log = logging.getLogger(__name__)
 # Gradio keeps a copy of the page's settings for each; ours holds nothing of anybody.
 SESSIONS = 200
+_SEND_A_FILE = (
+    'Send the picture as a file that was uploaded, as the clients do: in Python handle_file("picture.jpg"), in '
+    "JavaScript a Blob."
+)
 
 
 def build_page(predict: Predict, info: ModelInfo) -> gr.Blocks:
@@ -98,6 +102,7 @@ def _mount(
 ) -> FastAPI:
     quieten(gradio.queueing, gradio.routes)
     _fetch_nothing(page)
+    _say_how_to_send_a_file(page)
     _close_with_the_answer(page)
     # Only launch() sets this, and without it Gradio takes any file of this machine for an upload.
     page.has_launched = True
@@ -164,6 +169,27 @@ def _fetch_nothing(page: gr.Blocks) -> None:
 
     for block in page.blocks.values():
         guard(block)
+
+
+def _say_how_to_send_a_file(page: gr.Blocks) -> None:
+    """Answer in words where something else is sent than a file that was uploaded: a path as text, or nothing at all.
+
+    Gradio would say that this app has not enabled error reporting.
+    """
+    preprocess = page.preprocess_data
+
+    async def preprocess_or_tell(*given: Any, **more: Any) -> Any:
+        try:
+            return await preprocess(*given, **more)
+        except gr.Error:
+            raise
+        except Exception as error:
+            # A full disk, for one, is no fault of the question.
+            if is_ours(error) or (isinstance(error, OSError) and not isinstance(error, FileNotFoundError)):
+                raise
+            raise gr.Error(_SEND_A_FILE, print_exception=False) from error
+
+    page.preprocess_data = preprocess_or_tell  # type: ignore[method-assign]
 
 
 def _close_with_the_answer(page: gr.Blocks) -> None:

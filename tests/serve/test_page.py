@@ -73,6 +73,22 @@ def test_the_number_of_pictures_is_bounded(client: Client, tmp_path: Path) -> No
     assert answers["results"][-1]["error"] == "5 more pictures were left out. At most 4 are taken at a time."
 
 
+FILE = {"_type": "gradio.FileData"}
+NO_FILES: list[object] = [
+    *(["picture.jpg"], [5], [True], [[1]], [["x"]], ["data:image/png;base64,AAAA"], [], [None, None]),
+    *([{"path": path, "meta": FILE}] for path in ("nowhere.jpg", "", 5, "a\0b", None)),
+]
+
+
+@pytest.mark.parametrize("endpoint", ["predict", "classify", "classify_batch"])
+def test_what_is_no_file_is_told_how_to_send_one(endpoint: str, url: str) -> None:
+    for data in NO_FILES:
+        event = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
+        answer = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event}", timeout=20).text
+        told = json.loads(answer.split("data: ", 1)[1])["error"] or ""
+        assert any(words in told for words in ("handle_file", "upload one", "at least one")), (data, answer)
+
+
 def test_no_files_are_told(client: Client) -> None:
     with pytest.raises(AppError, match="no files"):
         client.predict([], api_name="/classify_batch")

@@ -387,7 +387,7 @@ _CONSENT = (
 )
 _ONE_BY_ONE = "This model is on trial: send pictures one by one, to /api/classify."
 _MOVED = (
-    "There is no such route: POST the picture to {url}/api/classify, or in Python use gradio_client: "
+    "There is no such route: POST the picture to {url}/api/classify, or in Python use gradio_client, 1.10 or newer: "
     'Client("{url}").predict(handle_file("picture.jpg"), api_name="/classify"); {url}/api tells more.'
 )
 # By whether the app is about to stop.
