@@ -390,7 +390,8 @@ def _stress(
     dataset, folds = cleaned.dataset, cleaned.folds
     plan = plan_stress(dataset, trained.judged, folds, StressConfig())
     # Of a network that was fine-tuned, the next training makes another.
-    shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=not trained.fine_tune_epochs)
+    keep, weight = not trained.fine_tune_epochs, trained.head.weight if again else None
+    shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep, weight)
     return judge_stress(trained, dataset, folds, known, shifted, plan, task.config.coverage, again)
 
 

@@ -18,8 +18,6 @@ from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
 from spotter.evaluate.plots import letter, plot_confusion, plot_top_losses
 from spotter.evaluate.sources import NOBODY_KNOWS
-from spotter.train.head import judge_features
-from spotter.train.views import Views
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
@@ -71,15 +69,15 @@ def judge_decisions(
     )
 
 
-def held_out_probabilities(trained: "Trained", judged: Views, targets: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Class probabilities of other features of judged pictures, by heads that did not see them: float64 (m, classes).
+def held_out_probabilities(trained: "Trained", features: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Class probabilities, (k, classes), of other features (k, width) of judged pictures, by heads that never saw them.
 
     Args:
-        judged: the features. targets, folds: int64 (n,), of the set.
+        folds: int64 (k,), of the pictures that the features are of.
     """
     if trained.judged.all():
-        return judge_features(trained.features, judged, targets, folds, trained.head, trained.views)
-    return trained.head.probabilities(judged.features)
+        return trained.head.held_out_probabilities(features, folds)
+    return trained.head.probabilities(features)
 
 
 def write_evaluation(evaluation: Evaluation, strangers: Strangers | None, dataset: Dataset, folder: Path) -> None:

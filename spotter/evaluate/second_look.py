@@ -15,7 +15,7 @@ from spotter.evaluate.metrics import Familiarity, SecondLookFigures
 from spotter.evaluate.ood import make_reference, score_known, score_pictures, score_strange, without_own
 from spotter.inference.familiarity import score, weigh
 from spotter.train.features import embed
-from spotter.train.views import FAMILIES, SHIFTED, ViewKind, Views, family_of
+from spotter.train.views import FAMILIES, SHIFTED, ViewKind, family_of
 from spotter.train.windows import Look, look_again
 
 if TYPE_CHECKING:
@@ -89,22 +89,20 @@ def answer_again(
     known: Familiarity,
     second_look: SecondLook,
     kind: ViewKind,
-    first: Sequence[tuple[int, int | None]],
+    first: Sequence[Look],
     probabilities: np.ndarray,
     familiar: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What was said of pictures and views, with the second looks that answer.
 
     Args:
-        first: (row of the set, None or the number of a view of `kind`), k of them. probabilities: (k, classes).
-            familiar: bool (k,).
+        first: k looks, for the labels that they gave. probabilities: (k, classes). familiar: bool (k,).
 
     Returns:
         `probabilities` and `familiar` anew.
     """
     unsure = np.flatnonzero(~familiar)
-    looks = [Look(first[place][0], int(probabilities[place].argmax()), first[place][1]) for place in unsure.tolist()]
-    seen = look(trained, dataset, folds, known, looks, second_look, kind)
+    seen = look(trained, dataset, folds, known, [first[place] for place in unsure.tolist()], second_look, kind)
     answers = seen.scores - second_look.margin >= known.threshold
     probabilities, familiar = probabilities.copy(), familiar.copy()
     probabilities[unsure[answers]], familiar[unsure[answers]] = seen.probabilities[answers], True
@@ -150,8 +148,7 @@ def look(
     paths, keys = dataset.paths, [str(record.sha256) for record in dataset.records]
     features = look_again(trained.backbone, trained.head.weight, paths, keys, looks, second_look, kind)
     of = np.array([each.row for each in looks], dtype=np.int64)
-    windows = Views(features, of, of.astype(str))
-    probabilities = held_out_probabilities(trained, windows, dataset.targets, folds)
+    probabilities = held_out_probabilities(trained, features, folds[of])
     cosines = score_pictures(trained, features, folds[of], folds, known, FamiliarityConfig())
     scores = weigh(cosines, probabilities, known.certainty)
     return Looked(np.where(features.any(axis=1), scores, -1.0), probabilities, features)

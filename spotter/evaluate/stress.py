@@ -22,6 +22,7 @@ from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, U
 from spotter.inference.familiarity import weigh
 from spotter.train.head import judge_features
 from spotter.train.views import FAMILIES, Views
+from spotter.train.windows import Look
 
 if TYPE_CHECKING:
     # For its fields alone.
@@ -72,13 +73,19 @@ def judge_stress(
     plain, truth, its_folds = trained.probabilities, targets[trained.judged], folds[trained.judged]
     accepted = score_known(trained, folds, known, config) >= known.threshold
     sets = sets_by_fold(plain, truth, its_folds, coverage)
-    probabilities = held_out_probabilities(trained, shifted, targets, folds)
+    probabilities = held_out_probabilities(trained, shifted.features, folds[shifted.of])
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
     if second_look:
-        views = [number_of[name] for name in shifted.names.tolist()]
-        first: list[tuple[int, int | None]] = [(row, None) for row in np.flatnonzero(trained.judged).tolist()]
-        first += zip(shifted.of.tolist(), views, strict=True)
+        rows = np.flatnonzero(trained.judged).tolist()
+        first = [Look(row, label) for row, label in zip(rows, plain.argmax(axis=1).tolist(), strict=True)]
+        views, activations = shifted.names.tolist(), shifted.activations or [None] * len(shifted.of)
+        first += [
+            Look(row, label, number_of[name], activation)
+            for row, label, name, activation in zip(
+                shifted.of.tolist(), probabilities.argmax(axis=1).tolist(), views, activations, strict=True
+            )
+        ]
         joined = np.concatenate([plain, probabilities]), np.concatenate([accepted, familiar])
         said, answered = answer_again(trained, dataset, folds, known, second_look, STRESS, first, *joined)
         plain, probabilities = said[: len(plain)], said[len(plain) :]
@@ -90,15 +97,17 @@ def judge_stress(
     examples = _choose_examples(dataset, shifted, probabilities, familiar)
     inside = choose_by_fold(sets, probabilities, familiar, folds[shifted.of])
     asked = Counter(number for _, number in planned)
-    rows = []
+    judged = []
     for number, (name, strength) in enumerate(GRID):
         mine = shifted.names == f"{name}/{strength}"
         row = make_row(name, strength, probabilities[mine], familiar[mine], targets[shifted.of[mine]])
         key = name, strength
         if sets:
             row = replace(row, sets=count_sets(inside[mine], targets[shifted.of[mine]]))
-        rows.append(replace(row, blank=asked[number] - row.pictures, unseen=unseen.get(key), example=examples.get(key)))
-    return StressTest(clean, tuple(rows))
+        judged.append(
+            replace(row, blank=asked[number] - row.pictures, unseen=unseen.get(key), example=examples.get(key))
+        )
+    return StressTest(clean, tuple(judged))
 
 
 def make_row(

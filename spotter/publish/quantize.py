@@ -214,7 +214,7 @@ def _judge(
 ) -> tuple[int, float]:
     """How many are wrong, by heads that saw neither these pictures nor anything but float features, and the share that
     is familiar."""
-    probabilities = held_out_probabilities(trained, judged, targets, folds)
+    probabilities = held_out_probabilities(trained, judged.features, folds[judged.of])
     cosines = score_pictures(trained, judged.features, folds[judged.of], folds, known, FamiliarityConfig())
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
     return int((probabilities.argmax(axis=1) != targets[judged.of]).sum()), float(familiar.mean())

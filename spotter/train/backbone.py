@@ -24,7 +24,19 @@ from spotter.data.cache import FOLDER, PART, FeatureCache
 from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture, FolderMissing, TrainingFailed
 from spotter.images import load_picture, own_reason, to_square
-from spotter.train.features import FEATURES, PACKAGED_ARCH, PIXELS, Backbone, Body, RunBody, open_body, run_here
+from spotter.train.features import (
+    FEATURES,
+    PACKAGED_ARCH,
+    PIXELS,
+    PLACES,
+    Backbone,
+    Body,
+    RunBody,
+    activate,
+    has_places,
+    open_body,
+    run_here,
+)
 from spotter.train.views import ViewKind, Views, find_views, gather_views, view_key
 from spotter.utils.files import walk_files, write_atomically
 
@@ -135,7 +147,12 @@ def feature_cache(backbone: Backbone, folder: Path) -> FeatureCache:
 
 
 def compute_views(
-    backbone: Backbone, dataset: Dataset, kind: ViewKind, plan: Sequence[tuple[int, int]], keep: bool = True
+    backbone: Backbone,
+    dataset: Dataset,
+    kind: ViewKind,
+    plan: Sequence[tuple[int, int]],
+    keep: bool = True,
+    weight: np.ndarray | None = None,
 ) -> Views:
     """Features of views of the pictures; what an earlier run computed is read from the cache.
 
@@ -144,10 +161,12 @@ def compute_views(
     Args:
         plan: (row of the set, number of the view), from `plan_cropped` or `plan_shifted`.
         keep: whether to write what is computed into the cache.
+        weight: (classes, width), of a head whose activations are wanted too, of what is not read from the cache.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
+    activations: dict[str, np.ndarray] = {}
     keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
     plain = feature_cache(backbone, dataset.folder)
     found = find_views(kind, plain, keys, plan)
@@ -157,6 +176,14 @@ def compute_views(
             missing.setdefault(row, []).append(number)
     if missing:
         session = open_body(backbone.body.onnx)
+        sees_places = weight is not None and has_places(session)
+
+        def see(key: str, pixels: np.ndarray) -> np.ndarray:
+            features, *places = session.run([FEATURES, PLACES] if sees_places else [FEATURES], {PIXELS: pixels[None]})
+            if weight is not None and places:
+                activations[key] = activate(weight, places[0][0])
+            own: np.ndarray = features[0]
+            return own
 
         def run(row: int) -> list[tuple[str, np.ndarray]]:
             try:
@@ -164,7 +191,7 @@ def compute_views(
                     picture, squares = load_picture(paths[row]), _Squares(backbone)
                     made = ((number, kind.make(picture, squares.of, number, keys[row])) for number in missing[row])
                     return [
-                        (view_key(keys[row], number), session.run([FEATURES], {PIXELS: pixels[None]})[0][0])
+                        (view_key(keys[row], number), see(view_key(keys[row], number), pixels))
                         for number, pixels in made
                         if pixels is not None
                     ]
@@ -178,7 +205,7 @@ def compute_views(
         if new and keep:
             kind.cache(plain).add(list(new), np.stack(list(new.values())))
         found |= new
-    return gather_views(kind, keys, plan, found, backbone.width)
+    return gather_views(kind, keys, plan, found, backbone.width, None if weight is None else activations)
 
 
 class _Squares:

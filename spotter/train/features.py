@@ -126,9 +126,24 @@ def embed(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
+def activate(weight: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """What each place adds to each class, float32 (classes, rows, columns).
+
+    Args:
+        weight: (classes, width), of a head. places: (width, rows, columns).
+    """
+    # Not "@": many pictures are looked at at once, and BLAS threads of each would stand in one another's way.
+    return np.einsum("kc,chw->khw", weight, places)
+
+
 def open_body(onnx: bytes) -> onnxruntime.InferenceSession:
     """Open a body's network, on one thread."""
     options = onnxruntime.SessionOptions()
     # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+def has_places(session: onnxruntime.InferenceSession) -> bool:
+    """Whether a body also gives its map of places."""
+    return PLACES in {output.name for output in session.get_outputs()}

@@ -33,9 +33,9 @@ class Head:
 
     `weight` has shape (classes, features), `bias` (classes,); `strength` is scikit-learn's `C`; a `balanced` head gave
     each class the same weight, however many pictures it has. `losses` maps each (strength, balanced) that was tried to
-    its loss on held-out folds; `fold_temperatures` are those that the other folds chose for each fold; `view_losses`
-    are the losses of heads that learnt without and with other views of the pictures, if that was tried, and `spectrum`
-    says the same of shifted views.
+    its loss on held-out folds; `view_losses` are the losses of heads that learnt without and with other views of the
+    pictures, if that was tried, and `spectrum` says the same of shifted views. `of_folds` are the heads that never saw
+    the pictures of one fold, each with a temperature that the other folds chose.
     """
 
     weight: np.ndarray
@@ -44,13 +44,31 @@ class Head:
     temperature: float = 1.0
     balanced: bool = False
     losses: dict[tuple[float, bool], float] = field(default_factory=dict)
-    fold_temperatures: dict[int, float] = field(default_factory=dict)
     view_losses: tuple[float, float] | None = None
     spectrum: "Spectrum | None" = None
+    of_folds: "dict[int, Head]" = field(default_factory=dict)
+
+    def cooled(self, temperature: float) -> "Head":
+        """The head with its logits divided by a temperature, too."""
+        scaled = self.temperature * temperature
+        return replace(self, weight=self.weight / temperature, bias=self.bias / temperature, temperature=scaled)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Class probabilities, shape (n, classes), of pooled features of shape (n, features)."""
         return softmax(features @ self.weight.T + self.bias)
+
+    def held_out_probabilities(self, features: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Class probabilities, float64 (n, classes), of features (n, width) of pictures of `folds` (n,), by the heads
+        that did not see them.
+
+        Raises:
+            KeyError: none was learnt without a fold.
+        """
+        said = np.zeros((len(features), len(self.bias)))
+        for fold in np.unique(folds).tolist():
+            out = folds == fold
+            said[out] = self.of_folds[fold].probabilities(features[out])
+        return said
 
 
 @dataclass(frozen=True)
@@ -169,7 +187,7 @@ def fit(
     choosing = numbers if len(targets) <= config.many else numbers[:1]
     judged = shifted or Views(features[:0], targets[:0], np.array([], dtype=str))
     table = _Table(features, targets, folds, views, judged)
-    logits = _held_out_logits(table, choosing, config.strengths, balances)
+    found = _hold_out(table, choosing, config.strengths, balances)
 
     def loss_of(values: np.ndarray, of: np.ndarray) -> float:
         chosen = np.isin(folds[of], choosing)
@@ -179,8 +197,8 @@ def fit(
         return negative_log_likelihood(softmax(values[chosen]), targets[rows], weights[rows])
 
     rows = np.arange(len(targets))
-    clean = {pair: loss_of(values, rows) for pair, (values, _) in logits.items()}
-    both = {pair: (clean[pair] + loss_of(values, judged.of)) / 2 for pair, (_, values) in logits.items()}
+    clean = {pair: loss_of(said.pictures, rows) for pair, said in found.items()}
+    both = {pair: (clean[pair] + loss_of(said.views, judged.of)) / 2 for pair, said in found.items()}
     losses = both if spectrum else clean
     least = min(losses.values())
     if not np.isfinite(least):
@@ -189,18 +207,22 @@ def fit(
     # these does not change when a few pictures do, and the errors before and after that can be compared.
     as_good = [candidate for candidate, loss in losses.items() if loss <= (1 + AS_GOOD) * least]
     strength, balanced = best = min(as_good, key=lambda candidate: (candidate[0], losses[candidate]))
-    held_out, held_out_shifted = logits[best]
+    held_out = found[best]
     if len(choosing) < len(numbers):
-        others, others_shifted = _held_out_logits(table, numbers[1:], [strength], [balanced])[best]
-        held_out = np.where(np.isin(folds, choosing)[:, None], held_out, others)
-        of_chosen = np.isin(folds[judged.of], choosing)[:, None]
-        held_out_shifted = np.where(of_chosen, held_out_shifted, others_shifted)
-    temperature, of_fold = _fit_temperatures(held_out, targets, folds)
-    head = fit_linear(*table.learnt_from(np.ones(len(targets), dtype=bool)), [strength], balanced)[0]
-    scaled = Head(head.weight / temperature, head.bias / temperature, strength, temperature, balanced, losses, of_fold)
+        held_out = held_out.joined(_hold_out(table, numbers[1:], [strength], [balanced])[best])
+    temperature, of_fold = _fit_temperatures(held_out.pictures, targets, folds)
+    head = fit_linear(*table.learnt_from(np.ones(len(targets), dtype=bool)), [strength], balanced)[0].cooled(
+        temperature
+    )
+    heads = {fold: each.cooled(of_fold[fold]) for fold, each in held_out.heads.items()}
     per_row = _per_row(of_fold, folds)
-    probabilities = softmax(held_out / per_row)
-    return Fit(scaled, probabilities, softmax(held_out_shifted / per_row[judged.of]), clean[best], both[best])
+    return Fit(
+        replace(head, losses=losses, of_folds=heads),
+        softmax(held_out.pictures / per_row),
+        softmax(held_out.views / per_row[judged.of]),
+        clean[best],
+        both[best],
+    )
 
 
 def is_uneven(targets: np.ndarray, config: TrainConfig) -> bool:
@@ -218,7 +240,7 @@ def class_weights(targets: np.ndarray, config: TrainConfig) -> np.ndarray:
 def judge_features(
     features: np.ndarray, judged: Views, targets: np.ndarray, folds: np.ndarray, head: Head, views: Views | None = None
 ) -> np.ndarray:
-    """Class probabilities of other features of the same pictures, by heads like `head` that never saw their fold.
+    """Class probabilities of other features of the same pictures, by heads like `head`, learnt anew without their fold.
 
     Args:
         features: float32 (n, width), with `views` what the heads learn from. targets, folds: int64 (n,).
@@ -228,9 +250,9 @@ def judge_features(
     """
     table = _Table(features, targets, folds, views, judged)
     numbers = np.unique(folds[judged.of])
-    logits = _held_out_logits(table, numbers, [head.strength], [head.balanced])[head.strength, head.balanced][1]
-    divisors = np.array([head.fold_temperatures.get(fold, 1.0) for fold in folds[judged.of].tolist()])
-    return softmax(logits / divisors[:, None])
+    logits = _hold_out(table, numbers, [head.strength], [head.balanced])[head.strength, head.balanced].views
+    divisors = [head.of_folds[fold].temperature if fold in head.of_folds else 1.0 for fold in folds[judged.of].tolist()]
+    return softmax(logits / np.array(divisors)[:, None])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -267,15 +289,27 @@ class _Table:
         )
 
 
-def _held_out_logits(
-    table: _Table, judged: np.ndarray, strengths: Sequence[float], balances: Sequence[bool]
-) -> dict[tuple[float, bool], tuple[np.ndarray, np.ndarray]]:
-    """For each strength and balance the logits of the pictures, (n, classes), and of the judged views, (m, classes), of
-    the folds `judged`, by heads that did not see them."""
-    classes = int(table.targets.max()) + 1
-    views = table.judged
-    logits = {
-        pair: (np.zeros((len(table.targets), classes)), np.zeros((len(views.of), classes)))
+@dataclass(frozen=True)
+class _HeldOut:
+    """The logits of pictures, (n, classes), and of judged views, (m, classes), by `heads` that did not see their fold;
+    0 for those of the other folds."""
+
+    pictures: np.ndarray
+    views: np.ndarray
+    heads: dict[int, Head]
+
+    def joined(self, others: "_HeldOut") -> "_HeldOut":
+        """With those of other folds."""
+        return _HeldOut(self.pictures + others.pictures, self.views + others.views, self.heads | others.heads)
+
+
+def _hold_out(
+    table: _Table, folds: np.ndarray, strengths: Sequence[float], balances: Sequence[bool]
+) -> dict[tuple[float, bool], _HeldOut]:
+    """Fit heads of each strength and balance without each of the folds in turn, and ask them about it."""
+    classes, views = int(table.targets.max()) + 1, table.judged
+    found = {
+        pair: _HeldOut(np.zeros((len(table.targets), classes)), np.zeros((len(views.of), classes)), {})
         for pair in itertools.product(strengths, balances)
     }
 
@@ -284,14 +318,15 @@ def _held_out_logits(
         out = table.folds == fold
         out_views = out[views.of]
         for head in _fit_linear_alone(*table.learnt_from(~out), strengths, balanced):
-            plain, shifted = logits[head.strength, balanced]
-            plain[out] = table.features[out] @ head.weight.T + head.bias
-            shifted[out_views] = views.features[out_views] @ head.weight.T + head.bias
+            said = found[head.strength, balanced]
+            said.heads[fold] = head
+            said.pictures[out] = table.features[out] @ head.weight.T + head.bias
+            said.views[out_views] = views.features[out_views] @ head.weight.T + head.bias
 
-    jobs = list(itertools.product(judged.tolist(), balances))
+    jobs = list(itertools.product(folds.tolist(), balances))
     with _one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
         list(tqdm(pool.map(fit_fold, jobs), desc="  folds", unit="", total=len(jobs)))
-    return logits
+    return found
 
 
 def fit_linear(

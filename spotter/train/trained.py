@@ -63,7 +63,7 @@ def train_head(
     head, judged = learn_head(dataset, folds, features, config, cropped, shifted)
     is_given = bool(dataset.held_out.any())
     how = GIVEN_SPLIT if is_given else f"{folds.max() + 1}-fold cross-validation, near duplicates kept together"
-    temperatures = None if is_given else np.array([head.fold_temperatures[fold] for fold in folds.tolist()])
+    temperatures = None if is_given else np.array([head.of_folds[fold].temperature for fold in folds.tolist()])
     return Trained(
         judged.features,
         judged.judged,

@@ -26,11 +26,13 @@ Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 @dataclass(frozen=True)
 class Views:
     """Features of views, float32 (m, width); `of`, int64 (m,): which row of the set each is a view of; `names` (m,):
-    what each shows."""
+    what each shows. `activations` (m,), where a head was there to ask: what each place of a view adds to each class,
+    float32 (classes, rows, columns), or None of a view that was read from the cache."""
 
     features: np.ndarray
     of: np.ndarray
     names: np.ndarray
+    activations: Sequence[np.ndarray | None] = ()
 
     def keep(self, rows: np.ndarray) -> "Views":
         """The views of some rows of the set, bool (n,), numbered as in a set of these alone."""
@@ -117,7 +119,12 @@ def find_views(
 
 
 def gather_views(
-    kind: ViewKind, keys: Sequence[str], plan: Sequence[tuple[int, int]], found: Mapping[str, np.ndarray], width: int
+    kind: ViewKind,
+    keys: Sequence[str],
+    plan: Sequence[tuple[int, int]],
+    found: Mapping[str, np.ndarray],
+    width: int,
+    activations: Mapping[str, np.ndarray] | None = None,
 ) -> Views:
     """The views of a plan, in its order, as far as their features were `found` under their `view_key`."""
     there = [(row, number) for row, number in plan if view_key(keys[row], number) in found]
@@ -126,6 +133,7 @@ def gather_views(
         np.array(features, dtype=np.float32).reshape(len(there), width),
         np.array([row for row, _ in there], dtype=np.int64),
         np.array([kind.shows(number, keys[row]) for row, number in there], dtype=str),
+        () if activations is None else [activations.get(view_key(keys[row], number)) for row, number in there],
     )
 
 

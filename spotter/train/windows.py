@@ -14,7 +14,7 @@ from tqdm import tqdm
 from spotter.bundle.second_look import SecondLook
 from spotter.errors import BadPicture
 from spotter.images import load_picture, own_reason
-from spotter.train.features import FEATURES, PIXELS, PLACES, Backbone, open_body
+from spotter.train.features import FEATURES, PIXELS, PLACES, Backbone, activate, has_places, open_body
 from spotter.train.views import ViewKind
 
 _log = logging.getLogger(__name__)
@@ -23,11 +23,13 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Look:
     """A look to be taken again, for the evidence of a label (its number): at the picture of a row, as it is (`view`
-    None), or as the view of a number."""
+    None), or as the view of a number. `activation`, (classes, rows, columns), is what the first look saw, where that
+    was kept."""
 
     row: int
     label: int
     view: int | None = None
+    activation: np.ndarray | None = None
 
 
 def look_again(
@@ -49,17 +51,18 @@ def look_again(
     """
     features = np.zeros((len(looks), backbone.width), dtype=np.float32)
     session = open_body(backbone.body.onnx)
-    if PLACES not in {output.name for output in session.get_outputs()} or not looks:
+    if not has_places(session) or not looks:
         return features
     numbers: dict[int, list[int]] = {}
     for number, look in enumerate(looks):
         numbers.setdefault(look.row, []).append(number)
 
-    def see(picture: Image.Image, label: int) -> np.ndarray | None:
-        (places,) = session.run([PLACES], {PIXELS: backbone.square(picture)[None]})
-        # Not "@": many pictures are looked at at once, and BLAS threads of each would stand in one another's way.
-        activation = np.einsum("kc,chw->khw", weight, places[0])
-        box = second_look.find(activation, label, picture.size, backbone.size, backbone.resize)
+    def see(picture: Image.Image, look: Look) -> np.ndarray | None:
+        activation = look.activation
+        if activation is None:
+            (places,) = session.run([PLACES], {PIXELS: backbone.square(picture)[None]})
+            activation = activate(weight, places[0])
+        box = second_look.find(activation, look.label, picture.size, backbone.size, backbone.resize)
         if box is None:
             return None
         found: np.ndarray = session.run([FEATURES], {PIXELS: backbone.square(picture.crop(box))[None]})[0][0]
@@ -70,9 +73,9 @@ def look_again(
             with own_reason():
                 picture = load_picture(paths[row])
                 for number in numbers[row]:
-                    label, view = looks[number].label, looks[number].view
+                    view = looks[number].view
                     pixels = None if view is None else kind.make(picture, backbone.square, view, keys[row])
-                    found = see(picture if pixels is None else Image.fromarray(pixels), label)
+                    found = see(picture if pixels is None else Image.fromarray(pixels), looks[number])
                     if found is not None:
                         features[number] = found
         except BadPicture as error:

@@ -135,7 +135,7 @@ def test_only_what_was_not_sure_is_answered_anew(
 ) -> None:
     familiar = score_known(trained, folds, known, FamiliarityConfig()) >= known.threshold
     assert not familiar.all()
-    first = [(row, None) for row in range(COUNT)]
+    first = [Look(row, label) for row, label in enumerate(trained.probabilities.argmax(axis=1).tolist())]
     said, answered = answer_again(
         trained, dataset, folds, known, SecondLook(0.4, 0.0), STRESS, first, trained.probabilities, familiar
     )
@@ -153,6 +153,10 @@ def test_only_what_was_not_sure_is_answered_anew(
     more = [two.answered - one.answered for one, two in zip(once.rows, twice.rows, strict=True)]
     assert min(more) >= 0
     assert max(more) > 0
+    # Where the evidence lies may be kept from the first look: then the network does not run for it again.
+    seen = compute_views(trained.backbone, dataset, STRESS, plan, keep=False, weight=trained.head.weight)
+    assert not any(each is None for each in seen.activations)
+    assert judge_stress(trained, dataset, folds, known, seen, plan, second_look=SecondLook(0.4, 0.0)) == twice
 
 
 def test_strangers_are_judged_with_their_second_looks(

@@ -135,7 +135,7 @@ def test_many_wrong_answers_choose_the_temperature_and_no_fold_its_own() -> None
     # With next to no regularisation, the head is far too sure.
     head, held_out = fit_head(features, targets, folds, TrainConfig(strengths=(3.0,)))
     assert head.temperature > 1.5
-    of_fold = head.fold_temperatures
+    of_fold = {fold: each.temperature for fold, each in head.of_folds.items()}
     # Half the labels of the first fold are wrong, and it alone is not told so.
     assert of_fold[0] < min(of_fold[fold] for fold in range(1, 5))
     divisors = np.array([[of_fold[fold]] for fold in folds.tolist()])
