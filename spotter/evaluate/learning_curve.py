@@ -97,11 +97,14 @@ def learning_curve(
     for repeat, fold in np.ndindex(repeats, len(judging)):
         out = folds == judging[fold]
         rng = np.random.default_rng((config.seed, repeat, fold))
-        for row, chosen in enumerate(_nested_shares(np.flatnonzero(~out), targets, groups, rng)):
+        shares = _nested_shares(np.flatnonzero(~out), targets, groups, rng)
+        # All of them are the same ones in each repeat.
+        for row, chosen in enumerate(shares if repeat == 0 else shares[:-1]):
+            times = repeats if row == len(SHARES) - 1 else 1
             head = fit_linear(features[chosen], targets[chosen], config.strengths[:1], balanced)[0]
             predicted = head.probabilities(features[out]).argmax(axis=1)
-            mistakes[row, out] += (predicted != targets[out]) / repeats
-            sizes[row] += len(chosen) / (repeats * len(judging))
+            mistakes[row, out] += times * (predicted != targets[out]) / repeats
+            sizes[row] += times * len(chosen) / (repeats * len(judging))
     mistakes = mistakes[:, judged]
     total = mistakes.shape[1]
     points = tuple(

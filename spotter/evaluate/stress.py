@@ -79,11 +79,11 @@ def judge_stress(
     if second_look:
         rows = np.flatnonzero(trained.judged).tolist()
         first = [Look(row, label) for row, label in zip(rows, plain.argmax(axis=1).tolist(), strict=True)]
-        views, activations = shifted.names.tolist(), shifted.activations or [None] * len(shifted.of)
+        names, seen = shifted.names.tolist(), shifted.seen or [None] * len(shifted.of)
         first += [
-            Look(row, label, number_of[name], activation)
-            for row, label, name, activation in zip(
-                shifted.of.tolist(), probabilities.argmax(axis=1).tolist(), views, activations, strict=True
+            Look(row, label, number_of[name], each)
+            for row, label, name, each in zip(
+                shifted.of.tolist(), probabilities.argmax(axis=1).tolist(), names, seen, strict=True
             )
         ]
         joined = np.concatenate([plain, probabilities]), np.concatenate([accepted, familiar])

@@ -37,7 +37,7 @@ from spotter.train.features import (
     open_body,
     run_here,
 )
-from spotter.train.views import ViewKind, Views, find_views, gather_views, view_key
+from spotter.train.views import Seen, ViewKind, Views, find_views, gather_views, view_key
 from spotter.utils.files import walk_files, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -161,12 +161,13 @@ def compute_views(
     Args:
         plan: (row of the set, number of the view), from `plan_cropped` or `plan_shifted`.
         keep: whether to write what is computed into the cache.
-        weight: (classes, width), of a head whose activations are wanted too, of what is not read from the cache.
+        weight: (classes, width), of a head, where it is wanted what the network saw and how much that added to each
+            class: of what is not read from the cache.
 
     Raises:
         DatasetUnwritable: the cache cannot be written.
     """
-    activations: dict[str, np.ndarray] = {}
+    seen: dict[str, Seen] = {}
     keys, paths = [str(record.sha256) for record in dataset.records], dataset.paths
     plain = feature_cache(backbone, dataset.folder)
     found = find_views(kind, plain, keys, plan)
@@ -181,7 +182,7 @@ def compute_views(
         def see(key: str, pixels: np.ndarray) -> np.ndarray:
             features, *places = session.run([FEATURES, PLACES] if sees_places else [FEATURES], {PIXELS: pixels[None]})
             if weight is not None and places:
-                activations[key] = activate(weight, places[0][0])
+                seen[key] = Seen(pixels, activate(weight, places[0][0]))
             own: np.ndarray = features[0]
             return own
 
@@ -205,7 +206,7 @@ def compute_views(
         if new and keep:
             kind.cache(plain).add(list(new), np.stack(list(new.values())))
         found |= new
-    return gather_views(kind, keys, plan, found, backbone.width, None if weight is None else activations)
+    return gather_views(kind, keys, plan, found, backbone.width, None if weight is None else seen)
 
 
 class _Squares:

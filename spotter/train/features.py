@@ -3,6 +3,7 @@
 Needs neither torch nor fastai.
 """
 
+import functools
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -136,8 +137,9 @@ def activate(weight: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.einsum("kc,chw->khw", weight, places)
 
 
+@functools.lru_cache(1)
 def open_body(onnx: bytes) -> onnxruntime.InferenceSession:
-    """Open a body's network, on one thread."""
+    """Open a body's network, on one thread; the last one stays open."""
     options = onnxruntime.SessionOptions()
     # One thread a picture and a picture a core: faster than all cores on one picture, and decoding gains too.
     options.intra_op_num_threads = 1

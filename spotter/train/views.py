@@ -26,13 +26,13 @@ Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 @dataclass(frozen=True)
 class Views:
     """Features of views, float32 (m, width); `of`, int64 (m,): which row of the set each is a view of; `names` (m,):
-    what each shows. `activations` (m,), where a head was there to ask: what each place of a view adds to each class,
-    float32 (classes, rows, columns), or None of a view that was read from the cache."""
+    what each shows. `seen` (m,), where that was wanted: what the network saw, None of a view that was read from the
+    cache."""
 
     features: np.ndarray
     of: np.ndarray
     names: np.ndarray
-    activations: Sequence[np.ndarray | None] = ()
+    seen: "Sequence[Seen | None]" = ()
 
     def keep(self, rows: np.ndarray) -> "Views":
         """The views of some rows of the set, bool (n,), numbered as in a set of these alone."""
@@ -43,6 +43,15 @@ class Views:
         """All but those that show this."""
         kept = self.names != name
         return Views(self.features[kept], self.of[kept], self.names[kept])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view as a network saw it: `pixels`, uint8 (size, size, 3), and what each place of it added to each class of a
+    head, `activation`, float32 (classes, rows, columns)."""
+
+    pixels: np.ndarray
+    activation: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def gather_views(
     plan: Sequence[tuple[int, int]],
     found: Mapping[str, np.ndarray],
     width: int,
-    activations: Mapping[str, np.ndarray] | None = None,
+    seen: Mapping[str, Seen] | None = None,
 ) -> Views:
     """The views of a plan, in its order, as far as their features were `found` under their `view_key`."""
     there = [(row, number) for row, number in plan if view_key(keys[row], number) in found]
@@ -133,7 +142,7 @@ def gather_views(
         np.array(features, dtype=np.float32).reshape(len(there), width),
         np.array([row for row, _ in there], dtype=np.int64),
         np.array([kind.shows(number, keys[row]) for row, number in there], dtype=str),
-        () if activations is None else [activations.get(view_key(keys[row], number)) for row, number in there],
+        () if seen is None else [seen.get(view_key(keys[row], number)) for row, number in there],
     )
 
 
@@ -248,8 +257,12 @@ def pixel_values(picture: Image.Image) -> np.ndarray:
 
 def as_picture(values: np.ndarray) -> Image.Image:
     """An RGB picture of values in [0, 1], cut off there, (height, width, 3 or 1)."""
-    pixels = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
+    scaled = np.clip(values, 0, 1)
+    # In place: of so many pictures, most of the time goes into getting memory.
+    scaled *= 255
+    scaled += 0.5
+    pixels = scaled.astype(np.uint8)
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2))
 
 
 def recompress(picture: Image.Image, kind: str, quality: int) -> Image.Image:

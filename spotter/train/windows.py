@@ -1,8 +1,9 @@
 """Second looks at pictures: the features of the part where the evidence for a label lies."""
 
+import functools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from spotter.bundle.second_look import SecondLook
 from spotter.errors import BadPicture
 from spotter.images import load_picture, own_reason
 from spotter.train.features import FEATURES, PIXELS, PLACES, Backbone, activate, has_places, open_body
-from spotter.train.views import ViewKind
+from spotter.train.views import Seen, ViewKind
 
 _log = logging.getLogger(__name__)
 
@@ -23,13 +24,12 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Look:
     """A look to be taken again, for the evidence of a label (its number): at the picture of a row, as it is (`view`
-    None), or as the view of a number. `activation`, (classes, rows, columns), is what the first look saw, where that
-    was kept."""
+    None), or as the view of a number. `seen` is what the first look saw, where that was kept."""
 
     row: int
     label: int
     view: int | None = None
-    activation: np.ndarray | None = None
+    seen: Seen | None = None
 
 
 def look_again(
@@ -57,27 +57,27 @@ def look_again(
     for number, look in enumerate(looks):
         numbers.setdefault(look.row, []).append(number)
 
-    def see(picture: Image.Image, look: Look) -> np.ndarray | None:
-        activation = look.activation
-        if activation is None:
-            (places,) = session.run([PLACES], {PIXELS: backbone.square(picture)[None]})
-            activation = activate(weight, places[0])
-        box = second_look.find(activation, look.label, picture.size, backbone.size, backbone.resize)
-        if box is None:
-            return None
-        found: np.ndarray = session.run([FEATURES], {PIXELS: backbone.square(picture.crop(box))[None]})[0][0]
-        return found
+    def first_look(look: Look, load: Callable[[], Image.Image]) -> tuple[Image.Image, np.ndarray]:
+        if look.seen:
+            return Image.fromarray(look.seen.pixels), look.seen.activation
+        picture = load()
+        if look.view is not None:
+            pixels = kind.make(picture, backbone.square, look.view, keys[look.row])
+            picture = picture if pixels is None else Image.fromarray(pixels)
+        (places,) = session.run([PLACES], {PIXELS: backbone.square(picture)[None]})
+        return picture, activate(weight, places[0])
 
     def look_at(row: int) -> None:
+        load = functools.cache(lambda: load_picture(paths[row]))
         try:
             with own_reason():
-                picture = load_picture(paths[row])
                 for number in numbers[row]:
-                    view = looks[number].view
-                    pixels = None if view is None else kind.make(picture, backbone.square, view, keys[row])
-                    found = see(picture if pixels is None else Image.fromarray(pixels), looks[number])
-                    if found is not None:
-                        features[number] = found
+                    picture, activation = first_look(looks[number], load)
+                    label = looks[number].label
+                    box = second_look.find(activation, label, picture.size, backbone.size, backbone.resize)
+                    if box is not None:
+                        window = backbone.square(picture.crop(box))
+                        features[number] = session.run([FEATURES], {PIXELS: window[None]})[0][0]
         except BadPicture as error:
             _log.warning("%s is not looked at again: %s", paths[row], error)
 

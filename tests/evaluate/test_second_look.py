@@ -153,9 +153,9 @@ def test_only_what_was_not_sure_is_answered_anew(
     more = [two.answered - one.answered for one, two in zip(once.rows, twice.rows, strict=True)]
     assert min(more) >= 0
     assert max(more) > 0
-    # Where the evidence lies may be kept from the first look: then the network does not run for it again.
+    # What the first look saw may be kept: then no view is made again, and the network does not run on it again.
     seen = compute_views(trained.backbone, dataset, STRESS, plan, keep=False, weight=trained.head.weight)
-    assert not any(each is None for each in seen.activations)
+    assert all(each is not None for each in seen.seen)
     assert judge_stress(trained, dataset, folds, known, seen, plan, second_look=SecondLook(0.4, 0.0)) == twice
 
 
