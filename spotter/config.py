@@ -140,7 +140,7 @@ class StressConfig:
     """The stress test: each shift, at each strength, is tried on at most so many held-out pictures, and on at most the
     share `share` of them, but on `least` where there are as many."""
 
-    pictures: int = 24
+    pictures: int = 16
     share: float = 1 / 3
     least: int = 8
 

@@ -1,8 +1,9 @@
 """Out-of-distribution detection: the familiarity threshold, and how many strangers it refuses (AUROC)."""
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.metrics import auc, roc_curve
@@ -15,6 +16,8 @@ from spotter.train.head import Head, Judged
 from spotter.train.thinning import thin
 from spotter.train.views import Views
 from spotter.utils.stats import wilson_interval
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,16 +89,20 @@ def make_reference(
     Returns:
         These, and how many of them, at the end, are of views and not of pictures.
     """
-    embeddings, of = _reference(trained, known)
-    reference = thin(embeddings, folds[of], config)[0]
-    views = len(embeddings) - int(trained.learnt_from.sum())
+    reference, _ = _thinned(trained, folds, known, config)
+    count = len(_reference(trained, known)[1])
     # What stands for many is neither.
-    return reference, views if len(reference) == len(embeddings) else 0
+    return reference, count - int(trained.learnt_from.sum()) if len(reference) == count else 0
 
 
 def score_known(trained: Judged, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig) -> np.ndarray:
     """Familiarity of the judged pictures, shape (judged.sum(),): each is compared with others than its own fold's."""
-    cosines = score_pictures(trained, trained.features[trained.judged], folds[trained.judged], folds, known, config)
+    judged = trained.judged
+
+    def compute() -> np.ndarray:
+        return score_pictures(trained, trained.features[judged], folds[judged], folds, known, config)
+
+    cosines = _once(trained, ("known", known.with_views, known.neighbours, config, folds.tobytes()), compute)
     return weigh(cosines, trained.probabilities, known.certainty)
 
 
@@ -113,8 +120,7 @@ def score_pictures(
         of_folds: int64 (k,), the folds of the pictures that the features are of. folds: those of the set.
     """
     embeddings = embed(features)
-    rows, of = _reference(trained, known)
-    reference, stands_for = thin(rows, folds[of], config)
+    reference, stands_for = _thinned(trained, folds, known, config)
     if not trained.judged.all():
         # They were left out of it as they are.
         return score(embeddings, reference, known.neighbours)
@@ -235,6 +241,25 @@ def _reference(trained: Judged, known: Familiarity) -> tuple[np.ndarray, np.ndar
     there = trained.learnt_from[trained.shifted.of]
     embeddings = [trained.embeddings[rows], embed(trained.shifted.features[there])]
     return np.concatenate(embeddings), np.concatenate([rows, trained.shifted.of[there]])
+
+
+def _thinned(
+    trained: Judged, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """What stands for the reference, and the fold that each stands for (see `thin`)."""
+
+    def compute() -> tuple[np.ndarray, np.ndarray]:
+        embeddings, of = _reference(trained, known)
+        return thin(embeddings, folds[of], config)
+
+    return _once(trained, ("reference", known.with_views, config, folds.tobytes()), compute)
+
+
+def _once(trained: Judged, key: Hashable, compute: Callable[[], T]) -> T:
+    if key not in trained.computed:
+        trained.computed[key] = compute()
+    found: T = trained.computed[key]
+    return found
 
 
 def score_folds(embeddings: np.ndarray, folds: np.ndarray, config: FamiliarityConfig) -> np.ndarray:

@@ -4,10 +4,11 @@ import functools
 import itertools
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
@@ -91,6 +92,11 @@ class Judged:
     def embeddings(self) -> np.ndarray:
         """The features divided by their length: float32 (n, width)."""
         return embed(self.features)
+
+    @functools.cached_property
+    def computed(self) -> dict[Hashable, Any]:
+        """What was computed from it once, for `spotter.evaluate.ood`: of large sets that takes seconds each time."""
+        return {}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_a_plan_asks_each_shift_of_as_many_judged_pictures_of_each_class(tmp_pat
         assert np.bincount(dataset.targets[rows]).tolist() == [4, 4, 4]
     small = plan_stress(dataset, np.arange(COUNT) < 9, folds, StressConfig(pictures=12))
     assert len(small) == 8 * len(GRID)
-    assert len(plan_stress(dataset, judged, folds, StressConfig())) == 20 * len(GRID)
+    assert len(plan_stress(dataset, judged, folds, StressConfig(pictures=30))) == 20 * len(GRID)
     # A picture more changes little.
     more = replace(dataset, records=(*dataset.records, replace(dataset.records[0], sha256="new", file="new.jpg")))
     again = plan_stress(more, np.append(judged, True), np.append(folds, 0), StressConfig(pictures=12))
