@@ -25,6 +25,7 @@ FRAME, FRAMES, SCENES = (640, 480), 90, 6
 PATIENCE_MS = 300_000
 BLANK = "blank.html"
 SEEDS = (0, 1, 2)
+CHANGED = 300
 PICTURES = {".jpg", ".jpeg", ".png", ".webp"}
 # Teaches with some pictures and asks about the others: [[path, label], ...] each. Gives the answers in that order.
 ASK = """async ([taught, asked]) => {
@@ -51,6 +52,48 @@ ASK = """async ([taught, asked]) => {
   return answers;
 }"""
 
+# Learns with and without views, and again after changes: [[path, label], ...] of which the last is added at the end.
+# Gives the milliseconds, [change, with views, without] each.
+CHANGE = """async (given) => {
+  const site = new URL("./", document.baseURI);
+  const { openTeacher } = await import(new URL("teacher.js", site).href);
+  const teacher = await openTeacher(site);
+  const labels = [...new Set(given.map(([, label]) => label))];
+  const lesson = { labels, pictures: [], edits: [] };
+  const add = async ([path, label]) => {
+    const kept = await teacher.prepare(await (await fetch(path)).blob());
+    const origin = { source: "folder", id: path, query: "", rank: 0, at: "2026-01-01T00:00:00Z" };
+    return { ...kept, added: label, label, origin };
+  };
+  const measure = (views) => teacher.measure(lesson.pictures, { views, keep: (sha256, features) => {
+    for (const each of lesson.pictures) if (each.sha256 === sha256) each.features = features;
+  } });
+  for (const each of given.slice(0, -1)) lesson.pictures.push(await add(each));
+  const last = await add(given.at(-1));
+  const plain = (each) => ({ ...each, features: { ...each.features, shifted: new Float32Array(0), shows: [] } });
+  const learn = async (views) => {
+    const started = performance.now();
+    await measure(views);
+    await teacher.learn(views ? lesson : { ...lesson, pictures: lesson.pictures.map(plain) });
+    return performance.now() - started;
+  };
+  const changes = {
+    "nothing (the first time)": () => {},
+    "one kept in its class": () => {},
+    "one moved to another class": ([, one]) => { one.label = labels.find((label) => label !== one.label); },
+    "one left out": ([, , one]) => { one.label = null; },
+    "one added": (pictures) => { pictures.push(last); },
+  };
+  const rows = [];
+  for (const [name, change] of Object.entries(changes)) {
+    change(lesson.pictures);
+    const without = await learn(false);
+    rows.push([name, await learn(true), without]);
+  }
+  teacher.close();
+  return rows;
+}"""
+
 
 def print_teaching(store: Path, pictures: Path | None) -> None:
     """Make the site of a model and teach on its page; with a folder of classes, from its pictures too."""
@@ -65,6 +108,7 @@ def print_teaching(store: Path, pictures: Path | None) -> None:
             _print_camera(playwright, server.url, work)
             if pictures:
                 _print_folder(playwright, server.url, pictures)
+                _print_changes(playwright, server.url, site / "given")
                 _print_others(playwright, server.url, site / "given")
 
 
@@ -169,6 +213,22 @@ AGAIN = """() => new Promise((resolve) => {
   }).observe(learnt, { childList: true });
   document.querySelector("#doubts li button:nth-of-type(2)").click();
 })"""
+
+
+def _print_changes(playwright: Any, url: str, given: Path) -> None:
+    """Learn again after a change, without looking at the page."""
+    by_class: dict[str, list[list[str]]] = {}
+    for path, label in _list(given):
+        by_class.setdefault(label, []).append([f"{given.name}/{path.relative_to(given)}", label])
+    # As many of each class.
+    some = [each for group in zip(*by_class.values(), strict=False) for each in group][:CHANGED]
+    with _browser(playwright) as browser:
+        page = browser.new_page()
+        page.goto(f"{url}{BLANK}")
+        rows = page.evaluate(CHANGE, some)
+    print(f"\n| Learnt again from {len(some)} pictures after | with views, s | without, s |\n|---|---|---|")
+    for name, views, without in rows:
+        print(f"| {name} | {views / 1000:.2f} | {without / 1000:.2f} |")
 
 
 def _print_others(playwright: Any, url: str, given: Path) -> None:

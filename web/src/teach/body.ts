@@ -12,7 +12,7 @@ import { asCannotRun } from "../runs_here.js";
 import type { Picture } from "../types.js";
 import { CROPS } from "./crops.js";
 import { CannotTeach } from "./errors.js";
-import type { Products } from "./linear.js";
+import type { Matrix, Products } from "./linear.js";
 import { findHead, productsNetwork, withOutput, type HeadPlace } from "./onnx_write.js";
 import { perceptualHash } from "./phash.js";
 import { familyOf, makeShifted } from "./shifts.js";
@@ -112,10 +112,10 @@ export class BodyNetwork {
   }
 
   /** The runtime's own product of matrices is several times faster than a loop. */
-  readonly products: Products = async (values, count, width) => {
-    const rows = new Tensor("float32", values, [count, width]);
+  readonly products: Products = async (one, other) => {
+    const tensor = ({ rows, width, values }: Matrix): Tensor => new Tensor("float32", values, [rows, width]);
     try {
-      const { products } = await this.multiplier.run({ rows });
+      const { products } = await this.multiplier.run({ one: tensor(one), other: tensor(other) });
       return floats(products);
     } catch (error) {
       throw asCannotRun(error);

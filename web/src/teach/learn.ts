@@ -34,9 +34,10 @@ export async function learnLesson(
   const help: Help = { products, step: () => step(total) };
   const chosen = await chooseHead(lesson, cropped, shifted, help);
   const embeddings = join([...lesson.features, ...(shifted?.features ?? [])].map(embed));
+  const all = { ...embeddings, width: embeddings.dimensions };
   const familiarity = chooseFamiliarity({
     ...{ pictures: entries.length, of: shifted?.of ?? [], targets, folds, classes },
-    cosines: await products(embeddings.values, embeddings.rows, embeddings.dimensions),
+    cosines: await products(all, all),
     probabilities: chosen.probabilities,
     shifted: chosen.shifted,
   });

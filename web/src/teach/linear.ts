@@ -5,8 +5,15 @@ import { outputsOf, solve, type Kernel, type Solution } from "./logistic.js";
 /** Features of pictures, (width) each. */
 export type Rows = readonly Float32Array[];
 
-/** rows -> their products with each other, float32 (count * count); `values` is (count * width). */
-export type Products = (values: Float32Array, count: number, width: number) => Promise<Float32Array>;
+/** `values` is (rows * width). */
+export interface Matrix {
+  rows: number;
+  width: number;
+  values: Float32Array;
+}
+
+/** The products of each row of one matrix with each row of another: (rows * other rows). */
+export type Products = (one: Matrix, other: Matrix) => Promise<Float32Array>;
 
 /** Logits of plain features: `weight` (classes * width), `bias` (classes). */
 export interface Linear {
@@ -34,17 +41,26 @@ export async function fitLinear(
   products: Products,
 ): Promise<Linear[]> {
   const standard = standardise(rows);
+  const { points } = standard;
   const count = rows.length;
-  const kernel = { count, values: await products(standard.points, count, standard.width) };
-  if (count < standard.width) addNoise(kernel);
-  return balances.flatMap((balanced) => {
+  const kernel = { count, values: await products(points, points) };
+  if (count < points.width) addNoise(kernel);
+  const found = balances.flatMap((balanced) => {
     const weights = balanced ? balancedWeights(targets, classes) : new Float64Array(count).fill(1);
-    let found: Solution | undefined;
-    // Each fit starts where the one before ended.
+    let solution: Solution | undefined;
     return strengths.map((strength) => {
-      found = solve({ kernel, targets, weights, classes }, strength, found);
-      return { ...toPlainFeatures(found, standard, classes), strength, balanced };
+      // Each fit starts where the one before ended.
+      solution = solve({ kernel, targets, weights, classes }, strength, solution);
+      return { ...solution, strength, balanced };
     });
+  });
+  // The weights of all heads at once: sums of pictures.
+  const outputs = outputsOf(classes);
+  const shares = transpose(joinColumns(found.map(({ coefficients }) => coefficients), count, outputs));
+  const sums = await products(shares, transpose(points));
+  return found.map(({ bias, strength, balanced }, at) => {
+    const own = sums.subarray(at * outputs * points.width, (at + 1) * outputs * points.width);
+    return { ...toPlainFeatures(own, bias, standard, classes), strength, balanced };
   });
 }
 
@@ -74,11 +90,10 @@ export function countTargets(targets: ArrayLike<number>, classes: number): numbe
 }
 
 interface Standard {
-  /** (count * width): each feature has mean 0 and spread 1. */
-  points: Float32Array;
+  /** Each feature has mean 0 and spread 1. */
+  points: Matrix;
   mean: Float64Array;
   spread: Float64Array;
-  width: number;
 }
 
 /* The loops below run for every number: "!" where an index is known to be inside. */
@@ -107,7 +122,7 @@ function standardise(rows: Rows): Standard {
   rows.forEach((row, number) => {
     for (let at = 0; at < width; at++) points[number * width + at] = (row[at]! - mean[at]!) / spread[at]!;
   });
-  return { points, mean, spread, width };
+  return { points: { rows: rows.length, width, values: points }, mean, spread };
 }
 
 function addNoise({ count, values }: Kernel): void {
@@ -116,38 +131,44 @@ function addNoise({ count, values }: Kernel): void {
   for (let at = 0; at < values.length; at += count + 1) values[at]! += (NOISE * trace) / count + 1e-12;
 }
 
-/** The weights, with the standardisation folded in. */
+/** The weights of outputs (outputs * width) for plain features: the standardisation is folded in. */
 function toPlainFeatures(
-  { coefficients, bias }: Solution,
-  { points, mean, spread, width }: Standard,
+  weights: Float32Array,
+  bias: Float64Array,
+  { mean, spread }: Standard,
   classes: number,
 ): { weight: Float32Array; bias: Float32Array } {
-  const outputs = outputsOf(classes);
-  const sums = new Float64Array(outputs * width);
-  const count = coefficients.length / outputs;
-  for (let k = 0; k < outputs; k++) {
-    const own = sums.subarray(k * width, (k + 1) * width);
-    const share = (row: number): number => (row < count ? coefficients[row * outputs + k]! : 0);
-    // Four rows at a time, as reading and writing the sums takes the time; past the last row nothing is added.
-    for (let row = 0; row < count; row += 4) {
-      const [a, b, c, d] = [share(row), share(row + 1), share(row + 2), share(row + 3)];
-      const [first, second, third, fourth] = [0, 1, 2, 3].map((next) => Math.min(row + next, count - 1) * width);
-      for (let at = 0; at < width; at++) {
-        own[at]! +=
-          a * points[first! + at]! + b * points[second! + at]! + c * points[third! + at]! + d * points[fourth! + at]!;
-      }
-    }
-  }
+  const width = mean.length;
+  const plain = new Float64Array(weights.length);
   const plainBias = Float64Array.from(bias);
-  for (let k = 0; k < outputs; k++) {
+  for (let k = 0; k < bias.length; k++) {
     for (let at = 0; at < width; at++) {
-      sums[k * width + at]! /= spread[at]!;
-      plainBias[k]! -= sums[k * width + at]! * mean[at]!;
+      const weight = (plain[k * width + at] = weights[k * width + at]! / spread[at]!);
+      plainBias[k]! -= weight * mean[at]!;
     }
   }
-  if (outputs === classes) return { weight: Float32Array.from(sums), bias: Float32Array.from(plainBias) };
+  if (bias.length === classes) return { weight: Float32Array.from(plain), bias: Float32Array.from(plainBias) };
   // One row for two classes; half of it each way gives the same probabilities.
   const halfEachWay = (values: Float64Array): Float32Array =>
     Float32Array.from([...values.map((value) => -value / 2), ...values.map((value) => value / 2)]);
-  return { weight: halfEachWay(sums), bias: halfEachWay(plainBias) };
+  return { weight: halfEachWay(plain), bias: halfEachWay(plainBias) };
+}
+
+/** Matrices of (rows * width) side by side. */
+function joinColumns(parts: Float64Array[], rows: number, width: number): Matrix {
+  const joined = { rows, width: parts.length * width, values: new Float32Array(parts.length * rows * width) };
+  parts.forEach((part, number) => {
+    for (let row = 0; row < rows; row++) {
+      joined.values.set(part.subarray(row * width, (row + 1) * width), row * joined.width + number * width);
+    }
+  });
+  return joined;
+}
+
+function transpose({ rows, width, values }: Matrix): Matrix {
+  const turned = new Float32Array(values.length);
+  for (let row = 0; row < rows; row++) {
+    for (let at = 0; at < width; at++) turned[at * rows + row] = values[row * width + at]!;
+  }
+  return { rows: width, width: rows, values: turned };
 }

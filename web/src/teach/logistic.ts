@@ -18,6 +18,21 @@ export interface Kernel {
 export interface Solution {
   coefficients: Float64Array;
   bias: Float64Array;
+  /** What a like problem begins with. */
+  trail: Trail;
+}
+
+/** Where a walk ended, by which penalty, and what it learnt of the bends of the loss on its way. */
+interface Trail {
+  at: Vector;
+  penalty: number;
+  history: Step[];
+}
+
+interface Step {
+  step: Vector;
+  change: Vector;
+  scale: number;
 }
 
 export interface Problem {
@@ -28,7 +43,7 @@ export interface Problem {
   classes: number;
 }
 
-const MEMORY = 10;
+const MEMORY = 20;
 const MOST_STEPS = 500;
 /** Of the gradient, in the space of W; scikit-learn's is 1e-4 for its largest number. */
 const TOLERANCE = 1e-4;
@@ -56,13 +71,8 @@ export function solve(problem: Problem, strength: number, start?: Solution): Sol
   const total = problem.weights.reduce((sum, each) => sum + each, 0);
   const penalty = 1 / (strength * total);
   const zero = (): Vector => makeVector(kernel.count, outputs);
-  const at = zero();
-  if (start) {
-    at.own.set(start.coefficients);
-    at.bias.set(start.bias);
-    multiply(kernel, at.own, outputs, at.seen);
-  }
-  const history: { step: Vector; change: Vector; scale: number }[] = [];
+  const at = start ? scaled(start.trail.at, 1) : zero();
+  const history = start ? underPenalty(start.trail, penalty) : [];
   let gradient = gradientAt(problem, at, penalty, total, outputs);
   for (let round = 0; round < MOST_STEPS; round++) {
     const length = Math.sqrt(dot(gradient, gradient));
@@ -81,13 +91,23 @@ export function solve(problem: Problem, strength: number, start?: Solution): Sol
     if (curvature > 0) history.push({ step, change, scale: 1 / curvature });
     if (history.length > MEMORY) history.shift();
   }
-  return { coefficients: at.own, bias: at.bias };
+  return { coefficients: at.own, bias: at.bias, trail: { at, penalty, history } };
+}
+
+/** The steps of a walk as they were with another penalty, which bends the loss along W alike everywhere. */
+function underPenalty({ penalty, history }: Trail, now: number): Step[] {
+  return history.flatMap(({ step, change }) => {
+    const changed = scaled(change, 1);
+    addWeights(changed, step, now - penalty);
+    const curvature = dot(step, changed);
+    return curvature > 0 ? [{ step, change: changed, scale: 1 / curvature }] : [];
+  });
 }
 
 /** The direction of L-BFGS: the two loops of Nocedal (1980). */
 function descend(
   gradient: Vector,
-  history: { step: Vector; change: Vector; scale: number }[],
+  history: Step[],
   zero: () => Vector,
 ): Vector {
   const direction = zero();
@@ -199,7 +219,7 @@ function toProbabilities(values: Float64Array, outputs: number): void {
 /** target = kernel * values, each (count * outputs). */
 function multiply(kernel: Kernel, values: Float64Array, outputs: number, target: Float64Array): void {
   if (outputs === 1) multiplyOne(kernel, values, target);
-  else for (let first = 0; first < outputs; first += 4) multiplyFour(kernel, values, outputs, first, target);
+  else for (let first = 0; first < outputs; first += 3) multiplyThree(kernel, values, outputs, first, target);
 }
 
 function multiplyOne({ count, values: kernel }: Kernel, column: Float64Array, target: Float64Array): void {
@@ -218,31 +238,46 @@ function multiplyOne({ count, values: kernel }: Kernel, column: Float64Array, ta
   }
 }
 
-/** Four outputs, or what is left of them, in one pass over the kernel: reading it takes the time. */
-function multiplyFour(
+/**
+ * Three outputs, or what is left of them, of two rows at a time: six sums of which none waits for another, and each
+ * number that is read is used more than once.
+ */
+function multiplyThree(
   { count, values: kernel }: Kernel,
   values: Float64Array,
   outputs: number,
   first: number,
   target: Float64Array,
 ): void {
-  const used = Math.min(4, outputs - first);
-  const columns = new Float64Array(count * 4);
+  const used = Math.min(3, outputs - first);
+  const columns = new Float64Array(count * 3);
   for (let row = 0; row < count; row++) {
-    for (let k = 0; k < used; k++) columns[row * 4 + k] = values[row * outputs + first + k]!;
+    for (let k = 0; k < used; k++) columns[row * 3 + k] = values[row * outputs + first + k]!;
   }
-  const sums = new Float64Array(4);
-  for (let row = 0, start = 0; row < count; row++, start += count) {
-    let [a, b, c, d] = [0, 0, 0, 0];
-    for (let at = 0, place = 0; at < count; at++, place += 4) {
-      const value = kernel[start + at]!;
-      a += value * columns[place]!;
-      b += value * columns[place + 1]!;
-      c += value * columns[place + 2]!;
-      d += value * columns[place + 3]!;
+  const sums = new Float64Array(6);
+  for (let row = 0; row < count; row += 2) {
+    const rows = Math.min(2, count - row);
+    const upper = row * count;
+    const lower = upper + (rows - 1) * count;
+    let [a, b, c, d, e, f] = [0, 0, 0, 0, 0, 0];
+    for (let at = 0, place = 0; at < count; at++, place += 3) {
+      // No arrays here: they would be made for every number.
+      const one = kernel[upper + at]!;
+      const other = kernel[lower + at]!;
+      const x = columns[place]!;
+      const y = columns[place + 1]!;
+      const z = columns[place + 2]!;
+      a += one * x;
+      b += one * y;
+      c += one * z;
+      d += other * x;
+      e += other * y;
+      f += other * z;
     }
-    [sums[0], sums[1], sums[2], sums[3]] = [a, b, c, d];
-    for (let k = 0; k < used; k++) target[row * outputs + first + k] = sums[k]!;
+    [sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]] = [a, b, c, d, e, f];
+    for (let next = 0; next < rows; next++) {
+      for (let k = 0; k < used; k++) target[(row + next) * outputs + first + k] = sums[next * 3 + k]!;
+    }
   }
 }
 
@@ -264,12 +299,17 @@ function dotOfWeights(one: Vector, other: Vector): number {
   return sum;
 }
 
-function add(target: Vector, { own, seen, bias }: Vector, share: number): void {
+function add(target: Vector, other: Vector, share: number): void {
+  addWeights(target, other, share);
+  for (let k = 0; k < other.bias.length; k++) target.bias[k]! += share * other.bias[k]!;
+}
+
+/** All but the biases. */
+function addWeights(target: Vector, { own, seen }: Vector, share: number): void {
   for (let at = 0; at < own.length; at++) {
     target.own[at]! += share * own[at]!;
     target.seen[at]! += share * seen[at]!;
   }
-  for (let k = 0; k < bias.length; k++) target.bias[k]! += share * bias[k]!;
 }
 
 function scale(target: Vector, share: number): void {

@@ -82,7 +82,7 @@ export function replaceHead(onnx: Uint8Array, place: HeadPlace, { weight, bias }
   return write([...others, [MODEL.graph, write(graph)]]);
 }
 
-/** A network that multiplies the rows of `rows` (count, width) with each other: `products` (count, count). */
+/** A network that multiplies each row of `one` (count, width) with each of `other` (more, width): `products`. */
 export function productsNetwork(): Uint8Array<ArrayBuffer> {
   const attribute = write([
     [1, text("transB")],
@@ -90,8 +90,8 @@ export function productsNetwork(): Uint8Array<ArrayBuffer> {
     [20, 2],
   ]);
   const node = write([
-    [NODE.input, text("rows")],
-    [NODE.input, text("rows")],
+    [NODE.input, text("one")],
+    [NODE.input, text("other")],
     [NODE.output, text("products")],
     [NODE.operator, text("Gemm")],
     [NODE.attribute, attribute],
@@ -117,8 +117,9 @@ export function productsNetwork(): Uint8Array<ArrayBuffer> {
   const graph = write([
     [GRAPH.node, node],
     [GRAPH.name, text("products")],
-    [GRAPH.input, value("rows", ["count", "width"])],
-    [GRAPH.output, value("products", ["count", "other"])],
+    [GRAPH.input, value("one", ["count", "width"])],
+    [GRAPH.input, value("other", ["more", "width"])],
+    [GRAPH.output, value("products", ["count", "more"])],
   ]);
   return write([
     [MODEL.irVersion, 8],

@@ -31,8 +31,8 @@ test("what is written is what is read", () => {
 
 test("a network gets another output, and one without a head is refused", () => {
   const network = productsNetwork();
-  checkNetwork(withOutput(network, "rows"), "products");
-  const outputs = [...fields(withOutput(network, "rows"))].filter(([field]) => field === 7);
+  checkNetwork(withOutput(network, "one"), "products");
+  const outputs = [...fields(withOutput(network, "one"))].filter(([field]) => field === 7);
   expect(outputs).toHaveLength(2);
   expect(() => findHead(network)).toThrow("cannot be taught");
 });

@@ -1,19 +1,14 @@
 import { expect, test } from "vitest";
 import { fitTemperatures, softmax } from "../../src/teach/calibrate.js";
 import { chooseHead } from "../../src/teach/head.js";
-import { dot, fitLinear, logitsOf, type Products } from "../../src/teach/linear.js";
+import { dot, fitLinear, logitsOf, type Matrix, type Products } from "../../src/teach/linear.js";
 import { MersenneTwister } from "../../src/teach/mt19937.js";
 
-const products: Products = (values, count, width) => {
-  const found = new Float32Array(count * count);
-  const rows = Array.from({ length: count }, (_, row) => values.subarray(row * width, (row + 1) * width));
-  rows.forEach((one, row) => {
-    found.set(
-      rows.map((other) => dot(one, other)),
-      row * count,
-    );
-  });
-  return Promise.resolve(found);
+const products: Products = (one, other) => {
+  const rowsOf = ({ rows, width, values }: Matrix): Float32Array[] =>
+    Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width));
+  const others = rowsOf(other);
+  return Promise.resolve(Float32Array.from(rowsOf(one).flatMap((row) => others.map((each) => dot(row, each)))));
 };
 
 const ROWS = [
@@ -55,6 +50,27 @@ test.each([
   wanted.flat().forEach((value, at) => {
     expect(found[at]).toBeCloseTo(value, 3);
   });
+});
+
+test("a head is the same, whether weaker ones were fitted before it or not", async () => {
+  const features = OTHER_ROWS.map((row) => Float32Array.from(row));
+  const targets = OTHER_ROWS.map((_, row) => row % 3);
+  const strengths = [0.001, 0.01, 0.1, 1];
+  const together = await fitLinear(features, targets, 3, strengths, [false, true], products);
+  expect(together.map(({ strength, balanced }) => [strength, balanced])).toEqual(
+    [false, true].flatMap((balanced) => strengths.map((strength) => [strength, balanced])),
+  );
+  for (const { strength, balanced, weight, bias } of together) {
+    const [alone] = await fitLinear(features, targets, 3, [strength], [balanced], products);
+    for (const [found, wanted] of [
+      [weight, alone?.weight],
+      [bias, alone?.bias],
+    ]) {
+      found?.forEach((value, at) => {
+        expect(value).toBeCloseTo(wanted?.[at] ?? NaN, 3);
+      });
+    }
+  }
 });
 
 test("heads that are too sure get a temperature above 1, and one that does not help is 1", () => {
