@@ -24,8 +24,8 @@ ARCHIVES = (
 # Pictures to try it with, so many of each.
 DRAWN, KINDS = 24, ("grizzly", "teddy")
 DRAWN_SIDE, DRAWN_QUALITY = 256, 70
-# What the weights of the last layer are called in a network that was exported here.
-HEAD = b"head.weight"
+# What the weights of the last layer are called in a network that was exported here, now and before.
+HEADS = (b"head_weight", b"head.weight")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
         return "it was made from somebody else's export"
     if made.get("fine_tune_epochs"):
         return "its network was fine-tuned for its own classes"
-    return "" if HEAD in onnx else "its network does not end as those that Spotter exports"
+    return "" if any(head in onnx for head in HEADS) else "its network does not end as those that Spotter exports"
 
 
 def teach_files(title: str, hub: HubPlace | None = None) -> dict[str, bytes]:

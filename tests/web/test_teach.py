@@ -13,10 +13,11 @@ from spotter.bundle.format import INT8_ONNX, ONNX
 from spotter.bundle.reading import read_bundle
 from spotter.inference.predictor import Predictor
 from spotter.web.site import site_files
-from spotter.web.teach import DRAWN_SIDE, HEAD, PAGE, why_not
+from spotter.web.teach import DRAWN_SIDE, PAGE, why_not
 from tests.conftest import Revision
 from tests.helpers.built import BUILT
 from tests.helpers.bundles import advising
+from tests.helpers.exported import export_again
 from tests.helpers.site import serving_site
 
 
@@ -74,10 +75,15 @@ def test_no_page_where_training_could_not_repeat_it(prebuilt: Revision, tmp_path
 
 
 def test_why_there_is_no_page() -> None:
-    assert why_not(ONNX, {}, HEAD) == ""
-    assert "int8" in why_not(INT8_ONNX, {}, HEAD)
-    assert "somebody else's" in why_not(ONNX, {"converted": True}, HEAD)
+    assert "int8" in why_not(INT8_ONNX, {}, b"head_weight")
+    assert "somebody else's" in why_not(ONNX, {"converted": True}, b"head_weight")
     assert "does not end as" in why_not(ONNX, {}, b"last.weight")
+
+
+def test_networks_of_today_and_of_before_can_be_taught(prebuilt: Revision) -> None:
+    before = (prebuilt.folder / ONNX).read_bytes()
+    assert why_not(ONNX, {}, before) == ""
+    assert why_not(ONNX, {}, export_again(before)) == ""
 
 
 def test_after_a_visit_the_page_is_there_without_a_network(browser: Browser, small_site: Path) -> None:

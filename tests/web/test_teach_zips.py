@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from spotter.bundle.format import ONNX
 from spotter.bundle.reading import read_bundle
 from spotter.bundle.thumbnails import decode_thumbnails
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
 from spotter.web.packing import unpack
+from tests.conftest import Revision
 from tests.helpers.drawing import KINDS, draw
-from tests.helpers.site import SitePage, serving_site
+from tests.helpers.exported import export_again
+from tests.helpers.site import SitePage, change_site, serving_site
 from tests.helpers.teaching import TeacherPage, kept_picture
 
 TITLE = "Discs & <others>"
@@ -40,9 +43,18 @@ def pictures() -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def teacher(browser: Browser, small_site: Path, pictures: list[bytes]) -> Iterator[TeacherPage]:
+def teacher(
+    browser: Browser,
+    small_site: Path,
+    prebuilt: Revision,
+    pictures: list[bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TeacherPage]:
+    # The network that is kept for tests was exported some time ago.
+    network = export_again((prebuilt.folder / ONNX).read_bytes())
+    today = change_site(small_site, tmp_path_factory.mktemp("today") / "site", {ONNX: network})
     page = browser.new_page()
-    with serving_site(small_site) as server:
+    with serving_site(today) as server:
         teacher = TeacherPage(page, server)
         teacher.measure({kind: pictures[12 * number :][:12] for number, kind in enumerate(KINDS[:2])})
         teacher.ask(MARK, FOUND)
