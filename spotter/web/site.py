@@ -7,11 +7,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 import spotter
 from spotter.bundle.format import METRICS, MODEL_JSON, REFERENCE, THUMBNAILS, hash_of
 from spotter.errors import BrokenModel, SiteNotBuilt, SiteUnwritable
+from spotter.images import encode_jpeg, load_picture
 from spotter.inference.predictor import Predictor
 from spotter.serve.about import about_html, error_sentence, read_about
 from spotter.serve.page.translations import LANGUAGES, join_labels, texts
@@ -20,12 +21,14 @@ from spotter.stores.base import promised_hashes
 from spotter.utils.files import claimed_folder, package_file
 from spotter.utils.templates import render_template
 from spotter.utils.text import in_one_line
-from spotter.web.packing import OF_NUMBERS, PACKED, pack
+from spotter.web.packing import PACKED, pack
 from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.teach import HubPlace, teach_files, why_not
 
 SITE_JSON, INDEX, MANIFEST = "site.json", "index.html", "manifest.webmanifest"
-MODEL, CARD = "model", "README.md"
+MODEL, SMALL, CARD = "model", "examples", "README.md"
+# Twice the 92 pixels of the page, whose pixels are often two of a screen.
+EXAMPLE_SIDE, EXAMPLE_QUALITY = 184, 80
 FORMAT = 2
 # The service worker names the files that it keeps, so it is none of them.
 UNLISTED = frozenset({SITE_JSON, "sw.js"})
@@ -79,9 +82,11 @@ def site_files(
     title = in_one_line(predictor.card.title)
     picture, probabilities = choose_picture(predictor)
     reason = why_not(predictor.network, predictor.card.made, (revision / predictor.network).read_bytes())
+    of_model, how = _model_files(revision, predictor)
     files = {
         **built,
-        **_model_files(revision, predictor),
+        **of_model,
+        **_small_examples(of_model, predictor),
         **_languages(predictor),
         SELF_TEST: picture,
         MANIFEST: _to_json(_manifest(title, built)),
@@ -98,7 +103,9 @@ def site_files(
             "network": predictor.network,
             "title": title,
             "languages": LANGUAGES,
-            "files": {name: _described(name, files[name]) for name in sorted(files.keys() - UNLISTED)},
+            "files": {
+                name: _described(name, files[name]) | how.get(name, {}) for name in sorted(files.keys() - UNLISTED)
+            },
             "self_test": {"file": SELF_TEST, "probabilities": probabilities},
             "teach": not reason,
             **({"teach_reason": reason} if reason else {}),
@@ -170,13 +177,14 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def _model_files(revision: Path, predictor: Predictor) -> dict[str, bytes]:
+def _model_files(revision: Path, predictor: Predictor) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
+    """The files of the model, and how those that are packed were sorted."""
     model_json = (revision / MODEL_JSON).read_bytes()
     promised = promised_hashes(model_json) or {}
     packed = {predictor.network, REFERENCE}
     examples = {path.name for path in predictor.examples.values()}
     plain = [name for name in (THUMBNAILS, METRICS, CARD, *sorted(examples)) if name in promised]
-    files = {f"{MODEL}/{MODEL_JSON}": model_json}
+    files, how = {f"{MODEL}/{MODEL_JSON}": model_json}, {}
     for name in (*sorted(packed), *plain):
         path = revision / name
         if name not in packed and not path.exists():
@@ -185,11 +193,22 @@ def _model_files(revision: Path, predictor: Predictor) -> dict[str, bytes]:
         content = path.read_bytes()
         if hash_of(content) != promised[name]:
             raise BrokenModel(f"The model's {name} is damaged or was changed: its hash is not the one in model.json.")
+        place = f"{MODEL}/{name}"
         if name in packed:
-            files[f"{MODEL}/{name}{PACKED}"] = pack(content, name in OF_NUMBERS)
-        else:
-            files[f"{MODEL}/{name}"] = content
-    return files
+            place += PACKED
+            content, how[place] = pack(content, name)
+        files[place] = content
+    return files, how
+
+
+def _small_examples(files: Mapping[str, bytes], predictor: Predictor) -> dict[str, bytes]:
+    """The examples as the page shows them, before anybody asks for one: a tenth of their bytes."""
+    found = {}
+    for path in predictor.examples.values():
+        if content := files.get(f"{MODEL}/{path.name}"):
+            small = ImageOps.fit(load_picture(content), (EXAMPLE_SIDE, EXAMPLE_SIDE))
+            found[f"{SMALL}/{path.name}"] = encode_jpeg(small, EXAMPLE_QUALITY)
+    return found
 
 
 def _languages(predictor: Predictor) -> dict[str, bytes]:
@@ -244,8 +263,7 @@ def _described(name: str, content: bytes) -> dict[str, Any]:
     told: dict[str, Any] = {"bytes": len(content), "sha256": hash_of(content)}
     if not name.endswith(PACKED):
         return told
-    told["unpacked"] = len(gzip.decompress(content))
-    return told | {"by_place": True} if Path(name).name.removesuffix(PACKED) in OF_NUMBERS else told
+    return told | {"unpacked": len(gzip.decompress(content))}
 
 
 def _to_json(content: object) -> bytes:

@@ -21,7 +21,7 @@ from playwright.sync_api import Page
 
 from spotter.inference.predictor import Predictor
 from spotter.stores.base import promised_name
-from spotter.web.packing import OF_NUMBERS, pack
+from spotter.web.packing import pack
 from spotter.web.site import site_files
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +59,10 @@ class ToldError(Exception):
         assert is_error
 
 
+# How `site.json` says that the numbers of a file were sorted.
+HOW = ("by_place", "steps")
+
+
 def built() -> dict[str, bytes]:
     """The built files of web/, with a page or without."""
     if not (STATIC / "spotter.js").exists():
@@ -79,24 +83,28 @@ def change_site(site: Path, to: Path, files: Mapping[str, bytes] | None = None, 
     """A copy of a site with other files of the model (unpacked, by their names in a revision) and another `model.json`,
     all hashes as they should be: what somebody can make who means ill."""
     shutil.copytree(site, to)
+    how = {}
     card = json.loads((to / "model" / "model.json").read_text())
     for name, content in (files or {}).items():
         packed = to / "model" / f"{name}.gz"
         if packed.exists():
-            packed.write_bytes(pack(content, name in OF_NUMBERS))
+            content_packed, how[f"model/{name}.gz"] = pack(content, name)
+            packed.write_bytes(content_packed)
         else:
             (to / "model" / name).write_bytes(content)
         card["sha256"][name] = hashlib.sha256(content).hexdigest()
     (to / "model" / "model.json").write_text(json.dumps(card | model))
-    seal(to)
+    seal(to, how)
     return to
 
 
-def seal(site: Path, **more: object) -> None:
-    """Let `site.json` say what the files are now."""
+def seal(site: Path, how: Mapping[str, Mapping[str, object]] | None = None, **more: object) -> None:
+    """Let `site.json` say what the files are now, and of those that were packed anew, how."""
     told = json.loads((site / "site.json").read_text())
+    before = {path: {name: entry[name] for name in HOW if name in entry} for path, entry in told["files"].items()}
+    sorted_how = before | dict(how or {})
     told["files"] = {
-        path.relative_to(site).as_posix(): _described(path)
+        (name := path.relative_to(site).as_posix()): _described(path) | dict(sorted_how.get(name, {}))
         for path in sorted(site.rglob("*"))
         if path.is_file() and path.name not in UNLISTED
     }
@@ -109,8 +117,7 @@ def _described(path: Path) -> dict[str, object]:
     told: dict[str, object] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     if path.suffix != ".gz":
         return told
-    told["unpacked"] = len(gzip.decompress(content))
-    return told | {"by_place": True} if path.stem in OF_NUMBERS else told
+    return told | {"unpacked": len(gzip.decompress(content))}
 
 
 @dataclass

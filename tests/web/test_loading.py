@@ -18,6 +18,7 @@ from safetensors.numpy import save as save_tensors
 from spotter.bundle.reading import read_bundle
 from spotter.errors import BrokenModel
 from spotter.inference.predictor import Predictor
+from spotter.web.packing import STEPS
 from tests.conftest import Revision
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
@@ -299,6 +300,23 @@ def test_a_page_of_another_origin(small_site: Path, browser: Browser, small_pred
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
             small_predictor.predict(content).probabilities, abs=1e-3
         )
+    page.close()
+
+
+def test_a_reference_of_rounded_numbers_is_put_back_into_its_order(
+    prebuilt: Revision, small_site: Path, browser: Browser, small_predictor: Predictor, tmp_path: Path
+) -> None:
+    rounded = reference(lambda rows: np.rint(rows * STEPS).astype(np.float32) / np.float32(STEPS))
+    site = change_site(small_site, tmp_path / "site", rounded(prebuilt.folder))
+    assert json.loads((site / "site.json").read_text())["files"][f"model/{REFERENCE}.gz"]["steps"] == STEPS
+    page = browser.new_page()
+    content = encode(draw("cross", 5))
+    with serving_site(site) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        api.load()
+        familiarity = api.ask("classify", content)["familiarity"]
+    # A hundredth of a step in each of many numbers.
+    assert familiarity == pytest.approx(small_predictor.predict(content).familiarity, abs=1e-3)
     page.close()
 
 

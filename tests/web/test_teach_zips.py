@@ -102,7 +102,9 @@ def test_python_reads_its_model_and_answers_the_same(
     for path in (site / "model").iterdir():
         content = path.read_bytes()
         packed = path.suffix == ".gz"
-        (tmp_path / path.name.removesuffix(".gz")).write_bytes(unpack(content, by_place=True) if packed else content)
+        (tmp_path / path.name.removesuffix(".gz")).write_bytes(
+            unpack(content, {"by_place": True}) if packed else content
+        )
     predictor = Predictor(read_bundle(tmp_path))
     for picture, wanted in zip(pictures, answers, strict=True):
         answer = predictor.predict(load_picture(picture)).record()

@@ -1,4 +1,6 @@
-/** Bytes of numbers, sorted by their place in a number, as `sort_by_place` in `spotter/web/packing.py`. */
+/** Bytes of numbers, sorted before they are packed, as in `spotter/web/packing.py`. */
+
+import { isTable } from "./card.js";
 
 const WIDTH = 4;
 
@@ -18,4 +20,44 @@ export function mergePlaces(sorted: Uint8Array): Uint8Array<ArrayBuffer> {
     for (let to = place; to < sorted.length; to += WIDTH, from++) content[to] = sorted[from] ?? 0;
   }
   return content;
+}
+
+/**
+ * A safetensors file with one matrix of whole multiples of 1/`steps`, of its header, which comes first, and these whole
+ * numbers, column by column: their low bytes, then their high ones.
+ *
+ * @throws RangeError, SyntaxError, TypeError: it is nothing of that kind.
+ */
+export function mergeSteps(sorted: Uint8Array, steps: number): Uint8Array<ArrayBuffer> {
+  const view = new DataView(sorted.buffer, sorted.byteOffset, sorted.byteLength);
+  const start = 8 + Number(view.getBigUint64(0, true));
+  const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(sorted.subarray(8, start)));
+  const [rows, columns] = matrixOf(header);
+  const count = rows * columns;
+  if (start + 2 * count !== sorted.length) throw new RangeError("the numbers are not those of the header");
+  const floats = new Float32Array(count);
+  let [low, high] = [start, start + count];
+  for (let column = 0; column < columns; column++) {
+    for (let at = column; at < count; at += columns) {
+      // The high byte has the sign.
+      floats[at] = ((((sorted[high++] ?? 0) << 24) >> 16) | (sorted[low++] ?? 0)) / steps;
+    }
+  }
+  const content = new Uint8Array(start + WIDTH * count);
+  content.set(sorted.subarray(0, start));
+  content.set(new Uint8Array(floats.buffer), start);
+  return content;
+}
+
+function matrixOf(header: unknown): [rows: number, columns: number] {
+  const tensors = Object.entries(isTable(header) ? header : {}).filter(([name]) => name !== "__metadata__");
+  const tensor = tensors[0]?.[1];
+  const shape: unknown[] = tensors.length === 1 && isTable(tensor) && Array.isArray(tensor.shape) ? tensor.shape : [];
+  const [rows, columns] = shape;
+  if (shape.length !== 2 || !isCount(rows) || !isCount(columns)) throw new TypeError("there is no matrix");
+  return [rows, columns];
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -1,6 +1,6 @@
 /** Fetches the files of a site, with bounds, and checks them against what was promised. */
 
-import { mergePlaces } from "./byte_places.js";
+import { mergePlaces, mergeSteps } from "./byte_places.js";
 import { isTable } from "./card.js";
 import { BrokenModel, CannotRun } from "./errors.js";
 import { parseJson } from "./json.js";
@@ -18,16 +18,21 @@ export const MOST_BYTES: Record<string, number> = {
   "reference.safetensors": 1 << 30,
 };
 const MOST_OTHER = 2 ** 31 - 1;
+/** Bytes that are made room for before any has come: files of networks, and what the runtime of networks unpacks to. */
+const MOST_AT_ONCE = 64 << 20;
+const UNPACKED_CODE = 16 << 20;
 
 /**
  * What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it.
  * `by_place`: it holds numbers of four bytes, and these were sorted by their place in a number before they were packed.
+ * `steps`: it holds a matrix of whole multiples of 1/`steps`, and was packed as `mergeSteps` reads it.
  */
 export interface FileEntry {
   bytes: number;
   sha256: string;
   unpacked?: number;
   by_place?: boolean;
+  steps?: number;
 }
 
 export interface SiteJson {
@@ -118,7 +123,7 @@ async function fetchOnce(
     throw new BrokenModel(`Only a part of the site's ${name} arrived, or it was changed; load the page again.`);
   }
   const unpacked = wasPacked ? await unpack(data, name, wanted) : data;
-  const plain = entry.by_place ? mergePlaces(unpacked) : unpacked;
+  const plain = unsort(unpacked, entry, name);
   if (promised !== undefined || !path.endsWith(".gz") || wasPacked) {
     const found = await hashOf(promised === undefined ? data : plain);
     if (found !== ((await promised) ?? entry.sha256)) {
@@ -129,6 +134,17 @@ async function fetchOnce(
   }
   hand?.(url, data);
   return plain;
+}
+
+/** A file as it was before its numbers were sorted. */
+function unsort(content: Uint8Array<ArrayBuffer>, { by_place, steps }: FileEntry, name: string): Uint8Array<ArrayBuffer> {
+  if (by_place) return mergePlaces(content);
+  if (!steps) return content;
+  try {
+    return mergeSteps(content, steps);
+  } catch (error) {
+    throw new BrokenModel(`The model's ${name} is damaged: it cannot be unpacked.`, { cause: error });
+  }
 }
 
 /**
@@ -149,12 +165,12 @@ export async function fetchCode(
       // What the service worker has unpacked: of such an answer the browser keeps what it compiled.
       if (response.headers.has(UNPACKED)) return await WebAssembly.compileStreaming(response);
       const data = await readBody(response, name, most, arrived);
-      const code = await WebAssembly.compile(isPacked(data) ? await unpack(data, name, most) : data);
+      const code = await WebAssembly.compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
       hand?.(url, data);
       return code;
     }
     const data = await readLocal(url, name, most, arrived);
-    return await WebAssembly.compile(isPacked(data) ? await unpack(data, name, most) : data);
+    return await WebAssembly.compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
   } catch (error) {
     throw asCannotRun(error);
   }
@@ -181,7 +197,8 @@ function isSite(site: Record<string, unknown>): site is Record<string, unknown> 
     isLength(entry.bytes) &&
     typeof entry.sha256 === "string" &&
     (entry.unpacked === undefined || isLength(entry.unpacked)) &&
-    (entry.by_place === undefined || typeof entry.by_place === "boolean");
+    (entry.by_place === undefined || typeof entry.by_place === "boolean") &&
+    (entry.steps === undefined || (isLength(entry.steps) && entry.steps > 0));
   const isTest =
     test === undefined ||
     (isTable(test) &&
@@ -199,7 +216,7 @@ function isSite(site: Record<string, unknown>): site is Record<string, unknown> 
   );
 }
 
-function isLength(value: unknown): boolean {
+function isLength(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
@@ -233,7 +250,10 @@ function readBody(
   most: number,
   arrived: Arrived,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return readBounded(response.body, name, most, arrived, (error) => asUnreachable(error, name));
+  // What a server packs on its way has more bytes than it tells.
+  const told = Number(response.headers.get("content-length"));
+  const expected = Math.min(told || most, most);
+  return readBounded(response.body, name, expected, most, arrived, (error) => asUnreachable(error, name));
 }
 
 async function readLocal(url: URL, name: string, most: number, arrived: Arrived): Promise<Uint8Array<ArrayBuffer>> {
@@ -252,21 +272,27 @@ async function readLocal(url: URL, name: string, most: number, arrived: Arrived)
   }
 }
 
-async function unpack(data: Uint8Array<ArrayBuffer>, name: string, most: number): Promise<Uint8Array<ArrayBuffer>> {
+async function unpack(
+  data: Uint8Array<ArrayBuffer>,
+  name: string,
+  expected: number,
+  most = expected,
+): Promise<Uint8Array<ArrayBuffer>> {
   const stream = new Blob([data]).stream().pipeThrough(new DecompressionStream("gzip"));
   const damaged = (error: unknown): Error =>
     new BrokenModel(`The model's ${name} is damaged: it cannot be unpacked.`, { cause: error });
-  return readBounded(stream, name, most, () => undefined, damaged);
+  return readBounded(stream, name, expected, most, () => undefined, damaged);
 }
 
 async function readBounded(
   stream: ReadableStream<Uint8Array> | null,
   name: string,
+  expected: number,
   most: number,
   arrived: Arrived,
   failed: (error: unknown) => Error,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = [];
+  let whole = new Uint8Array(Math.min(expected, MOST_AT_ONCE));
   let length = 0;
   const reader = stream?.getReader();
   while (reader) {
@@ -277,21 +303,20 @@ async function readBounded(
       throw failed(error);
     }
     if (!part) break;
-    length += part.length;
-    if (length > most) {
+    if (length + part.length > most) {
       void reader.cancel().catch(() => undefined);
       throw new BrokenModel(`The model's ${name} is larger than was promised.`);
     }
-    parts.push(part);
+    if (length + part.length > whole.length) {
+      const larger = new Uint8Array(Math.min(most, Math.max(2 * whole.length, length + part.length)));
+      larger.set(whole.subarray(0, length));
+      whole = larger;
+    }
+    whole.set(part, length);
+    length += part.length;
     arrived(part.length);
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return length === whole.length ? whole : whole.slice(0, length);
 }
 
 function asUnreachable(error: unknown, name: string): Error {

@@ -38,11 +38,20 @@ export interface OpenOptions {
 /** Loads and checks the model of a site's folder. */
 export async function openModel(folder: URL, options: OpenOptions): Promise<Model> {
   checkRunsHere();
+  const code = new URL(".", import.meta.url);
+  const hand = options.keeps ? handOver(folder) : undefined;
+  // Of the code alone it is known where it is before anything is here.
+  let [early, arrived]: [number, Arrived | undefined] = [0, undefined];
+  const compiling = fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, (bytes) => {
+    if (arrived) arrived(bytes);
+    else early += bytes;
+  }, hand);
+  // Whatever is wrong with the site is told first.
+  compiling.catch(() => undefined);
   const site = await readSite(folder);
   const networkPath = `model/${site.network}.gz`;
-  const code = new URL(".", import.meta.url);
-  const arrived = counter([MODEL_JSON, networkPath, REFERENCE, WASM], site, options.progress);
-  const hand = options.keeps ? handOver(folder) : undefined;
+  arrived = counter([MODEL_JSON, networkPath, REFERENCE, WASM], site, options.progress);
+  if (early) arrived(early);
   // All at once: what is promised of the others is known when they are here.
   const reading = fetchFile(folder, site, MODEL_JSON, undefined, arrived);
   const known = reading.then(readCard);
@@ -57,7 +66,7 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
     known,
     fetchFile(folder, site, networkPath, hash(site.network), arrived, hand),
     fetchFile(folder, site, REFERENCE, hash("reference.safetensors"), arrived, hand),
-    fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, arrived, hand),
+    compiling,
   ]);
   const contents = await contentsOf(card, cardFile);
   if (site.contents !== null && site.contents !== contents) {

@@ -1,6 +1,7 @@
 /** The examples: small pictures to choose one. */
 
 import { make } from "./dom.js";
+import type { Example } from "./facts.js";
 import { tell, type Language } from "./language.js";
 
 const MOST = 12;
@@ -12,16 +13,16 @@ const MOST = 12;
  */
 export function showExamples(
   place: HTMLElement,
-  examples: Record<string, string>,
+  examples: Record<string, Example>,
   language: Language,
   take: (file: Blob) => Promise<void>,
   failed: () => void,
 ): void {
   const buttons = Object.entries(examples)
     .slice(0, MOST)
-    .map(([label, address]) => {
+    .map(([label, { address, small }]) => {
       // The network comes first.
-      const image = make("img", { src: address, alt: "", width: 92, height: 92, loading: "lazy", fetchpriority: "low" });
+      const image = make("img", { src: small, alt: "", width: 92, height: 92, loading: "lazy", fetchpriority: "low" });
       const name = `${tell(language, "example")}: ${label}`;
       const button = make("button", { type: "button", class: "gallery-item", "aria-label": name }, image);
       button.addEventListener("click", () => {

@@ -1,9 +1,15 @@
 /** What is known of a model before its network is here. */
 
-/** As `model.json` and `site.json` have it. `examples` maps labels to addresses of pictures. */
+/** An example: where it is, and a smaller copy, if there is one. */
+export interface Example {
+  address: string;
+  small: string;
+}
+
+/** As `model.json` and `site.json` have it. `examples` are by their labels. */
 export interface Facts {
   labels: string[];
-  examples: Record<string, string>;
+  examples: Record<string, Example>;
   summary: string;
   /** The shares in which the labels were learnt; empty in older revisions, which take no prior. */
   shares: number[];
@@ -16,14 +22,17 @@ export async function readFacts(base: URL): Promise<Facts> {
     read<{ labels?: string[]; examples?: Record<string, string>; summary?: string; shares?: number[] }>("model/model.json", base),
     read<{ revision?: string; files?: Record<string, unknown> }>("site.json", base),
   ]);
+  const isThere = (path: string): boolean => path in (site.files ?? {});
   const examples = Object.entries(model.examples ?? {})
-    .map(([label, file]) => [label, `model/${file}`] as const)
     // Older revisions may have none of the files.
-    .filter(([, path]) => path in (site.files ?? {}))
-    .map(([label, path]) => [label, new URL(path, base).href]);
+    .filter(([, file]) => isThere(`model/${file}`))
+    .map(([label, file]) => {
+      const address = new URL(`model/${file}`, base).href;
+      return [label, { address, small: isThere(`examples/${file}`) ? new URL(`examples/${file}`, base).href : address }] as const;
+    });
   return {
     labels: model.labels ?? [],
-    examples: Object.fromEntries(examples) as Record<string, string>,
+    examples: Object.fromEntries(examples),
     summary: model.summary ?? "",
     shares: model.shares ?? [],
     revision: site.revision ?? "",

@@ -6,6 +6,7 @@ import { showBars, showEmptyBars } from "./bars.js";
 import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
 import { find, make } from "./dom.js";
 import { showExamples } from "./examples.js";
+import type { Example } from "./facts.js";
 import { tell, type Language } from "./language.js";
 import { answerLive, type Answerer } from "./live.js";
 import type { Model } from "./model.js";
@@ -91,7 +92,7 @@ export class OneRoom {
   }
 
   /** Show the examples, which are chosen like other pictures. */
-  showExamples(examples: Record<string, string>): void {
+  showExamples(examples: Record<string, Example>): void {
     const failed = (): void => {
       this.#start();
       showWords(this.#part.answer, problemWords("no_answer", "try_again", this.#language));

@@ -15,17 +15,19 @@ import { workTabs } from "./tabs.js";
 const root = document.documentElement;
 const base = new URL(".", import.meta.url);
 const asked = new URLSearchParams(location.search);
-/** So long the service worker waits for a first answer. */
+/** So long the self-test and the service worker wait for a first answer. */
 const CALM_MS = 2000;
 
 async function start(): Promise<void> {
+  // A frame on another site is not to fill the visitor's disk.
+  const keeps = !root.classList.contains("embed");
+  const model = new Model(base, keeps && isNew());
+  // It takes longest. Where that fails, whoever asks next is told.
+  model.get().catch(() => undefined);
   const [language, facts] = await Promise.all([loadLanguage(base, root.lang), readFacts(base)]);
   fillTexts(document, language);
   root.classList.remove("foreign");
   showFoot(language, facts);
-  // A frame on another site is not to fill the visitor's disk.
-  const keeps = !root.classList.contains("embed");
-  const model = new Model(base, keeps && isNew());
   let answered = (): void => undefined;
   const answering = new Promise<void>((resolve) => {
     answered = () => {
@@ -58,11 +60,10 @@ async function start(): Promise<void> {
     if (!(await model.agrees())) one.note(tell(language, "web_disagrees"));
   };
   if (!(await one.prepare())) return;
-  whenIdle(() => void check());
-  if (!keeps) return;
-  // Whoever has a picture is not to wait for it.
+  // Whoever has a picture is not to wait for more than it needs.
   await Promise.race([answering, new Promise((resolve) => setTimeout(resolve, CALM_MS))]);
-  whenIdle(() => void keepForOffline(base));
+  whenIdle(() => void check());
+  if (keeps) whenIdle(() => void keepForOffline(base));
 }
 
 function showFoot(language: Language, facts: Facts): void {

@@ -25,6 +25,8 @@ const SITE_JSON = "site.json";
 /** Files of a site that `site.json` does not name. */
 const UNLISTED = ["sw.js"];
 const PACKED = ".gz";
+/** What is of the model that the site was made for. */
+const OF_MODEL = /^(model|examples)\//;
 /** As in `spotter/web/packing.py`. */
 const OF_NUMBERS = ["model.onnx", "reference.safetensors"];
 
@@ -37,7 +39,7 @@ export async function makeSite(
   const title = options.title.trim() || lesson.labels.join(" · ");
   const { folder, site } = network.source;
   const own: Files = new Map();
-  for (const path of [...Object.keys(site.files).filter((path) => !path.startsWith("model/")), ...UNLISTED]) {
+  for (const path of [...Object.keys(site.files).filter((path) => !OF_MODEL.test(path)), ...UNLISTED]) {
     const content = await fetchRaw(new URL(path, folder));
     own.set(path, path.endsWith(".html") ? encode(asMade(decode(content))) : content);
   }
