@@ -296,6 +296,9 @@ def test_strangers_are_judged_as_sklearn_and_counting_pairs_do() -> None:
     assert found.refused_interval == wilson_interval(found.refused, 80)
     assert found.accepted_known == (known >= 0.9).mean()
     assert (found.roc[0], found.roc[-1]) == ((0, 0), (1, 1))
+    # Who is at the threshold is familiar.
+    at = evaluate_strangers(known, scores, float(scores[0]))
+    assert (at.refused, at.accepted_known) == ((scores < scores[0]).sum(), (known >= scores[0]).mean())
 
 
 def test_perfect_probabilities_show_an_error_by_chance_and_it_is_told_how_large() -> None:

@@ -213,6 +213,13 @@ def test_pictures_of_a_source_are_judged_by_heads_that_saw_none_of_it(tmp_path: 
     assert found.interval == wilson_interval(found.wrong, COUNT)
 
 
+def test_near_duplicates_of_a_source_that_is_left_out_are_not_learnt_from(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path, ("openverse", "wikimedia"))
+    # Each picture of one source has a twin in the other: without the twins too, nothing is left to learn from.
+    twins = (replace(record, group=number // 6 * 3 + number % 3) for number, record in enumerate(dataset.records))
+    assert leave_sources_out(learn(dataset, folds), replace(dataset, records=tuple(twins))) is None
+
+
 def test_web_sites_are_left_out_in_groups_and_one_source_says_nothing(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path, ("duckduckgo",), sites=7)
     found = leave_sources_out(learn(dataset, folds), dataset)
