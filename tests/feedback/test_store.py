@@ -88,6 +88,7 @@ def test_a_copy_from_elsewhere_leaves_what_is_here(entries: FeedbackFolder) -> N
     assert [entry.said for entry, _ in entries.read()] == ["disc"]
     entries.receive("../elsewhere", b"another", b"{}")
     assert entries.ids() == {id_}
+    assert not (entries.folder.parent / "elsewhere").exists()
 
 
 def test_deleting_is_for_good_and_remembered(entries: FeedbackFolder) -> None:

@@ -1,11 +1,13 @@
 """Where the passwords of the staff pages and of the cleaning page come from."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import Headers
 
 from spotter.errors import PasswordMissing, PasswordWeak
-from spotter.serve.auth import CLEANING_PASSWORD, read_password, read_password_file
+from spotter.serve.auth import CLEANING_PASSWORD, PasswordCheck, read_password, read_password_file
 
 GOOD = "honey & Bärlauch"
 
@@ -35,3 +37,15 @@ def test_a_file_holds_the_password_in_one_line(tmp_path: Path) -> None:
     file.write_text("aaaaaaaaaaaa")
     with pytest.raises(PasswordWeak, match="at least 8 characters"):
         read_password_file(file)
+
+
+@pytest.mark.parametrize("given", [GOOD[:-1], f"{GOOD}!", GOOD[:8], GOOD.upper(), f" {GOOD}", ""])
+def test_nothing_but_the_whole_password_is_the_password(given: str) -> None:
+    check = PasswordCheck(GOOD, "place", "Give it.")
+
+    def status(password: str) -> int | None:
+        header = b64encode(f"anna:{password}".encode()).decode()
+        refusal = check.refuse(Headers({"authorization": f"Basic {header}"}), "client")
+        return refusal.status_code if refusal else None
+
+    assert (status(given), status(GOOD)) == (401, None)

@@ -112,6 +112,12 @@ def test_a_picture_is_found_in_any_body(number: int, url: str) -> None:
     assert (answer.status_code, answer.json().get("label")) == (200, "grizzly"), answer.text
 
 
+def test_a_body_that_does_not_tell_its_length_has_the_same_bound(url: str) -> None:
+    for more, status in ((0, 200), (1, 413)):
+        body = PICTURE.ljust(CONFIG.max_upload_bytes + more, b"\0")
+        assert httpx2.post(f"{url}/api/classify", content=iter([body])).status_code == status
+
+
 @pytest.mark.parametrize("path", ["//api/classify", "/api/classify/", "///api/classify//", "/api/classify?x"])
 def test_a_path_is_taken_as_it_was_meant(path: str, url: str) -> None:
     assert httpx2.post(url + path, content=PICTURE).json()["label"] == "grizzly"
