@@ -34,7 +34,7 @@ from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, Ex
 from spotter.inference.prediction import table_cells
 from spotter.recipe import recipe_from_options
 from spotter.scale.answers import AnswerFile
-from spotter.scale.classify import ClassifyJob, Done, Model, classify_all, run_here
+from spotter.scale.classify import ClassifyJob, Done, Model, Unread, classify_all, read, run_here
 from spotter.scale.listing import Entry, Part, list_pictures
 from spotter.search import get_backends
 from tests.conftest import Published, Revision
@@ -155,6 +155,18 @@ def test_the_answers_are_those_of_predict(
     assert not to.with_name("answers.csv.parts").exists()
     with pytest.raises(AnswersUnwritable, match="already exists"):
         classify_all(job(prebuilt, to, predictor), list_pictures(mixed, CONFIG))
+
+
+def test_a_file_larger_than_any_picture_is_left_out_and_not_cut_off(
+    prebuilt: Revision, predictor: Predictor, tmp_path: Path
+) -> None:
+    small = replace(job(prebuilt, tmp_path / "answers.csv", predictor), config=ScaleConfig(max_bytes=10))
+    entries = []
+    for size in (10, 11):
+        path = tmp_path / f"{size}.jpg"
+        path.write_bytes(bytes(size))
+        entries.append(Entry(size, path.name, path))
+    assert [content for _, content in read(entries, small)] == [bytes(10), Unread("too-large")]
 
 
 def test_what_was_stopped_goes_on_and_does_nothing_twice(
