@@ -51,6 +51,16 @@ test("a prior weighs the probabilities, and what does not occur is in no set", (
   expect(answer.unweighted).toEqual({ a: 0.5, b: 0.25, c: 0.25 });
 });
 
+test("the shares that were learnt are divided out", () => {
+  const found = reweigh([0.6, 0.3, 0.1], [0.5, 0.3, 0.2], [0.25, 0.25, 0.5]);
+  const wanted = [0.3, 0.25, 0.25].map((each) => each / 0.8);
+  found.forEach((each, at) => {
+    expect(each).toBeCloseTo(wanted[at] ?? NaN, 12);
+  });
+  // In the shares in which they were learnt, nothing changes.
+  expect(reweigh([0.5, 0.25, 0.25], [0.5, 0.25, 0.25], [0.5, 0.25, 0.25])).toEqual([0.5, 0.25, 0.25]);
+});
+
 test("where a picture speaks only for labels that do not occur, the prior is all that is known", () => {
   expect(reweigh([1, 0], [0.5, 0.5], [0, 1])).toEqual([0, 1]);
 });

@@ -24,6 +24,7 @@ test("nothing is quite certain", () => {
 test("no cell of a table is a formula", () => {
   const cells = { "=1+1": "'=1+1", " =1": "' =1", "a;=b": "a;'=b", "＝1": "'＝1", '"=1': `'"=1`, "-": "'-", "a=b": "a=b" };
   for (const [text, plain] of Object.entries(cells)) expect(plainCell(text)).toBe(plain);
+  for (const sign of ["=", "+", "-", "@", "＝", "＋", "－", "＠"]) expect(plainCell(`${sign}x`)).toBe(`'${sign}x`);
   expect(plainCell("two\nlines\u202e")).toBe("two lines ");
 });
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { siteOf } from "../src/page/dom.js";
 import { answerWords, startWords } from "../src/page/answer.js";
 import { asWritten, joinLabels, pickLanguage, tell, type Language } from "../src/page/language.js";
 import type { Answer } from "../src/types.js";
@@ -70,4 +71,13 @@ test("values are put in as they are, and a key that is not there is an error", (
   expect(tell(english, "knows", { labels: "{x} & $1" })).toBe("I can tell apart {x} & $1.");
   expect(() => tell(english, "no_such_key")).toThrow();
   expect(asWritten("12.3", german)).toBe("12,3");
+});
+
+test("a credit leads to a page of the web or nowhere", () => {
+  expect(siteOf("https://commons.wikimedia.org/wiki/File:A.jpg")).toBe("commons.wikimedia.org");
+  expect(siteOf("HTTP://x.test:8080/")).toBe("x.test:8080");
+  for (const address of ["javascript:alert(1)", "javascript://x.test/%0aalert(1)", "data:text/html,x", "ftp://x.test/a"]) {
+    expect(siteOf(address)).toBe("");
+  }
+  expect(siteOf("http://[broken")).toBe("");
 });
