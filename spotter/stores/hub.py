@@ -1,6 +1,7 @@
 """A store on the Hugging Face Hub: a model repository, where a revision is a commit and versions are tags."""
 
 import contextlib
+import hashlib
 import json
 import logging
 import re
@@ -354,11 +355,16 @@ class HubStore(HubClient):
             raise
 
     def _fetch(self, name: str, revision: str) -> Path:
-        # The client tries again by itself when there is nothing in the cache.
-        path = self._ask(
-            lambda: self._api.hf_hub_download(self._repo, name, revision=revision, cache_dir=self._cache), waits=()
-        )
-        return Path(path)
+        # The client tries again by itself when there is nothing in the cache. It compares sizes alone, and gives what
+        # once came damaged, or was damaged on the disk, again and again.
+        give = partial(self._api.hf_hub_download, self._repo, name, revision=revision, cache_dir=self._cache)
+        path = Path(self._ask(give, waits=()))
+        if not _is_whole(path):
+            log.warning("%s of %s is damaged in the cache, and fetched again.", name, self.address)
+            # Without network, who reads it says that it is damaged.
+            with contextlib.suppress(StoreUnreachable):
+                path = Path(self._ask(partial(give, force_download=True), waits=()))
+        return path
 
 
 def _serving_files(model_json: bytes) -> Iterator[str]:
@@ -369,6 +375,25 @@ def _serving_files(model_json: bytes) -> Iterator[str]:
     examples = json.loads(model_json).get("examples") if hashes else None
     if isinstance(examples, dict):
         yield from (name for name in examples.values() if isinstance(name, str) and name in hashes)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file in the cache has the hash after which the Hub's client named what it links to: that of git, or
+    SHA-256 for large ones. Where it is called otherwise, nobody can tell."""
+    told = path.resolve().name
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", told):
+        return True
+    hash_ = hashlib.sha256() if len(told) == 64 else hashlib.sha1(usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            if len(told) == 40:
+                hash_.update(b"blob %d\0" % path.stat().st_size)
+            while piece := file.read(1 << 20):
+                hash_.update(piece)
+    except OSError:
+        # Who reads it tells.
+        return True
+    return hash_.hexdigest() == told
 
 
 def _is_digits(revision: str) -> bool:

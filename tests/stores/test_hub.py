@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -102,6 +103,40 @@ def once(answer: Answer, at: str = "") -> Fault:
         return answer
 
     return fault
+
+
+@pytest.mark.parametrize("name", ["model.json", "reference.safetensors", "model.onnx"])
+@pytest.mark.parametrize("where", ["on the way", "on the disk"])
+def test_what_is_damaged_in_the_cache_is_fetched_again(
+    where: str, name: str, hub: Hub, store: HubStore, one: Path, tmp_path: Path
+) -> None:
+    store.push(one)
+    whole = (one / name).read_bytes()
+    damaged = whole[:9] + bytes([whole[9] ^ 1]) + whole[10:]
+    cold = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "cold")
+    if where == "on the way":
+        told: list[Request] = []
+
+        def fault(request: Request, usual: Callable[[Request], Answer]) -> Answer:
+            answer = usual(request)
+            if answer.body != whole or request.headers.get("range") or told:
+                return answer
+            told.append(request)
+            return replace(answer, body=damaged)
+
+        hub.fault = fault
+    else:
+        (cold.pull()[0] / name).resolve().write_bytes(damaged)
+    folder, _ = cold.pull()
+    assert same_files(folder, one)
+    hub.forget()
+    cold.pull()
+    assert hub.asked(f"GET .*{name}") == 0
+    # Without the Hub, the reader of the bundle says what is wrong.
+    hub.fault = always(LOST)
+    (folder / name).resolve().write_bytes(damaged)
+    with contextlib.suppress(BrokenModel):
+        assert (cold.pull()[0] / name).read_bytes() == damaged
 
 
 # Publishing
