@@ -134,6 +134,41 @@ def test_the_author_chooses_the_colours_not_the_visitors_system(browser: Browser
             only_the_app_says_how_high_it_is(visit)
 
 
+# Where the frame would be as narrow as a frame is by itself, or not be shown: a style, the layout around the embed, and
+# headers.
+ODD_HOSTS = {
+    "row": (".w { display: flex; } aside { width: 200px; }", '<div class="w"><aside>x</aside>{}</div>', {}),
+    "centred": (".w { display: flex; flex-direction: column; align-items: center; }", '<div class="w">{}</div>', {}),
+    "isolated": (
+        "",
+        "<div>{}</div>",
+        {"Cross-Origin-Embedder-Policy": "require-corp", "Cross-Origin-Opener-Policy": "same-origin"},
+    ),
+    "heights": ("iframe { max-width: 100%; height: auto; }", "<div>{}</div>", {}),
+}
+
+
+def test_layouts_and_headers_of_the_page_around(browser: Browser, url: str) -> None:
+    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        style, around, headers = ODD_HOSTS.get(path[1:], ("", "", {}))
+        snippet = (frame_snippet if path == "/heights" else element_snippet)(TITLE).at(url)
+        page = f"<!doctype html><style>body {{ margin: 0 }} {style}</style>{around.format(snippet)}"
+        return 200, {"Content-Type": "text/html; charset=utf-8", **headers}, page.encode()
+
+    with JsonServer(answer) as server:
+        base = server.url.replace("127.0.0.1", "localhost")
+        with visiting(browser, f"{base}/row", viewport=DESKTOP) as visit:
+            for kind in ODD_HOSTS:
+                visit.page.goto(f"{base}/{kind}")
+                frame = visit.page.locator("spotter-app iframe, div > iframe")
+                expect(frame.content_frame.locator("#answer h2")).to_be_visible(timeout=30_000)
+                wide = DESKTOP["width"] - (200 if kind == "row" else 0)
+                box = frame.bounding_box()
+                assert abs(box["width"] - wide) < 20, kind
+                assert box["height"] > 300, kind
+                assert overflow(visit.page) <= 0, kind
+
+
 def only_the_app_says_how_high_it_is(visit: Visit) -> None:
     element, app = visit.page.locator("spotter-app"), app_frame(visit)
     visit.page.wait_for_timeout(300)

@@ -16,7 +16,16 @@
         this.frame = document.createElement("iframe");
         Object.assign(this.frame, { loading: "lazy", allow: "camera; clipboard-read; clipboard-write" });
         Object.assign(this.frame.style, { display: "block", width: "100%", border: "0", borderRadius: "12px" });
+        // A page that is isolated (COOP and COEP) shows no frame of another site but one that gets no cookies.
+        if (globalThis.crossOriginIsolated) this.frame.credentialless = true;
         this.attachShadow({ mode: "open" }).append(this.frame);
+        if ("replaceSync" in CSSStyleSheet.prototype) {
+          // In a row or a column of the page it would else be as narrow as a frame is by itself. It takes the room that is
+          // left, and no more. Rules of the page for this element go before.
+          const sheet = new CSSStyleSheet();
+          sheet.replaceSync(":host { width: 100%; min-width: 0; flex-shrink: 9999; box-sizing: border-box; }");
+          this.shadowRoot.adoptedStyleSheets = [sheet];
+        }
         if (!this.style.display) this.style.display = "block";
         this.frame.style.height = `${this.clientWidth < 640 ? HEIGHT.narrow : HEIGHT.wide}px`;
       }

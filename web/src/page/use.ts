@@ -28,7 +28,7 @@ function snippets(address: string, title: string): Snippet[] {
       text: "use_frame_text",
       code:
         `<iframe src="${address}?embed=1&amp;__theme=light" title="${title}" width="100%" height="560"\n` +
-        `  style="border: 0" allow="camera; clipboard-read; clipboard-write" loading="lazy"></iframe>`,
+        `  style="width: 100%; height: 560px; border: 0" allow="camera; clipboard-read; clipboard-write" loading="lazy"></iframe>`,
     },
     {
       heading: "web_use_browser",
