@@ -221,6 +221,7 @@ def main() -> None:
     parser.add_argument("--ray", type=Path, metavar="FOLDER", help="classify 2,000 of these here and on a Ray cluster")
     parser.add_argument("--page", type=Path, metavar="STORE", help="what opening the page of this model costs")
     parser.add_argument("--web", type=Path, metavar="STORE", help="the browser edition of this model, in Chromium")
+    parser.add_argument("--peer", action="store_true", help="with --web: beside a plain page of transformers.js (npm)")
     parser.add_argument("--teach", type=Path, metavar="STORE", help="teaching in the browser on this model's site")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
@@ -229,6 +230,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.start and not options.baseline:
         parser.error("--start needs --baseline")
+    if options.peer and not options.web:
+        parser.error("--peer needs --web")
     if options.baseline and not options.start and not options.profile:
         parser.error("--baseline needs --start or --profile")
     sizes = [int(size) for size in options.sizes.split(",")] if options.sizes else []
@@ -250,7 +253,7 @@ def main() -> None:
     if options.web:
         from bench_web import print_web
 
-        print_web(options.web, [free_port()])
+        print_web(options.web, [free_port()], options.peer)
         return
     if options.teach:
         from bench_teach import print_teaching

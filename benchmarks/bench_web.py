@@ -1,12 +1,14 @@
 """What the browser edition of a model costs in Chromium, beside the Gradio page of the same model on this machine."""
 
+import gzip
 import re
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,19 +17,25 @@ from typing import Any
 
 import numpy as np
 from bench_page import _running, open_page
-from PIL import Image
+from bench_peer import PEER, VERSION, difference, make_peer
+from bench_peer import TIME_ANSWERS as PEER_ANSWERS
+from PIL import Image, ImageOps
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser as Program
-from spotter.web.gate import check_site
+from spotter.web.gate import check_site, gate_pictures
 from spotter.web.site import built_files, model_folder, site_files, write_site
 
 CHROMIUM = "/usr/bin/chromium"
 # A video of coloured shapes in place of a camera.
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 WINDOW = {"width": 1280, "height": 800}
+PHOTO = (1600, 1200)
 ROUNDS, ANSWERS, LIVE_S = 5, 30, 10
+STAY_MS = 6000
+AFTER_ANSWER = ("/self-test.jpg", "/sw.js")
 PATIENCE_MS = 120_000
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
 # How long one answer takes, from the encoded picture on; the first ones warm up.
@@ -59,15 +67,22 @@ COUNT_LIVE = """async (seconds) => {
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder, with `headers`; `sent` is how many bytes of files went out."""
+    """Serves a folder, with `headers`; `sent` is how many bytes of files went out, and `first` how many of them before
+    those that our page asks for when it has answered."""
 
     daemon_threads = True
-    sent = 0
+    sent = first = 0
+    has_answered = False
 
     def __init__(self, folder: Path, headers: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
         self.headers = headers
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def forget(self) -> None:
+        """Count from nothing again."""
+        self.sent = self.first = 0
+        self.has_answered = False
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -81,118 +96,179 @@ class _Handler(SimpleHTTPRequestHandler):
         super().end_headers()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
-        content = source.read()
-        self.server.sent += len(content)  # type: ignore[attr-defined]
+        content, server = source.read(), self.server
+        server.has_answered |= self.path.startswith(AFTER_ANSWER)  # type: ignore[attr-defined]
+        server.sent += len(content)  # type: ignore[attr-defined]
+        if not server.has_answered:  # type: ignore[attr-defined]
+            server.first += len(content)  # type: ignore[attr-defined]
         outputfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None: ...
 
 
-def print_web(store: Path, ports: list[int]) -> None:
-    """Make the site of a model, and print what it costs beside its Gradio page, and how close its answers are."""
+@dataclass
+class Side:
+    """A page that is measured. `server` is None where not only files are served; `ask` puts a photo in and waits."""
+
+    name: str
+    url: str
+    ask: Callable[[Page, Path], None]
+    server: "Server | None" = None
+    cold: list[float] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+    later: list[float] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+
+def print_web(store: Path, ports: list[int], peer: bool = False) -> None:
+    """Make the site of a model, and print what it costs beside its Gradio page, and how close its answers are.
+
+    Args:
+        peer: beside a plain page of transformers.js too.
+    """
     predictor = Predictor.load(store)
-    files = site_files(model_folder(str(store), predictor), predictor, built_files())
+    revision = model_folder(str(store), predictor)
+    files = site_files(revision, predictor, built_files())
     print(check_site(files, predictor, Program(CHROMIUM)).sentence())
     for firefox in filter(Path.exists, (Path("/usr/bin/firefox"), Path("/usr/bin/firefox-esr"))):
         print(check_site(files, predictor, Program(str(firefox))).sentence())
-    with TemporaryDirectory(prefix="spotter-bench-") as temporary:
+    with TemporaryDirectory(prefix="spotter-bench-") as temporary, ExitStack() as stack:
         work = Path(temporary)
         write_site(work / "site", files)
-        photo = _write_photo(work / "photo.jpg")
+        photos = _write_photos(work, predictor)
+        plain = stack.enter_context(serving(work / "site"))
+        own = stack.enter_context(serving(work / "site", ISOLATED))
+        sides = [Side("In the browser", plain.url, _ask_site, plain)]
+        if predictor.card.int8:
+            small = Predictor.load(store, int8=True)
+            write_site(work / "int8", site_files(revision, small, built_files()))
+            server = stack.enter_context(serving(work / "int8"))
+            sides.append(Side("... with its int8 network", server.url, _ask_site, server))
+        if peer and (problem := make_peer(work / "peer", predictor, revision)):
+            print(f"no page of {PEER} beside it: {problem}")
+        elif peer:
+            server = stack.enter_context(serving(work / "peer"))
+            sides.append(Side(f"{PEER} {VERSION}", server.url, _ask_peer, server))
         app = [sys.executable, "app.py", "--model", store, "--port", ports[0]]
-        with (
-            sync_playwright() as playwright,
-            serving(work / "site") as plain,
-            serving(work / "site", ISOLATED) as own,
-        ):
-            with _running(app, ports[0]) as gradio:
-                _print_visits(playwright, plain, gradio, photo)
-            browser = _launch(playwright)
-            _print_answers(browser, plain, own, photo)
-            browser.close()
+        playwright = stack.enter_context(sync_playwright())
+        with _running(app, ports[0]) as gradio:
+            sides.insert(0, Side("Gradio page", gradio, _ask_gradio))
+            _print_visits(playwright, sides, next(iter(photos.values())))
+        browser = _launch(playwright)
+        _print_answers(browser, plain, own, photos, sides[-1] if peer else None)
+        if peer and sides[-1].ask is _ask_peer:
+            page = browser.new_page()
+            page.goto(sides[-1].url)
+            pictures = gate_pictures(predictor)[::4]
+            print(f"\n{PEER} {VERSION}, compared with Python: {difference(page, predictor, pictures)}")
+            packed = sum(len(gzip.compress(path.read_bytes())) for path in (work / "peer").rglob("*.*"))
+            print(f"Its files, if the server packs them with gzip: {packed / 1e6:.1f} MB")
+        browser.close()
 
 
-def _print_visits(playwright: Any, plain: Server, gradio: str, photo: Path) -> None:
+def _print_visits(playwright: Any, sides: list[Side], photo: Path) -> None:
     """Visits in turn, each cold one in a browser of its own."""
-    spans: dict[str, list[float]] = {name: [] for name in ("gradio", "gradio again", "site", "site again")}
-    sent, settled, memory, gradio_memory = [], [], [], []
     for _ in range(ROUNDS):
-        browser = _launch(playwright)
-        context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
-        spans["gradio"].append(_first_answer_gradio(context, gradio, photo))
-        gradio_memory.append(memory_mb(browser))
-        context.pages[0].close()
-        spans["gradio again"].append(_first_answer_gradio(context, gradio, photo))
-        browser.close()
-        browser = _launch(playwright)
-        context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
-        plain.sent = 0
-        spans["site"].append(_first_answer(context, plain.url, photo))
-        sent.append(plain.sent)
-        memory.append(memory_mb(browser))
-        _wait_until_kept(context.pages[0])
-        settled.append(plain.sent)
-        context.pages[0].close()
-        spans["site again"].append(_first_answer(context, plain.url, photo))
-        browser.close()
+        for side in sides:
+            browser = _launch(playwright)
+            context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
+            if side.server:
+                side.server.forget()
+            side.cold.append(_first_answer(context, side, photo))
+            side.memory.append(memory_mb(browser))
+            if side.server:
+                side.sent.append(side.server.first)
+                _wait_until_kept(context.pages[0])
+                side.settled.append(side.server.sent)
+            context.pages[0].close()
+            side.again.append(_first_answer(context, side, photo))
+            # The browser keeps what it has compiled when nothing more was compiled for two seconds.
+            context.pages[0].wait_for_timeout(STAY_MS)
+            context.pages[0].close()
+            side.later.append(_first_answer(context, side, photo))
+            browser.close()
     browser = _launch(playwright)
     browser.new_context(viewport=WINDOW).new_page()  # type: ignore[arg-type]
-    empty_memory = memory_mb(browser)
-    page = open_page(browser, gradio, WINDOW)
+    empty = memory_mb(browser)
+    gradio = open_page(browser, sides[0].url, WINDOW)
     browser.close()
-    print("\n| In Chromium, on this machine | Gradio page | In the browser |\n|---|---|---|")
-    for title, name in (("First answer, cold (s)", ""), ("First answer, repeat visit (s)", " again")):
-        print(f"| {title} | {_shown(spans[f'gradio{name}'])} | {_shown(spans[f'site{name}'])} |")
-    print(f"| Sent until the first answer (MB) | {page.size / 1e6:.1f} and the picture | {_median(sent) / 1e6:.1f} |")
-    print(f"| Sent until it works offline (MB) | | {_median(settled) / 1e6:.1f} |")
-    print(f"| Memory of the page's processes (MB) | {_median(gradio_memory):.0f} | {_median(memory):.0f} |")
-    print(f"| ... of which an empty page takes (MB) | {empty_memory:.0f} | {empty_memory:.0f} |")
+
+    def row(title: str, tell: Callable[[Side], str]) -> None:
+        print(f"| {title} | {' | '.join(map(tell, sides))} |")
+
+    def sent(values: list[int]) -> str:
+        return f"{_median(values) / 1e6:.2f}" if values else f"{gradio.size / 1e6:.1f} and the picture"
+
+    print(f"\n| In Chromium, on this machine | {' | '.join(side.name for side in sides)} |")
+    print(f"|---{'|---' * len(sides)}|")
+    row("First answer, cold (s)", lambda side: _shown(side.cold))
+    row("First answer, second visit (s)", lambda side: _shown(side.again))
+    row("First answer, third visit (s)", lambda side: _shown(side.later))
+    row("Sent until the first answer (MB)", lambda side: sent(side.sent))
+    row("Sent until nothing more is (MB)", lambda side: sent(side.settled))
+    row("Memory of the page's processes (MB)", lambda side: _shown(side.memory, ".0f"))
+    print(f"An empty page has {empty:.0f} MB.")
 
 
-def _print_answers(browser: Browser, plain: Server, own: Server, photo: Path) -> None:
+def _print_answers(
+    browser: Browser, plain: "Server", own: "Server", photos: dict[str, Path], peer: Side | None
+) -> None:
     context = browser.new_context(viewport=WINDOW, permissions=["camera"])  # type: ignore[arg-type]
-    found = {}
+    print(f"\n| One answer, 1600 x 1200 JPEG (ms) | {' | '.join(photos)} | Live camera (changes shown a second) |")
+    print(f"|---{'|---' * len(photos)}|---|")
     for name, server, threads in (("one thread", plain, 1), ("threads, isolated", own, 0)):
         page = context.new_page()
         page.goto(server.url)
-        spans = page.evaluate(TIME_ANSWERS, [list(photo.read_bytes()), threads, ANSWERS])
-        found[name] = statistics.median(spans)
+        found = [
+            _median(page.evaluate(TIME_ANSWERS, [list(photo.read_bytes()), threads, ANSWERS]))
+            for photo in photos.values()
+        ]
         page.close()
-    live = {}
-    for name, server in (("one thread", plain), ("threads, isolated", own)):
         page = context.new_page()
         page.goto(server.url)
         page.click(".camera")
         # The page forbids code in texts, which playwright needs to wait for a condition.
         page.wait_for_selector("#loading.done", state="attached", timeout=PATIENCE_MS)
         page.wait_for_timeout(3000)
-        live[name] = page.evaluate(COUNT_LIVE, LIVE_S)
+        live = page.evaluate(COUNT_LIVE, LIVE_S)
         page.close()
-    print("\n| | One answer, 1600 x 1200 JPEG (ms) | Live camera (changes shown a second) |\n|---|---|---|")
-    for name, span in found.items():
-        print(f"| {name} | {span:.0f} | {live[name]:.1f} |")
+        print(f"| {name} | {' | '.join(f'{span:.0f}' for span in found)} | {live:.1f} |")
+    if peer and peer.ask is _ask_peer:
+        page = context.new_page()
+        page.goto(peer.url)
+        spans = [_median(page.evaluate(PEER_ANSWERS, [list(photo.read_bytes()), ANSWERS])) for photo in photos.values()]
+        page.close()
+        print(f"| {peer.name}, one thread | {' | '.join(f'{span:.0f}' for span in spans)} | |")
 
 
-def _first_answer(context: BrowserContext, url: str, photo: Path) -> float:
-    """Seconds from opening the site to the answer to a picture that is put in at once."""
+def _first_answer(context: BrowserContext, side: Side, photo: Path) -> float:
+    """Seconds from opening a page to the answer to a picture that is put in at once."""
     page = context.new_page()
     started = time.perf_counter()
-    page.goto(url, wait_until="commit")
+    page.goto(side.url, wait_until="commit")
+    side.ask(page, photo)
+    return time.perf_counter() - started
+
+
+def _ask_site(page: Page, photo: Path) -> None:
     # They are there when the page takes pictures.
     page.wait_for_selector("#examples img", state="attached", timeout=PATIENCE_MS)
     page.set_input_files("#picture input", str(photo))
     page.wait_for_selector("#ask-why:not([hidden])", timeout=PATIENCE_MS)
-    return time.perf_counter() - started
 
 
-def _first_answer_gradio(context: BrowserContext, url: str, photo: Path) -> float:
-    page = context.new_page()
-    started = time.perf_counter()
-    page.goto(url, wait_until="commit")
+def _ask_gradio(page: Page, photo: Path) -> None:
     page.wait_for_selector("#picture input[type=file]", state="attached", timeout=PATIENCE_MS)
     page.set_input_files("#picture input[type=file]", str(photo))
     page.wait_for_selector("ol li .share, ol li meter", state="attached", timeout=PATIENCE_MS)
-    return time.perf_counter() - started
+
+
+def _ask_peer(page: Page, photo: Path) -> None:
+    page.wait_for_selector("html[data-ready]", state="attached", timeout=PATIENCE_MS)
+    page.set_input_files("#file", str(photo))
+    page.wait_for_selector("#answers li", timeout=PATIENCE_MS)
 
 
 def _wait_until_kept(page: Page) -> None:
@@ -216,9 +292,36 @@ def _launch(playwright: Any) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox", *CAMERA])
 
 
+def _write_photos(folder: Path, predictor: Predictor) -> dict[str, Path]:
+    """A photo that a model knows at the first look, and one that it looks at twice, if it does so at all."""
+    known = next(
+        (
+            photo
+            for label, path in predictor.examples.items()
+            if predictor.predict(photo := _as_photo(load_picture(path.read_bytes()), folder / f"{label}.jpg")).familiar
+        ),
+        None,
+    )
+    if not known or predictor.predict(known).looked_at:
+        sys.exit("bench: none of the model's examples is known to it at the first look")
+    found = {"looked at once": known}
+    if predictor.card.second_look:
+        stranger = _write_photo(folder / "stranger.jpg")
+        # Not familiar: so it was looked at again, whatever came of that.
+        if predictor.predict(stranger).familiar:
+            sys.exit("bench: the model knows a picture of nothing")
+        found["looked at twice"] = stranger
+    return found
+
+
+def _as_photo(picture: Image.Image, path: Path) -> Path:
+    ImageOps.fit(picture, PHOTO).save(path, "JPEG", quality=85)
+    return path
+
+
 def _write_photo(path: Path) -> Path:
-    noise = np.random.default_rng(0).integers(0, 60, (1200, 1600, 3), dtype=np.uint8)
-    base = np.linspace(0, 180, 1600, dtype=np.uint8)[None, :, None]
+    noise = np.random.default_rng(0).integers(0, 60, (*PHOTO[::-1], 3), dtype=np.uint8)
+    base = np.linspace(0, 180, PHOTO[0], dtype=np.uint8)[None, :, None]
     Image.fromarray(base + noise).save(path, "JPEG", quality=85)
     return path
 
@@ -234,9 +337,9 @@ def serving(folder: Path, headers: dict[str, str] | None = None) -> Iterator[Ser
         server.server_close()
 
 
-def _median(values: list[float]) -> float:
+def _median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def _shown(spans: list[float]) -> str:
-    return f"{_median(spans):.2f} ({min(spans):.2f} to {max(spans):.2f})"
+def _shown(values: list[float], digits: str = ".2f") -> str:
+    return f"{_median(values):{digits}} ({min(values):{digits}} to {max(values):{digits}})"
