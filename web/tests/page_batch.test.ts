@@ -1,5 +1,6 @@
 import { BlobWriter, TextReader, Uint8ArrayReader, ZipWriter } from "@zip.js/zip.js";
 import { expect, test } from "vitest";
+import { openZip, type ZipEntry } from "../src/page/archive.js";
 import { unpack, type Item } from "../src/page/batch.js";
 
 async function items(...files: { name: string; content: BlobPart }[]): Promise<Item[]> {
@@ -66,6 +67,9 @@ test("files have bounds, one by one and together; packed ones are not unpacked b
   expect(told(await items({ name: "x.png", content: large }))).toEqual(["x.png: file_too_large"]);
   const bomb = await zipOf({ "x.png": large, "y.png": "fine" });
   expect(bomb.size).toBeLessThan(100_000);
+  // Its parts are small, and their sum counts while it is unpacked.
+  const [entry] = (await openZip(bomb, 10)) as ZipEntry[];
+  expect(await entry?.read(1_000_000)).toBe("large");
   expect(told(await items({ name: "bomb.zip", content: bomb }))).toEqual(["x.png: file_too_large", "y.png: 4"]);
   const most = new Uint8Array(15_000_000);
   const seven = Array.from({ length: 8 }, (_, number) => ({ name: `${number}.png`, content: most }));
