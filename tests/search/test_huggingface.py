@@ -232,6 +232,9 @@ def test_what_is_missing_or_null_is_passed_over(kind: str) -> None:
 
     with JsonServer(handler) as server:
         hits = list(search(server, "grizzly"))
+        # -1 is no label, and not the last one.
+        with pytest.raises(FolderMissing, match="no row with the label"):
+            list(search(server, CLASSES[-1]))
     assert [(hit.backend_id, hit.rank, hit.width) for hit in hits] == [("ann/bears/default/train/13", 0, None)]
 
 

@@ -86,6 +86,15 @@ def test_labels_without_meaning_cannot_be_learnt() -> None:
     assert negative_log_likelihood(held_out, shuffled) < 0.8
 
 
+def test_a_head_learns_from_no_view_of_a_picture_that_judges_it() -> None:
+    features, targets, folds = blobs(2)
+    shuffled = np.random.default_rng(1).permutation(targets)
+    # Each view is its picture: who has learnt it knows the label.
+    views = Views(features, np.arange(len(targets)), np.full(len(targets), "same"))
+    _, held_out = fit_head(features, shuffled, folds, TrainConfig(), views)
+    assert 0.3 < (held_out.argmax(axis=1) == shuffled).mean() < 0.7
+
+
 def test_features_that_are_no_numbers_are_told() -> None:
     features, targets, folds = blobs(2)
     features[3, 3] = np.nan
