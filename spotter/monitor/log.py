@@ -41,8 +41,8 @@ _COLUMNS = (
     "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability, counts"
 )
 _WORDS = {"id", "revision", "label", "route", "stage", "challenger", "challenger_label", "right"}
-_YES_OR_NO = {"familiar", "counts"}
-_WHOLE = {"number", "at", "side", "review"}
+_YES_OR_NO = {"familiar"}
+_WHOLE = {"number", "at", "side", "review", "counts"}
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
   number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, revision TEXT NOT NULL,
@@ -73,8 +73,9 @@ class Answers:
 
     `number` counts answers and `review` reviews, in the order they were written (0: not reviewed); `at` is in seconds
     since 1970; `right` is what a reviewer said, "" where nobody did; `projection` is float32 (n, k), and NaN where
-    nothing was kept of an embedding, as `challenger_probability` is where there was no challenger. `counts` is false
-    for answers beyond one client's share of them: they may not move a rollout.
+    nothing was kept of an embedding, as `challenger_probability` is where there was no challenger. `counts` is 0
+    for answers beyond one client's share of them: they may not move a rollout. Otherwise it is the group of the client,
+    one of a few, and 1 where it is not known.
     """
 
     number: np.ndarray
@@ -140,7 +141,7 @@ class AnswerLog:
         stage: str | None = None,
         challenger: Challenger | None = None,
         id_: str = "",
-        counts: bool = True,
+        counts: int = 1,
     ) -> str:
         """Log an answer about an RGB picture and return the answer's id (a new one, unless it has one from `new_id`).
 
@@ -154,7 +155,7 @@ class AnswerLog:
         best = prediction.probabilities[prediction.closest]
         told = (prediction.closest, best, prediction.familiarity, int(prediction.familiar), route)
         second = (None, None, None) if challenger is None else astuple(challenger)
-        sample, last = sample_picture(picture), (*second, int(counts))
+        sample, last = sample_picture(picture), (*second, counts)
         self._rows.append((id_, int(time.time()), told, sample, prediction.embedding, stage, last))
         self._arrived.set()
         return id_

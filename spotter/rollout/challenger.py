@@ -59,7 +59,7 @@ class SecondOpinion:
         route: str = "",
         *,
         stage: str | None = None,
-        counts: bool = True,
+        counts: int = 1,
     ) -> str:
         """Log an answer about an RGB picture, with the challenger's once it has one; return the answer's id."""
         size = picture.width * picture.height

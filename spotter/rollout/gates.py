@@ -12,7 +12,7 @@ from spotter.monitor.alerts import sentence
 from spotter.monitor.baseline import Published
 from spotter.monitor.drift import Change, find_changes
 from spotter.monitor.log import Answers, read_answers
-from spotter.rollout.fairness import fair_answers
+from spotter.rollout.fairness import fair_answers, without_each_group
 from spotter.rollout.stages import DEMOTED, FULL, PROMOTED, SHADOW, Move, Rollout
 from spotter.utils.stats import wilson_interval
 from spotter.utils.text import short_percent
@@ -112,9 +112,14 @@ def demote_on_alert(folder: Path, revision: str, published: Sequence[Published] 
         return None
     answers = read_answers(folder)
     # The report tells whatever changes; only what several people met takes answers away.
-    changes = [change for change in find_changes(fair_answers(answers), published) if _is_of(change, revision)]
-    news = find_news(changes, answers, last, rollout.config.together)
-    if news is None:
+    fair = fair_answers(answers)
+
+    def find(some: Answers) -> Change | None:
+        changes = (change for change in find_changes(some, published) if _is_of(change, revision))
+        return find_news(changes, answers, last, rollout.config.together)
+
+    news = find(fair)
+    if news is None or not all(find(rest) for rest in without_each_group(fair)):
         return None
     to = STAGES[STAGES.index(last.to) - 1]
     figures = {"what": news.what, "label": news.label, "number": news.number, "at": news.at}

@@ -137,6 +137,10 @@ class Rollout:
             return stage
         return GRADUAL if place_of(client, self._key) < self.config.share else SUPERVISED
 
+    def place_of(self, client: str) -> float:
+        """Where in [0, 1) a client stands, in every process alike; it says nothing about how the client is treated."""
+        return place_of(f"group {client}", self._key)
+
     def move(self, seen: Move, action: str, to: str, why: str, figures: Mapping[str, Any]) -> bool:
         """Go to a stage, unless somebody else moved since `seen` was the last move; return whether it did.
 

@@ -124,7 +124,8 @@ class Service:
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
         self._asking = 0
-        self._shares = FairShares()
+        rollout = info.options.rollout
+        self._shares = FairShares(rollout.place_of if rollout else None)
         self._logged: OrderedDict[str, str] = OrderedDict()
 
     def stage_for(self, client: str) -> str | None:
