@@ -9,15 +9,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from spotter.inference.predictor import Predictor
 from spotter.utils.console import log_to_stderr
 from spotter.utils.locks import LockedFile
-from tests.helpers.browser import CHROMIUM, running_browser
+from tests.helpers.browser import CHROMIUM, COMPILER, running_browser
 from tests.helpers.drawing import KINDS, write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
+
+if TYPE_CHECKING:
+    from spotter.web.browser import Browser as Gated
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -99,6 +104,33 @@ def prebuilt(tmp_path_factory: pytest.TempPathFactory) -> Revision:
 
 
 @pytest.fixture(scope="session")
+def predictor(prebuilt: Revision) -> Predictor:
+    """That of the small revision, for all tests: who changes one loads their own."""
+    return Predictor.load(prebuilt.store)
+
+
+@pytest.fixture(scope="session")
+def built() -> dict[str, bytes]:
+    """The files of the browser edition, where it is built."""
+    from tests.helpers.built import built_or_skip
+
+    return built_or_skip()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> "Gated":
+    """The browser in which sites are tried before they are written."""
+    from spotter.web.browser import Browser as Gated
+
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no browser at {CHROMIUM}")
+    program = tmp_path_factory.mktemp("program") / "chromium"
+    program.write_text(f'#!/bin/sh\nexec {CHROMIUM} {COMPILER} "$@"\n')
+    program.chmod(0o755)
+    return Gated(str(program))
+
+
+@pytest.fixture(scope="session")
 def tiny_network() -> None:
     """`train.main` knows the network of tests/helpers/tiny.py."""
     from tests.helpers import tiny
@@ -107,11 +139,15 @@ def tiny_network() -> None:
 
 
 @pytest.fixture(scope="session")
-def trained(tiny_network: None, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    """A revision of that network, trained and published here: for what is about a run and its folders."""
+def trained(tiny_network: None, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A revision of that network, trained and published here: for what is about a run and its folders.
+
+    Nothing may write to its folders: who does copies them first.
+    """
     from tests.helpers import tiny
 
-    return train_and_publish(drawn, tmp_path_factory.mktemp("trained"), *tiny.OPTIONS)
+    with shared_by_all(tmp_path_factory, "trained") as base:
+        return once_published(base, tiny.OPTIONS)
 
 
 @pytest.fixture(scope="session")
@@ -121,10 +157,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
     Nothing may write to its folders: who does copies them first.
     """
     with shared_by_all(tmp_path_factory, "published") as base:
-        pictures = base / "pictures"
-        if not (base / "output").exists():
-            train_and_publish(write_folder(pictures), base)
-    return read_published(pictures, base)
+        return once_published(base)
 
 
 # Two mistakes cost much more than to ask a person.
@@ -162,6 +195,14 @@ def train_and_publish(pictures: Path, base: Path, *options: str, classes: Sequen
     assert status == 0, output.getvalue()
     (base / "output").write_text(output.getvalue())
     return read_published(pictures, base)
+
+
+def once_published(base: Path, options: Sequence[str] = ()) -> Published:
+    """Drawn shapes, trained and published in a folder, unless they are."""
+    pictures = base / "pictures"
+    if (base / "output").exists():
+        return read_published(pictures, base)
+    return train_and_publish(write_folder(pictures), base, *options)
 
 
 def read_published(pictures: Path, base: Path) -> Published:

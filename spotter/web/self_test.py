@@ -1,5 +1,6 @@
 """The picture by which a visitor's browser finds out whether it decodes pictures as Python does."""
 
+import functools
 import io
 
 import numpy as np
@@ -31,6 +32,8 @@ def choose_picture(predictor: Predictor) -> tuple[bytes, list[float]]:
     return pictures[chosen], answers[chosen]
 
 
+# The same for every model.
+@functools.cache
 def _draw(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.linspace(0, 1, WIDTH), np.linspace(0, 1, HEIGHT))

@@ -1,5 +1,6 @@
 """The page teach/ of a site: on which networks one can build in the browser, and the page's files."""
 
+import functools
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,9 +71,15 @@ def teach_files(title: str, hub: HubPlace | None = None) -> dict[str, bytes]:
     files = {PAGE: page.encode("utf-8", "replace")}
     for kind in KINDS:
         for number in range(DRAWN):
-            picture = draw_picture(kind, number)
-            picture.thumbnail((DRAWN_SIDE, DRAWN_SIDE), Image.Resampling.LANCZOS)
-            file = io.BytesIO()
-            picture.save(file, "WEBP", quality=DRAWN_QUALITY)
-            files[f"teach/drawn/{kind}-{number + 1:02}.webp"] = file.getvalue()
+            files[f"teach/drawn/{kind}-{number + 1:02}.webp"] = _draw(kind, number)
     return files
+
+
+# The same on every site.
+@functools.cache
+def _draw(kind: str, number: int) -> bytes:
+    picture = draw_picture(kind, number)
+    picture.thumbnail((DRAWN_SIDE, DRAWN_SIDE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=DRAWN_QUALITY)
+    return file.getvalue()

@@ -47,11 +47,6 @@ NOISE = encode(Image.frombytes("RGB", (80, 60), random.Random(0).randbytes(80 * 
 
 
 @pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def site(prebuilt: Revision, predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_site(prebuilt.folder, predictor, tmp_path_factory.mktemp("static-page") / "site")
 

@@ -19,11 +19,6 @@ from tests.helpers.bundles import advising
 LABELS = ("disc", "cross", "stripes")
 
 
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
 def said(*shares: float, familiarity: float = 0.99, direction: int = 0) -> Prediction:
     probabilities = dict(zip(LABELS, shares, strict=True))
     embedding = np.zeros(4, np.float32)

@@ -35,11 +35,6 @@ from tests.helpers.webhook import listening
 SOON = FollowConfig(settle_s=0.2, patience_s=1.0, list_s=0.5)
 
 
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
 def watch(prebuilt: Revision, folder: Path, table: Path, *options: str) -> int:
     return main(["watch", str(folder), "--model", str(prebuilt.store), "--to", str(table), "--once", *options])
 

@@ -66,11 +66,6 @@ OLD = {"README.md": b"old", "app.py": b"old", "spotter/inference/predictor.py": 
 
 
 @pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def plan(predictor: Predictor) -> Plan:
     return plan_space(ROOT, STORE, predictor)
 

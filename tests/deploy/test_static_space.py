@@ -20,8 +20,7 @@ from spotter.web.browser import Browser
 from spotter.web.devtools import opened
 from spotter.web.site import SITE_JSON, read_site, site_files
 from tests.conftest import ROOT, Revision
-from tests.helpers.browser import CHROMIUM
-from tests.helpers.built import ALTERED, altered, built_or_skip, site_of
+from tests.helpers.built import ALTERED, altered, site_of
 from tests.helpers.hub import LOST, READER, Hub, Repo, Request, always, environment, error, refusal
 
 AGREES = """(async () => {
@@ -33,25 +32,8 @@ APP = {"README.md": b"old", "app.py": b"old", "spotter/inference/predictor.py": 
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, bytes]:
-    return built_or_skip()
-
-
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def files(prebuilt: Revision, predictor: Predictor, built: dict[str, bytes]) -> dict[str, bytes]:
     return plan_static(STORE, predictor, site_files(prebuilt.folder, predictor, built))
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Browser:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    return Browser(str(CHROMIUM))
 
 
 @pytest.fixture

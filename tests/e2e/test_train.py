@@ -73,7 +73,16 @@ def test_metrics_and_manifest_agree(published: Published) -> None:
         assert len(list(csv.reader(file))) == 49
 
 
-def test_training_again_is_fast_and_gives_the_same_revision(trained: Published, capsys) -> None:
+@pytest.fixture
+def data(trained: Published, tmp_path: Path) -> Path:
+    """A copy of the folder of its run."""
+    return Path(shutil.copytree(trained.data, tmp_path / "data"))
+
+
+def test_training_again_is_fast_and_gives_the_same_revision(
+    trained: Published, data: Path, tmp_path: Path, capsys
+) -> None:
+    store = shutil.copytree(trained.store, tmp_path / "store")
     status, output, _ = run(
         capsys,
         *CLASSES,
@@ -81,15 +90,14 @@ def test_training_again_is_fast_and_gives_the_same_revision(trained: Published, 
         "--search",
         f"folder:{trained.pictures}",
         "--to",
-        trained.store,
+        store,
         "--data",
-        trained.data,
+        data,
     )
     assert (status, output.splitlines()[-1]) == (0, f"revision {trained.revision}")
 
 
-def test_a_damaged_cache_is_computed_again(trained: Published, tmp_path: Path, capsys) -> None:
-    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
+def test_a_damaged_cache_is_computed_again(trained: Published, data: Path, tmp_path: Path, capsys) -> None:
     cache = next(data.rglob("features/*.safetensors"))
     cache.write_bytes(cache.read_bytes()[:5000])
     status, output, _ = run(
@@ -201,7 +209,7 @@ def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     assert len(list((tmp_path / "store" / "revisions").iterdir())) == 1
 
 
-def test_strangers_of_ones_own_are_measured(trained: Published, tmp_path: Path, capsys) -> None:
+def test_strangers_of_ones_own_are_measured(trained: Published, data: Path, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(1)
     strangers = tmp_path / "strangers"
     strangers.mkdir()
@@ -209,8 +217,6 @@ def test_strangers_of_ones_own_are_measured(trained: Published, tmp_path: Path, 
         noise = rng.integers(0, 256, (80, 80, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((300, 300)).save(strangers / f"{number}.png")
     (strangers / "notes.txt").write_text("no picture")
-    # A copy: the set remembers its last run, and other tests read that of the fixture.
-    data = Path(shutil.copytree(trained.data, tmp_path / "data"))
     same = ["--search", f"folder:{trained.pictures}", "--data", data, "--to", tmp_path / "s"]
     status, output, _ = run(capsys, *CLASSES, *tiny.OPTIONS, *same, "--unfamiliar", strangers)
     assert status == 0
@@ -285,17 +291,18 @@ def test_too_few_pictures_publish_nothing(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "s").exists()
 
 
-def test_a_store_that_cannot_be_written_is_told(drawn: Path, trained: Published, tmp_path: Path, capsys) -> None:
+def test_a_store_that_cannot_be_written_is_told(trained: Published, data: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "s").write_text("in the way")
-    status, _, error = run(
-        capsys, *CLASSES, *tiny.OPTIONS, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", trained.data
-    )
+    same = ["--search", f"folder:{trained.pictures}", "--data", data]
+    status, _, error = run(capsys, *CLASSES, *tiny.OPTIONS, *same, "--to", tmp_path / "s")
     assert status == 1
     assert "cannot be written" in error
 
 
-def test_unknown_architectures_and_missing_weights_are_told(drawn: Path, trained: Published, tmp_path, capsys) -> None:
-    common = [*CLASSES, "--search", f"folder:{drawn}", "--to", tmp_path / "s", "--data", trained.data]
+def test_unknown_architectures_and_missing_weights_are_told(
+    trained: Published, data: Path, tmp_path: Path, capsys
+) -> None:
+    common = [*CLASSES, "--search", f"folder:{trained.pictures}", "--to", tmp_path / "s", "--data", data]
     status, _, error = run(capsys, *common, "--arch", "resnet81")
     assert status == 1
     assert "no architecture 'resnet81'" in error

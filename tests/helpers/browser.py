@@ -7,7 +7,11 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+# Many windows each compile the same network. The quick compiler of V8 is enough for the few pictures of a test; with
+# its own measure of what runs often, the thorough one takes a third of all that a window costs.
+COMPILER = "--js-flags=--wasm-tiering-budget=200000000"
 ARGUMENTS = [
+    COMPILER,
     "--headless",
     "--no-sandbox",
     "--disable-gpu",

@@ -22,11 +22,6 @@ from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode, turned
 
 
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
 def test_it_answers_for_paths_bytes_and_pictures(predictor: Predictor, prebuilt: Revision) -> None:
     path = sorted((prebuilt.pictures / "cross").iterdir())[0]
     answers = [predictor.predict(source) for source in (path, str(path), path.read_bytes(), Image.open(path))]

@@ -58,11 +58,6 @@ def two() -> Iterator["Cluster"]:
         yield joined
 
 
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
 @pytest.fixture
 def mixed(prebuilt: Revision, tmp_path: Path) -> Path:
     """A folder with seven pictures and three files that are none."""

@@ -214,15 +214,17 @@ def test_no_room_in_the_temporary_folder(
 ) -> None:
     # The thumbnails, export.pkl and model.onnx do not fit.
     monkeypatch.setattr(tempfile, "tempdir", str(disk(kilobytes)))
-    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", trained.data]
+    data = shutil.copytree(trained.data, tmp_path / "data")
+    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", data]
     said = refusal(capsys, tmp_path / "s", *same)
     assert "The system's temporary folder cannot be written" in said
     assert "free some space there, or name another folder in TMPDIR" in said
     assert not list(Path(tempfile.gettempdir()).iterdir())
 
 
-def test_no_room_in_the_store(disk: Callable[[int], Path], trained: Published, capsys) -> None:
-    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", trained.data]
+def test_no_room_in_the_store(disk: Callable[[int], Path], trained: Published, tmp_path: Path, capsys) -> None:
+    data = shutil.copytree(trained.data, tmp_path / "data")
+    same = [*CLASSES, *tiny.OPTIONS, "--search", f"folder:{trained.pictures}", "--data", data]
     said = refusal(capsys, disk(500), *same)
     assert "cannot be written: No space left on device" in said
 

@@ -31,11 +31,6 @@ CONTRACT = ["label", "closest", "probabilities", "familiarity", "familiar", "thr
 
 
 @pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def url(predictor: Predictor) -> Iterator[str]:
     info = ModelInfo("Shapes", predictor.labels, predictor.revision, predictor.threshold)
     with serving(create_app(predictor.predict, info, ServeConfig())) as address:

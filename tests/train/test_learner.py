@@ -65,12 +65,12 @@ def test_features_are_cached(published: Published) -> None:
 
 
 @pytest.fixture(scope="module")
-def shapes(trained: Published) -> Dataset:
+def shapes(trained: Published, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     from spotter.collect.collector import collect
     from spotter.recipe import recipe_from_options
     from spotter.search import get_backends
 
-    (folder,) = trained.data.glob("*/*")
+    (folder,) = shutil.copytree(trained.data, tmp_path_factory.mktemp("shapes") / "data").glob("*/*")
     recipe = recipe_from_options(["disc", "cross", "stripes"])
     return collect(recipe, get_backends(f"folder:{trained.pictures}"), folder)
 

@@ -12,14 +12,9 @@ from tests.helpers.site import SitePage, make_site, serving_site
 
 
 @pytest.fixture(scope="session")
-def small_predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="session")
-def small_site(prebuilt: Revision, small_predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_site(prebuilt: Revision, predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the site of the small revision. Nothing may write to it."""
-    return make_site(prebuilt.folder, small_predictor, tmp_path_factory.mktemp("site"))
+    return make_site(prebuilt.folder, predictor, tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

@@ -35,16 +35,14 @@ def difference(one: np.ndarray, other: np.ndarray) -> int:
     return int(np.abs(one.astype(int) - other).max())
 
 
-def test_pictures_of_the_gate(api: SitePage, prebuilt: Revision, small_predictor: Predictor) -> None:
+def test_pictures_of_the_gate(api: SitePage, prebuilt: Revision, predictor: Predictor) -> None:
     pictures = parity_pictures(sorted(prebuilt.pictures.rglob("*.jpg")))
-    found = [
-        difference(seen(api, content, small_predictor), expected(content, small_predictor)) for content in pictures
-    ]
+    found = [difference(seen(api, content, predictor), expected(content, predictor)) for content in pictures]
     assert len(found) == 72
     assert max(found) <= TOLERANCE
 
 
-def test_every_format_with_odd_metadata(api: SitePage, small_predictor: Predictor) -> None:
+def test_every_format_with_odd_metadata(api: SitePage, predictor: Predictor) -> None:
     rng = random.Random(3)
     made_by_code = [made for made in odd_files(140, 11) if made.kind not in {"TIFF", "AVIF"}]
     contents = [made.content for made in made_by_code]
@@ -53,11 +51,11 @@ def test_every_format_with_odd_metadata(api: SitePage, small_predictor: Predicto
     for number, content in enumerate(contents):
         # The test of pixels knows which of these browsers do not show; they are few.
         try:
-            found = seen(api, content, small_predictor)
+            found = seen(api, content, predictor)
         except ToldError:
             continue
         shown += 1
-        if difference(found, expected(content, small_predictor)) > TOLERANCE:
+        if difference(found, expected(content, predictor)) > TOLERANCE:
             wrong.append(number)
     assert not wrong
     assert shown > 0.9 * len(contents)
@@ -87,27 +85,27 @@ FORMATS = list(formats())
 
 
 @pytest.mark.parametrize(("name", "content"), FORMATS, ids=[name for name, _ in FORMATS])
-def test_each_format(name: str, content: bytes, api: SitePage, small_predictor: Predictor) -> None:
-    assert difference(seen(api, content, small_predictor), expected(content, small_predictor)) <= TOLERANCE
+def test_each_format(name: str, content: bytes, api: SitePage, predictor: Predictor) -> None:
+    assert difference(seen(api, content, predictor), expected(content, predictor)) <= TOLERANCE
 
 
-def test_a_profile_of_colours_is_left_alone(api: SitePage, small_predictor: Predictor) -> None:
+def test_a_profile_of_colours_is_left_alone(api: SitePage, predictor: Predictor) -> None:
     from PIL import ImageCms
 
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     for kind, profile in (("JPEG", lab.tobytes()), ("PNG", lab.tobytes())):
         content = encode(draw("disc", 4), kind, icc_profile=profile)
-        assert difference(seen(api, content, small_predictor), expected(content, small_predictor)) <= TOLERANCE
+        assert difference(seen(api, content, predictor), expected(content, predictor)) <= TOLERANCE
 
 
-def test_raw_pixels_give_the_same_bytes(api: SitePage, small_predictor: Predictor) -> None:
+def test_raw_pixels_give_the_same_bytes(api: SitePage, predictor: Predictor) -> None:
     rng = np.random.default_rng(4)
     for width, height in ((120, 80), (61, 97), (64, 64), (700, 650)):
         pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
-        assert difference(seen(api, pixels, small_predictor), to_square(Image.fromarray(pixels), 64)) == 0
+        assert difference(seen(api, pixels, predictor), to_square(Image.fromarray(pixels), 64)) == 0
         clear = rng.integers(0, 256, (height, width, 4), np.uint8)
         on_white = load_picture(Image.fromarray(clear))
-        assert difference(seen(api, clear, small_predictor), to_square(on_white, 64)) == 0
+        assert difference(seen(api, clear, predictor), to_square(on_white, 64)) == 0
 
 
 def refusal(content: bytes) -> tuple[str, str]:

@@ -23,33 +23,15 @@ from spotter.web.gate import TOLERANCE, TRANSLUCENT_TOLERANCE, check_site, compa
 from spotter.web.live import ask_site
 from spotter.web.site import SITE_JSON, read_site, site_files
 from tests.conftest import Revision
-from tests.helpers.browser import CHROMIUM
-from tests.helpers.built import ALTERED, altered, built_or_skip, site_of
+from tests.helpers.built import ALTERED, altered, site_of
 from tests.helpers.hub import refusal
 
 FIREFOX = shutil.which("firefox") or shutil.which("firefox-esr")
 
 
 @pytest.fixture(scope="module")
-def built() -> dict[str, bytes]:
-    return built_or_skip()
-
-
-@pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def files(prebuilt: Revision, predictor: Predictor, built: dict[str, bytes]) -> dict[str, bytes]:
     return site_files(prebuilt.folder, predictor, built)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Browser:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
-    return Browser(str(CHROMIUM))
 
 
 def profiles() -> set[str]:

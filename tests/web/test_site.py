@@ -29,11 +29,6 @@ from tests.helpers.bundles import advising
 
 
 @pytest.fixture(scope="module")
-def predictor(prebuilt: Revision) -> Predictor:
-    return Predictor.load(prebuilt.store)
-
-
-@pytest.fixture(scope="module")
 def files(prebuilt: Revision, predictor: Predictor) -> dict[str, bytes]:
     return site_files(prebuilt.folder, predictor, BUILT)
 
