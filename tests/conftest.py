@@ -53,18 +53,31 @@ def _certificates_are_read_once() -> Iterator[None]:
 
 
 # What takes long to make, or is not on every machine; and the folders of tests that start processes or a browser.
-SLOW_FIXTURES = {"bare_python", "bear_photos", "stranger_photos", "published", "browser", "two"}
+SLOW_FIXTURES = {
+    "bare_python", "bear_photos", "stranger_photos", "tiny_network", "published", "browser", "chromium", "two",
+}  # fmt: skip
 SLOW_FOLDERS = {"e2e", "browser"}
+# What takes longest, in this order: processor time and what is waited for, measured with four processes on two cores.
+# Each takes over half a minute. Started last, one of them would keep one core busy while the others have nothing left.
+LONGEST = (
+    "e2e/test_train", "browser/test_static_page", "browser/test_cleaning_page", "security/test_fire",
+    "scale/test_scale", "e2e/test_adopt", "publish/test_convert", "browser/test_teach_page", "stores/test_hub",
+    "e2e/test_tutorial", "deploy/test_static_space", "web/test_gate", "e2e/test_notebook", "e2e/test_quickstart",
+    "web/test_loading", "deploy/test_space", "e2e/test_app", "web/test_teach_adopt", "browser/test_page",
+    "security/test_bad_input", "train/test_learner", "web/test_teach_parity", "camera/test_watch", "e2e/test_rollout",
+    "browser/test_teach_hub", "web/test_answers", "publish/test_quantize", "browser/test_access",
+    "browser/test_embed", "e2e/test_architectures",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in SLOW_FOLDERS or SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-    # Long files first, those with most that is slow before all: started last, one of them would keep one core busy
-    # while the others have nothing left to do.
+    # After them, those with most that is slow.
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    long = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (long.get(item.path, len(long)), -slow[item.path]))
 
 
 @dataclass(frozen=True)

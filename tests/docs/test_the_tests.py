@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import LONGEST, ROOT
 
 FILES = sorted((ROOT / "tests").rglob("*.py"))
 
@@ -30,3 +30,8 @@ def test_no_file_imports_a_test_file(path: Path) -> None:
 def test_one_place_starts_a_browser() -> None:
     starting = [path for path in FILES if "playwright.sync_api.sync_playwright" in imported(path)]
     assert starting == [ROOT / "tests" / "helpers" / "browser.py"]
+
+
+def test_the_longest_files_are_there() -> None:
+    assert [name for name in LONGEST if ROOT / "tests" / f"{name}.py" not in FILES] == []
+    assert len(set(LONGEST)) == len(LONGEST)

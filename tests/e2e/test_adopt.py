@@ -14,9 +14,8 @@ from spotter import Predictor
 from spotter.cli import main
 from spotter.data.training_run import read_run
 from spotter.pipeline import publish_again
+from spotter.web.browser import Browser
 from spotter.web.site import read_site
-from tests.helpers.browser import CHROMIUM
-from tests.helpers.built import built_or_skip
 from tests.helpers.hub import Hub, point_client
 from tests.helpers.lessons import digest, flat, make_lesson, shapes, write_lesson
 
@@ -189,13 +188,11 @@ def test_private_is_for_the_hub_alone(tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.slow
 def test_the_two_commands_that_the_page_shows_put_it_on_a_static_space(
-    adopted: Adopted, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built_or_skip()
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no browser at {CHROMIUM}")
+    adopted: Adopted, built: dict[str, bytes], chromium: Browser, hub: Hub, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     point_client(monkeypatch, hub.url, tmp_path / "hub")
-    monkeypatch.setenv("SPOTTER_BROWSER", str(CHROMIUM))
+    monkeypatch.setenv("SPOTTER_BROWSER", chromium.program)
 
     def run(*words: object) -> str:
         return run_quietly([*map(str, words)]).splitlines()[-1]

@@ -222,12 +222,11 @@ def test_a_converted_export_is_served(tmp_path: Path, capsys: pytest.CaptureFixt
     assert str(tmp_path) not in "".join((folder / name).read_text() for name in ("model.json", "README.md"))
 
 
-@pytest.mark.slow
 def test_pictures_that_vanish_before_they_are_judged_cost_only_themselves(
     plain: Path, pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (files := tmp_path / "files").mkdir()
-    facts = export_network(Export(plain), files / "model.onnx")
+    facts = export(open_export(plain), files / "model.onnx")
     dataset = read_pictures(pictures, facts, tmp_path / "set", tmp_path / "takedown.txt")
     lost = dataset.paths[1::7]
     for way, path in enumerate(lost):
