@@ -140,6 +140,8 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, letter
     grid = figure.subplots(3, 3).ravel()
     for axes in grid:
         axes.axis("off")
+        axes.xaxis.set_visible(False)
+        axes.yaxis.set_visible(False)
     for axes, top in zip(grid, evaluation.top_losses, strict=False):
         if shown[top.file]:
             axes.imshow(np.asarray(fit_within(load_stored(dataset.folder / top.file), 320)))
@@ -154,7 +156,8 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, letter
             **lettering.style,
         )
     drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=90, metadata={"Software": None})
+    # Read again at once, so not worth packing.
+    figure.savefig(drawn, dpi=90, metadata={"Software": None}, pil_kwargs={"compress_level": 0})
     # Photos as PNG are five times as large with all their colours.
     Image.open(drawn, formats=["PNG"]).convert("RGB").quantize(COLORS).save(path, "PNG", optimize=True)
 
