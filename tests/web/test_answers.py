@@ -103,16 +103,16 @@ def test_a_prior_of_other_labels_is_refused(api: SitePage) -> None:
         assert told_by(lambda prior=prior: api.ask("classify", content, {"prior": prior})) == ("BadPrior", "")
 
 
-def test_where_it_looked(api: SitePage, prebuilt: Revision, small_predictor: Predictor) -> None:
+def test_where_it_looked(api: SitePage, prebuilt: Revision, predictor: Predictor) -> None:
     session = onnxruntime.InferenceSession(str(prebuilt.folder / "model.onnx"))
     for number, picture in enumerate(pictures()):
         square = to_square(load_picture(picture), 64)[None]
         probabilities, activation = session.run(["probabilities", "activation"], {"pixels": square})
-        label = small_predictor.labels[number % 3] if number % 2 else None
-        index = small_predictor.labels.index(label) if label else int(probabilities[0].argmax())
+        label = predictor.labels[number % 3] if number % 2 else None
+        index = predictor.labels.index(label) if label else int(probabilities[0].argmax())
         wanted = activation[0, index] - activation[0].mean(axis=0)
         found = api.ask("explain", np.asarray(picture), label)
-        assert found["label"] == small_predictor.labels[index]
+        assert found["label"] == predictor.labels[index]
         assert (found["width"], found["height"]) == picture.size
         assert tuple(found["box"]) == frame(picture.size, 64, "crop")
         assert (found["rows"], found["columns"]) == wanted.shape
@@ -121,9 +121,9 @@ def test_where_it_looked(api: SitePage, prebuilt: Revision, small_predictor: Pre
     assert told_by(lambda: api.ask("explain", encode(picture), "bear")) == ("NoExplanation", "")
 
 
-def test_what_is_nearest(api: SitePage, small_predictor: Predictor) -> None:
+def test_what_is_nearest(api: SitePage, predictor: Predictor) -> None:
     for picture in pictures():
-        wanted = small_predictor.nearest(picture, 5)
+        wanted = predictor.nearest(picture, 5)
         found = api.ask("nearest", np.asarray(picture), 5)
         cosines = [each.cosine for each in wanted]
         assert [each["cosine"] for each in found] == pytest.approx(cosines, abs=PIXELS)
@@ -142,15 +142,15 @@ def test_it_tests_itself(api: SitePage) -> None:
     assert found["largestDifference"] < FILES
 
 
-def test_many_at_once_are_answered_each(api: SitePage, small_predictor: Predictor) -> None:
+def test_many_at_once_are_answered_each(api: SitePage, predictor: Predictor) -> None:
     contents = [encode(picture) for picture in pictures()]
     script = """contents => travel.told(() => Promise.all(contents.map(each => model.classify(travel.unpack(each)))))"""
     told = api.page.evaluate(script, [packed(each) for each in contents])
     for content, answer in zip(contents, told["value"], strict=True):
-        check(answer, small_predictor.predict(content).record(), FILES)
+        check(answer, predictor.predict(content).record(), FILES)
 
 
-def test_a_picture_may_come_in_any_form(api: SitePage, small_predictor: Predictor) -> None:
+def test_a_picture_may_come_in_any_form(api: SitePage, predictor: Predictor) -> None:
     content = encode(draw("cross", 12), "PNG")
     script = """content => travel.told(async () => {
         const bytes = travel.unpack(content);
@@ -164,7 +164,7 @@ def test_a_picture_may_come_in_any_form(api: SitePage, small_predictor: Predicto
     # It is still the page's.
     assert is_whole
     for answer in answers:
-        check(answer, small_predictor.predict(content).record(), PIXELS)
+        check(answer, predictor.predict(content).record(), PIXELS)
 
 
 def test_a_closed_model_answers_no_more(browser: Browser, small_site: Path) -> None:

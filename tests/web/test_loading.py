@@ -288,7 +288,7 @@ def test_the_policy_of_our_own_page_is_enough(small_site: Path, page: Page) -> N
     assert load_error(page, small_site, path="index.html") == ("", "")
 
 
-def test_a_page_of_another_origin(small_site: Path, browser: Browser, small_predictor: Predictor) -> None:
+def test_a_page_of_another_origin(small_site: Path, browser: Browser, predictor: Predictor) -> None:
     page = browser.new_page()
     content = encode(draw("cross", 5))
     with (
@@ -298,13 +298,13 @@ def test_a_page_of_another_origin(small_site: Path, browser: Browser, small_pred
         api = SitePage(page, server.url("spotter.js")).open(foreign.url("blank.html", "localhost"))
         api.load()
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
-            small_predictor.predict(content).probabilities, abs=1e-3
+            predictor.predict(content).probabilities, abs=1e-3
         )
     page.close()
 
 
 def test_a_reference_of_rounded_numbers_is_put_back_into_its_order(
-    prebuilt: Revision, small_site: Path, browser: Browser, small_predictor: Predictor, tmp_path: Path
+    prebuilt: Revision, small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
 ) -> None:
     rounded = reference(lambda rows: np.rint(rows * STEPS).astype(np.float32) / np.float32(STEPS))
     site = change_site(small_site, tmp_path / "site", rounded(prebuilt.folder))
@@ -316,11 +316,11 @@ def test_a_reference_of_rounded_numbers_is_put_back_into_its_order(
         api.load()
         familiarity = api.ask("classify", content)["familiarity"]
     # A hundredth of a step in each of many numbers.
-    assert familiarity == pytest.approx(small_predictor.predict(content).familiarity, abs=1e-3)
+    assert familiarity == pytest.approx(predictor.predict(content).familiarity, abs=1e-3)
     page.close()
 
 
-def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser, small_predictor: Predictor) -> None:
+def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser, predictor: Predictor) -> None:
     isolated = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
     page = browser.new_page()
     content = encode(draw("cross", 5))
@@ -329,6 +329,6 @@ def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser,
         assert page.evaluate("crossOriginIsolated")
         api.load(threads=2)
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
-            small_predictor.predict(content).probabilities, abs=1e-3
+            predictor.predict(content).probabilities, abs=1e-3
         )
     page.close()

@@ -51,7 +51,7 @@ def ask(code: Path, folder: str, *questions: list[Any], decodes: bool = False) -
     return json.loads(done.stdout)
 
 
-def test_answers_are_those_of_python(small_site: Path, small_predictor: Predictor) -> None:
+def test_answers_are_those_of_python(small_site: Path, predictor: Predictor) -> None:
     pictures = [draw(kind, 70, (150, 110)) for kind in ("disc", "cross", "stripes")]
     pixels = [np.asarray(picture) for picture in pictures]
     questions: list[list[Any]] = [["classify", each] for each in pixels]
@@ -59,15 +59,15 @@ def test_answers_are_those_of_python(small_site: Path, small_predictor: Predicto
     with serving_site(small_site) as server:
         for folder in (small_site.as_uri(), small_site.as_uri() + "/", server.url()):
             card, *answers, evidence, nearest = ask(small_site / "spotter.js", folder, *questions)
-            assert card["value"]["labels"] == list(small_predictor.labels)
+            assert card["value"]["labels"] == list(predictor.labels)
             for picture, answer in zip(pictures, answers, strict=True):
-                wanted = small_predictor.predict(picture).record()
+                wanted = predictor.predict(picture).record()
                 assert list(answer["value"]) == list(wanted)
                 assert answer["value"]["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
                 assert answer["value"]["familiarity"] == pytest.approx(wanted["familiarity"], abs=1e-5)
                 assert answer["value"]["label"] == wanted["label"]
             assert evidence["value"]["label"] == answers[0]["value"]["closest"]
-            found = small_predictor.nearest(pictures[0], 1)[0]
+            found = predictor.nearest(pictures[0], 1)[0]
             assert found.thumbnail
             assert base64.b64decode(nearest["value"][0]["thumbnail"]["jpeg"]["bytes"]) == found.thumbnail.jpeg
 
@@ -82,14 +82,14 @@ def test_without_a_decoder_it_says_what_to_do(small_site: Path) -> None:
     assert other["error"][:2] == ["BadPicture", "not-a-picture"]
 
 
-def test_with_a_decoder_of_ones_own(small_site: Path, small_predictor: Predictor) -> None:
+def test_with_a_decoder_of_ones_own(small_site: Path, predictor: Predictor) -> None:
     content = encode(draw("disc", 2))
     _, answer = ask(small_site / "spotter.js", small_site.as_uri(), ["classify", content], decodes=True)
-    black = small_predictor.predict(load_picture(encode(draw("disc", 2).resize((20, 20)).point(lambda _: 0), "PNG")))
+    black = predictor.predict(load_picture(encode(draw("disc", 2).resize((20, 20)).point(lambda _: 0), "PNG")))
     assert answer["value"]["probabilities"] == pytest.approx(black.probabilities, abs=1e-5)
 
 
-def test_with_sharp(small_site: Path, small_predictor: Predictor, node_folder: Path, tmp_path: Path) -> None:
+def test_with_sharp(small_site: Path, predictor: Predictor, node_folder: Path, tmp_path: Path) -> None:
     site = Path(shutil.copytree(small_site, tmp_path / "site"))
     (tmp_path / "node_modules").symlink_to(node_folder / "node_modules")
     contents = [turned(draw("cross", 8), 6), encode(draw("disc", 3), "PNG"), encode(draw("disc", 4), "WEBP")]
@@ -101,10 +101,10 @@ def test_with_sharp(small_site: Path, small_predictor: Predictor, node_folder: P
         *[[method, each] for each in contents for method in ("classify", "square")],
         ["classify", encode(draw("disc", 3), "BMP")],
     )
-    card = small_predictor.card
+    card = predictor.card
     for content, answer, square in zip(contents, answers[::2], answers[1::2], strict=True):
         assert "error" not in answer, answer
-        wanted = small_predictor.predict(content).probabilities
+        wanted = predictor.predict(content).probabilities
         assert answer["value"]["probabilities"] == pytest.approx(wanted, abs=5e-3)
         seen = np.frombuffer(base64.b64decode(square["value"]["bytes"]), np.uint8)
         plain = to_square(load_picture(content), card.size, card.resize).ravel()
