@@ -76,6 +76,7 @@ time.sleep(0.3)
 """
 
 
+@pytest.mark.slow
 def test_where_the_time_goes_is_seen_in_all_processes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = bench_profile.run_watched([sys.executable, "-c", STAGES], tmp_path)
     assert [stage.title for stage in run.stages] == ["Spend it here", "Spend it elsewhere"]

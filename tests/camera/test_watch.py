@@ -192,6 +192,7 @@ def test_a_damaged_picture_counts_and_is_read_again_when_it_is_whole(
     assert [row["label"] for row in read_table(tmp_path / "events.csv")] == ["", "disc"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_time_nothing_is_lost_or_written_twice(prebuilt: Revision, tmp_path: Path) -> None:
     folder, table = tmp_path / "in", tmp_path / "events.csv"
     for event in range(12):

@@ -78,6 +78,7 @@ def test_wrong_usage_exits_2_and_names_what_was_meant(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_reading_the_options_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom spotter.cli import COMMANDS, load_command, make_parser\n"

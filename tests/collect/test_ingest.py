@@ -142,6 +142,7 @@ def test_half_a_line_of_the_journal_is_no_obstacle(server: JsonServer, tmp_path:
     assert [record.file for record in again.records] == [record.file for record in first.records]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_not_share_a_set(server: JsonServer, tmp_path: Path) -> None:
     addresses, folder = write_list(tmp_path / "list.txt", server), tmp_path / "set"
     child = start(addresses, folder)
@@ -207,6 +208,7 @@ def test_passing_failures_are_tried_again_and_others_are_not(tmp_path: Path) -> 
         assert sorted(pictures_asked_for(server)) == ["/cross/8.jpg", "/disc/8.jpg"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, tmp_path: Path) -> None:
     code = """
 import sys

@@ -107,6 +107,7 @@ def test_names_with_anything_in_them_come_back_as_they_were(tmp_path: Path) -> N
     assert EditLog(tmp_path).read()[0].who == name
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     writers = [write(tmp_path, name, 60) for name in ("anna", "ben")]
     mine = EditLog(tmp_path)
@@ -146,6 +147,7 @@ def test_a_line_is_on_the_disk_before_anybody_is_told(tmp_path: Path, monkeypatc
     assert synced[2:] == [log.path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_that_was_told(tmp_path: Path) -> None:
     writer = write(tmp_path, "anna", 100_000)
     told = 0
@@ -440,6 +442,7 @@ except DatasetUnwritable as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_of_a_batch(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True

@@ -188,6 +188,7 @@ def test_it_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_importing_it_is_quick() -> None:
     code = "import sys, spotter.data.quality; print({'cleanvision', 'torch'} & set(sys.modules))"
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

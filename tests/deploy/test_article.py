@@ -71,6 +71,7 @@ def test_a_folder_that_cannot_be_written_is_told(prebuilt: Revision, tmp_path: P
         write_article(str(prebuilt.store), None, "", tmp_path / "file" / "x")
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_it_wrote_and_refuses_odd_addresses(prebuilt: Revision, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "spotter", "article", str(prebuilt.store), "--to", str(tmp_path / "a")]
     done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, capture_output=True, text=True, check=True)

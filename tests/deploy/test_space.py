@@ -221,6 +221,7 @@ def test_the_files_serve_where_only_the_requirements_are(
 # Deploying
 
 
+@pytest.mark.slow
 def test_a_new_space_is_made_filled_and_tried(
     hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor, app: str
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_new_space_is_made_filled_and_tried(
     assert (created["type"], created["sdk"], created["hardware"]) == ("space", "gradio", "cpu-basic")
 
 
+@pytest.mark.slow
 def test_an_older_one_is_brought_up_to_date_in_one_commit(
     space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -245,6 +247,7 @@ def test_an_older_one_is_brought_up_to_date_in_one_commit(
     assert old.variables == {**plan.variables, "THEIRS": "1"}
 
 
+@pytest.mark.slow
 def test_the_next_one_without_int8_takes_the_variable_away_and_a_failure_brings_it_back(
     space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -259,6 +262,7 @@ def test_the_next_one_without_int8_takes_the_variable_away_and_a_failure_brings_
     assert old.variables == {**plan.variables, "THEIRS": "1"}
 
 
+@pytest.mark.slow
 def test_it_waits_for_its_own_commit_and_wakes_a_sleeper(
     space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -284,6 +288,7 @@ LOG = "".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "log", "words"),
     [
@@ -310,6 +315,7 @@ def test_what_does_not_run_is_told_and_taken_back(
     assert [commit.title.split()[0] for commit in old.commits] == ["old", "Serve", "Roll"]
 
 
+@pytest.mark.slow
 def test_what_serves_another_revision_is_taken_back(
     space: SpaceRepo, old: Repo, plan: Plan, prebuilt: Revision
 ) -> None:
@@ -365,6 +371,7 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
         check_answers(url, predictor, 5)
 
 
+@pytest.mark.slow
 def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
     hub: Hub, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +418,7 @@ def test_a_page_of_anything_is_told(predictor: Predictor) -> None:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_slow_to_tell_takes_of_the_patience(hub: Hub, space: SpaceRepo, old: Repo) -> None:
     old.stages = [{"stage": "BUILDING"}]
 
@@ -424,6 +432,7 @@ def test_a_hub_that_is_slow_to_tell_takes_of_the_patience(hub: Hub, space: Space
     assert hub.asked("/runtime") == 2
 
 
+@pytest.mark.slow
 def test_a_first_try_that_fails_stays_to_be_looked_at(
     hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -432,6 +441,7 @@ def test_a_first_try_that_fails_stays_to_be_looked_at(
     assert hub.repos[SPACE].head.files["app.py"] == plan.files["app.py"]
 
 
+@pytest.mark.slow
 def test_a_way_back_that_is_blocked_is_told_with_the_reason(
     hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -448,6 +458,7 @@ def test_a_way_back_that_is_blocked_is_told_with_the_reason(
     assert "could not be put back (Your token may not write" in said
 
 
+@pytest.mark.slow
 def test_files_that_are_not_taken_leave_the_settings_as_they_were(
     hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor
 ) -> None:
@@ -471,6 +482,7 @@ def at_numbers(numbers: range, answer: Answer, at: str = "", *, answered: bool =
     return fault
 
 
+@pytest.mark.slow
 def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
     hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, prebuilt: Revision, without_rest: None
 ) -> None:
@@ -492,6 +504,7 @@ def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
             assert (old.head.files, old.variables) == new, number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "first", "kind"),
     [
@@ -527,6 +540,7 @@ def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Pred
 # Refusals
 
 
+@pytest.mark.slow
 def test_money_is_told_with_what_remains(hub: Hub, space: SpaceRepo, plan: Plan, predictor: Predictor) -> None:
     hub.wants_money = True
     said = refusal(PaymentRequired, lambda: run(space, plan, predictor))
@@ -535,6 +549,7 @@ def test_money_is_told_with_what_remains(hub: Hub, space: SpaceRepo, plan: Plan,
     assert SPACE not in hub.repos
 
 
+@pytest.mark.slow
 def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Predictor, tmp_path: Path) -> None:
     hub.wants_money = True
     plan = plan_space(ROOT, STORE, predictor, "zero-a10g")
@@ -555,6 +570,7 @@ def test_zero_gpu_gets_its_own_entry(hub: Hub, space: SpaceRepo, predictor: Pred
     assert "cannot be opened" in finished.stderr
 
 
+@pytest.mark.slow
 def test_other_peoples_spaces_and_races_are_left_alone(
     hub: Hub, space: SpaceRepo, old: Repo, plan: Plan, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -582,6 +598,7 @@ def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_shows_and_then_deploys(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
     revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
@@ -602,6 +619,7 @@ def test_the_command_shows_and_then_deploys(hub: Hub, prebuilt: Revision, tmp_pa
     assert command(hub, tmp_path, "anna/app", "--model", STORE).returncode == 2
 
 
+@pytest.mark.slow
 def test_the_command_deploys_int8_where_there_is_one(
     hub: Hub, prebuilt: Revision, with_int8: Path, tmp_path: Path
 ) -> None:
@@ -617,6 +635,7 @@ def test_the_command_deploys_int8_where_there_is_one(
     assert "MODEL_INT8=1" in dry.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
 def test_the_command_refuses_a_model_that_a_space_may_not_read(
     how: str, more: list[str], hub: Hub, prebuilt: Revision, tmp_path: Path

@@ -290,6 +290,7 @@ def test_a_free_account_gets_a_static_space(
     assert hub.repos[SPACE].sdk == "static"
 
 
+@pytest.mark.slow
 def test_a_static_space_has_no_hardware(hub: Hub, tmp_path: Path) -> None:
     refused = command(hub, tmp_path, "--static", "--hardware", "cpu-basic")
     assert refused.returncode == 2

@@ -58,6 +58,7 @@ def test_each_library_has_its_room(package: str) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["app", "spotter", "spotter.serve.app", "spotter.evaluate.stress_folder", "spotter.search"]
 )

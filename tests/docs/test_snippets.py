@@ -56,6 +56,7 @@ def run(language: str, code: str, place: Path, node: Path | None = None) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snippet", program_snippets(), ids=lambda snippet: snippet.key)
 def test_every_snippet_of_the_page_classifies(
     snippet: Snippet, url: str, place: Path, request: pytest.FixtureRequest
@@ -69,6 +70,7 @@ def blocks(text: str, language: str) -> list[str]:
     return [block for block in re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) if README_ADDRESS in block]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["python", "javascript", "sh"])
 def test_every_call_in_the_docs_works(language: str, url: str, place: Path, request: pytest.FixtureRequest) -> None:
     pages = (ROOT / "README.md", ROOT / "docs" / "serving.md")
@@ -87,6 +89,7 @@ def test_every_call_in_the_docs_works(language: str, url: str, place: Path, requ
         run(language, code, here, node)
 
 
+@pytest.mark.slow
 def test_the_calls_in_the_help_work(url: str, place: Path) -> None:
     help_text = run("sh", f"curl -fsS {url}/api", place)
     curl = re.search(r"^ +(curl .*)$", help_text, re.MULTILINE)

@@ -262,6 +262,7 @@ def test_what_came_last_goes_out_when_the_app_stops(
     assert there(hub) == set(ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
     hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset], tmp_path: Path, moment: str
@@ -335,6 +336,7 @@ def test_where_entries_stand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert folder_of(ADDRESS) == Path("feedback/anna-words")
 
 
+@pytest.mark.slow
 def test_the_app_answers_while_the_hub_is_down(prebuilt: Revision) -> None:
     process = start(
         *("--model", prebuilt.store, "--port", 0, "--feedback", ADDRESS),

@@ -128,6 +128,7 @@ def test_only_entries_can_be_deleted(name: str, entries: FeedbackFolder) -> None
     assert len(list(entries.read())) == 1
 
 
+@pytest.mark.slow
 def test_entries_are_listed_and_deleted_by_a_command(entries: FeedbackFolder) -> None:
     id_ = entries.add(drawing(1), prediction(), "disc", None)
 
@@ -171,6 +172,7 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
         FeedbackFolder(tmp_path / "file").add(drawing(1), prediction(), "disc", None)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_entries_are_whole(tmp_path: Path) -> None:
     code = (
         "import sys\n"
@@ -339,6 +341,7 @@ def test_what_was_decided_becomes_a_review_of_the_answer(tmp_path: Path, entries
     assert (found.wrong.count, found.wrong.total) == (0, 2)
 
 
+@pytest.mark.slow
 def test_reviews_are_noted_by_a_command(tmp_path: Path, trained: Published) -> None:
     log, entries = tmp_path / "log", FeedbackFolder(tmp_path / "feedback")
     with AnswerLog(log, "r") as opened:

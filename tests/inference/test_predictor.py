@@ -167,6 +167,7 @@ def test_a_model_json_that_does_not_fit_is_told(
         Predictor(read_bundle(folder))
 
 
+@pytest.mark.slow
 def test_serving_loads_neither_torch_nor_fastai(prebuilt: Revision) -> None:
     code = (
         "import sys, app; from spotter import Predictor; "

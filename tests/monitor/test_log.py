@@ -208,6 +208,7 @@ def writer(folder: Path, revision: str, count: int) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_at_most_the_last_second_is_missing(tmp_path: Path, seed: int) -> None:
     process = writer(tmp_path, "r1", 100_000)
@@ -229,6 +230,7 @@ def test_killed_at_any_moment_at_most_the_last_second_is_missing(tmp_path: Path,
     assert read_answers(tmp_path).id[-1] == last
 
 
+@pytest.mark.slow
 def test_two_processes_write_to_one(tmp_path: Path) -> None:
     processes = [writer(tmp_path, name, 300) for name in ("one", "two")]
     told = [process.communicate(timeout=60)[0].split()[2::2] for process in processes]
@@ -323,6 +325,7 @@ def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
 SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")
 
 
+@pytest.mark.slow
 def test_the_app_logs_every_answer_and_nothing_about_who_asked(prebuilt: Revision, tmp_path: Path) -> None:
     folder, picture = tmp_path / "log", draw("disc", 3, (300, 200))
     exif = Image.Exif()
@@ -361,6 +364,7 @@ def test_the_app_logs_every_answer_and_nothing_about_who_asked(prebuilt: Revisio
     assert len(written) < 60_000
 
 
+@pytest.mark.slow
 def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     process = start("--model", prebuilt.store, "--port", 0, ANSWER_LOG=str(tmp_path / "file"))

@@ -160,6 +160,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_writes_it_and_says_what_to_do(tmp_path: Path, prebuilt: Revision) -> None:
     log_of(tmp_path, two_months())
     with listening() as webhook:

@@ -93,6 +93,7 @@ def plain(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 LINEAR = {"concat_pool": False, "lin_ftrs": [], "first_bn": False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "size", "resize", "outputs", "stats", "inside"),
     [

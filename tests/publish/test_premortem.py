@@ -27,6 +27,7 @@ def ask(data: Path, lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, input=lines, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_questions_are_asked_and_earlier_answers_kept(tmp_path: Path) -> None:
     lines = [
         "Fewer bears meet hikers.",

@@ -158,6 +158,7 @@ def test_right_and_wrong_are_compared_in_pairs(tmp_path: Path) -> None:
     assert "Challengers" not in fill_in(replace(gather(tmp_path), duels=()))
 
 
+@pytest.mark.slow
 def test_two_revisions_in_a_running_app(prebuilt: Revision, tmp_path: Path) -> None:
     picture = (prebuilt.folder / "example-1.jpg").read_bytes()
     process = start(
@@ -179,6 +180,7 @@ def test_two_revisions_in_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
     assert answers.challenger_probability == pytest.approx(answers.probability, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_challenger_that_is_not_there_stops_nothing(prebuilt: Revision, tmp_path: Path) -> None:
     process = start("--model", prebuilt.store, "--log", tmp_path, "--challenger", "abcdef0", "--port", 0)
     try:

@@ -181,6 +181,7 @@ for number in range(10_000):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_whole_entries_and_keeps_what_was_decided(tmp_path: Path) -> None:
     waiting, decided = set(), set()
     for pause in (0.002, 0.007, 0.013, 0.021):

@@ -246,6 +246,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_whole_moves(tmp_path: Path) -> None:
     for _ in range(3):
         process = subprocess.Popen(

@@ -705,6 +705,7 @@ def served(pause_s: float | None = 0.0, stop_s: float = 6.0) -> Iterator[tuple[s
         process.wait()
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PICTURE)
@@ -734,6 +735,7 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_an_upload_that_never_ends_does_not_keep_it_from_stopping() -> None:
     with served(stop_s=0.5) as (url, process):
         host, port = url.removeprefix("http://").split(":")
@@ -744,6 +746,7 @@ def test_an_upload_that_never_ends_does_not_keep_it_from_stopping() -> None:
             assert process.wait(timeout=60) == 0
 
 
+@pytest.mark.slow
 def test_connections_that_send_nothing_are_closed() -> None:
     with served() as (url, _), ExitStack() as stack:
         host, port = url.removeprefix("http://").split(":")
@@ -773,6 +776,7 @@ def test_connections_that_send_nothing_are_closed() -> None:
         assert httpx.get(f"{url}/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_body_that_goes_wrong_after_its_answer_ends_quietly() -> None:
     with served() as (url, process):
         host, port = url.removeprefix("http://").split(":")
@@ -789,6 +793,7 @@ def test_a_body_that_goes_wrong_after_its_answer_ends_quietly() -> None:
         assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_long_answer_is_not_taken_for_an_idle_connection() -> None:
     with served(pause_s=1.8) as (url, _):
         assert httpx.post(f"{url}/api/classify", content=PICTURE, timeout=20).status_code == 200

@@ -106,6 +106,7 @@ def test_row_24_a_bomb_goes_off_when_opened(kind: type[Bomb], tmp_path: Path) ->
     assert (tmp_path / "canary").exists()
 
 
+@pytest.mark.slow
 @BOMBS
 def test_row_24_no_pickle_is_fetched_or_opened(kind: type[Bomb], hub: Hub, bundle: Path, tmp_path: Path) -> None:
     canary, home = tmp_path / "canary", tmp_path / "home"
@@ -148,6 +149,7 @@ def test_row_25_other_bytes_under_the_same_name_are_refused(hub: Hub, bundle: Pa
         commit.files[name] = good
 
 
+@pytest.mark.slow
 def test_row_25_a_whole_other_model_under_the_same_name_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
     revision = HubStore("anna/other", endpoint=hub.url, cache=tmp_path / "cache").push(bundle)
     contents = content_name(bundle)

@@ -103,6 +103,7 @@ def test_without_a_log_it_is_told_how_to_have_one() -> None:
         assert (response.status_code, response.text.split(":")[1]) == (404, " start the app with --log FOLDER.")
 
 
+@pytest.mark.slow
 def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-I", "spotter/deploy/serving_files.py", ".", tmp_path / "space"], cwd=ROOT, check=True
@@ -116,6 +117,7 @@ def test_a_space_has_all_that_it_takes(bare_python: Path, prebuilt: Revision, tm
     assert "<h2" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_app_loads_nothing_of_it_at_its_start() -> None:
     modules = {"spotter.monitor.report", "spotter.monitor.compare", "spotter.utils.charts"}
     code = f"import sys, app; print({modules} & set(sys.modules))"

@@ -78,6 +78,7 @@ def question(rng: random.Random) -> bytes:
     return text[: rng.randrange(len(text) + 1)] if rng.random() < 0.2 else text
 
 
+@pytest.mark.slow
 def test_malformed_requests_write_no_traceback_and_few_lines(prebuilt: Revision) -> None:
     rng = random.Random(16)
     process = start("--model", prebuilt.store, "--port", 0)

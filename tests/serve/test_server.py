@@ -438,6 +438,7 @@ def test_a_taken_port_is_one_sentence() -> None:
             serve(create_app(predict_by_color, INFO, CONFIG), ServeConfig(port=port))
 
 
+@pytest.mark.slow
 def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
     script = (
         "from tests.helpers.pictures import predict_by_color, LABELS\n"

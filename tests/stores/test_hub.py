@@ -739,6 +739,7 @@ def at_request(number: int, *, answered: bool = False, for_good: bool = False) -
     return fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_first", [False, True])
 def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(
     is_first: bool, hub: Hub, one: Path, two: Path, tmp_path: Path
@@ -777,6 +778,7 @@ except CacheUnwritable as told:
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_grow_is_told(hub: Hub, store: HubStore, tmp_path: Path) -> None:
     store.push(make_bundle(tmp_path / "big", "big", **{"model.onnx": "x" * 3_000_000}))
     finished = subprocess.run(
@@ -849,6 +851,7 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     assert served(start("--port", 0, **environment(hub, home, **settings))) == revision
 
 
+@pytest.mark.slow
 def test_train_finds_a_token_that_may_only_read_before_it_collects(hub: Hub, drawn: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "train.py", "--class", "disc", "--class", "cross", "--search", f"folder:{drawn}",
@@ -872,6 +875,7 @@ def served(process: subprocess.Popen[str]) -> str:
         stop(process)
 
 
+@pytest.mark.slow
 def test_the_predictor_opens_the_hub(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
     store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / "cache")
     store.push(prebuilt.folder)
@@ -888,6 +892,7 @@ def test_the_predictor_opens_the_hub(hub: Hub, prebuilt: Revision, tmp_path: Pat
     assert finished.stdout.split() == [hub.repos[NAME].head.oid, "cross"]
 
 
+@pytest.mark.slow
 def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path) -> None:
     first, second = store.push(one), store.push(two)
 
@@ -913,6 +918,7 @@ def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, 
     assert "but the version tag could not be set (Your token may not write" in errors[-1]
 
 
+@pytest.mark.slow
 def test_a_folder_as_store_is_not_asked_through_the_hubs_client() -> None:
     code = (
         "import sys; from spotter.stores import open_store; open_store('x'); sys.exit('huggingface_hub' in sys.modules)"

@@ -199,6 +199,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_half_published(tmp_path: Path) -> None:
     files = {}
     for name in ("one", "two"):

@@ -80,6 +80,7 @@ def test_the_export_does_not_depend_on_it(pair: tuple[Backbone, Backbone], tmp_p
     assert exports[0] == exports[1]
 
 
+@pytest.mark.slow
 def test_a_stored_one_is_used_without_torch(pair: tuple[Backbone, Backbone], place: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(place), "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     finished = subprocess.run(

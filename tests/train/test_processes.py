@@ -47,6 +47,7 @@ def is_running(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_relative_path_and_a_setting_mean_what_they_mean_when_the_work_is_asked_for(folder: Path) -> None:
     (folder / "later").mkdir()
     (folder / "later" / "note.txt").write_text("found")
@@ -60,6 +61,7 @@ print(processes.run_apart("some_work", "read", "note.txt"))
     assert (said.strip(), errors) == ("('found', 'new', None)", "")
 
 
+@pytest.mark.slow
 def test_answers_and_failures_arrive_as_they_are_and_the_next_work_is_done_all_the_same(folder: Path) -> None:
     tried = """
 for work in (("add", 1, 2), ("fail", "a sentence"), ("die", 9), ("missing",), ("add", [1], [2])):
@@ -84,6 +86,7 @@ except Exception as error:
     assert lines[4:] == ["[1, 2]", "True False", "ParityError later"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: signal.Signals) -> None:
     asking = start(folder, "processes.in_background(processes.run_apart, 'some_work', 'rest', 'who').result()")
@@ -99,6 +102,7 @@ def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: 
     assert err.count("Traceback") == (how == signal.SIGINT)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_is_told_and_started_again(folder: Path) -> None:
     tried = """
 server = processes.run_apart("os", "getppid")
@@ -115,6 +119,7 @@ print(processes.run_apart("some_work", "add", 1, 2))
     assert out.splitlines()[-1] == "3", err
 
 
+@pytest.mark.slow
 def test_a_server_that_still_loads_ends_with_the_process_that_started_it(folder: Path) -> None:
     (folder / "slow_module.py").write_text(
         "import os, time\nopen('who', 'w').write(str(os.getpid()))\ntime.sleep(600)\n"

@@ -64,6 +64,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_was_killed_goes_and_what_runs_stays(place: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
     at_work = [
@@ -94,6 +95,7 @@ def test_what_was_killed_goes_and_what_runs_stays(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_half_an_entry_of_a_visitor_goes(tmp_path: Path) -> None:
     assert run(SENDING, tmp_path) == -signal.SIGKILL
     assert len(list(tmp_path.rglob("picture.jpg"))) == 1
@@ -105,6 +107,7 @@ def test_half_an_entry_of_a_visitor_goes(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [id_]
 
 
+@pytest.mark.slow
 def test_half_a_picture_of_a_set_goes(tmp_path: Path) -> None:
     assert run(APPLYING, tmp_path) == -signal.SIGKILL
     (tmp_path / f".mine.jpg.{os.getpid()}.1.part").write_bytes(b"at work")

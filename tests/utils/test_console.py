@@ -24,6 +24,7 @@ def test_lines_begin_with_the_program(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "app.py: The disk is full, 100 % of it.\napp.py: stage full\nlog: it is over\n"
 
 
+@pytest.mark.slow
 def test_without_a_program_a_warning_is_told_too() -> None:
     code = "import logging, spotter; logging.getLogger('spotter.x').warning('%s', 'The disk is full.')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

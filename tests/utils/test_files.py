@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from spotter.utils.files import import_root, package_file
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 def test_a_process_elsewhere_imports_the_package_from_its_root(tmp_path: Path) -> None:
     code = "import spotter.errors; print(spotter.errors.__file__)"
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(import_root())}

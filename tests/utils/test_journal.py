@@ -226,6 +226,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["with", "without"])
 def test_processes_at_once_lose_no_line(tmp_path: Path, how: str) -> None:
     path = tmp_path / "log.jsonl"
@@ -237,6 +238,7 @@ def test_processes_at_once_lose_no_line(tmp_path: Path, how: str) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["log.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["with", "without"])
 def test_a_kill_frees_the_lock_with_and_without_fcntl(tmp_path: Path, how: str) -> None:
     path = tmp_path / "log.jsonl"
@@ -276,6 +278,7 @@ print(len(log.read()))
 """
 
 
+@pytest.mark.slow
 def test_without_fcntl_everything_starts_and_writes(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", STARTS, str(tmp_path)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

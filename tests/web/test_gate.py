@@ -129,6 +129,7 @@ def test_an_address_where_nothing_answers_is_told(chromium: Browser) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_the_site_works_from_a_plain_server_of_files(
     files: dict[str, bytes], predictor: Predictor, chromium: Browser, tmp_path: Path
 ) -> None:
