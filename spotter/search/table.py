@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +134,14 @@ class Table:
 
 
 def _csv_rows(path: Path) -> Iterator[_Row]:
-    lines = list(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
+    content = path.read_text(encoding="utf-8-sig")
+    if "\0" in content:
+        raise ListUnreadable("it is no text; save the table as CSV.")
+    lines = list(io.StringIO(content, newline=""))
     delimiter = max(",;\t", key=(lines[0] if lines else "").count)
+    # What spreadsheets write, or need, to know what separates the cells.
+    if told := re.match(r'"?sep=(.)"?\s*$', lines[0] if lines else "", re.IGNORECASE):
+        delimiter, lines = told[1], lines[1:]
     # `strict`, so that a quote that is never closed does not swallow the rest of the file.
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     header = [name.strip().lower() for name in next(reader, [])]
@@ -158,7 +165,9 @@ def _position(header: list[str], names: tuple[str, ...], what: str) -> int:
 
 
 def _find(folder: Path, place: str) -> Path:
-    candidates = [folder / f"{place}{suffix}" for suffix in _SUFFIXES]
+    # A table made on Windows may have its slashes.
+    places = dict.fromkeys((place, place.replace("\\", "/")))
+    candidates = [folder / f"{each}{suffix}" for each in places for suffix in _SUFFIXES]
     return next((path for path in candidates if has_file(path)), candidates[0])
 
 

@@ -56,6 +56,20 @@ def test_a_csv_of_file_and_label(
         list(source.search("bear", 1))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=;\nfile;label\n{};x\n",
+        '"SEP=,"\r\nfile,label\r\n{},x\r\n',
+        "sep=\t\nfile\tlabel\n{}\tx",
+        "sep=|\nfile|label\n{}|x",
+    ],
+)
+def test_a_table_of_a_spreadsheet_on_windows(content: str, pictures: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(content.format("images\\b c").encode())
+    assert contents(list(Table(str(tmp_path / "t.csv")).search("x", 9))) == [pictures["images/b c.jpg"]]
+
+
 def test_addresses_in_a_table_are_fetched_and_nobodys_own(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("url,label\nhttps://a.example/1.jpg,x\nnone.jpg,x\n")
     first, second = Table(str(tmp_path / "t.csv")).search("x", 9)
@@ -204,6 +218,7 @@ def test_a_damaged_part_of_a_parquet_file_costs_its_own_pictures_alone(
         (b"label,file\nx,\n", "line 2 has no label or no file"),
         (b'label,file\n"x,a.jpg\n', "is no table of pictures and labels"),
         (b"label,file\n\xff,a.jpg\n", "is not UTF-8"),
+        (b"PK\x03\x04" + bytes(30), "no text; save the table as CSV"),
     ],
 )
 def test_what_is_no_table_is_told(content: bytes, told: str, tmp_path: Path) -> None:
