@@ -257,9 +257,33 @@ def test_a_tab_that_is_closed_while_pictures_are_added_keeps_those_that_were(own
     again = Lesson(own.page.context.new_page()).open(url)
     (kept, _) = again.counts()
     assert 0 < kept <= 40
+    expect(again.said).to_be_empty()
     # Those that are missing can be added by adding all again.
     assert f"not added twice: {kept}." in again.add(0, files) or kept == 40
     assert again.counts()[0] == 40
+
+
+DROP = """async () => {
+    for (const { name } of await indexedDB.databases()) {
+        await new Promise((resolve) => { indexedDB.deleteDatabase(name).onsuccess = resolve; });
+    }
+}"""
+
+
+def test_pictures_that_the_browser_dropped_are_told_once(own: Lesson, url: str) -> None:
+    own.add(0, [picture("disc", seed) for seed in range(3)])
+    own.add(1, [picture("cross", 1)])
+    own.page.once("dialog", lambda dialog: dialog.accept())
+    own.card(1).locator(".icon").click()
+    expect(own.classes).to_have_count(1)
+    # A page that does not hold what is kept.
+    own.page.goto(url.replace("teach/", "blank.html"))
+    own.page.evaluate(DROP)
+    own.open(url)
+    expect(own.said).to_contain_text("kept here and are gone: at least 3. The browser dropped them")
+    assert own.counts() == [0, 0]
+    own.open(url)
+    expect(own.said).to_be_empty()
 
 
 def test_two_tabs_do_not_overwrite_each_other(own: Lesson, url: str) -> None:

@@ -60,8 +60,8 @@ export class Album {
     this.#changed = changed;
   }
 
-  /** Read what is kept, in place of what is known. */
-  async load(): Promise<void> {
+  /** Read what is kept, in place of what is known. Returns how many pictures were kept once and are gone. */
+  async load(): Promise<number> {
     const store = this.#store;
     const [classes, pictures, decisions, features] = await Promise.all([
       store.classes(),
@@ -75,7 +75,10 @@ export class Album {
     this.#pictures.clear();
     for (const picture of pictures) this.#pictures.set(picture.sha256, picture);
     this.#order = Math.max(0, ...pictures.map(({ order }) => order)) + 1;
+    const gone = Math.max(0, store.tally.read() - this.size);
+    store.tally.write(this.size);
     this.#changed();
+    return gone;
   }
 
   get size(): number {
@@ -242,6 +245,7 @@ export class Album {
 
   /** Remove everything from the device. */
   async wipe(): Promise<void> {
+    this.#store.tally.write(0);
     await this.#store.wipe();
     await this.load();
   }
@@ -278,6 +282,7 @@ export class Album {
       }
     }
     for (const picture of pictures.slice(0, kept)) this.#pictures.set(picture.sha256, picture);
+    this.#store.tally.write(this.size);
     this.#changed();
     return kept;
   }
@@ -294,6 +299,7 @@ export class Album {
 
   async #remove(hashes: ReadonlySet<string>, isGone: (decision: Decision) => boolean): Promise<void> {
     const gone = this.decisions.filter(isGone);
+    this.#store.tally.write(this.size - hashes.size);
     await this.#store.removePictures([...hashes], gone.map(({ id }) => id), this.#body);
     this.decisions = this.decisions.filter((decision) => !gone.includes(decision));
     for (const sha256 of hashes) {

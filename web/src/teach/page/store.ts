@@ -1,6 +1,7 @@
 /** What the page keeps on the device: classes, pictures, features and decisions, in IndexedDB. */
 
 import type { Features, KeptPicture, Origin } from "../types.js";
+import { Tally } from "./tally.js";
 
 const VERSION = 1;
 const PATIENCE_MS = 15_000;
@@ -46,6 +47,8 @@ interface KeptFeatures {
 
 /** The page's own database. */
 export class Store {
+  /** Of the pictures. */
+  readonly tally: Tally;
   #database: Promise<IDBDatabase> | undefined;
   // Fails when the browser closes the database by itself: nothing that was under way comes to an end then.
   #closed = new Promise<never>(() => undefined);
@@ -54,6 +57,7 @@ export class Store {
 
   private constructor(name: string, lost: () => void) {
     this.#name = name;
+    this.tally = new Tally(name);
     this.#lost = lost;
   }
 

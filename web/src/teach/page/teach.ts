@@ -115,10 +115,11 @@ class TeachPage {
   async enter(): Promise<void> {
     const { album, tutor } = this.#desk;
     this.#isHere = true;
-    await album.load();
+    const gone = await album.load();
     await this.#haveTwoClasses();
     this.#elsewhere.hidden = true;
     this.#main.hidden = false;
+    if (gone) this.#desk.say(tell(this.#desk.language, "teach_gone", { count: gone }));
     try {
       await tutor.get();
       find(document, "#loading").classList.add("done");
@@ -135,13 +136,16 @@ class TeachPage {
   /** The browser closed what it keeps: show what is there still. */
   async lost(): Promise<void> {
     const { album, language, say } = this.#desk;
+    let gone = 0;
     try {
-      await album.load();
+      gone = await album.load();
       await this.#haveTwoClasses();
     } catch (error) {
       if (!(error instanceof NoRoom)) throw error;
     }
-    say(tell(language, "teach_store_closed"));
+    const said = [tell(language, "teach_store_closed")];
+    if (gone) said.push(tell(language, "teach_gone", { count: gone }));
+    say(said.join(" "));
   }
 
   /** Another tab has the pictures. */
