@@ -264,6 +264,18 @@ def test_it_tells_how_much_is_here(small_site: Path, browser: Browser) -> None:
 
 # Browsers
 
+
+def test_a_compilation_that_never_ends_is_done_once_more(page: Page, small_site: Path, tmp_path: Path) -> None:
+    site = shutil.copytree(small_site, tmp_path / "site")
+    # As Firefox does now and then.
+    never = "WebAssembly.compile = () => new Promise(() => undefined);"
+    (site / "worker.js").write_text(never + (site / "worker.js").read_text())
+    with serving_site(site) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        assert api.load()["labels"]
+        assert api.ask("selfTest")["agrees"]
+
+
 WITHOUT = {
     "no-wasm": "delete globalThis.WebAssembly",
     "no-simd": "void (WebAssembly.validate = () => false)",

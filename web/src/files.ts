@@ -18,6 +18,7 @@ export const MOST_BYTES: Record<string, number> = {
   "reference.safetensors": 1 << 30,
 };
 const MOST_OTHER = 2 ** 31 - 1;
+const COMPILE_MS = 5000;
 /** Bytes that are made room for before any has come: files of networks, and what the runtime of networks unpacks to. */
 const MOST_AT_ONCE = 64 << 20;
 const UNPACKED_CODE = 16 << 20;
@@ -165,14 +166,36 @@ export async function fetchCode(
       // What the service worker has unpacked: of such an answer the browser keeps what it compiled.
       if (response.headers.has(UNPACKED)) return await WebAssembly.compileStreaming(response);
       const data = await readBody(response, name, most, arrived);
-      const code = await WebAssembly.compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
+      const code = await compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
       hand?.(url, data);
       return code;
     }
     const data = await readLocal(url, name, most, arrived);
-    return await WebAssembly.compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
+    return await compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
   } catch (error) {
     throw asCannotRun(error);
+  }
+}
+
+/** In a worker of Firefox 140 a compilation does not always end; then it is done once more, and waited for. */
+async function compile(code: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+  const compiled = WebAssembly.compile(code);
+  // A page may not wait for one.
+  if (!("WorkerGlobalScope" in globalThis)) return compiled;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<WebAssembly.Module>((resolve, reject) => {
+    timer = setTimeout(() => {
+      try {
+        resolve(new WebAssembly.Module(code));
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    }, COMPILE_MS);
+  });
+  try {
+    return await Promise.race([compiled, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
