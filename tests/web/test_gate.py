@@ -243,6 +243,10 @@ def answer(**more: object) -> dict[str, object]:
     "given",
     [
         answer(label="not sure"),
+        answer(closest="b"),
+        answer(familiar=False),
+        answer(decision="ask"),
+        answer(looked_at=[0, 0, 0.5, 0.5]),
         answer(probabilities={"a": nan, "b": 0.3}),
         answer(probabilities={"b": 0.3, "a": 0.7}),
         answer(probabilities={"a": 0.698, "b": 0.302}),
