@@ -112,6 +112,10 @@ def test_a_list_holds_paths_and_addresses_and_a_host_has_one_lane(tmp_path: Path
             )
     assert {len(found) for found in lanes.values()} == {1}
     assert lanes["files"] == {None}
+    # Each host has one, so no address is among the files.
+    assert all(
+        "://" not in str(entry.source) for part in listing.parts if part.lane is None for entry in part.entries()
+    )
     together = listing.lanes()
     assert sorted(part.number for parts in together for part in parts) == list(range(len(listing.parts)))
     assert {len({part.lane for part in parts}) for parts in together} == {1}
