@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 
@@ -203,6 +204,14 @@ def test_a_prior_of_a_request_is_told_with_both_probabilities(
         assert response.status_code == 400
         assert "prior" in response.json()["error"].casefold()
     assert [parameter["name"] for parameter in parameters] == ["prior"]
+
+
+def test_a_label_that_does_not_occur_is_in_no_set(prebuilt: Revision, tmp_path: Path) -> None:
+    every = SETS | {"least": [0.0, 0.0, 0.0]}
+    folder = advising(prebuilt.folder, tmp_path / "all", shares=SHARES, sets=every, prior=list(PRIOR.values()))
+    answer = Predictor(read_bundle(folder)).answer_from(np.array([0.4, 0.3, 0.3], np.float32), 1.0)
+    assert 0 in PRIOR.values()
+    assert sorted(answer.set or ()) == sorted(label for label, share in PRIOR.items() if share)
 
 
 def test_a_revision_that_is_too_old_takes_no_prior(prebuilt: Revision, pictures: list[Path]) -> None:
