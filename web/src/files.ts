@@ -339,7 +339,7 @@ async function readBounded(
     length += part.length;
     arrived(part.length);
   }
-  return length === whole.length ? whole : whole.slice(0, length);
+  return whole.subarray(0, length);
 }
 
 function asUnreachable(error: unknown, name: string): Error {
