@@ -495,6 +495,8 @@ def test_nothing_is_told_to_anybody(two: "Cluster") -> None:
     assert not usage_lib.usage_stats_enabled()
 
 
+# Ray itself looks for the address for a minute, unless a cluster runs here already.
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_told() -> None:
     pytest.importorskip("ray")
     with pytest.raises(ClusterUnavailable, match="There is no Ray cluster at"), with_cluster("nowhere.invalid:1"):
