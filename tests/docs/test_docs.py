@@ -26,7 +26,7 @@ WRITTEN = [page for page in PAGES if page.suffix == ".md" and page.name not in {
 SAID = sorted(
     {said for text in (README, TROUBLESHOOTING) for said in re.findall(r"^\| \*(.+?)\* \|", text, re.MULTILINE)}
 )
-SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.suffix == "")
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix)
 TREE = re.search(r"```\n(train\.py .*?)```", README, re.DOTALL)
 
 
