@@ -33,6 +33,10 @@ class Trial:
         assert client
         return self.stage
 
+    def place_of(self, client: str) -> float:
+        assert client
+        return 0.5
+
 
 @pytest.fixture(scope="module")
 def info(tmp_path_factory: pytest.TempPathFactory) -> ModelInfo:
