@@ -35,7 +35,7 @@ from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run
 from spotter.publish.premortem import read_answers, read_costs
 from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
-from spotter.train.processes import start_server
+from spotter.train.processes import in_background, start_server
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
 from spotter.utils.imports import lasting_imports
@@ -262,11 +262,12 @@ def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSp
 
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
+    # The plots, while the rest is written.
+    told = in_background(write_evaluation, evaluation, candidate.strangers, dataset, files)
     reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
     writing.write_reference(files / REFERENCE, reference)
     writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
     (files / ONNX).write_bytes(attach_head(trained.backbone.body.onnx, trained.head.weight, trained.head.bias))
-    write_evaluation(evaluation, candidate.strangers, dataset, files)
     writing.write_origins(files, dataset)
     examples = writing.write_examples(files, dataset, trained)
     stats, origins = (body.mean, body.std), writing.count_origins(dataset)
@@ -277,6 +278,7 @@ def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSp
     shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
     made = {**card.made, "self_selected_share": share, "premortem": answers}
     card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
+    told.result()
     export.written.result()
     _write_cards(files, card, candidate)
     return card

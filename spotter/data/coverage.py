@@ -13,19 +13,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from threadpoolctl import threadpool_limits
 
-from spotter.data.cache import FOLDER, measure_once
 from spotter.data.dataset import Dataset, Record
 from spotter.data.manifest import read_searched
 from spotter.data.previews import make_thumbnails, short_title
-from spotter.data.quality import QUALITY_FLAGS
+from spotter.data.quality import QUALITY_FLAGS, measure_tones
 from spotter.data.subject_size import FILLING, SMALL
-from spotter.images import load_picture
 from spotter.utils.templates import write_page
 from spotter.utils.text import percent, plural
 
@@ -34,11 +31,6 @@ MOST_CLUSTERS = 8
 EXEMPLARS = 12
 SHOWN_FLAGGED = 24
 SHOWN_PAIRS = 30
-# To be raised when tones are measured in another way: what was measured before is then not read.
-MEASURE = 1
-# Mean brightness (0..1) below which a picture counts as dark, and the channel difference below which it is grey.
-DARK = 0.2
-GREY = 20
 # Below this share something counts as hardly shown, above the others as shown too often.
 RARE = 0.05
 ONE_ORIGIN = 0.6
@@ -127,14 +119,7 @@ def measure_coverage(
     Raises:
         DatasetUnwritable: what was measured cannot be stored.
     """
-    paths = dataset.paths
-    measured = measure_once(
-        dataset.folder / FOLDER / f"tones-{MEASURE}.json",
-        [record.sha256 for record in dataset.records],
-        lambda index: _tones(paths[index]),
-        otherwise=(False, False),
-    )
-    tones = np.array(measured, dtype=bool).reshape(-1, 2)
+    tones = measure_tones(dataset)
     targets = dataset.targets
     coverages = []
     for target, label in enumerate(dataset.labels):
@@ -217,17 +202,6 @@ def write_coverage(
         shown_flagged=SHOWN_FLAGGED,
         pair_name=_name,
     )
-
-
-def _tones(path: Path) -> tuple[bool, bool]:
-    """Whether a picture is dark, and whether it is black and white."""
-    picture = load_picture(path)
-    picture.thumbnail((64, 64), Image.Resampling.BOX)
-    values = np.asarray(picture, dtype=np.float32)
-    colourful = np.percentile(values.max(axis=2) - values.min(axis=2), 98)
-    # A dark picture has no colours to speak of, whatever it was taken with.
-    dark = bool((values @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).mean() < 255 * DARK)
-    return dark, bool(colourful <= GREY) and not dark
 
 
 def _cluster(directions: np.ndarray, files: Sequence[str]) -> tuple[Cluster, ...]:

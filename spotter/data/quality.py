@@ -5,7 +5,6 @@ A flag is a question to a person. Nothing is deleted here.
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -34,9 +33,12 @@ IMAGENET_PAGES = (916, 917, 918, 921, 922)
 
 MEASURED_SIDE = 256
 # To be raised when pictures are measured in another way: what was measured before is then not read.
-MEASURE = 1
+MEASURE = 2
 # A line is straight from this many pixels on, of `MEASURED_SIDE`.
 STRAIGHT = 20
+# Mean brightness (0..1) below which a picture counts as dark, and the channel difference below which it is grey; of a
+# picture scaled to so many pixels.
+DARK, GREY, TONE_SIDE = 0.2, 20, 64
 # Fewer pixels than this across show no shades, edges or lines.
 _MEASURABLE = 8
 
@@ -92,15 +94,7 @@ def find_quality_flags(
         DatasetUnwritable: what was measured cannot be stored.
     """
     config = config or QualityConfig()
-    settings = hashlib.sha256(f"{MEASURE}{config}".encode()).hexdigest()[:12]
-    paths = dataset.paths
-    measured: list[list[str]] = measure_once(
-        dataset.folder / FOLDER / f"flags-{settings}.json",
-        [record.sha256 for record in dataset.records],
-        lambda index: sorted(_flags_of_pixels(paths[index], config)),
-        otherwise=[],
-    )
-    flags = [set(found) for found in measured]
+    flags = [set(found) for found, *_ in _measure(dataset, config)]
     for index in np.flatnonzero(_far_from_class(dataset, features, config)):
         flags[index].add("far-from-class")
     if imagenet_logits is not None:
@@ -113,10 +107,45 @@ def find_quality_flags(
     return [tuple(flag for flag in QUALITY_FLAGS if flag in found) for found in flags]
 
 
-def _flags_of_pixels(path: Path, config: QualityConfig) -> set[str]:
+def measure_tones(dataset: Dataset) -> np.ndarray:
+    """Whether each picture is dark, and whether it is black and white: bool (n, 2).
+
+    Raises:
+        DatasetUnwritable: what was measured cannot be stored.
+    """
+    return np.array([tones for _, *tones in _measure(dataset, QualityConfig())], dtype=bool).reshape(-1, 2)
+
+
+def _measure(dataset: Dataset, config: QualityConfig) -> list[tuple[list[str], bool, bool]]:
+    """For each picture the flags that its pixels tell, and its tones, from one decoding."""
+    settings, paths = hashlib.sha256(f"{MEASURE}{config}".encode()).hexdigest()[:12], dataset.paths
+
+    def measure(index: int) -> tuple[list[str], bool, bool]:
+        picture = load_picture(paths[index])
+        return sorted(_flags_of_pixels(picture, config)), *_tones(picture)
+
+    return measure_once(
+        dataset.folder / FOLDER / f"quality-{settings}.json",
+        [record.sha256 for record in dataset.records],
+        measure,
+        otherwise=([], False, False),
+    )
+
+
+def _tones(picture: Image.Image) -> tuple[bool, bool]:
+    """Whether a picture is dark, and whether it is black and white."""
+    small = picture.copy()
+    small.thumbnail((TONE_SIDE, TONE_SIDE), Image.Resampling.BOX)
+    values = np.asarray(small, dtype=np.float32)
+    colourful = np.percentile(values.max(axis=2) - values.min(axis=2), 98)
+    # A dark picture has no colours to speak of, whatever it was taken with.
+    dark = bool((values @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).mean() < 255 * DARK)
+    return dark, bool(colourful <= GREY) and not dark
+
+
+def _flags_of_pixels(picture: Image.Image, config: QualityConfig) -> set[str]:
     from cleanvision.issue_managers.image_property import calc_aspect_ratio, calc_percentile_brightness
 
-    picture = load_picture(path)
     small = picture.copy()
     small.thumbnail((MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.BOX)
     darkest, brightest = calc_percentile_brightness(small, [5, 99])
