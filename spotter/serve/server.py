@@ -187,6 +187,7 @@ class Running:
         self._address = listener.getsockname()
         self._server = _Server(uvicorn_settings(app, config), config.stop_s)
         self._is_told = False
+        self.is_to_end = False
         self._failure: BaseException | None = None
         # Not the thread's `join`: Python 3.11 takes a thread for ended when a signal interrupts that.
         self._ended = threading.Event()
@@ -211,7 +212,14 @@ class Running:
             _log.warning("%s", notice)
 
     def wait(self, for_s: float | None = None) -> bool:
-        """Wait until it is to stop, or for so many seconds; return whether they are over."""
+        """Wait until it is to stop, or for so many seconds; return whether they are over.
+
+        Raises:
+            SystemExit: SIGTERM came before, in the middle of code that lets nothing out, as libraries have while they
+                are imported.
+        """
+        if self.is_to_end:
+            sys.exit(0)
         with contextlib.suppress(KeyboardInterrupt):
             return not self._wait(for_s)
         return False
@@ -273,6 +281,7 @@ def running(app: ASGIApp, config: ServeConfig) -> Iterator[Running]:
     server = Running(app, config)
 
     def end(*_: object) -> None:
+        server.is_to_end = True
         if not server.is_stopping:
             sys.exit(0)
 

@@ -1,6 +1,7 @@
 """An app that starts: what it answers before it has a model, and before its page is there."""
 
 import asyncio
+import contextlib
 import signal
 import sys
 import threading
@@ -162,6 +163,17 @@ def test_a_signal_that_another_thread_gets_ends_the_app_too() -> None:
             server.wait(60)
     assert ended.value.code == 0
     assert time.monotonic() < begun + 40
+
+
+def test_a_signal_that_a_library_swallows_ends_the_app_all_the_same() -> None:
+    config = ServeConfig(port=0)
+    with running(Front(config), config) as server:
+        # As in the middle of an import: what is raised in such a place goes no further.
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as ended:
+            server.wait(60)
+    assert ended.value.code == 0
 
 
 def test_without_a_page_programs_are_answered() -> None:
