@@ -11,3 +11,5 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 # It would put a `print` of its own in place of Python's, and what holds that, such as a Learner, could not be pickled.
 os.environ.setdefault("RAY_TQDM_PATCH_PRINT", "0")
+# What takes requests is killed when it is not ready in time, 5 seconds: a busy machine needs longer.
+os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayError
 from starlette.concurrency import run_in_threadpool
 
 from spotter.config import EndpointConfig, ServeConfig
@@ -96,7 +97,10 @@ def endpoint(model: Model, config: EndpointConfig) -> Iterator[str]:
         max_queued_requests=config.max_queued,
     )
     replicas = deployment(ingress()).bind()
-    serve.start(http_options={"host": config.host, "port": config.port})
+    try:
+        serve.start(http_options={"host": config.host, "port": config.port})
+    except RayError as error:
+        raise ClusterUnavailable(f"Ray cannot take requests on this cluster: {one_line(error)}") from error
     try:
         try:
             serve.run(replicas, name=NAME)

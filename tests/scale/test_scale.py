@@ -460,9 +460,12 @@ def test_collecting_downloads_on_the_cluster(two: "Cluster", prebuilt: Revision,
 
 def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", prebuilt: Revision, predictor: Predictor) -> None:
     from ray import serve
+    from ray.serve._private import constants
 
     from spotter.scale.endpoint import NAME, endpoint
 
+    # The setting is still called so.
+    assert constants.PROXY_READY_CHECK_TIMEOUT_S == 60
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     _, model = Model(str(prebuilt.store)).pinned()
     paths = sorted(prebuilt.pictures.glob("*/*"))[::3]
