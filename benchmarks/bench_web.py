@@ -146,23 +146,25 @@ def print_web(store: Path, ports: list[int], peer: bool = False) -> None:
             write_site(work / "int8", site_files(revision, small, built_files()))
             server = stack.enter_context(serving(work / "int8"))
             sides.append(Side("... with its int8 network", server.url, _ask_site, server))
+        beside: Side | None = None
         if peer and (problem := make_peer(work / "peer", predictor, revision)):
             print(f"no page of {PEER} beside it: {problem}")
         elif peer:
             server = stack.enter_context(serving(work / "peer"))
-            sides.append(Side(f"{PEER} {VERSION}", server.url, _ask_peer, server))
+            beside = Side(f"{PEER} {VERSION}", server.url, _ask_peer, server)
+            sides.append(beside)
         app = [sys.executable, "app.py", "--model", store, "--port", ports[0]]
         playwright = stack.enter_context(sync_playwright())
         with _running(app, ports[0]) as gradio:
             sides.insert(0, Side("Gradio page", gradio, _ask_gradio))
             _print_visits(playwright, sides, next(iter(photos.values())))
         browser = _launch(playwright)
-        _print_answers(browser, plain, own, photos, sides[-1] if peer else None)
-        if peer and sides[-1].ask is _ask_peer:
+        _print_answers(browser, plain, own, photos, beside)
+        if beside:
             page = browser.new_page()
-            page.goto(sides[-1].url)
+            page.goto(beside.url)
             pictures = gate_pictures(predictor)[::4]
-            print(f"\n{PEER} {VERSION}, compared with Python: {difference(page, predictor, pictures)}")
+            print(f"\n{beside.name}, compared with Python: {difference(page, predictor, pictures)}")
             packed = sum(len(gzip.compress(path.read_bytes())) for path in (work / "peer").rglob("*.*"))
             print(f"Its files, if the server packs them with gzip: {packed / 1e6:.1f} MB")
         browser.close()
@@ -235,7 +237,7 @@ def _print_answers(
         live = page.evaluate(COUNT_LIVE, LIVE_S)
         page.close()
         print(f"| {name} | {' | '.join(f'{span:.0f}' for span in found)} | {live:.1f} |")
-    if peer and peer.ask is _ask_peer:
+    if peer:
         page = context.new_page()
         page.goto(peer.url)
         spans = [_median(page.evaluate(PEER_ANSWERS, [list(photo.read_bytes()), ANSWERS])) for photo in photos.values()]

@@ -89,8 +89,7 @@ def make_reference(
     Returns:
         These, and how many of them, at the end, are of views and not of pictures.
     """
-    reference, _ = _thinned(trained, folds, known, config)
-    count = len(_reference(trained, known)[1])
+    reference, _, count = _thinned(trained, folds, known, config)
     # What stands for many is neither.
     return reference, count - int(trained.learnt_from.sum()) if len(reference) == count else 0
 
@@ -120,7 +119,7 @@ def score_pictures(
         of_folds: int64 (k,), the folds of the pictures that the features are of. folds: those of the set.
     """
     embeddings = embed(features)
-    reference, stands_for = _thinned(trained, folds, known, config)
+    reference, stands_for, _ = _thinned(trained, folds, known, config)
     if not trained.judged.all():
         # They were left out of it as they are.
         return score(embeddings, reference, known.neighbours)
@@ -245,12 +244,12 @@ def _reference(trained: Judged, known: Familiarity) -> tuple[np.ndarray, np.ndar
 
 def _thinned(
     trained: Judged, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """What stands for the reference, and the fold that each stands for (see `thin`)."""
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """What stands for the reference, the fold that each stands for (see `thin`), and for how many they all stand."""
 
-    def compute() -> tuple[np.ndarray, np.ndarray]:
+    def compute() -> tuple[np.ndarray, np.ndarray, int]:
         embeddings, of = _reference(trained, known)
-        return thin(embeddings, folds[of], config)
+        return *thin(embeddings, folds[of], config), len(of)
 
     return _once(trained, ("reference", known.with_views, config, folds.tobytes()), compute)
 

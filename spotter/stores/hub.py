@@ -383,17 +383,14 @@ def _is_whole(path: Path) -> bool:
     told = path.resolve().name
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", told):
         return True
-    hash_ = hashlib.sha256() if len(told) == 64 else hashlib.sha1(usedforsecurity=False)
     try:
+        size = path.stat().st_size
+        hash_ = hashlib.sha256() if len(told) == 64 else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         with path.open("rb") as file:
-            if len(told) == 40:
-                hash_.update(b"blob %d\0" % path.stat().st_size)
-            while piece := file.read(1 << 20):
-                hash_.update(piece)
+            return hashlib.file_digest(file, lambda: hash_).hexdigest() == told
     except OSError:
         # Who reads it tells.
         return True
-    return hash_.hexdigest() == told
 
 
 def _is_digits(revision: str) -> bool:

@@ -190,12 +190,11 @@ def compute_views(
             try:
                 with own_reason():
                     picture, squares = load_picture(paths[row]), _Squares(backbone)
-                    made = ((number, kind.make(picture, squares.of, number, keys[row])) for number in missing[row])
-                    return [
-                        (view_key(keys[row], number), see(view_key(keys[row], number), pixels))
-                        for number, pixels in made
-                        if pixels is not None
-                    ]
+                    made = (
+                        (view_key(keys[row], number), kind.make(picture, squares.of, number, keys[row]))
+                        for number in missing[row]
+                    )
+                    return [(key, see(key, pixels)) for key, pixels in made if pixels is not None]
             except BadPicture as error:
                 _log.warning("%s has no other views: %s", paths[row], error)
                 return []

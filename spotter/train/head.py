@@ -217,13 +217,11 @@ def fit(
     if len(choosing) < len(numbers):
         held_out = held_out.joined(_hold_out(table, numbers[1:], [strength], [balanced])[best])
     temperature, of_fold = _fit_temperatures(held_out.pictures, targets, folds)
-    head = fit_linear(*table.learnt_from(np.ones(len(targets), dtype=bool)), [strength], balanced)[0].cooled(
-        temperature
-    )
+    (head,) = fit_linear(*table.learnt_from(np.ones(len(targets), dtype=bool)), [strength], balanced)
     heads = {fold: each.cooled(of_fold[fold]) for fold, each in held_out.heads.items()}
     per_row = _per_row(of_fold, folds)
     return Fit(
-        replace(head, losses=losses, of_folds=heads),
+        replace(head.cooled(temperature), losses=losses, of_folds=heads),
         softmax(held_out.pictures / per_row),
         softmax(held_out.views / per_row[judged.of]),
         clean[best],

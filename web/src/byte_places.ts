@@ -1,6 +1,7 @@
 /** Bytes of numbers, sorted before they are packed, as in `spotter/web/packing.py`. */
 
 import { isTable } from "./card.js";
+import { isCounts, readHeader } from "./safetensors.js";
 
 const WIDTH = 4;
 
@@ -29,10 +30,8 @@ export function mergePlaces(sorted: Uint8Array): Uint8Array<ArrayBuffer> {
  * @throws RangeError, SyntaxError, TypeError: it is nothing of that kind.
  */
 export function mergeSteps(sorted: Uint8Array, steps: number): Uint8Array<ArrayBuffer> {
-  const view = new DataView(sorted.buffer, sorted.byteOffset, sorted.byteLength);
-  const start = 8 + Number(view.getBigUint64(0, true));
-  const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(sorted.subarray(8, start)));
-  const [rows, columns] = matrixOf(header);
+  const { entries, start } = readHeader(sorted);
+  const [rows, columns] = matrixOf(entries.map(([, entry]) => entry));
   const count = rows * columns;
   if (start + 2 * count !== sorted.length) throw new RangeError("the numbers are not those of the header");
   const floats = new Float32Array(count);
@@ -49,15 +48,10 @@ export function mergeSteps(sorted: Uint8Array, steps: number): Uint8Array<ArrayB
   return content;
 }
 
-function matrixOf(header: unknown): [rows: number, columns: number] {
-  const tensors = Object.entries(isTable(header) ? header : {}).filter(([name]) => name !== "__metadata__");
-  const tensor = tensors[0]?.[1];
-  const shape: unknown[] = tensors.length === 1 && isTable(tensor) && Array.isArray(tensor.shape) ? tensor.shape : [];
+function matrixOf(tensors: unknown[]): [rows: number, columns: number] {
+  const [tensor] = tensors;
+  const shape = tensors.length === 1 && isTable(tensor) && isCounts(tensor.shape) ? tensor.shape : [];
   const [rows, columns] = shape;
-  if (shape.length !== 2 || !isCount(rows) || !isCount(columns)) throw new TypeError("there is no matrix");
+  if (shape.length !== 2 || rows === undefined || columns === undefined) throw new TypeError("there is no matrix");
   return [rows, columns];
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }

@@ -33,16 +33,10 @@ export interface Tensor {
  * @throws RangeError, SyntaxError, TypeError: it is no such file.
  */
 export function readTensors(data: Uint8Array): Map<string, Tensor> {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const length = Number(view.getBigUint64(0, true));
-  const start = 8 + length;
-  if (length > MOST_HEADER || start > data.length) throw new RangeError("the header is longer than the file");
-  const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data.subarray(8, start)));
-  if (!isTable(header)) throw new TypeError("the header is no table");
+  const { entries, start } = readHeader(data);
   const found = new Map<string, Tensor>();
   const parts: [number, number][] = [];
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
+  for (const [name, entry] of entries) {
     const { tensor, place } = readEntry(entry, data.subarray(start));
     found.set(name, tensor);
     parts.push(place);
@@ -55,6 +49,21 @@ export function readTensors(data: Uint8Array): Map<string, Tensor> {
   }
   if (start + end !== data.length) throw new RangeError("the file does not end with its tensors");
   return found;
+}
+
+/**
+ * What the header says of each tensor, by name, and where it ends.
+ *
+ * @throws RangeError, SyntaxError, TypeError: it is no such header.
+ */
+export function readHeader(data: Uint8Array): { entries: [name: string, entry: unknown][]; start: number } {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const length = Number(view.getBigUint64(0, true));
+  const start = 8 + length;
+  if (length > MOST_HEADER || start > data.length) throw new RangeError("the header is longer than the file");
+  const header: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data.subarray(8, start)));
+  if (!isTable(header)) throw new TypeError("the header is no table");
+  return { entries: Object.entries(header).filter(([name]) => name !== "__metadata__"), start };
 }
 
 function readEntry(entry: unknown, data: Uint8Array): { tensor: Tensor; place: [number, number] } {
@@ -105,6 +114,6 @@ function isType(value: unknown): value is TensorType {
   return typeof value === "string" && Object.hasOwn(WIDTHS, value);
 }
 
-function isCounts(value: unknown): value is number[] {
+export function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((each) => Number.isSafeInteger(each) && (each as number) >= 0);
 }
