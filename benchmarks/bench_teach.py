@@ -137,12 +137,12 @@ def _print_camera(playwright: Any, url: str, work: Path) -> None:
         answer = page.locator("#answer h2").inner_text()
         expect(page.locator(".working")).to_have_count(0, timeout=PATIENCE_MS)
         clock.told("it has learnt from views of them too")
-        memory = memory_mb(browser)
+        memory = memory_mb(browser, page)
     print(f"\n| Teaching two classes by camera, {TAKEN} pictures each | s | since the page was opened |\n|---|---|---|")
     for name, span, since in clock.rows:
         print(f"| {name} | {span:.1f} | {since:.1f} |")
     print(f"\nFrom opening the page to a live answer: {whole:.1f} s. It saw a {SEEN[-1]} and said: {answer}")
-    print(f"Memory of the page's processes: {memory:.0f} MB")
+    print(f"Memory of the page's process: {memory:.0f} MB")
 
 
 def _take(page: Page, place: int) -> int:
@@ -195,11 +195,11 @@ def _print_folder(playwright: Any, url: str, pictures: Path) -> None:
         clock.restart()
         page.evaluate(AGAIN)
         clock.told("learnt again after one was left out")
-        memory = memory_mb(browser)
+        memory = memory_mb(browser, page)
     print(f"\n| A folder of {count} pictures dropped on the page | s |\n|---|---|")
     for name, span, _ in clock.rows:
         print(f"| {name} | {span:.1f} |")
-    print(f"\nIt says: {' '.join(said)}\nMemory of the page's processes: {memory:.0f} MB")
+    print(f"\nIt says: {' '.join(said)}\nMemory of the page's process: {memory:.0f} MB")
 
 
 # Leaves the most doubtful picture out, and waits until what follows from it is shown.

@@ -1,10 +1,13 @@
 // Writes the built site into spotter/web/static/: `npm run build`.
+import { createHash } from "node:crypto";
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import ts from "typescript";
+import used from "./src/ort/used.json" with { type: "json" };
+import { trim } from "./trim.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const out = here("../spotter/web/static/");
@@ -68,7 +71,13 @@ for (const name of ["page.css", "teach.css", "icons"]) await cp(here(`src/${name
 await cp(here("src/ort/start.mjs"), `${out}ort/start.mjs`);
 await cp(`${ort}${WASM}.mjs`, `${out}ort/${WASM}.mjs`);
 // Packed: a plain file server does not do it, and four fifths of it would travel for nothing.
-await writeFile(`${out}ort/${WASM}.wasm.gz`, gzipSync(await readFile(`${ort}${WASM}.wasm`), { level: 9 }));
+const code = await readFile(`${ort}${WASM}.wasm`);
+if (createHash("sha256").update(code).digest("hex") !== used.sha256) {
+  throw new Error("src/ort/used.json is of another onnxruntime-web: npm run profile -- NETWORK.onnx ...");
+}
+for (const [name, wasm] of [[WASM, code], ["used", trim(code, used.functions)]]) {
+  await writeFile(`${out}ort/${name}.wasm.gz`, gzipSync(wasm, { level: 9 }));
+}
 await writeFile(`${out}spotter.d.ts`, declarations(["types", "errors", "load"]));
 
 // The types of the public API, of several files in one.

@@ -377,7 +377,9 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
         assert sorted(asked) == [
             "a/b%20c/model/model.onnx.gz",
             "a/b%20c/model/reference.safetensors.gz",
+            # For networks that need more than the usual one, and for lessons.
             "a/b%20c/ort/ort-wasm-simd-threaded.wasm.gz",
+            "a/b%20c/ort/used.wasm.gz",
         ]
         running.asked.clear()
         page.reload()

@@ -1,7 +1,7 @@
 /** A model in a worker: questions go there, answers come back. */
 
 import { BrokenModel, CannotRun } from "./errors.js";
-import { unpackError, type Opened, type Question, type Reply } from "./messages.js";
+import { CodeLeftOut, unpackError, type Method, type Opened, type Question, type Reply } from "./messages.js";
 import type { Answer, Card, ClassifyOptions, Evidence, LoadOptions, Neighbour, Picture, Spotter } from "./types.js";
 
 /** How long a worker may take to begin, and a network to be opened and tried once its files are here. */
@@ -12,19 +12,36 @@ const MOST_THREADS = 4;
 export async function loadInWorker(folder: URL, options: LoadOptions): Promise<Spotter> {
   const code = new URL("./worker.js", import.meta.url);
   const isOwn = code.origin === location.origin;
-  const worker = startWorker(code, isOwn);
-  const talk = new Talk(worker, options.progress);
-  try {
-    await talk.started;
-    // Threads share memory, which browsers allow on isolated pages alone, and their script must be of this origin.
-    const most = isOwn && crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
-    const threads = Math.max(1, Math.min(options.threads ?? most, most));
-    const card = (await talk.open(folder.href, threads, options.keeps ?? false)) as Opened;
-    return new Remote(card, talk);
-  } catch (error) {
-    talk.end();
+  // Threads share memory, which browsers allow on isolated pages alone, and their script must be of this origin.
+  const most = isOwn && crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+  const threads = Math.max(1, Math.min(options.threads ?? most, most));
+  const open = async (wholeCode: boolean): Promise<Opening> => {
+    const talk = new Talk(startWorker(code, isOwn), options.progress);
+    try {
+      await talk.started;
+      return { talk, card: await talk.open(folder.href, threads, options.keeps ?? false, wholeCode) };
+    } catch (error) {
+      talk.end();
+      throw error;
+    }
+  };
+  const openWhole = (): Promise<Opening> => open(true);
+  // Where one of several threads finds that code is missing, the others would wait for it for ever.
+  const opened = threads > 1 ? await openWhole() : await open(false).catch(unlessLeftOut(openWhole));
+  return new Remote(opened, openWhole);
+}
+
+interface Opening {
+  talk: Talk;
+  card: Opened;
+}
+
+/** What to do where code is missing; any other error stays one. */
+function unlessLeftOut<Result>(otherwise: () => Promise<Result>): (error: unknown) => Promise<Result> {
+  return async (error) => {
+    if (error instanceof CodeLeftOut) return otherwise();
     throw error;
-  }
+  };
 }
 
 function startWorker(code: URL, isOwn: boolean): Worker {
@@ -84,17 +101,17 @@ class Talk {
     });
   }
 
-  async open(folder: string, threads: number, keeps: boolean): Promise<unknown> {
-    const opened = this.send({ id: this.next(), method: "open", parameters: [folder, threads, keeps] });
+  async open(folder: string, threads: number, keeps: boolean, wholeCode: boolean): Promise<Opened> {
+    const opened = this.send({ id: this.next(), method: "open", parameters: [folder, threads, keeps, wholeCode] });
     this.expectNews();
     try {
-      return await opened;
+      return (await opened) as Opened;
     } finally {
       clearTimeout(this.watch);
     }
   }
 
-  ask(method: Exclude<Question["method"], "open">, ...parameters: unknown[]): Promise<unknown> {
+  ask(method: Method, ...parameters: unknown[]): Promise<unknown> {
     return this.send({ id: this.next(), method, parameters });
   }
 
@@ -153,36 +170,59 @@ class Talk {
 }
 
 class Remote implements Spotter {
+  readonly card: Card;
+  private talk: Promise<Talk>;
+
   constructor(
-    readonly card: Card,
-    private readonly talk: Talk,
-  ) {}
+    { card, talk }: Opening,
+    private readonly openWhole: () => Promise<Opening>,
+  ) {
+    this.card = card;
+    this.talk = Promise.resolve(talk);
+  }
 
   classify(picture: Picture, options?: ClassifyOptions): Promise<Answer> {
-    return this.talk.ask("classify", picture, options) as Promise<Answer>;
+    return this.ask("classify", picture, options) as Promise<Answer>;
   }
 
   answerFrom(probabilities: ArrayLike<number>, familiarity: number, options?: ClassifyOptions): Promise<Answer> {
-    return this.talk.ask("answerFrom", Array.from(probabilities), familiarity, options) as Promise<Answer>;
+    return this.ask("answerFrom", Array.from(probabilities), familiarity, options) as Promise<Answer>;
   }
 
   explain(picture: Picture, label?: string): Promise<Evidence> {
-    return this.talk.ask("explain", picture, label) as Promise<Evidence>;
+    return this.ask("explain", picture, label) as Promise<Evidence>;
   }
 
   nearest(picture: Picture, count: number): Promise<Neighbour[]> {
-    return this.talk.ask("nearest", picture, count) as Promise<Neighbour[]>;
+    return this.ask("nearest", picture, count) as Promise<Neighbour[]>;
   }
 
   square(picture: Picture): Promise<Uint8Array> {
-    return this.talk.ask("square", picture) as Promise<Uint8Array>;
+    return this.ask("square", picture) as Promise<Uint8Array>;
   }
 
   selfTest(): Promise<{ agrees: boolean; largestDifference: number }> {
-    return this.talk.ask("selfTest") as Promise<{ agrees: boolean; largestDifference: number }>;
+    return this.ask("selfTest") as Promise<{ agrees: boolean; largestDifference: number }>;
   }
 
   close(): void {
-    this.talk.end();
+    const end = (talk: Talk): void => {
+      talk.end();
+    };
+    this.talk.then(end, () => undefined);
+  }
+
+  /** Ask; where code is missing for the answer, ask a worker that has all of it, now and from now on. */
+  private async ask(method: Method, ...parameters: unknown[]): Promise<unknown> {
+    const asked = this.talk;
+    const talk = await asked;
+    const again = async (): Promise<unknown> => {
+      if (this.talk === asked) {
+        talk.end(new CodeLeftOut());
+        this.talk = this.openWhole().then((opened) => opened.talk);
+      }
+      return (await this.talk).ask(method, ...parameters);
+    };
+    return talk.ask(method, ...parameters).catch(unlessLeftOut(again));
   }
 }

@@ -134,6 +134,7 @@ async function fetchOnce(
     }
   }
   hand?.(url, data);
+  for (const each of [data, unpacked]) if (each !== plain) release(each);
   return plain;
 }
 
@@ -166,15 +167,35 @@ export async function fetchCode(
       // What the service worker has unpacked: of such an answer the browser keeps what it compiled.
       if (response.headers.has(UNPACKED)) return await WebAssembly.compileStreaming(response);
       const data = await readBody(response, name, most, arrived);
-      const code = await compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
-      hand?.(url, data);
-      return code;
+      return await compilePacked(data, name, most, () => hand?.(url, data));
     }
-    const data = await readLocal(url, name, most, arrived);
-    return await compile(isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data);
+    return await compilePacked(await readLocal(url, name, most, arrived), name, most);
   } catch (error) {
     throw asCannotRun(error);
   }
+}
+
+async function compilePacked(
+  data: Uint8Array<ArrayBuffer>,
+  name: string,
+  most: number,
+  compiled?: () => void,
+): Promise<WebAssembly.Module> {
+  const code = isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data;
+  const module = await compile(code);
+  compiled?.();
+  release(data);
+  release(code);
+  return module;
+}
+
+/**
+ * Give the memory of bytes back at once: a browser looks for what nobody holds when it thinks fit, and megabytes that were
+ * needed for a moment would lie there meanwhile.
+ */
+export function release(data: Uint8Array<ArrayBuffer>): void {
+  // What was given back already is empty. Missing in browsers from before 2024.
+  if (data.length) (data.buffer as { transfer?: (length: number) => unknown }).transfer?.(0);
 }
 
 /** In a worker of Firefox 140 a compilation does not always end; then it is done once more, and waited for. */

@@ -19,7 +19,7 @@ export async function load(
   if (isBrowser) return loadInWorker(folder, options);
   const { openModel } = await import("./worker.js");
   const { decode, progress } = options;
-  return openModel(folder, { threads: 1, ...(decode ? { decode } : {}), ...(progress ? { progress } : {}) });
+  return openModel(folder, { threads: 1, wholeCode: true, ...(decode ? { decode } : {}), ...(progress ? { progress } : {}) });
 }
 
 function asFolder(url: URL): URL {

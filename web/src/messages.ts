@@ -8,8 +8,13 @@ export const METHODS = ["classify", "answerFrom", "explain", "nearest", "square"
 export type Method = (typeof METHODS)[number];
 
 export type Question =
-  | { id: number; method: "open"; parameters: [folder: string, threads: number, keeps: boolean] }
+  | { id: number; method: "open"; parameters: [folder: string, threads: number, keeps: boolean, wholeCode: boolean] }
   | { id: number; method: Method; parameters: unknown[] };
+
+/** The network needs functions that `ort/used.wasm.gz` leaves out. Pages never see it: the whole code is taken then. */
+export class CodeLeftOut extends Error {
+  override readonly name = "CodeLeftOut";
+}
 
 /** An error as it travels: its class by name. */
 export interface ErrorRecord {
@@ -37,6 +42,6 @@ export function packError(error: unknown): ErrorRecord {
 export function unpackError({ name, message, reason }: ErrorRecord): Error {
   if (name === "BadPicture") return new BadPicture(reason as BadPictureReason, message);
   if (name === "CannotRun") return new CannotRun(reason as CannotRunReason, message);
-  const simple: Record<string, new (message: string) => Error> = { BadPrior, BrokenModel, NoExplanation };
+  const simple: Record<string, new (message: string) => Error> = { BadPrior, BrokenModel, CodeLeftOut, NoExplanation };
   return new (simple[name] ?? Error)(message);
 }

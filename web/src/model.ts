@@ -5,7 +5,7 @@ import { readCard, type ModelCard } from "./card.js";
 import { decodePicture } from "./decode.js";
 import { BadPrior, BrokenModel, NoExplanation } from "./errors.js";
 import { cosines, meanOfNearest, weigh, type Reference } from "./familiarity.js";
-import { fetchCode, fetchFile, hashOf, readSite, type Arrived, type SiteJson } from "./files.js";
+import { fetchCode, fetchFile, hashOf, readSite, release, type Arrived, type SiteJson } from "./files.js";
 import { handOver } from "./handed.js";
 import { Network, type Output } from "./network.js";
 import { checkNetwork } from "./onnx.js";
@@ -21,6 +21,8 @@ export const MODEL_JSON = "model/model.json";
 const REFERENCE = "model/reference.safetensors.gz";
 const THUMBNAILS = "model/thumbnails.safetensors";
 export const WASM = "ort/ort-wasm-simd-threaded.wasm.gz";
+/** The same without the functions that no network of ours runs: a third of it. A browser on one thread tries it first. */
+const USED_WASM = "ort/used.wasm.gz";
 export const START = "ort/start.mjs";
 export const MOST_WASM = 64 << 20;
 /** Rounding differs between machines, and more in an int8 network; a browser that draws wrongly is further off. */
@@ -29,6 +31,8 @@ const SELF_TEST_TOLERANCE = { "model.onnx": 1e-3, "model-int8.onnx": 0.05 };
 /** What `load` takes, as far as a worker can be told. */
 export interface OpenOptions {
   threads: number;
+  /** Whether all of onnxruntime's code is needed. Without it, `CodeLeftOut` may come at any call. */
+  wholeCode: boolean;
   /** Whether the service worker is to keep the site: then it need not fetch again what is here. */
   keeps?: boolean;
   decode?: LoadOptions["decode"];
@@ -39,10 +43,11 @@ export interface OpenOptions {
 export async function openModel(folder: URL, options: OpenOptions): Promise<Model> {
   checkRunsHere();
   const code = new URL(".", import.meta.url);
+  const wasmPath = options.wholeCode ? WASM : USED_WASM;
   const hand = options.keeps ? handOver(folder) : undefined;
   // Of the code alone it is known where it is before anything is here.
   let [early, arrived]: [number, Arrived | undefined] = [0, undefined];
-  const compiling = fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, (bytes) => {
+  const compiling = fetchCode(new URL(wasmPath, code), "network runtime", MOST_WASM, (bytes) => {
     if (arrived) arrived(bytes);
     else early += bytes;
   }, hand);
@@ -50,7 +55,7 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   compiling.catch(() => undefined);
   const site = await readSite(folder);
   const networkPath = `model/${site.network}.gz`;
-  arrived = counter([MODEL_JSON, networkPath, REFERENCE, WASM], site, options.progress);
+  arrived = counter([MODEL_JSON, networkPath, REFERENCE, wasmPath], site, options.progress);
   if (early) arrived(early);
   // All at once: what is promised of the others is known when they are here.
   const reading = fetchFile(folder, site, MODEL_JSON, undefined, arrived);
@@ -79,6 +84,8 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   }
   const script = new URL(START, code);
   const network = await Network.open({ onnx, file: site.network, wasm, script }, card.size, options.threads);
+  // It has a copy.
+  release(onnx);
   await network.check(card.labels.length, reference.dimensions);
   if (card.second_look && !network.explains) {
     throw new BrokenModel("The model looks twice, but its network cannot tell where to look.");

@@ -4,5 +4,7 @@ export { BadPicture, BadPrior, BrokenModel, CannotRun, NoExplanation } from "./e
 export { load } from "./load.js";
 export type * from "./types.js";
 
-// On a page there is `<spotter-classifier>`, too.
-if (typeof customElements === "object") void import("./element.js");
+// On pages of others there is `<spotter-classifier>`, too. The site's own have no use for it.
+if (typeof customElements === "object" && !("spotterSite" in document.documentElement.dataset)) {
+  void import("./element.js");
+}

@@ -1,6 +1,6 @@
 /** The worker that decodes pictures and runs the network, beside the page. Node takes `openModel` alone. */
 
-import { packError, type Question, type Reply } from "./messages.js";
+import { CodeLeftOut, packError, type Question, type Reply } from "./messages.js";
 import { openModel, type Model } from "./model.js";
 import type { ClassifyOptions, Picture } from "./types.js";
 
@@ -13,14 +13,16 @@ interface Scope {
 }
 
 let model: Promise<Model> | undefined;
+let hasWholeCode = true;
 
 async function answer(scope: Scope, question: Question): Promise<unknown> {
   if (question.method === "open") {
-    const [folder, threads, keeps] = question.parameters;
+    const [folder, threads, keeps, wholeCode] = question.parameters;
     const progress = (loaded: number, total: number): void => {
       scope.postMessage({ kind: "progress", loaded, total });
     };
-    model = openModel(new URL(folder), { threads, keeps, progress });
+    hasWholeCode = wholeCode;
+    model = openModel(new URL(folder), { threads, keeps, wholeCode, progress });
     return (await model).card;
   }
   if (!model) throw new Error("The model was not opened.");
@@ -42,6 +44,12 @@ async function answer(scope: Scope, question: Question): Promise<unknown> {
   }
 }
 
+/** Whether WebAssembly came to a function that is left out, or to another trap. */
+function isTrap(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return (error instanceof WebAssembly.RuntimeError && /unreachable/i.test(error.message)) || isTrap(error.cause);
+}
+
 if ("WorkerGlobalScope" in globalThis) {
   const scope = globalThis as unknown as Scope;
   scope.addEventListener("message", ({ data }) => {
@@ -50,7 +58,7 @@ if ("WorkerGlobalScope" in globalThis) {
         scope.postMessage({ kind: "done", id: data.id, value });
       },
       (error: unknown) => {
-        scope.postMessage({ kind: "failed", id: data.id, error: packError(error) });
+        scope.postMessage({ kind: "failed", id: data.id, error: packError(!hasWholeCode && isTrap(error) ? new CodeLeftOut() : error) });
       },
     );
   });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { BadPicture, BadPrior, BrokenModel, CannotRun, NoExplanation } from "../src/errors.js";
-import { packError, unpackError } from "../src/messages.js";
+import { CodeLeftOut, packError, unpackError } from "../src/messages.js";
 import { asCannotRun } from "../src/runs_here.js";
 
 test.each([
@@ -9,6 +9,7 @@ test.each([
   new BadPrior("c"),
   new BrokenModel("d"),
   new NoExplanation("e"),
+  new CodeLeftOut(),
   new Error("f"),
 ])("an error from a worker keeps its class, its reason and its words: %o", (error) => {
   const back = unpackError(structuredClone(packError(error)));
