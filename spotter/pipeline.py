@@ -35,7 +35,7 @@ from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run
 from spotter.publish.premortem import read_answers, read_costs
 from spotter.stores import FolderStore, open_store
 from spotter.stores.base import content_name
-from spotter.train.processes import in_background, start_server
+from spotter.train.processes import meanwhile, start_server
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
 from spotter.utils.imports import lasting_imports
@@ -72,8 +72,8 @@ def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace],
         if os.environ.get("RANK", "0") == "0":
             return train(options)
         if options.config.fine_tune:
-            from spotter.train.distributed import help_first
-
+            with lasting_imports():
+                from spotter.train.distributed import help_first
             help_first()
         return ""
 
@@ -191,8 +191,8 @@ def learn(task: Task, cleaned: Cleaned) -> "Trained":
     dataset, body = cleaned.dataset, cleaned.backbone
     train = train_head
     if task.show_batch or task.config.fine_tune:
-        from spotter.train.learner import show_batch, train_whole
-
+        with lasting_imports():
+            from spotter.train.learner import show_batch, train_whole
         if task.show_batch:
             say(f"contact sheets of what it learns from: {show_batch(dataset, body, task.config)}")
         train = train_whole if task.config.fine_tune else train_head
@@ -263,22 +263,21 @@ def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSp
     task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
     dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
     # The plots, while the rest is written.
-    told = in_background(write_evaluation, evaluation, candidate.strangers, dataset, files)
-    reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
-    writing.write_reference(files / REFERENCE, reference)
-    writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
-    (files / ONNX).write_bytes(attach_head(trained.backbone.body.onnx, trained.head.weight, trained.head.bias))
-    writing.write_origins(files, dataset)
-    examples = writing.write_examples(files, dataset, trained)
-    stats, origins = (body.mean, body.std), writing.count_origins(dataset)
-    card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
-    chosen = sum(record.is_self_selected for record in dataset.records)
-    share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
-    sets = make_sets(trained.probabilities, dataset.targets[trained.judged], task.config.coverage)
-    shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
-    made = {**card.made, "self_selected_share": share, "premortem": answers}
-    card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
-    told.result()
+    with meanwhile(write_evaluation, evaluation, candidate.strangers, dataset, files):
+        reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
+        writing.write_reference(files / REFERENCE, reference)
+        writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
+        (files / ONNX).write_bytes(attach_head(trained.backbone.body.onnx, trained.head.weight, trained.head.bias))
+        writing.write_origins(files, dataset)
+        examples = writing.write_examples(files, dataset, trained)
+        stats, origins = (body.mean, body.std), writing.count_origins(dataset)
+        card = writing.make_spec(task.recipe, task.config, trained, evaluation, examples, task.command, stats, origins)
+        chosen = sum(record.is_self_selected for record in dataset.records)
+        share, answers = round(chosen / len(dataset.records), 4), read_answers(dataset.folder.parent)
+        sets = make_sets(trained.probabilities, dataset.targets[trained.judged], task.config.coverage)
+        shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
+        made = {**card.made, "self_selected_share": share, "premortem": answers}
+        card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
     export.written.result()
     _write_cards(files, card, candidate)
     return card
@@ -357,8 +356,7 @@ def train_and_publish(task: Task, dataset: Dataset, int8: bool = False) -> str:
     features = compute_features(task, dataset)
     cleaned = audit_and_clean(task, features)
     trained = learn(task, cleaned)
-    with temporary_folder() as files:
-        export = start_export(files, task, cleaned, trained)
+    with temporary_folder() as files, start_export(files, task, cleaned, trained) as export:
         candidate = evaluate(task, cleaned, trained)
         card = write_files(files, candidate, export)
         check_parity(files, export)

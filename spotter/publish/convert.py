@@ -53,7 +53,14 @@ from spotter.utils.files import import_root, require_room, temporary_folder
 _log = logging.getLogger(__name__)
 
 HOW = "on pictures that it may have learnt from, so it may be worse on others"
-_WORKER = "import sys; from spotter.publish.convert_worker import main; sys.exit(main(sys.argv[1:]))"
+# It loads fastai, as every training does, without a garbage collector that looks through it again and again.
+_WORKER = """
+import sys
+from spotter.utils.imports import lasting_imports
+with lasting_imports():
+    from spotter.publish.convert_worker import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @dataclass(frozen=True)

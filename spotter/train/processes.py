@@ -14,7 +14,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -31,6 +31,8 @@ LOOK_MS = 100
 
 _server: "subprocess.Popen[bytes] | None" = None
 _one_at_a_time = threading.Lock()
+# In the server, the fork that works; 0 when there is none.
+_fork = 0
 
 
 def start_server(loaded: Sequence[str] = LOADED) -> None:
@@ -77,6 +79,12 @@ def run_apart(module: str, function: str, *arguments: Any) -> Any:
     return returned
 
 
+def drop_work() -> None:
+    """Leave undone what is being done for `run_apart`, which then raises. A server that has loaded stays."""
+    if _server is not None:
+        _server.terminate()
+
+
 def in_background(function: Callable[..., T], *arguments: Any) -> Future[T]:
     """Call a function in a thread that keeps nobody from ending this process."""
     future: Future[T] = Future()
@@ -89,6 +97,18 @@ def in_background(function: Callable[..., T], *arguments: Any) -> Future[T]:
 
     threading.Thread(target=call, name="background", daemon=True).start()
     return future
+
+
+@contextlib.contextmanager
+def meanwhile(function: Callable[..., object], *arguments: Any) -> Iterator[None]:
+    """Call a function in the background of a block, which ends after it. What it raises is raised there, unless the
+    block has failed."""
+    future = in_background(function, *arguments)
+    try:
+        yield
+    finally:
+        wait((future,))
+    future.result()
 
 
 def serve(loaded: Sequence[str]) -> None:
@@ -104,6 +124,8 @@ def serve(loaded: Sequence[str]) -> None:
     with _ending_with_stdin(), lasting_imports(), contextlib.suppress(Exception):
         for name in loaded:
             import_module(name)
+    # Until here it ends this process.
+    signal.signal(signal.SIGTERM, _kill_fork)
     while True:
         try:
             work = pickle.load(sys.stdin.buffer)  # noqa: S301
@@ -139,10 +161,12 @@ def _ending_with_stdin() -> Iterator[None]:
 
 def _in_fork(*work: Any) -> bytes:
     """What `_call` gives, by a fork of this process."""
+    global _fork
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+    _fork = os.fork()
+    if _fork == 0:
         try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.close(reader)
             with os.fdopen(writer, "wb") as file:
                 file.write(_call(*work))
@@ -153,11 +177,18 @@ def _in_fork(*work: Any) -> bytes:
         ready, _, _ = select.select([file, sys.stdin], [], [])
         if sys.stdin in ready:
             # Nothing comes before the answer: the process that asked is gone.
-            os.kill(child, signal.SIGKILL)
+            _kill_fork()
             os._exit(0)
         content = file.read()
-    _, status = os.waitpid(child, 0)
+    _, status = os.waitpid(_fork, 0)
+    _fork = 0
     return content or pickle.dumps((None, _ended(os.waitstatus_to_exitcode(status))))
+
+
+def _kill_fork(*_: object) -> None:
+    if _fork:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(_fork, signal.SIGKILL)
 
 
 def _call(module: str, function: str, arguments: tuple[Any, ...], folder: str, environment: dict[str, str]) -> bytes:

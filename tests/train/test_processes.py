@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from spotter.errors import ParityError
+from spotter.train.processes import meanwhile
 from tests.conftest import ROOT
 from tests.helpers.patience import wait_until
 
@@ -117,6 +120,59 @@ print(processes.run_apart("some_work", "add", 1, 2))
 """
     out, err = start(folder, tried).communicate(timeout=60)
     assert out.splitlines()[-1] == "3", err
+
+
+@pytest.mark.slow
+def test_work_that_is_dropped_has_ended_and_the_server_stays(folder: Path) -> None:
+    dropped = """
+server = processes.run_apart("os", "getppid")
+working = processes.in_background(processes.run_apart, "some_work", "rest", "who")
+while not os.path.exists("who") or not open("who").read():
+    pass
+processes.drop_work()
+print(type(working.exception()).__name__, processes.run_apart("os", "getppid") == server)
+processes.drop_work()
+print(processes.run_apart("some_work", "add", 1, 2), processes.run_apart("os", "getppid") == server)
+"""
+    out, err = start(folder, dropped).communicate(timeout=60)
+    assert out.splitlines() == ["TrainingFailed True", "3 True"], err
+    assert not is_running(int((folder / "who").read_text().split()[1]))
+
+
+@pytest.mark.slow
+def test_a_server_that_still_loads_does_not_keep_what_is_dropped_waiting(folder: Path) -> None:
+    (folder / "slow_module.py").write_text("import time\nopen('loading', 'w').close()\ntime.sleep(600)\n")
+    code = """
+processes._server.kill(); processes._server.wait()
+processes.start_server(loaded=["slow_module"])
+working = processes.in_background(processes.run_apart, "os", "getpid")
+while not os.path.exists("loading"):
+    pass
+processes.drop_work()
+print(type(working.exception()).__name__)
+"""
+    out, err = start(folder, code).communicate(timeout=60)
+    assert out.splitlines() == ["TrainingFailed"], err
+
+
+def test_what_goes_on_meanwhile_has_ended_after_the_block_however_that_ends() -> None:
+    told: list[str] = []
+    let_go = threading.Event()
+
+    def tell() -> None:
+        let_go.wait(60)
+        told.append("told")
+
+    def fail(sentence: str) -> None:
+        let_go.set()
+        raise ParityError(sentence)
+
+    with pytest.raises(ParityError, match="in the block"), meanwhile(tell):
+        fail("in the block")
+    assert told == ["told"]
+    with pytest.raises(ParityError, match="in the background"), meanwhile(fail, "in the background"):
+        told.append("the block goes on")
+    assert told[-1] == "the block goes on"
 
 
 @pytest.mark.slow

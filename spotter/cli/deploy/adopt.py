@@ -58,8 +58,7 @@ def run(options: Options) -> str:
     pipeline.load_libraries()
     cleaned = pipeline.audit_and_clean(task, pipeline.compute_features(task, dataset))
     trained = pipeline.learn(task, cleaned)
-    with temporary_folder() as files:
-        export = pipeline.start_export(files, task, cleaned, trained)
+    with temporary_folder() as files, pipeline.start_export(files, task, cleaned, trained) as export:
         candidate = pipeline.evaluate(task, cleaned, trained)
         pipeline.write_files(files, candidate, export)
         pipeline.check_parity(files, export)
