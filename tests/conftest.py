@@ -52,6 +52,17 @@ def _certificates_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _servers_here_have_a_minute() -> Iterator[None]:
+    """httpx, by which only tests ask, gives a server five seconds; on a busy machine one may need more."""
+    from httpx._config import DEFAULT_TIMEOUT_CONFIG
+
+    with pytest.MonkeyPatch.context() as patch:
+        for part in ("connect", "read", "write", "pool"):
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
+        yield
+
+
 # What takes long to make, or is not on every machine; and the folders of tests that start processes or a browser.
 SLOW_FIXTURES = {
     "bare_python", "bear_photos", "stranger_photos", "tiny_network", "published", "browser", "chromium", "two",

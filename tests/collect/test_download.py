@@ -702,7 +702,7 @@ def test_closing_leaves_no_download_behind(server: Server, kind: str) -> None:
             enumerate([server.url(), *urls]), config, then=then, resolver=resolver, address_policy=lambda address: True
         )
         assert next(outcomes).content == b"picture"
-        wait_until(lambda: len(working_threads()) >= config.workers - 1, 30)
+        wait_until(lambda: len(working_threads()) >= config.workers - 1)
         started = time.monotonic()
         outcomes.close()
         took = time.monotonic() - started

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spotter import Predictor
 from spotter.cli import main
+from spotter.collect.lesson import read_lesson
 from spotter.data.training_run import read_run
+from spotter.errors import ParityError
 from spotter.pipeline import publish_again
+from spotter.publish.adoption import check_adoption
+from spotter.publish.candidate import Candidate
 from spotter.web.browser import Browser
 from spotter.web.site import read_site
 from tests.helpers.hub import Hub, point_client
-from tests.helpers.lessons import digest, flat, make_lesson, shapes, write_lesson
+from tests.helpers.lessons import digest, flat, learn_lesson, make_lesson, shapes, write_lesson
 
 PICTURES = shapes(16)
 MADE = {
@@ -99,33 +104,58 @@ def test_adopted_again_it_is_the_same_revision(adopted: Adopted, capsys: pytest.
     assert (status, output.splitlines()[-1]) == (0, f"revision {adopted.revision.name}")
 
 
-@pytest.mark.parametrize("kind", ["plain", "answers"])
 def test_a_model_that_answers_otherwise_is_not_published(
-    kind: str, adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = json.loads(json.dumps(adopted.told))
-    told["taught"][kind] = {key: row[1:] + row[:1] for key, row in told["taught"][kind].items()}
-    lesson = write_lesson(tmp_path / "a.zip", told, flat(PICTURES))
-    status, _, error = adopt(capsys, lesson, tmp_path)
+    told = turned_round(adopted, "answers")
+    status, _, error = adopt(capsys, write_lesson(tmp_path / "a.zip", told, flat(PICTURES)), tmp_path)
     assert status == 1
     assert "would not answer like the one that was taught in the browser" in error
     assert not (tmp_path / "store" / "main").exists()
 
 
-def test_other_folds_and_other_pictures_are_refused(
-    adopted: Adopted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def turned_round(adopted: Adopted, kind: str) -> dict[str, Any]:
+    """The lesson, but for answers in which each class is taken for the next."""
+    told = json.loads(json.dumps(adopted.told))
+    told["taught"][kind] = {key: row[1:] + row[:1] for key, row in told["taught"][kind].items()}
+    return told
+
+
+@pytest.fixture(scope="module")
+def candidate(tiny_network: None, adopted: Adopted, tmp_path_factory: pytest.TempPathFactory) -> Candidate:
+    """What is compared before it is published: the same training, but that nothing is judged and written."""
+    return learn_lesson(adopted.lesson, tmp_path_factory.mktemp("candidate"))
+
+
+def refusal(told: dict[str, Any], adopted: Adopted, candidate: Candidate, path: Path) -> str:
+    """Why a lesson that says this would not be published."""
+    lesson = read_lesson(write_lesson(path, told, flat(PICTURES)))
+    keys = (str(record.sha256) for record in candidate.cleaned.dataset.records)
+    answers = np.array([adopted.told["taught"]["answers"][key] for key in keys])
+    assert check_adoption(read_lesson(adopted.lesson).taught, candidate, answers)
+    with pytest.raises(ParityError) as caught:
+        check_adoption(lesson.taught, candidate, answers)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["plain", "held_out", "answers"])
+def test_each_kind_of_answers_is_compared(kind: str, adopted: Adopted, candidate: Candidate, tmp_path: Path) -> None:
+    said = refusal(turned_round(adopted, kind), adopted, candidate, tmp_path / "a.zip")
+    assert "would not answer like the one that was taught in the browser" in said
+
+
+def test_other_folds_and_other_pictures_are_refused(adopted: Adopted, candidate: Candidate, tmp_path: Path) -> None:
     told = json.loads(json.dumps(adopted.told))
     first = digest(PICTURES["disc"][0])
     told["taught"]["fold"][first] += 1
-    status, _, error = adopt(capsys, write_lesson(tmp_path / "a.zip", told, flat(PICTURES)), tmp_path)
-    assert (status, "1 of 48 pictures were held out in another fold" in error) == (1, True)
+    moved = refusal(told, adopted, candidate, tmp_path / "a.zip")
+    assert "1 of 48 pictures were held out in another fold" in moved
     del told["taught"]["fold"][first]
-    status, _, error = adopt(capsys, write_lesson(tmp_path / "a.zip", told, flat(PICTURES)), tmp_path)
-    assert (status, "learnt from 47 pictures and this training from 48" in error) == (1, True)
+    fewer = refusal(told, adopted, candidate, tmp_path / "b.zip")
+    assert "learnt from 47 pictures and this training from 48" in fewer
 
 
-def test_what_was_deleted_in_the_page_is_not_learnt_from(
+def test_what_was_deleted_is_not_learnt_from_and_what_has_no_licence_is_not_published(
     tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone, moved = digest(PICTURES["disc"][0]), digest(PICTURES["cross"][1])
@@ -138,28 +168,21 @@ def test_what_was_deleted_in_the_page_is_not_learnt_from(
     lesson = tmp_path / "shapes.zip"
     told = make_lesson(lesson, PICTURES, edits=edits)
     assert len(told["taught"]["fold"]) == 47
-    status, _, error = adopt(capsys, lesson, tmp_path)
-    assert status == 0, error
-    rows = [json.loads(line) for line in next(tmp_path.glob("store/revisions/*/manifest.jsonl")).open()]
-    (deleted,) = (row for row in rows if row["sha256"] == gone)
-    (relabelled,) = (row for row in rows if row["sha256"] == moved)
-    assert (deleted["decision"], relabelled["label"]) == ("dropped", "disc")
-
-
-def test_a_found_picture_without_a_licence_is_not_published(
-    tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lesson = tmp_path / "shapes.zip"
-    told = make_lesson(lesson, PICTURES)
+    # They were found, all stripes and nothing else.
     for row in told["pictures"]:
-        if row["label"] == "disc":
+        if row["label"] == "stripes":
             row |= {"source": "wikimedia", "page_url": f"https://example.org/{row['sha256']}"}
     write_lesson(lesson, told, flat(PICTURES))
     status, _, error = adopt(capsys, lesson, tmp_path)
     assert status == 0, error
     revision = next(tmp_path.glob("store/revisions/*"))
-    assert not any((revision / name).read_bytes() in PICTURES["disc"] for name in ("example-2.jpg", "example-3.jpg"))
-    assert not (revision / "example-1.jpg").exists()
+    rows = [json.loads(line) for line in (revision / "manifest.jsonl").open()]
+    (deleted,) = (row for row in rows if row["sha256"] == gone)
+    (relabelled,) = (row for row in rows if row["sha256"] == moved)
+    assert (deleted["decision"], relabelled["label"]) == ("dropped", "disc")
+    examples = {path.name: path.read_bytes() for path in revision.glob("example-*.jpg")}
+    assert examples.keys() == {"example-1.jpg", "example-2.jpg"}
+    assert not set(PICTURES["stripes"]) & set(examples.values())
 
 
 def test_with_the_takedown_list_nothing_is_compared(

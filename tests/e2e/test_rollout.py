@@ -281,7 +281,7 @@ def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
         assert ask(f"{url}/api/classify", picture, "POST")[0] == 200
         night = make_answers(80, 2, revision=prebuilt.revision[:16], brightness=0.05)
         add_answers(tmp_path, joined(quiet, night))
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         while ask(f"{url}/healthz")[1]["stage"] == "full":
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -178,14 +178,23 @@ def test_a_padded_model_of_another_size_is_published_and_explains(
     assert sheets == ["show_batch.png", "show_batch_unique.png"]
 
 
+TRAIN_TINY = """
+import sys
+from spotter.utils.imports import lasting_imports
+with lasting_imports():
+    import train
+    from tests.helpers import tiny
+tiny.register()
+sys.exit(train.main())
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="torch's launcher is tried on Linux alone")
 def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", count=8)
     # `train.py`, but that it knows the small network too.
-    (tmp_path / "train_tiny.py").write_text(
-        "import sys\nfrom tests.helpers import tiny\nimport train\n\ntiny.register()\nsys.exit(train.main())\n"
-    )
+    (tmp_path / "train_tiny.py").write_text(TRAIN_TINY)
     own = ["--search", f"folder:{source}", "--to", "store", "--data", "data", *tiny.OPTIONS, "--fine-tune", "1"]
     meeting = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
     launch = [sys.executable, "-m", "torch.distributed.run", *meeting, "--master-port", str(free_port())]

@@ -223,10 +223,10 @@ def test_a_hub_that_is_down_is_told_once_and_nothing_is_lost(
     ids = add(entries, 2)
     hub.fault = lambda request, answer: error(503, "down")
     with Sender(entries, open_(), FeedbackConfig(batch_s=0.01)) as sender:
-        wait_until(lambda: sender.problem and hub.asked("GET") > 9, 30)
+        wait_until(lambda: sender.problem and hub.asked("GET") > 9)
         more = add(entries)
         hub.fault = None
-        wait_until(lambda: not sender.problem, 30)
+        wait_until(lambda: not sender.problem)
     assert there(hub) == {*ids, *more}
     told = capsys.readouterr().err
     assert told.count("Feedback stays in ") == told.count("Feedback is sent again.") == 1
@@ -246,10 +246,10 @@ def test_what_a_visitor_deletes_goes_on_the_hub_too_also_when_the_folder_was_los
     with Sender(begun_anew, open_(), FeedbackConfig(batch_s=600)) as sender:
         for nonsense in ("", "0" * 32, "../x", lost[:-1]):
             assert sender.remove(nonsense) is Removal.UNKNOWN
-        wait_until(lambda: sender.remove(lost) is Removal.SOON, 30)
+        wait_until(lambda: sender.remove(lost) is Removal.SOON)
         assert sender.remove(here) is Removal.SOON
         # At once, not after ten minutes.
-        wait_until(lambda: there(hub) == set(), 30)
+        wait_until(lambda: there(hub) == set())
     assert begun_anew.ids() == set()
 
 
@@ -257,7 +257,7 @@ def test_what_came_last_goes_out_when_the_app_stops(
     hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset]
 ) -> None:
     with Sender(entries, open_()):
-        wait_until(lambda: f"datasets/{NAME}" in hub.repos, 30)
+        wait_until(lambda: f"datasets/{NAME}" in hub.repos)
         ids = add(entries, 2)
     assert there(hub) == set(ids)
 
@@ -299,7 +299,7 @@ def test_killed_in_the_middle_of_a_commit_exactly_the_missing_ones_go_out(
         return LOST
 
     hub.fault = kill
-    wait_until(lambda: process.poll() is not None, 30)
+    wait_until(lambda: process.poll() is not None)
     assert killed
     process.communicate()
     assert there(hub) == (set(ids) if moment == "after" else set())

@@ -83,23 +83,27 @@ def make_lesson(path: Path, pictures: Mapping[str, Sequence[bytes]], shifts: int
     return told
 
 
-def learnt(path: Path) -> dict[str, Any]:
-    """What a training learns from the pictures of a lesson, as the page would tell it."""
+def learn_lesson(path: Path, folder: Path) -> Candidate:
+    """What a training learns from the pictures of a lesson, with its set in a folder. It is not judged."""
     tiny.register()
     lesson = read_lesson(path)
-    dataset = fill_from_lesson(lesson, path.with_suffix(".set"), Takedown())
-    task = Task(lesson.recipe, lesson.config, open_store(str(path.with_suffix(".store"))), "a test")
+    dataset = fill_from_lesson(lesson, folder / "set", Takedown())
+    task = Task(lesson.recipe, lesson.config, open_store(str(folder / "store")), "a test")
     pipeline.load_libraries()
     cleaned = pipeline.audit_and_clean(task, pipeline.compute_features(task, dataset))
-    trained = pipeline.learn(task, cleaned)
+    return Candidate(task, cleaned, pipeline.learn(task, cleaned), None)  # type: ignore[arg-type]
+
+
+def learnt(path: Path) -> dict[str, Any]:
+    """The same, as the page would tell it."""
+    candidate = learn_lesson(path, path.with_suffix(".learnt"))
+    cleaned, trained = candidate.cleaned, candidate.trained
     keys = [str(record.sha256) for record in cleaned.dataset.records]
     spectrum = trained.head.spectrum
 
     def rows(values: Any) -> dict[str, Any]:
         return dict(zip(keys, values.tolist(), strict=True))
 
-    # Its evaluation is not looked at.
-    candidate = Candidate(task, cleaned, trained, None)  # type: ignore[arg-type]
     return {
         "views_kept": bool(spectrum and spectrum.is_kept),
         "fold": rows(cleaned.folds),

@@ -74,7 +74,7 @@ def test_it_works_only_while_no_visitor_waits(tmp_path: Path, monkeypatch: pytes
     with AnswerLog(tmp_path, "r1", config=QUICK) as log, SecondOpinion(count, "r2", log) as second:
         second.idle.clear()
         second.record(predict_by_color(plain(RED)), plain(RED), "api")
-        wait_until((tmp_path / "answers.sqlite").exists, 30)
+        wait_until((tmp_path / "answers.sqlite").exists)
         assert asked == []
         second.idle.set()
         second.record(predict_by_color(plain(RED)), plain(RED), "api")

@@ -26,10 +26,10 @@ def test_what_kept_it_from_going_back_is_over_and_it_goes_back(
     (tmp_path / STATE).write_bytes(b"{}\n" + whole)
     add_answers(tmp_path, joined(make_answers(400, 1), make_answers(80, 2, brightness=0.05)))
     with Watcher(rollout, {}) as watcher:
-        wait_until(lambda: "Line 1 of" in watcher.problem, 30)
+        wait_until(lambda: "Line 1 of" in watcher.problem)
         (tmp_path / STATE).write_bytes(whole)
         # Nothing more is answered.
-        wait_until(lambda: rollout.stage == "gradual", 30)
+        wait_until(lambda: rollout.stage == "gradual")
         wait_until(lambda: not watcher.problem)
     told = capfd.readouterr().err
     assert told.count("Alerts cannot be looked for: Line 1 of") == 1

@@ -231,8 +231,10 @@ def test_no_room_in_the_store(disk: Callable[[int], Path], trained: Published, t
 
 TRAIN_TINY = """
 import sys
-import train
-from tests.helpers import tiny
+from spotter.utils.imports import lasting_imports
+with lasting_imports():
+    import train
+    from tests.helpers import tiny
 tiny.register()
 sys.exit(train.main(sys.argv[1:]))
 """

@@ -113,7 +113,7 @@ def test_two_addresses_leave_room_for_a_third(url: str, what: str) -> None:
 
 def served(url: str, address: str) -> list[int]:
     """What a client gets that opens the page, keeps it open, asks, and looks whether the app works."""
-    with httpx.Client(transport=httpx.HTTPTransport(local_address=address), base_url=url, timeout=30) as client:
+    with httpx.Client(transport=httpx.HTTPTransport(local_address=address), base_url=url) as client:
         codes = [client.get("/").status_code]
         with client.stream("GET", "/gradio_api/heartbeat/third") as page:
             codes.append(page.status_code)
@@ -128,13 +128,13 @@ def test_when_many_addresses_take_all_health_is_still_told(url: str) -> None:
             crowd = Crowd(url, f"127.0.2.{number}", b"")
             stack.callback(crowd.close)
             crowd.push(1)
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url) as client:
             assert client.get("/healthz").status_code == 200
             busy = client.post("/api/classify", content=PICTURE)
             assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
             assert busy.json() == {"error": "Too many connections at once; try again in a moment."}
             assert client.get("/readyz").status_code == 200
-    wait_until(lambda: served(url, THIRD) == [200, 200, 200, 200], 20)
+    wait_until(lambda: served(url, THIRD) == [200, 200, 200, 200])
 
 
 def test_a_connection_too_many_is_told_so(url: str) -> None:
@@ -142,7 +142,7 @@ def test_a_connection_too_many_is_told_so(url: str) -> None:
     try:
         crowd.push(MOST + SPARE_CONNECTIONS)
         host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20, source_address=(FIRST, 0)) as one:
+        with socket.create_connection((host, int(port)), timeout=60, source_address=(FIRST, 0)) as one:
             assert one.recv(100).startswith(b"HTTP/1.1 503 ")
     finally:
         crowd.close()

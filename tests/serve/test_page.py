@@ -84,7 +84,7 @@ NO_FILES: list[object] = [
 def test_what_is_no_file_is_told_how_to_send_one(endpoint: str, url: str) -> None:
     for data in NO_FILES:
         event = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
-        answer = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event}", timeout=20).text
+        answer = httpx.get(f"{url}/gradio_api/call/{endpoint}/{event}").text
         told = json.loads(answer.split("data: ", 1)[1])["error"] or ""
         assert any(words in told for words in ("handle_file", "upload one", "at least one")), (data, answer)
 
@@ -100,7 +100,7 @@ def test_no_file_of_the_machine_is_read(url: str, tmp_path: Path, meta: dict) ->
     private.write_bytes(encode(plain(RED)))
     for payload in ([{"path": str(private), **meta}], {"path": str(private), **meta}, [None], ["x"], 3, [[1]]):
         asked = httpx.post(f"{url}/gradio_api/call/classify_batch", json={"data": [payload]})
-        answer = httpx.get(f"{url}/gradio_api/call/classify_batch/{asked.json()['event_id']}", timeout=20).text
+        answer = httpx.get(f"{url}/gradio_api/call/classify_batch/{asked.json()['event_id']}").text
         assert answer.startswith("event: error")
         assert "grizzly" not in answer
         assert str(tmp_path) not in answer
@@ -117,7 +117,7 @@ def test_the_answer_is_in_the_language_of_the_request(url: str, language: str, w
     event = {"data": data, "fn_index": number, "session_hash": f"lang-{language[:2]}"}
     assert httpx.post(f"{url}/gradio_api/queue/join", json=event, headers=headers).status_code == 200
     params = {"session_hash": event["session_hash"]}
-    answer = httpx.get(f"{url}/gradio_api/queue/data", params=params, timeout=20).text
+    answer = httpx.get(f"{url}/gradio_api/queue/data", params=params).text
     done = next(json.loads(line[6:]) for line in answer.splitlines() if "process_completed" in line)
     assert words in done["output"]["data"][0]
 

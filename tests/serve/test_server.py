@@ -99,7 +99,7 @@ def file(tmp_path: Path) -> Callable[..., Any]:
 def ask(url: str, payload: Any, endpoint: str = "predict") -> str:
     """Call a Gradio endpoint with a payload that no honest client would send; the events as text."""
     event = httpx.post(f"{url}/gradio_api/call/{endpoint}", json={"data": [payload]}).json()["event_id"]
-    return httpx.get(f"{url}/gradio_api/call/{endpoint}/{event}", timeout=20).text
+    return httpx.get(f"{url}/gradio_api/call/{endpoint}/{event}").text
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def test_plain_http_refuses_what_is_no_picture(url: str, content: bytes, status:
 
 def test_size_is_checked_while_a_body_of_unknown_length_arrives(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"30d41\r\n" + b"x" * 200_001 + b"\r\n")
         # The body has not ended, and need not for an answer.
@@ -308,7 +308,7 @@ def test_no_event_of_the_page_copies_a_file_of_the_machine(url: str, tmp_path: P
         for path in (str(private), "http://example.com/a.png"):
             event = {"data": [{"path": path, "meta": FILE}], "fn_index": number, "session_hash": f"s{number}"}
             assert httpx.post(f"{url}/gradio_api/queue/join", json=event).status_code == 200
-            answer = httpx.get(f"{url}/gradio_api/queue/data", params={"session_hash": f"s{number}"}, timeout=20).text
+            answer = httpx.get(f"{url}/gradio_api/queue/data", params={"session_hash": f"s{number}"}).text
             assert '"success":false' in answer
     assert sorted(uploads.rglob("*")) == stored
 
@@ -390,7 +390,7 @@ def test_a_few_pictures_are_taken_at_once_and_health_does_not_wait(url: str, mod
     picture = encode(plain())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=60) for _ in range(8)]
-        wait_until(lambda: model.most_at_once >= AT_ONCE, 20)
+        wait_until(lambda: model.most_at_once >= AT_ONCE)
         assert httpx.get(f"{url}/healthz").status_code == 200
         model.free.set()
         assert [answer.result().status_code for answer in answers] == [200] * 8
@@ -401,7 +401,7 @@ def test_large_pictures_are_taken_one_by_one(url: str, model: Model) -> None:
     model.most_at_once, model.pause_s = 0, 0.1
     picture = encode(plain(size=(LARGE_PIXELS // 3000 + 1, 3000)))
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=20) for _ in range(4)]
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture) for _ in range(4)]
         assert [answer.result().status_code for answer in answers] == [200] * 4
     model.pause_s = 0.0
     assert model.most_at_once == 1

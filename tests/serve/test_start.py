@@ -62,7 +62,7 @@ def asking(front: Front, *asks: Callable[[], httpx.Response]) -> Iterator[list[F
     """Ask all at once, and go on once they are with the app and wait."""
     with ThreadPoolExecutor(len(asks)) as pool:
         futures = [pool.submit(ask) for ask in asks]
-        wait_until(lambda: front.traffic.answers.total == len(asks), 20)
+        wait_until(lambda: front.traffic.answers.total == len(asks))
         yield futures
 
 
@@ -128,7 +128,7 @@ def test_the_limits_hold_from_the_first_moment_on() -> None:
 def test_one_client_cannot_take_all_places_to_wait() -> None:
     with starting(ServeConfig(max_connections=8)) as (front, url), ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(httpx.get, url, timeout=60) for _ in range(6)]
-        wait_until(lambda: sum(each.done() for each in asked) == 3, 20)
+        wait_until(lambda: sum(each.done() for each in asked) == 3)
         assert {each.result().status_code for each in asked if each.done()} <= {429, 503}
         assert httpx.get(f"{url}/healthz").status_code == 200
         front.answer(service(front), has_page=False)
