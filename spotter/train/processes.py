@@ -13,18 +13,21 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from importlib import import_module
 from typing import Any, TypeVar
 
 from spotter.errors import TrainingFailed
 from spotter.utils.files import import_root
-from spotter.utils.imports import lasting_imports
+from spotter.utils.imports import lasting_imports, put_off
 
 T = TypeVar("T")
 # What the server loads before it is asked for anything.
 LOADED = ("spotter.train.learner", "spotter.train.export")
+# Blocks of memory up to so many bytes are kept when they are free: getting and clearing a network's maps anew for each
+# batch takes a quarter as long as computing them.
+KEPT_BYTES = 64 * 2**20
 HAS_FORKS = hasattr(os, "fork")
 # Milliseconds between two looks whether what has been loaded is still wanted.
 LOOK_MS = 100
@@ -44,7 +47,9 @@ def start_server(loaded: Sequence[str] = LOADED) -> None:
         _server = subprocess.Popen(  # noqa: S603  (this Python, and code of ours)
             [sys.executable, "-c", f"from spotter.train.processes import serve; serve({tuple(loaded)})"],
             # One thread: the other cores have work of their own, and threads that wait for each other spin.
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env={"MALLOC_MMAP_THRESHOLD_": str(KEPT_BYTES), "MALLOC_TRIM_THRESHOLD_": str(2 * KEPT_BYTES)}
+            | os.environ
+            | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -121,7 +126,7 @@ def serve(loaded: Sequence[str]) -> None:
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     # What goes wrong here, the work meets again, and tells.
-    with _ending_with_stdin(), lasting_imports(), contextlib.suppress(Exception):
+    with _ending_with_stdin(), lasting_imports(), put_off(_COMPILER), contextlib.suppress(Exception):
         for name in loaded:
             import_module(name)
     # Until here it ends this process.
@@ -134,6 +139,22 @@ def serve(loaded: Sequence[str]) -> None:
             os._exit(0)
         answers.write(_in_fork(*work) if HAS_FORKS else _call(*work))
         answers.flush()
+
+
+def _as_it_is(function: Any = None, *_: Any, **__: Any) -> Any:
+    """Nothing is compiled here, so nothing has to be kept from it."""
+    return function or _as_it_is
+
+
+def _can_compile(device: str) -> bool:
+    return bool(import_module("torch._dynamo.utils").is_compile_supported(device))
+
+
+# torch's compiler, a third of all that there is to import: torchvision and timm import it for these two alone.
+_COMPILER: Mapping[str, Mapping[str, Any]] = {
+    "torch._dynamo": {"disable": _as_it_is},
+    "torch._dynamo.utils": {"is_compile_supported": _can_compile},
+}
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 
 
 @contextmanager
@@ -34,6 +36,39 @@ def changed_import(name: str, change: Callable[[ModuleType], None]) -> Iterator[
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextmanager
+def put_off(modules: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Keep modules from being loaded as long as the block asks them for nothing but what is given here, by name.
+
+    Asked for more, they are loaded all the same; after the block, whenever somebody imports them.
+    """
+    stand_ins = {name: _StandIn(name) for name in modules if name not in sys.modules}
+    for name, stand_in in stand_ins.items():
+        vars(stand_in).update(modules[name], all_of_them=stand_ins, __path__=[])
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        _take_away(stand_ins)
+
+
+class _StandIn(ModuleType):
+    all_of_them: "dict[str, _StandIn]"
+
+    def __getattr__(self, name: str) -> Any:
+        # Whoever looks through all loaded modules asks for such names.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _take_away(self.all_of_them)
+        return getattr(import_module(self.__name__), name)
+
+
+def _take_away(stand_ins: Mapping[str, ModuleType]) -> None:
+    for name, stand_in in stand_ins.items():
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]
 
 
 class _Changing(MetaPathFinder):

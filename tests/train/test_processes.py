@@ -189,3 +189,22 @@ def test_a_server_that_still_loads_ends_with_the_process_that_started_it(folder:
         assert is_running(server)
         starting.kill()
     wait_until(lambda: not is_running(server))
+
+
+@pytest.mark.slow
+def test_torchs_compiler_is_loaded_when_it_is_needed_and_not_before(folder: Path) -> None:
+    (folder / "asked.py").write_text("""
+import sys
+from torchvision.ops import roi_align
+def loaded(): return "fastai.learner" in sys.modules, "torch._dynamo" in sys.modules
+def ask():
+    mine = sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu")
+    import torch._dynamo.utils
+    return mine == torch._dynamo.utils.is_compile_supported("cpu"), torch._dynamo.is_compiling()
+""")
+    code = (
+        "from spotter.train import processes\nfor name in ('loaded', 'ask'): print(processes.run_apart('asked', name))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert ran.stdout.splitlines() == ["(True, False)", "(True, False)"], ran.stderr
