@@ -153,8 +153,9 @@ def compute_features(task: Task, dataset: Dataset) -> Features:
         UnknownArchitecture, WeightsUnavailable: there is no such backbone. DatasetUnwritable: the cache cannot be kept.
         TrainingFailed: the features are not finite numbers.
     """
-    from spotter.train import backbone
+    from spotter.train import backbone, head
 
+    head.share_cores(len(dataset.records))
     body = backbone.load_backbone(task.config)
     dataset, values = backbone.readable(dataset, backbone.compute_features(body, dataset))
     return Features(dataset, body, values)

@@ -24,6 +24,8 @@ from spotter.train.views import Views, join_views
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
 PRIOR_SPREAD = 0.2
 AS_GOOD = 0.05
+# Up to so many pictures, the threads of BLAS wait for each other longer than they compute.
+FEW = 1000
 # The share of held-out pictures that may lose their right answer to shifted views; two pictures may always.
 MOST_COST = 0.01
 
@@ -352,6 +354,15 @@ def _one_thread_each() -> Iterator[None]:
         # A share of a small class may be one picture.
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         yield
+
+
+def share_cores(pictures: int) -> None:
+    """From now on, multiply the tables of a set of so many pictures on one thread, if it is small.
+
+    Beside other work on the same cores, as that of the export, two threads took twice the time of the processor.
+    """
+    if pictures <= FEW:
+        _blas_threads().limit(limits=1, user_api="blas")
 
 
 @functools.cache

@@ -3,16 +3,19 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
 from spotter.train.head import (
+    FEW,
     choose_head,
     class_weights,
     fit_head,
     fit_linear,
     judge_features,
     negative_log_likelihood,
+    share_cores,
     softmax,
 )
 from spotter.train.views import Views
@@ -223,3 +226,11 @@ def test_heads_made_again_for_other_features_saw_neither_the_picture_nor_its_vie
     assert judged.shape == (60, 3)
     assert judged.sum(axis=1) == pytest.approx(np.ones(60))
     assert (judged.argmax(axis=1) == targets).mean() < 0.7
+
+
+@pytest.mark.parametrize(("pictures", "threads"), [(FEW, {1}), (FEW + 1, {2})])
+def test_small_tables_are_multiplied_on_one_thread(pictures: int, threads: set[int]) -> None:
+    # What was set before is there again afterwards.
+    with threadpool_limits(2, "blas"):
+        share_cores(pictures)
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == threads
