@@ -209,7 +209,7 @@ def is_blank(pixels: np.ndarray) -> bool:
 
 
 # Views to judge by, never to learn from. The name changes with what a shift does.
-STRESS = ViewKind("stress-1", make_view, lambda number, key: "/".join(map(str, GRID[number])))
+STRESS = ViewKind("stress-1", make_view, lambda number, key: "/".join(map(str, GRID[number])), of_square=True)
 
 
 def _convolve(picture: Image.Image, kernel: np.ndarray) -> Image.Image:

@@ -1,6 +1,7 @@
 """Pretrained backbones, without torch: the stored ONNX file, and the features of pictures, computed once and cached."""
 
 import contextlib
+import functools
 import hashlib
 import itertools
 import json
@@ -69,11 +70,12 @@ def load_backbone(config: TrainConfig) -> Backbone:
     return built
 
 
-def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody = run_here) -> np.ndarray:
+def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody | None = None) -> np.ndarray:
     """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
-    the result with torch. A run that is killed loses the last `part` pictures at most. `run` says where it runs.
+    the result with torch. A run that is killed loses the last `part` pictures at most. `run` says where it runs; None:
+    here, and what it sees is kept for what else is made of these pictures.
 
     Returns:
         float32 array of shape (n, width): the pooled features; 0 throughout for a picture that cannot be read.
@@ -82,7 +84,7 @@ def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run
         DatasetUnwritable: the cache cannot be written.
         TrainingFailed: the features are not finite numbers.
     """
-    return _compute(backbone, dataset, part, run)[0]
+    return _compute(backbone, dataset, part, run or functools.partial(run_here, seen=backbone.seen))[0]
 
 
 def readable(dataset: Dataset, features: np.ndarray) -> tuple[Dataset, np.ndarray]:
@@ -189,7 +191,9 @@ def compute_views(
         def run(row: int) -> list[tuple[str, np.ndarray]]:
             try:
                 with own_reason():
-                    picture, squares = load_picture(paths[row]), _Squares(backbone)
+                    sight = backbone.seen.get(paths[row]) if kind.of_square else None
+                    picture = Image.fromarray(sight.square) if sight else load_picture(paths[row])
+                    squares = _Squares(backbone)
                     made = (
                         (view_key(keys[row], number), kind.make(picture, squares.of, number, keys[row]))
                         for number in missing[row]

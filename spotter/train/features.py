@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 PIXELS, FEATURES, PLACES = "pixels", "features", "places"
 # The one whose ImageNet weights come with a package, without a download.
 PACKAGED_ARCH = "tf_efficientnet_lite0"
+# Of so many pictures it is kept what the network saw: 0.4 MB each.
+MOST_SEEN = 400
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,22 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Sight:
+    """What a network saw of a picture: `square`, uint8 (size, size, 3), and its map of `places`, float32 (width, rows,
+    columns)."""
+
+    square: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
 class Backbone:
     """A pretrained network up to its pooled features, of `width`.
 
     It reads RGB pictures of `size` pixels a side, made by `resize` (see `images.frame`) and normalised by channel with
     `mean` and `std` (of pixels in [0, 1]). `fingerprint` stands for its weights. `imagenet` are weight (1000, width)
     and bias (1000,) of its ImageNet classifier, where that is known. `modules` are the torch modules, body and pooling,
-    where they are loaded.
+    where they are loaded. `seen` is what it saw of pictures in this process, by their file, of the first `MOST_SEEN`.
     """
 
     arch: str
@@ -65,6 +76,7 @@ class Backbone:
     body: Body
     imagenet: tuple[np.ndarray, np.ndarray] | None = None
     modules: Any = None
+    seen: dict[Path, Sight] = field(default_factory=dict, repr=False, compare=False)
 
     def square(self, picture: Image.Image) -> np.ndarray:
         """A picture as the network sees it: uint8 (size, size, 3)."""
@@ -73,10 +85,10 @@ class Backbone:
 
 class BodyRunner:
     """Runs a body over pictures, one picture on each of `cores` (None: all). The features do not depend on their
-    number: each picture has one thread."""
+    number: each picture has one thread. What it saw of the first `MOST_SEEN` goes into `seen`, if it has the places."""
 
-    def __init__(self, body: Body, cores: int | None = None) -> None:
-        self.body, self.cores = body, cores or os.cpu_count() or 1
+    def __init__(self, body: Body, cores: int | None = None, seen: dict[Path, Sight] | None = None) -> None:
+        self.body, self.cores, self._seen = body, cores or os.cpu_count() or 1, seen
         self._session = open_body(body.onnx)
 
     def run(
@@ -102,6 +114,8 @@ class BodyRunner:
             with own_reason():
                 square = to_square(load_picture(path), self.body.size, self.body.resize)
                 features, *places = self._session.run(self.body.outputs, {PIXELS: square[None]})
+                if self._seen is not None and places and len(self._seen) < MOST_SEEN:
+                    self._seen[path] = Sight(square, places[0][0])
                 return features[0], measure_spread(
                     places[0][0], *self.body.classifier
                 ) if self.body.classifier else None
@@ -114,9 +128,11 @@ class BodyRunner:
 RunBody = Callable[[Body, Sequence[Path], int], Iterator[tuple[np.ndarray, np.ndarray | None]]]
 
 
-def run_here(body: Body, paths: Sequence[Path], part: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Run a body over pictures on all cores of this machine; see `RunBody`."""
-    runner = BodyRunner(body)
+def run_here(
+    body: Body, paths: Sequence[Path], part: int, seen: dict[Path, Sight] | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Run a body over pictures on all cores of this machine; see `RunBody`, and for `seen` `BodyRunner`."""
+    runner = BodyRunner(body, seen=seen)
     with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
         for start in range(0, len(paths), part):
             yield runner.run(paths[start : start + part], bar.update)

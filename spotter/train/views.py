@@ -59,12 +59,13 @@ class ViewKind:
     """A kind of views. `name` is that of its cache, to be changed when a view is made in another way.
 
     `make` gives the view of a number as a square, uint8 (size, size, 3), or None when nothing is left to be seen;
-    `shows` says what that number of a picture shows.
+    `shows` says what that number of a picture shows. Those `of_square` are made of the picture's square alone.
     """
 
     name: str
     make: Callable[[Image.Image, Square, int, str], np.ndarray | None]
     shows: Callable[[int, str], str]
+    of_square: bool = False
 
     def cache(self, plain: FeatureCache) -> FeatureCache:
         """Where the features of the views are kept, beside those of the pictures themselves."""
@@ -182,7 +183,7 @@ def _make_shifted(picture: Image.Image, square: Square, number: int, key: str) -
 
 
 CROPPED = ViewKind("cropped", _make_cropped, lambda number, key: "cropped")
-SHIFTED = ViewKind("shifted-1", _make_shifted, family_of)
+SHIFTED = ViewKind("shifted-1", _make_shifted, family_of, of_square=True)
 
 
 def _night(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -1,5 +1,6 @@
 """The second look is chosen on held-out pictures, and on strangers: it may let in no more of them than was promised."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from spotter.evaluate.second_look import answer_again, choose_second_look, look_
 from spotter.evaluate.shifts import STRESS
 from spotter.evaluate.stress import judge_stress, plan_stress
 from spotter.images import load_picture
-from spotter.train.backbone import compute_views, folder_features, run_body
+from spotter.train.backbone import compute_features, compute_views, folder_features, run_body
 from spotter.train.features import Backbone, Body, embed
 from spotter.train.head import choose_head
 from spotter.train.trained import Trained
-from spotter.train.views import SHIFTED, plan_shifted
+from spotter.train.views import CROPPED, SHIFTED, plan_cropped, plan_shifted
 from spotter.train.windows import Look, look_again
 from tests.helpers.learnt import make_trained_of
 
@@ -99,6 +100,35 @@ def test_a_window_is_seen_as_serving_sees_it(trained: Trained, dataset: Dataset)
         assert box
         wanted = trained.backbone.square(picture.crop(box)).reshape(-1, 3).mean(axis=0)
         assert np.abs(features - wanted).max() < 0.01
+
+
+def test_what_was_seen_before_gives_the_same_views_and_windows(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset.folder, tmp_path / "set")
+    moved = replace(dataset, folder=tmp_path / "set")
+    body = replace(trained.backbone.body, classifier=(np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32)))
+    before = replace(trained.backbone, body=body, seen={})
+    nothing = replace(before, seen={})
+    compute_features(before, moved)
+    assert set(before.seen) == set(moved.paths)
+
+    weight, keys = trained.head.weight, [str(record.sha256) for record in moved.records]
+    stress = plan_stress(moved, trained.judged, folds, StressConfig(pictures=2, least=2))
+    plans = {SHIFTED: plan_shifted(moved, TrainConfig()), CROPPED: plan_cropped(moved, TrainConfig()), STRESS: stress}
+    for kind, plan in plans.items():
+        views = [compute_views(each, moved, kind, plan, False, weight).features for each in (before, nothing)]
+        assert np.array_equal(*views)
+        looks = [Look(row, row % 3, view) for row, number in plan for view in (None, number)]
+        windows = [
+            look_again(each, weight, moved.paths, keys, looks, SecondLook(0.4, 0.0), kind) for each in (before, nothing)
+        ]
+        assert np.array_equal(*windows)
+        assert windows[0].any()
+    # Of what was seen, the shifted views need no file.
+    shutil.rmtree(moved.folder)
+    assert len(compute_views(before, moved, SHIFTED, plans[SHIFTED], False).of) == len(plans[SHIFTED])
+    assert not len(compute_views(nothing, moved, SHIFTED, plans[SHIFTED], False).of)
 
 
 def test_the_margin_lets_no_more_strangers_in_than_it_may(
