@@ -33,7 +33,7 @@ from tests.helpers.hub import OWNER, Hub, point_client
 from tests.helpers.pages import Block, blocks
 
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
-FEWER = {"per_class = 20": "per_class = 8", 'bear", 24)': 'bear", 14)'}
+FEWER = {"per_class = 20": "per_class = 8", 'bear", 24)': 'bear", 9)'}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What makes the environment in which the tests run already.
 SETUP = (
