@@ -71,13 +71,14 @@ SLOW_FOLDERS = {"e2e", "browser"}
 # What takes longest, in this order: processor time and what is waited for, measured with four processes on two cores.
 # Each takes over half a minute. Started last, one of them would keep one core busy while the others have nothing left.
 LONGEST = (
-    "e2e/test_train", "browser/test_static_page", "browser/test_cleaning_page", "security/test_fire",
-    "scale/test_scale", "e2e/test_adopt", "publish/test_convert", "browser/test_teach_page", "stores/test_hub",
-    "e2e/test_tutorial", "deploy/test_static_space", "web/test_gate", "e2e/test_notebook", "e2e/test_quickstart",
-    "web/test_loading", "deploy/test_space", "e2e/test_app", "web/test_teach_adopt", "browser/test_page",
-    "security/test_bad_input", "train/test_learner", "web/test_teach_parity", "camera/test_watch", "e2e/test_rollout",
-    "browser/test_teach_hub", "web/test_answers", "publish/test_quantize", "browser/test_access",
-    "browser/test_embed", "e2e/test_architectures",
+    "security/test_fire", "e2e/test_train", "browser/test_cleaning_page", "browser/test_static_page",
+    "publish/test_convert", "e2e/test_tutorial", "browser/test_teach_page", "stores/test_hub", "deploy/test_space",
+    "scale/test_scale", "deploy/test_static_space", "e2e/test_adopt", "publish/test_quantize", "web/test_teach_adopt",
+    "web/test_loading", "e2e/test_quickstart", "browser/test_page", "web/test_gate", "train/test_learner",
+    "browser/test_teach_hub", "security/test_bad_input", "e2e/test_notebook", "e2e/test_app", "browser/test_access",
+    "camera/test_watch", "e2e/test_architectures", "collect/test_ingest", "browser/test_embed",
+    "search/test_robustness", "web/test_teach_parity", "security/test_threats_model", "security/test_threats",
+    "test_image_files", "monitor/test_log",
 )  # fmt: skip
 
 

@@ -51,11 +51,34 @@ def client(url: str) -> Iterator[httpx.Client]:
         yield client
 
 
-def visit(browser: Browser, url: str, words: str = "", viewport: dict[str, int] | None = None) -> Page:
-    page = browser.new_page(viewport=viewport or DESKTOP)
+def new_window(browser: Browser) -> Page:
+    page = browser.new_page(viewport=DESKTOP)
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
+    return page
+
+
+# A window that showed the page before, of whatever server, opens it for half of what a new one costs.
+@pytest.fixture(scope="module")
+def only(browser: Browser) -> Iterator[Page]:
+    page = new_window(browser)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def window(only: Page, url: str) -> Iterator[Page]:
+    """One that all tests share, as it was at first."""
+    yield only
+    only.unroute_all()
+    only.evaluate("localStorage.clear(); sessionStorage.clear()")
+    only.goto("about:blank")
+    only.set_viewport_size(DESKTOP)
+    only.problems.clear()
+
+
+def visit(page: Page, url: str, words: str = "") -> Page:
     page.goto(f"{url}/{words}")
     expect(page.locator("#clean .card").first).to_be_visible(timeout=20_000)
     return page
@@ -82,11 +105,9 @@ def open_queue(page: Page, name: str) -> None:
     page.wait_for_timeout(150)
 
 
-def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
-    browser: Browser, url: str, folder: Path
-) -> None:
+def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(window: Page, url: str, folder: Path) -> None:
     before = sorted(path for path in folder.rglob("*") if path.is_file())
-    page = visit(browser, url)
+    page = visit(window, url)
     page.keyboard.press("u")
     says(page, "You have nothing to undo")
     open_queue(page, "losses")
@@ -116,11 +137,10 @@ def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(
         expect(page.locator("#clean-summary")).to_contain_text(f" {left} decided")
     assert [line["undoes"] for line in lines(folder)[28:]] == [line["batch"] for line in log[:21:-1]]
     assert not page.problems
-    page.close()
 
 
-def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str, folder: Path) -> None:
-    one, other = visit(browser, url), visit(browser, url, "?as=ben")
+def test_two_windows_lose_nothing_and_see_each_other(window: Page, browser: Browser, url: str, folder: Path) -> None:
+    one, other = visit(window, url), visit(new_window(browser), url, "?as=ben")
     expect(other.locator("#clean-who")).to_have_value("ben")
     first = one.locator(".card").first.get_attribute("data-id")
     second = one.locator(".card").nth(1).get_attribute("data-id")
@@ -145,17 +165,16 @@ def test_two_windows_lose_nothing_and_see_each_other(browser: Browser, url: str,
     expect(one.locator("[data-queue=disputes]")).to_contain_text("0", timeout=30_000)
     assert lines(folder)[-1]["settles"] is True
     assert not one.problems + other.problems
-    one.close()
     other.close()
 
 
-def test_a_second_person_looks_alone_and_disagreements_are_listed(browser: Browser, url: str, folder: Path) -> None:
+def test_a_second_person_looks_alone_and_disagreements_are_listed(window: Page, url: str, folder: Path) -> None:
     with httpx.Client(base_url=url) as client:
         listed = client.get("/clean/queue", params={"name": "wrong", "todo": True}).json()["items"]
         first, second = (group[0] for group in listed[:2])
         for key in (first, second):
             client.post("/clean/decide", json={"who": "anna", "items": [{"id": key, "action": "delete"}]})
-    page = visit(browser, url, "?as=ben")
+    page = visit(window, url, "?as=ben")
     assert first not in page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
     page.locator("#clean-alone").check()
     expect(page.locator("#clean-summary")).to_contain_text(" 0 decided by you")
@@ -177,11 +196,10 @@ def test_a_second_person_looks_alone_and_disagreements_are_listed(browser: Brows
     expect(page.locator(".card")).to_have_count(1)
     expect(page.locator(".card .decision")).to_contain_text("anna: deleted; ben: kept as")
     assert not page.problems
-    page.close()
 
 
-def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: Browser, url: str, folder: Path) -> None:
-    page = visit(browser, url)
+def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(window: Page, url: str, folder: Path) -> None:
+    page = visit(window, url)
     open_queue(page, "losses")
     last = page.locator(".card").last.get_attribute("data-id")
     page.locator(".card").last.focus()
@@ -202,11 +220,11 @@ def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(browser: B
     page.keyboard.press("u")
     expect(page.locator(f"[data-id='{last}']")).to_be_focused()
     assert not page.problems
-    page.close()
 
 
-def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: str) -> None:
-    page = visit(browser, url, viewport=PHONE)
+def test_on_a_phone_what_retraining_says_stays_in_sight(window: Page, url: str) -> None:
+    window.set_viewport_size(PHONE)
+    page = visit(window, url)
     page.locator("#clean-retrain").click()
     expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "true")
     expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "false", timeout=30_000)
@@ -216,11 +234,10 @@ def test_on_a_phone_what_retraining_says_stays_in_sight(browser: Browser, url: s
     expect(page.locator("[data-figures=before]")).to_be_in_viewport()
     expect(page.locator("#clean-retrain")).to_be_focused()
     assert not page.problems
-    page.close()
 
 
-def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browser, url: str) -> None:
-    page = visit(browser, url)
+def test_retraining_moves_nothing_under_the_hands_of_who_decides(window: Page, url: str) -> None:
+    page = visit(window, url)
     shown = page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)")
     page.keyboard.press("d")
     page.keyboard.press("d")
@@ -229,7 +246,6 @@ def test_retraining_moves_nothing_under_the_hands_of_who_decides(browser: Browse
     says(page, "The lists have a new order")
     assert page.evaluate("[...document.querySelectorAll('.card')].map(card => card.dataset.id)") == shown
     assert focused(page) == key
-    page.close()
 
 
 def test_to_keep_a_picture_means_the_label_that_was_seen(client: httpx.Client, folder: Path) -> None:
@@ -253,8 +269,8 @@ def test_to_keep_a_picture_means_the_label_that_was_seen(client: httpx.Client, f
     assert client.post("/clean/decide", json={"items": [{"id": key, "action": "keep", "to": "x"}]}).status_code == 400
 
 
-def test_retraining_shows_before_and_after_and_who_changed_sides(browser: Browser, url: str, folder: Path) -> None:
-    page = visit(browser, url)
+def test_retraining_shows_before_and_after_and_who_changed_sides(window: Page, url: str, folder: Path) -> None:
+    page = visit(window, url)
     wrong = {record.sha256[:16] for record in read_manifest(folder) if record.backend_id.startswith("cross/disc90")}
     shown = [card.get_attribute("data-id") for card in page.locator(".card").all()]
     # The two discs among the crosses are what the model doubts most, but for the twin in two classes.
@@ -278,11 +294,10 @@ def test_retraining_shows_before_and_after_and_who_changed_sides(browser: Browse
     # The file of the run is as it was: only publishing makes another.
     assert read_run(folder).given.count("cross") == sum(r.label == "cross" and r.kept for r in read_manifest(folder))
     assert not page.problems
-    page.close()
 
 
-def test_a_cell_of_the_confusion_matrix_opens_its_pictures(browser: Browser, url: str) -> None:
-    page = visit(browser, url)
+def test_a_cell_of_the_confusion_matrix_opens_its_pictures(window: Page, url: str) -> None:
+    page = visit(window, url)
     cross, disc = RECIPE.labels.index("cross"), RECIPE.labels.index("disc")
     button = page.locator(f"[data-cell='{cross}-{disc}']")
     count = int(button.inner_text())
@@ -292,11 +307,10 @@ def test_a_cell_of_the_confusion_matrix_opens_its_pictures(browser: Browser, url
     expect(page.locator(".card")).to_have_count(count)
     for card in page.locator(".card").all():
         expect(card.locator(".labels")).to_contain_text("cross called disc")
-    page.close()
 
 
-def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Browser, url: str) -> None:
-    page = browser.new_page(viewport=DESKTOP)
+def test_with_many_classes_a_list_of_confusions_opens_their_pictures(window: Page, url: str) -> None:
+    page = window
 
     def with_many_classes(route: Route) -> None:
         state = route.fetch().json()
@@ -313,12 +327,12 @@ def test_with_many_classes_a_list_of_confusions_opens_their_pictures(browser: Br
     page.locator("#clean-confusions button").first.click()
     expect(page.locator("#clean-heading")).to_have_text("cross, called disc")
     expect(page.locator("#clean-note")).to_be_empty()
-    page.close()
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_many_long_names_of_classes_push_nothing_out_of_sight(browser: Browser, url: str, viewport: dict) -> None:
-    page = browser.new_page(viewport=viewport)
+def test_many_long_names_of_classes_push_nothing_out_of_sight(window: Page, url: str, viewport: dict) -> None:
+    page = window
+    page.set_viewport_size(viewport)
 
     def with_long_names(route: Route) -> None:
         state = route.fetch().json()
@@ -338,11 +352,10 @@ def test_many_long_names_of_classes_push_nothing_out_of_sight(browser: Browser, 
     )
     assert cut == []
     assert overflow(page) <= 0
-    page.close()
 
 
-def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, folder: Path) -> None:
-    page = visit(browser, url)
+def test_many_at_once_with_a_preview_and_one_undo(window: Page, url: str, folder: Path) -> None:
+    page = visit(window, url)
     page.keyboard.press("Shift+A")
     dialog = page.locator("#clean-bulk")
     expect(page.locator("#clean-bulk-least-label")).to_be_visible()
@@ -364,11 +377,10 @@ def test_many_at_once_with_a_preview_and_one_undo(browser: Browser, url: str, fo
     page.keyboard.press("Shift+K")
     expect(page.locator("#clean-summary")).to_contain_text(" 24 decided")
     assert not page.problems
-    page.close()
 
 
-def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
-    page = visit(browser, url)
+def test_outside_text_is_shown_as_text(window: Page, url: str) -> None:
+    page = visit(window, url)
     open_queue(page, "junk")
     card = page.locator(".card")
     expect(card).to_contain_text("<img src=x onerror=document.title='taken'>\"'&")
@@ -383,7 +395,6 @@ def test_outside_text_is_shown_as_text(browser: Browser, url: str) -> None:
     expect(page.locator("#clean-bulk-least-label")).to_be_hidden()
     assert page.title() != "taken"
     assert overflow(page) <= 0
-    page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -404,8 +415,8 @@ def test_on_a_phone_everything_fits_and_can_be_touched(browser: Browser, url: st
     context.close()
 
 
-def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, folder: Path) -> None:
-    page = visit(browser, url)
+def test_look_alikes_and_pictures_in_two_classes(window: Page, url: str, folder: Path) -> None:
+    page = visit(window, url)
     open_queue(page, "crossing")
     together = page.locator(".together")
     expect(together).to_have_count(1)
@@ -423,13 +434,13 @@ def test_look_alikes_and_pictures_in_two_classes(browser: Browser, url: str, fol
     expect(two).to_contain_text("moved to stripes")
     says(page, "Moved to stripes")
     assert lines(folder)[-1]["to"] == "stripes"
-    page.close()
 
 
 @pytest.mark.parametrize(("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
+def test_axe_finds_nothing(window: Page, url: str, node_folder: Path, viewport: dict, theme: str) -> None:
     axe = read_axe(node_folder)
-    page = visit(browser, url, f"?__theme={theme}", viewport)
+    window.set_viewport_size(viewport)
+    page = visit(window, url, f"?__theme={theme}")
     found = [("wrong", *complaint) for complaint in complaints(page, axe)]
     page.keyboard.press("d")
     says(page, "Deleted")
@@ -442,11 +453,10 @@ def test_axe_finds_nothing(browser: Browser, url: str, node_folder: Path, viewpo
         found += [(name, *complaint) for complaint in complaints(page, axe, "#clean dialog[open]")]
         page.keyboard.press("Escape")
     assert found == []
-    page.close()
 
 
-def test_the_screen_reader_hears_what_a_picture_is_and_what_was_done(browser: Browser, url: str) -> None:
-    page = visit(browser, url)
+def test_the_screen_reader_hears_what_a_picture_is_and_what_was_done(window: Page, url: str) -> None:
+    page = visit(window, url)
     name = page.locator(".card").first.get_attribute("aria-label")
     assert name
     assert name.startswith("Picture 1 of 24: ")
@@ -455,7 +465,6 @@ def test_the_screen_reader_hears_what_a_picture_is_and_what_was_done(browser: Br
     expect(page.locator(".card").first).to_have_attribute("aria-label", name.replace("undecided", "deleted"))
     assert page.locator("#clean-status").get_attribute("aria-live") == "polite"
     assert page.locator(".card img").first.get_attribute("loading") == "lazy"
-    page.close()
 
 
 def test_the_filters_leave_what_they_name(client: httpx.Client) -> None:

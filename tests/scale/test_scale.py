@@ -54,8 +54,11 @@ def two() -> Iterator["Cluster"]:
     pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-ray.txt")
     from spotter.scale.cluster import LOCAL, cluster
 
-    with cluster(LOCAL, cores=2) as joined:
-        yield joined
+    with pytest.MonkeyPatch.context() as patch:
+        # Its processes would be as modest as it lets them be, and get no time beside those of other tests.
+        patch.setenv("RAY_worker_niceness", "0")
+        with cluster(LOCAL, cores=2) as joined:
+            yield joined
 
 
 @pytest.fixture
