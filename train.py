@@ -33,8 +33,7 @@ def train(options: Namespace) -> str:
     features = pipeline.compute_features(task, dataset)
     cleaned = pipeline.audit_and_clean(task, features)
     trained = pipeline.learn(task, cleaned)
-    with temporary_folder() as files:
-        export = pipeline.start_export(files, task, cleaned, trained)
+    with temporary_folder() as files, pipeline.start_export(files, task, cleaned, trained) as export:
         candidate = pipeline.evaluate(task, cleaned, trained)
         card = pipeline.write_files(files, candidate, export)
         pipeline.check_parity(files, export)
