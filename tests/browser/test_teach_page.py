@@ -126,7 +126,7 @@ def test_drawn_bears_are_learnt_and_tried_at_once(lesson: Lesson) -> None:
 def test_it_can_be_tried_while_views_are_still_learnt_from(own: Lesson) -> None:
     # A window of its own: in one that is warm, the views would be learnt from before all this is tried.
     lesson, page = own, own.page
-    lesson.add_kinds({"disc": 40, "cross": 40})
+    lesson.add_kinds({"disc": 90, "cross": 90})
     page.locator("#learn").click()
     working = page.locator("#learnt .working")
     expect(working).to_contain_text("You can try it now.", timeout=LONG_MS)
