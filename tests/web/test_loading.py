@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from spotter.web.packing import STEPS
 from tests.conftest import Revision
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
-from tests.helpers.site import SitePage, change_site, seal, serving_site, told_by
+from tests.helpers.site import WEB, SitePage, change_site, seal, serving_site, told_by
 
 NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbnails.safetensors"
 Files = dict[str, bytes]
@@ -280,6 +281,33 @@ def test_a_network_that_needs_more_code_gets_all_of_it(
             predictor.predict(content).probabilities, abs=1e-3
         )
         assert [path for path in server.asked if path.startswith("ort/") and path.endswith(".gz")] == [USED, WHOLE]
+    page.close()
+
+
+NOTHING = f"""
+import {{ gunzipSync, gzipSync }} from "node:zlib";
+import {{ readFileSync, writeFileSync }} from "node:fs";
+import {{ trim }} from {json.dumps((WEB / "trim.mjs").as_uri())};
+const [, whole, part] = process.argv;
+writeFileSync(part, gzipSync(trim(gunzipSync(readFileSync(whole)), [])));
+"""
+
+
+def test_code_that_cannot_even_start_is_no_loss(
+    small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
+) -> None:
+    if not (node := shutil.which("node")):
+        pytest.skip("node is not on this machine")
+    site = shutil.copytree(small_site, tmp_path / "site")
+    subprocess.run([node, "--input-type=module", "-e", NOTHING, site / WHOLE, site / USED], check=True)
+    page = browser.new_page()
+    content = encode(draw("cross", 5))
+    with serving_site(site) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        api.load()
+        assert api.ask("classify", content)["probabilities"] == pytest.approx(
+            predictor.predict(content).probabilities, abs=1e-3
+        )
     page.close()
 
 

@@ -44,10 +44,10 @@ async function answer(scope: Scope, question: Question): Promise<unknown> {
   }
 }
 
-/** Whether WebAssembly came to a function that is left out, or to another trap. */
+/** Whether WebAssembly came to a function that is left out, or to another trap; onnxruntime may say it in its own error. */
 function isTrap(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return (error instanceof WebAssembly.RuntimeError && /unreachable/i.test(error.message)) || isTrap(error.cause);
+  return /RuntimeError.*unreachable/i.test(`${error.name}: ${error.message}`) || isTrap(error.cause);
 }
 
 if ("WorkerGlobalScope" in globalThis) {
