@@ -87,9 +87,14 @@ def _below(process: int) -> Iterator[int]:
 
 def _memory_mb(process: int) -> float:
     with contextlib.suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
-        return int(found[1]) / 1024 if found else 0.0
+        return shared_memory_mb(process)
     return 0.0
+
+
+def shared_memory_mb(process: int) -> float:
+    """What a process takes, memory that it shares by its share."""
+    found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{process}/smaps_rollup").read_text(), re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def run_watched(command: Sequence[object], folder: Path) -> Run:

@@ -1,7 +1,6 @@
 """What the browser edition of a model costs in Chromium, beside the Gradio page of the same model on this machine."""
 
 import gzip
-import re
 import statistics
 import sys
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 from bench_page import _running, open_page
 from bench_peer import PEER, VERSION, difference, make_peer
 from bench_peer import TIME_ANSWERS as PEER_ANSWERS
+from bench_profile import shared_memory_mb
 from PIL import Image, ImageOps
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -289,8 +289,7 @@ def memory_mb(browser: Browser, page: Page) -> float:
     told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     processes = [each for each in told if each["type"] == "renderer"]
     process = min(processes, key=lambda each: abs(each["cpuTime"] - worked))
-    text = Path(f"/proc/{process['id']}/smaps_rollup").read_text()
-    return sum(int(kb) for kb in re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)) / 1024
+    return shared_memory_mb(process["id"])
 
 
 def _launch(playwright: Any) -> Browser:

@@ -1,4 +1,4 @@
-// Takes out of onnxruntime's WebAssembly the functions that no network of ours runs: `build.mjs`, `profile.mjs`.
+// Takes out of onnxruntime's WebAssembly the functions that no network of ours runs, for `build.mjs`.
 
 import { Buffer } from "node:buffer";
 

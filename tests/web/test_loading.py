@@ -23,7 +23,7 @@ from spotter.web.packing import STEPS
 from tests.conftest import Revision
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
-from tests.helpers.site import WEB, SitePage, change_site, seal, serving_site, told_by
+from tests.helpers.site import WEB, SitePage, SiteServer, change_site, seal, serving_site, told_by
 
 NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbnails.safetensors"
 Files = dict[str, bytes]
@@ -245,6 +245,24 @@ def test_what_unpacks_to_more_than_promised_is_stopped(small_site: Path, page: P
 USED, WHOLE = "ort/used.wasm.gz", "ort/ort-wasm-simd-threaded.wasm.gz"
 
 
+def code_fetched(server: SiteServer) -> list[str]:
+    return [path for path in server.asked if path.startswith("ort/") and path.endswith(".gz")]
+
+
+def check_answer(browser: Browser, site: Path, predictor: Predictor) -> list[str]:
+    """A site answers as Python does; what code it fetched for that."""
+    page = browser.new_page()
+    content = encode(draw("cross", 5))
+    with serving_site(site) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        api.load()
+        assert api.ask("classify", content)["probabilities"] == pytest.approx(
+            predictor.predict(content).probabilities, abs=1e-3
+        )
+    page.close()
+    return code_fetched(server)
+
+
 def test_the_code_that_a_network_of_ours_runs_is_enough(small_site: Path, browser: Browser) -> None:
     page = browser.new_page()
     with serving_site(small_site) as server:
@@ -255,7 +273,7 @@ def test_the_code_that_a_network_of_ours_runs_is_enough(small_site: Path, browse
             assert api.ask("classify", content)["closest"] == "disc"
             api.ask("explain", content)
             api.ask("nearest", content, 3)
-        assert [path for path in server.asked if path.startswith("ort/") and path.endswith(".gz")] == [USED]
+        assert code_fetched(server) == [USED]
     page.close()
 
 
@@ -272,16 +290,7 @@ def test_a_network_that_needs_more_code_gets_all_of_it(
     prebuilt: Revision, small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
 ) -> None:
     site = change_site(small_site, tmp_path / "site", network(with_odd_arithmetic)(prebuilt.folder))
-    page = browser.new_page()
-    content = encode(draw("cross", 5))
-    with serving_site(site) as server:
-        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
-        api.load()
-        assert api.ask("classify", content)["probabilities"] == pytest.approx(
-            predictor.predict(content).probabilities, abs=1e-3
-        )
-        assert [path for path in server.asked if path.startswith("ort/") and path.endswith(".gz")] == [USED, WHOLE]
-    page.close()
+    assert check_answer(browser, site, predictor) == [USED, WHOLE]
 
 
 NOTHING = f"""
@@ -300,15 +309,7 @@ def test_code_that_cannot_even_start_is_no_loss(
         pytest.skip("node is not on this machine")
     site = shutil.copytree(small_site, tmp_path / "site")
     subprocess.run([node, "--input-type=module", "-e", NOTHING, site / WHOLE, site / USED], check=True)
-    page = browser.new_page()
-    content = encode(draw("cross", 5))
-    with serving_site(site) as server:
-        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
-        api.load()
-        assert api.ask("classify", content)["probabilities"] == pytest.approx(
-            predictor.predict(content).probabilities, abs=1e-3
-        )
-    page.close()
+    assert check_answer(browser, site, predictor) == [USED, WHOLE]
 
 
 def test_no_server(small_site: Path, browser: Browser) -> None:

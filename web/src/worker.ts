@@ -58,7 +58,8 @@ if ("WorkerGlobalScope" in globalThis) {
         scope.postMessage({ kind: "done", id: data.id, value });
       },
       (error: unknown) => {
-        scope.postMessage({ kind: "failed", id: data.id, error: packError(!hasWholeCode && isTrap(error) ? new CodeLeftOut() : error) });
+        const told = !hasWholeCode && isTrap(error) ? new CodeLeftOut() : error;
+        scope.postMessage({ kind: "failed", id: data.id, error: packError(told) });
       },
     );
   });
