@@ -20,6 +20,7 @@ from spotter.utils.locks import LockedFile
 from tests.helpers.browser import CHROMIUM, COMPILER, running_browser
 from tests.helpers.drawing import KINDS, write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
+from tests.helpers.window import Window
 
 if TYPE_CHECKING:
     from spotter.web.browser import Browser as Gated
@@ -300,6 +301,12 @@ def browser() -> Iterator[Browser]:
         pytest.skip(f"there is no browser at {CHROMIUM}")
     with running_browser() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Window:
+    """One of its windows, which tests have one after the other, emptied in between."""
+    return Window(browser)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from tests.helpers.loopback import JsonServer
 from tests.helpers.page import TABS, make_info, predict
 from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
 from tests.helpers.visit import Visit, visiting
+from tests.helpers.window import Window
 
 
 @pytest.fixture(scope="module")
@@ -508,6 +509,27 @@ def test_a_page_without_a_model_says_why(browser: Browser) -> None:
         expect(page.locator("#answer")).to_contain_text("The model is {broken}.")
         expect(page.locator("#picture")).to_have_count(0)
         page.close()
+
+
+def test_a_window_that_was_used_is_as_new(window: Window) -> None:
+    look = """() => [document.cookie, Object.keys(localStorage), Object.keys(sessionStorage), navigator.languages,
+      innerWidth, matchMedia("(prefers-color-scheme: dark)").matches, (0.5).toLocaleString()]"""
+    with JsonServer(lambda path, query: (200, {"Content-Type": "text/html"}, b"<title>A page</title>")) as server:
+        with window.visiting(server.url) as first:
+            before = first.page.evaluate(look)
+        options = {"viewport": PHONE, "color_scheme": "dark", "locale": "de-DE", "permissions": ["clipboard-read"]}
+        with window.visiting(server.url, **options) as visit:
+            visit.page.evaluate("document.cookie = 'a=b'; localStorage.a = sessionStorage.a = 'b'; console.error('x')")
+            visit.page.context.new_page()
+            visit.page.route("**/*", lambda route: route.abort())
+            assert visit.page.evaluate(look) == ["a=b", ["a"], ["a"], ["de-DE"], PHONE["width"], True, "0,5"]
+            allowed = "navigator.permissions.query({ name: 'clipboard-read' }).then((answer) => answer.state)"
+            assert visit.page.evaluate(allowed) == "granted"
+        with window.visiting(server.url) as third:
+            assert third.page.evaluate(look) == before
+            assert third.page.evaluate(allowed) != "granted"
+            assert third.page.context.pages == [third.page]
+        assert (first.errors, visit.errors, third.errors) == ([], ["x"], [])
 
 
 def test_the_browser_would_notice_another_origin(browser: Browser) -> None:

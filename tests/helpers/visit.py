@@ -1,10 +1,10 @@
 """An open page in a real browser."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 
 @dataclass
@@ -33,6 +33,17 @@ class Visit:
             button = self.page.locator("#rooms .overflow-dropdown button", has_text=tab)
         button.click()
 
+    def hear(self) -> dict[str, Callable[..., object]]:
+        """Take down from now on what the page asks for and complains about; by these listeners."""
+        listeners = {
+            "request": lambda asked: self.requests.append(asked.url),
+            "pageerror": lambda error: self.errors.append(str(error)),
+            "console": lambda line: self.errors.append(line.text) if line.type == "error" else None,
+        }
+        for event, listener in listeners.items():
+            self.page.on(event, listener)
+        return listeners
+
 
 @contextlib.contextmanager
 def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visit]:
@@ -42,12 +53,6 @@ def visiting(browser: Browser, address: str, **options: object) -> Iterator[Visi
 
 def open_page(context: BrowserContext, address: str) -> Visit:
     visit = Visit(context.new_page())
-
-    def remember(asked: Request) -> None:
-        visit.requests.append(asked.url)
-
-    visit.page.on("request", remember)
-    visit.page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    visit.page.on("console", lambda line: visit.errors.append(line.text) if line.type == "error" else None)
+    visit.hear()
     visit.page.goto(address)
     return visit
