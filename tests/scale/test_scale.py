@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import csv
+import functools
 import io
 import json
 import logging
@@ -85,9 +86,8 @@ def cells(path: Path) -> Cells:
     return list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"))))[1:]
 
 
-def nearby(urls: Iterable[tuple[Any, str]], config: DownloadConfig, **then: Any) -> Iterator[Any]:
-    """Downloads that may go to this machine too."""
-    return download_all(urls, config, address_policy=lambda address: True, **then)
+# Downloads that may go to this machine too. No function of its own: for one, each process would import this file.
+nearby = functools.partial(download_all, address_policy=lambda address: True)
 
 
 def test_a_folder_is_listed_in_order_with_all_that_is_in_it(mixed: Path) -> None:
@@ -325,25 +325,17 @@ def test_a_damaged_part_of_a_parquet_file_costs_its_own_pictures_alone(
     assert rows["id"] == list(range(9))
 
 
-def test_two_processes_give_the_same_file(
+def test_two_processes_of_which_one_is_killed_give_the_same_file(
     two: "Cluster", mixed: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
-    listing = list_pictures(mixed, CONFIG)
-    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
-    classify_all(job(prebuilt, here, predictor), listing)
-    errors = classify_all(job(prebuilt, there, predictor), listing, two.run)
-    assert sum(errors.values()) == 3
-    assert there.read_bytes() == here.read_bytes()
-
-
-def test_a_process_that_is_killed_loses_nothing(
-    two: "Cluster", prebuilt: Revision, predictor: Predictor, tmp_path: Path
-) -> None:
-    pictures = [str(path) for path in sorted(prebuilt.pictures.glob("*/*"))[:24]]
-    addresses = [f"http://host.test/{number}" for number in range(6)]
-    (tmp_path / "list.txt").write_text("\n".join([*pictures, *addresses]))
-    listing = list_pictures(tmp_path / "list.txt", CONFIG)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    content = sorted((prebuilt.pictures / "cross").iterdir())[0].read_bytes()
+    files = [str(path) for path in sorted(mixed.rglob("*.*")) if path.is_file() and ".hidden" not in path.parts]
+    files += [str(path) for path in sorted(prebuilt.pictures.glob("*/*"))[:14]]
     caught = tmp_path / "pid"
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        return (404, {}, b"") if path in {"/robots.txt", "/gone.png"} else (200, {}, content)
 
     def fetch(urls: Iterable[tuple[Any, str]], config: DownloadConfig) -> Iterator[DownloadOutcome[Any]]:
         """The first process that comes here says who it is, and gets no further."""
@@ -352,8 +344,10 @@ def test_a_process_that_is_killed_loses_nothing(
                 caught.with_suffix(".tmp").write_text(str(os.getpid()))
             caught.with_suffix(".tmp").rename(caught)
             time.sleep(600)
-        for key, url in urls:
-            yield DownloadOutcome(key, url, Path(pictures[0]).read_bytes(), url)
+        asked = list(urls)
+        yield from nearby([each for each in asked if "localhost" not in each[1]], config)
+        # As everywhere, an address of this machine is none that pictures come from.
+        yield from download_all([each for each in asked if "localhost" in each[1]], config)
 
     def kill() -> None:
         while not caught.exists():
@@ -362,38 +356,33 @@ def test_a_process_that_is_killed_loses_nothing(
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    there = tmp_path / "there.csv"
-    errors = classify_all(job(prebuilt, there, predictor, fetch=fetch), listing, two.run)
-    killer.join(60)
-    assert not killer.is_alive()
-    assert not errors
-    here = tmp_path / "here.csv"
-    # The pid file is there now, so nobody waits.
-    classify_all(job(prebuilt, here, predictor, fetch=fetch), listing)
-    assert there.read_bytes() == here.read_bytes()
-    assert len(cells(there)) == 30
-
-
-def test_addresses_are_downloaded_where_they_are_classified(
-    two: "Cluster", prebuilt: Revision, predictor: Predictor, tmp_path: Path
-) -> None:
-    content = sorted((prebuilt.pictures / "cross").iterdir())[0].read_bytes()
-
-    def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-        return (404, {}, b"") if path in {"/robots.txt", "/gone.png"} else (200, {}, content)
-
+    here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
     with JsonServer(answer) as server:
-        names = ["a.png", "gone.png", "b.png", "c.png", "d.png"]
-        (tmp_path / "list.txt").write_text("\n".join(f"{server.url}/{name}" for name in names))
+        addresses = [f"{server.url}/{name}" for name in ("a.png", "gone.png", "b.png", "c.png", "d.png")]
+        addresses.append(server.url.replace("127.0.0.1", "localhost") + "/e.png")
+        (tmp_path / "list.txt").write_text("\n".join([*files, *addresses]))
         listing = list_pictures(tmp_path / "list.txt", CONFIG)
-        to = tmp_path / "answers.csv"
-        errors = classify_all(job(prebuilt, to, predictor, fetch=nearby), listing, two.run)
-        refused = tmp_path / "refused.csv"
-        classify_all(job(prebuilt, refused, predictor), listing, two.run)
-    assert errors == {"http-404": 1}
-    assert [row[2] for row in cells(to)] == ["cross", "", "cross", "cross", "cross"]
-    # As everywhere, an address of this machine is none that pictures come from.
-    assert {row[-1] for row in cells(refused)} == {"private-address"}
+        errors = classify_all(job(prebuilt, there, predictor, fetch=fetch), listing, two.run)
+        killer.join(60)
+        assert not killer.is_alive()
+        # The pid file is there now, so nobody waits.
+        classify_all(job(prebuilt, here, predictor, fetch=fetch), listing)
+    assert errors == {
+        "empty": 1, "not-a-picture": 1, "corrupt": 1, "http-404": 1, "private-address": 1
+    }  # fmt: skip
+    assert there.read_bytes() == here.read_bytes()
+    answers = parquet.read_table(there).to_pydict()
+    assert len(answers["id"]) == 30
+    labels = dict(zip(answers["file"], answers["label"], strict=True))
+    assert [labels[address] for address in addresses] == ["cross", None, "cross", "cross", "cross", None]
+
+
+def test_addresses_of_this_machine_are_refused_unless_told_otherwise(
+    prebuilt: Revision, predictor: Predictor, tmp_path: Path
+) -> None:
+    (tmp_path / "list.txt").write_text("http://127.0.0.1:9/a.png\nhttp://localhost:9/b.png")
+    errors = classify_all(job(prebuilt, tmp_path / "a.csv", predictor), list_pictures(tmp_path / "list.txt", CONFIG))
+    assert errors == {"private-address": 2}
 
 
 def test_what_a_process_cannot_do_is_told_in_the_same_words(
@@ -405,8 +394,10 @@ def test_what_a_process_cannot_do_is_told_in_the_same_words(
         shutil.rmtree(job.answers.folder)
         yield from two.run(job, lanes)
 
+    # One part, so one process.
+    listing = list_pictures(mixed, ScaleConfig())
     with pytest.raises(AnswersUnwritable, match=r"cannot be kept in .*No such file"):
-        classify_all(work, list_pictures(mixed, CONFIG), run)
+        classify_all(work, listing, run)
 
 
 def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
@@ -415,6 +406,9 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
     (original,) = (path.parent for path in published.data.rglob("manifest.jsonl"))
     copy = shutil.copytree(original, tmp_path / "set")
     shutil.rmtree(copy / "features")
+    # Every third picture: each is computed by itself, and six parts are enough for two processes.
+    lines = (copy / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (copy / "manifest.jsonl").write_text("".join(lines[::3]))
     monkeypatch.setattr("spotter.cli.scale.features.with_cluster", lambda address: contextlib.nullcontext(two))
     assert main(["features", str(copy), "--ray", "local"]) == 0
     keys = [str(record.sha256) for record in read_manifest(copy) if record.kept]
