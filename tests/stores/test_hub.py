@@ -14,7 +14,8 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -635,8 +636,23 @@ def test_an_answer_of_another_shape_is_told(at: str, body: bytes, hub: Hub, stor
 # A Hub that says nothing
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a Hub holds, for others that hold the same from their beginning."""
+
+    repos: dict[str, Repo]
+    storage: dict[str, bytes]
+
+    @classmethod
+    def by(cls, hub: Hub) -> "Held":
+        return cls(deepcopy(hub.repos), dict(hub.storage))
+
+    def give(self, hub: Hub) -> None:
+        hub.repos, hub.storage = deepcopy(self.repos), dict(self.storage)
+
+
 def in_silence(
-    tmp_path: Path, number: int, at: str, answer: Answer, act: Callable[[Hub, HubStore, Path], object]
+    tmp_path: Path, number: int, before: Held, at: str, answer: Answer, act: Callable[[Hub, HubStore, Path], object]
 ) -> str:
     """What is told, "" for nothing, when there is silence at requests that look like `at`.
 
@@ -646,8 +662,7 @@ def in_silence(
         waits: list[float] = []
         cache = tmp_path / f"cache{number}"
         store = HubStore(NAME, endpoint=hub.url, cache=cache, sleep=waits.append, silence_s=SHORT_S)
-        store.push(make_bundle(tmp_path / f"old{number}", "old"))
-        hub.forget()
+        before.give(hub)
         hub.fault = always(answer, at=at)
         try:
             act(hub, store, make_bundle(tmp_path / f"new{number}", "new"))
@@ -682,8 +697,10 @@ def test_a_hub_that_falls_silent_at_any_request_is_told(tmp_path: Path, hub: Hub
         *((at, SILENT, pull) for at in ("HEAD .*/main/model.json", "HEAD .*/model.onnx")),
         *((at, answer, pull) for at in ("GET .*/model.json", "GET /[0-9a-f]{64}") for answer in (SILENT, half)),
     ]
+    HubStore(NAME, endpoint=hub.url, cache=tmp_path / "cache").push(make_bundle(tmp_path / "old", "old"))
+    before = Held.by(hub)
     with ThreadPoolExecutor(len(cases)) as pool:
-        told = list(pool.map(lambda case: in_silence(tmp_path, case[0], *case[1]), enumerate(cases)))
+        told = list(pool.map(lambda case: in_silence(tmp_path, case[0], before, *case[1]), enumerate(cases)))
     sentence = "The Hub does not answer for hf://anna/store; try again later."
     assert told == ["" if at in tagging else sentence for at, _, _ in cases]
     untagged = [line for line in caplog.messages if "version tag could not be set (The Hub does not answer" in line]
@@ -700,13 +717,14 @@ def test_a_hub_that_falls_silent_when_asked_for_a_new_model_is_told(hub: Hub, tm
 # Connections that break
 
 
-def with_fault(tmp_path: Path, name: str, old: Path | None, new: Path, make_fault: Callable[[], Fault]) -> None:
+def with_fault(
+    tmp_path: Path, name: str, before: Held, old: Path | None, new: Path, make_fault: Callable[[], Fault]
+) -> None:
     """Push `new` over `old`, or over nothing, under a fault: `main` names one or the other, whole; then push again."""
     pushed = [folder for folder in (old, new) if folder]
     with running_hub() as hub:
         store = HubStore(NAME, endpoint=hub.url, cache=tmp_path / name, sleep=lambda _: None)
-        if old:
-            store.push(old)
+        before.give(hub)
         hub.fault = make_fault()
         with contextlib.suppress(SpotterError):
             store.push(new)
@@ -748,6 +766,7 @@ def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(
     if not is_first:
         store.push(one)
     hub.forget()
+    before = Held.by(hub)
     store.push(two)
     count = len(hub.requests) + len(hub.storage_requests)
     assert count >= 12
@@ -758,7 +777,8 @@ def test_cut_at_any_request_the_head_is_old_or_new_and_never_a_mixture(
     ]
     with ThreadPoolExecutor(len(cases)) as pool:
         for result in [
-            pool.submit(with_fault, tmp_path, name, None if is_first else one, two, make) for name, make in cases
+            pool.submit(with_fault, tmp_path, name, before, None if is_first else one, two, make)
+            for name, make in cases
         ]:
             result.result()
 
@@ -842,7 +862,8 @@ def test_train_publishes_and_the_app_serves_even_without_network(
     assert WRITER not in trained.stdout + trained.stderr
 
     hub.forget()
-    assert served(start("--model", address, "--revision", revision, "--port", 0, **environment(hub, home))) == revision
+    once = start("--model", address, "--revision", revision, "--port", 0, "--no-page", **environment(hub, home))
+    assert served(once) == revision
     assert hub.asked("HEAD .*/model.json") == 1
     assert hub.asked("export.pkl") == 0
 
