@@ -320,17 +320,23 @@ def test_row_28_an_upload_above_the_limit_is_refused_before_it_is_read(app: Runn
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One that takes little, and keeps few answers open."""
+    config = ServeConfig(max_upload_bytes=300_000, max_batch_bytes=600_000, max_streams=2, behind_proxy=True)
+    with running(tmp_path_factory.mktemp("strict"), config) as found:
+        yield found
+
+
 @pytest.mark.parametrize("path", POSTS)
-def test_row_28_a_body_of_unknown_length_is_cut_off(tmp_path: Path, path: str) -> None:
-    config = ServeConfig(max_upload_bytes=300_000, max_batch_bytes=600_000)
+def test_row_28_a_body_of_unknown_length_is_cut_off(strict: Running, path: str) -> None:
     chunk = b"%x\r\n%s\r\n" % (100_000, b" " * 100_000)
-    with running(tmp_path / "uploads", config) as app:
-        first = b"%x\r\n%s\r\n" % (len(FORM), FORM) if "upload" in path else b""
-        with sending(app, path, POSTS[path], None, first) as connection:
-            for _ in range(14):
-                connection.sendall(chunk)
-            assert connection.recv(1000).startswith(b"HTTP/1.1 413")
-        assert httpx.get(f"{app.url}/readyz").status_code == 200
+    first = b"%x\r\n%s\r\n" % (len(FORM), FORM) if "upload" in path else b""
+    with sending(strict, path, POSTS[path], None, first) as connection:
+        for _ in range(14):
+            connection.sendall(chunk)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+    assert httpx.get(f"{strict.url}/readyz").status_code == 200
 
 
 def test_row_28_a_question_to_gradio_is_not_a_place_for_pictures(app: Running) -> None:
@@ -352,11 +358,18 @@ def drip(app: Running, path: str) -> bytes:
     return b"no answer"
 
 
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One that gives a body a moment."""
+    with running(tmp_path_factory.mktemp("hasty"), ServeConfig(patience_s=1.5)) as found:
+        yield found
+
+
 @pytest.mark.parametrize("path", POSTS)
-def test_row_28_a_slow_upload_ends_by_the_clock_and_holds_up_nobody(tmp_path: Path, path: str) -> None:
-    with running(tmp_path / "uploads", ServeConfig(patience_s=1.5)) as app, ThreadPoolExecutor(4) as pool:
-        slow = [pool.submit(drip, app, path) for _ in range(4)]
-        assert app.ask("raw", PICTURE, tmp_path) == (True, "black")
+def test_row_28_a_slow_upload_ends_by_the_clock_and_holds_up_nobody(hasty: Running, tmp_path: Path, path: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        slow = [pool.submit(drip, hasty, path) for _ in range(4)]
+        assert hasty.ask("raw", PICTURE, tmp_path) == (True, "black")
         assert not any(answer.done() for answer in slow)
         for answer in slow:
             assert answer.result().startswith(b"HTTP/1.1 408")
@@ -375,8 +388,8 @@ def test_row_28_a_slow_client_gets_more_time_for_what_it_sent(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("way", ["raw", "form", "/predict"])
-def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(tmp_path: Path, way: str) -> None:
-    with running(tmp_path / "uploads") as app, ThreadPoolExecutor(100) as pool:
+def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(app: Running, tmp_path: Path, way: str) -> None:
+    with ThreadPoolExecutor(100) as pool:
         path = upload(app, PICTURE)
 
         def post() -> int:
@@ -461,19 +474,23 @@ def test_row_28_many_clients_together_are_too_many_as_well(tmp_path: Path) -> No
         assert {answer.result() for answer in codes} == {200, 503}
 
 
-@pytest.mark.parametrize("path", ["heartbeat/abc", "queue/data?session_hash=abc", "call/predict/abc"])
-def test_row_28_open_answers_of_one_client_are_bounded(tmp_path: Path, path: str) -> None:
-    config = ServeConfig(max_streams=2, behind_proxy=True)
-    with running(tmp_path / "uploads", config) as app, ExitStack() as stack:
-        pages = [stack.enter_context(httpx.stream("GET", f"{app.url}/gradio_api/heartbeat/{n}")) for n in range(2)]
-        assert [page.status_code for page in pages] == [200, 200]
-        refused = httpx.get(f"{app.url}/gradio_api/{path}")
+@pytest.mark.parametrize(
+    ("number", "path"), [(1, "heartbeat/abc"), (2, "queue/data?session_hash=abc"), (3, "call/predict/abc")]
+)
+def test_row_28_open_answers_of_one_client_are_bounded(strict: Running, number: int, path: str) -> None:
+    one, other = ({"X-Forwarded-For": f"9.9.{who}.{number}"} for who in (1, 2))
+    with ExitStack() as stack:
+
+        def open_page(client: dict[str, str]) -> int:
+            page = httpx.stream("GET", f"{strict.url}/gradio_api/heartbeat/x", headers=client)
+            return stack.enter_context(page).status_code
+
+        assert [open_page(one) for _ in range(2)] == [200, 200]
+        refused = httpx.get(f"{strict.url}/gradio_api/{path}", headers=one)
         assert refused.status_code == 429
         assert int(refused.headers["retry-after"]) >= 1
         assert "close some" in refused.json()["detail"]
-        other = {"X-Forwarded-For": "9.9.9.9"}
-        page = stack.enter_context(httpx.stream("GET", f"{app.url}/gradio_api/heartbeat/x", headers=other))
-        assert page.status_code == 200
+        assert open_page(other) == 200
 
 
 def test_row_28_bodies_in_memory_are_bounded_together(tmp_path: Path) -> None:
@@ -602,7 +619,7 @@ def test_row_33_what_it_did_not_learn_is_not_sure(published: Published, tmp_path
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
-    with running(tmp_path / "uploads", ServeConfig(rate_per_s=0.5, burst=30)) as app:
+    with running(tmp_path / "uploads", ServeConfig(rate_per_s=0.5, burst=12)) as app:
         api, gradio = f"{app.url}/api/classify", f"{app.url}/gradio_api/call/predict"
 
         def ask_until(code: int, ask: Callable[[], httpx.Response]) -> httpx.Response:
@@ -621,7 +638,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path) 
         assert "retry-after" in refused.headers
         assert httpx.get(f"{app.url}/healthz").status_code == 200
         ask_until(200, lambda: httpx.post(api, content=PICTURE))
-        many = {"files": [("files", ("a.jpg", PICTURE)) for _ in range(20)]}
+        many = {"files": [("files", ("a.jpg", PICTURE)) for _ in range(12)]}
         assert httpx.post(f"{api}/batch", **many).status_code == 429
 
 
@@ -712,8 +729,8 @@ def let_go(process: subprocess.Popen[str], pictures: int) -> None:
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """One for tests after which it goes on; at its end nothing has gone wrong in it."""
-    with served() as (url, process):
+    """One for tests after which it goes on, but for the last; at its end nothing has gone wrong in it."""
+    with served(stop_s=0.5) as (url, process):
         yield url, process
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
@@ -747,17 +764,6 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0
         assert "Traceback" not in errors
-
-
-@pytest.mark.slow
-def test_an_upload_that_never_ends_does_not_keep_it_from_stopping() -> None:
-    with served(stop_s=0.5) as (url, process):
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nContent-Length: 9000\r\n\r\nabc")
-            time.sleep(0.2)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.slow
@@ -820,6 +826,18 @@ def test_a_long_answer_is_not_taken_for_an_idle_connection(apart: tuple[str, sub
 
 
 @pytest.mark.slow
+def test_an_upload_that_never_ends_does_not_keep_it_from_stopping(apart: tuple[str, subprocess.Popen[str]]) -> None:
+    """The last one that uses it."""
+    url, process = apart
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nContent-Length: 9000\r\n\r\nabc")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.slow
 def test_memory_and_disk_stay_where_they_are(prebuilt: Revision, tmp_path: Path) -> None:
     port, disk = free_port(), tmp_path / "tmp"
     disk.mkdir()
@@ -831,7 +849,7 @@ def test_memory_and_disk_stay_where_they_are(prebuilt: Revision, tmp_path: Path)
         first, second = (bench_serving.soak(url, process.pid, disk, pictures, count) for count in (150, 300))
         assert (first.lost, second.lost) == (0, 0), second.outcomes
         assert {outcome.split()[0] for outcome in second.outcomes} >= {"good", "cut", "page", "empty"}
-        ordinary, large, unanswered = bench_serving.memory_after_large_mb(url, process.pid, pictures=6)
+        ordinary, large, unanswered = bench_serving.memory_after_large_mb(url, process.pid, pictures=AT_ONCE)
     before, after = first.samples[-1], second.samples[-1]
     assert after[1] - before[1] < 15
     assert unanswered == 0
