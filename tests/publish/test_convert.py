@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,11 +48,13 @@ from spotter.errors import (
 )
 from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
+from spotter.publish import convert
 from spotter.publish.convert import Export, answer_all, export_network, read_pictures, recipe_of, write_files
 from spotter.publish.convert_worker import Facts, define, export, open_export
 from spotter.publish.convert_worker import main as worker_main
 from spotter.publish.parity import parity_pictures
 from spotter.train.export import predict_with_pickle
+from tests.conftest import mount
 from tests.helpers.drawing import write_folder
 
 SIDE = 64
@@ -270,29 +273,43 @@ class Calls:
         return self.call
 
 
+# A process that opens the file without fastai, which takes three seconds to import.
+PLAIN_WORKER = "import pickle, sys; pickle.load(open(sys.argv[2], 'rb'))"
+
+
 @pytest.mark.slow
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "export.pkl"
+    torch.save(Calls(signal.raise_signal, signal.SIGSEGV), path)
+    with pytest.raises(BrokenExport, match="SIGSEGV"):
+        export_network(Export(path), tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize(
     ("calls", "sentence"),
-    [
-        (Calls(os._exit, 0), "ended without an answer"),
-        (Calls(signal.raise_signal, signal.SIGSEGV), "SIGSEGV"),
-        (Calls(time.sleep, 600), "gave no answer within"),
-    ],
-    ids=["exit", "segfault", "endless"],
+    [(Calls(os._exit, 0), "ended without an answer"), (Calls(time.sleep, 600), "gave no answer within")],
+    ids=["exit", "endless"],
 )
-def test_a_process_that_dies_is_told(calls: Calls, sentence: str, tmp_path: Path) -> None:
+def test_a_process_without_an_answer_is_told(
+    calls: Calls, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "_WORKER", PLAIN_WORKER)
     path = tmp_path / "export.pkl"
-    torch.save(calls, path)
-    # Importing fastai takes some seconds before the export has a chance to die.
-    patience = ConvertConfig(patience_s=4 if "within" in sentence else 120)
+    path.write_bytes(pickle.dumps(calls))
+    patience = ConvertConfig(patience_s=1 if "within" in sentence else 120)
     with pytest.raises(BrokenExport, match=sentence):
         export_network(Export(path), tmp_path / "model.onnx", patience)
 
 
-@pytest.mark.slow
-def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_of_its_own_is_told(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "export.pkl"
     torch.save(Calls(int, "x"), path)
+    with pytest.raises(ValueError, match="invalid literal"):
+        worker_main(["export", str(path), str(tmp_path)])
+    monkeypatch.setattr(convert, "_WORKER", PLAIN_WORKER)
+    path.write_bytes(pickle.dumps(Calls(int, "x")))
     assert main(flag("convert", path, "--trust", "--pictures", pictures, "--to", tmp_path / "store")) == 1
     told = capsys.readouterr().err
     assert re.search(r"spotter convert: .*status 1: ValueError: invalid literal", told)
@@ -304,11 +321,17 @@ def test_an_exception_of_its_own_is_told(pictures: Path, tmp_path: Path, capsys:
 def test_no_room_for_the_network_is_told(plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    size = ["-o", "size=1500k"]
-    if subprocess.run(["mount", "-t", "tmpfs", *size, "tmpfs", disk], capture_output=True, check=False).returncode:
+    if mount("-t", "tmpfs", "-o", "size=1500k", "tmpfs", disk):
         pytest.skip("a small disk cannot be mounted here")
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     try:
+        (disk / "files").mkdir()
+        with pytest.raises(OSError, match="No space left on device"):
+            worker_main(["export", str(plain), str(disk / "files")])
+        shutil.rmtree(disk / "files")
+        # What it leaves behind, by a process that needs no fastai.
+        fills = "import sys; open(sys.argv[3] + '/network.onnx', 'wb').write(bytes(2_000_000))"
+        monkeypatch.setattr(convert, "_WORKER", fills)
         with pytest.raises(TemporaryUnwritable, match="No space left on device"):
             export_network(Export(plain), tmp_path / "model.onnx")
         assert list(disk.iterdir()) == []
