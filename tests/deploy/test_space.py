@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 
 from spotter.bundle.format import INT8_ONNX, Int8, ParityReport
 from spotter.bundle.reading import read_bundle
+from spotter.cli import main
 from spotter.config import ServeConfig
 from spotter.deploy.space import INT8_TOLERANCE, VARIABLES, ZERO_APP, Plan, check_answers, deploy, plan_space
 from spotter.deploy.space_repo import POLL_S, SpaceRepo
@@ -38,7 +40,7 @@ from spotter.inference.predictor import Predictor
 from spotter.publish.writing import write_model_json
 from spotter.serve.app import create_app
 from spotter.serve.page.translations import LANGUAGES
-from spotter.serve.service import ModelInfo
+from spotter.serve.service import ModelInfo, Predict
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.bare import bare_environment
@@ -56,10 +58,11 @@ from tests.helpers.hub import (
     always,
     environment,
     error,
+    point_client,
     refusal,
 )
 from tests.helpers.pictures import serving
-from tests.helpers.processes import address_of, start, stop
+from tests.helpers.processes import address_of, stop
 
 STORE, NAME, SPACE = "hf://anna/shapes", "anna/app", "spaces/anna/app"
 OLD = {"README.md": b"old", "app.py": b"old", "spotter/inference/predictor.py": b"old", "spotter/gone.py": b"old"}
@@ -80,14 +83,15 @@ def with_int8(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> P
     return files
 
 
+def serving_as(predictor: Predictor, revision: str, predict: Predict | None = None) -> AbstractContextManager[str]:
+    """An app of that model, and its address."""
+    return serving(create_app(predict or predictor.predict, ModelInfo("x", predictor.labels, revision), ServeConfig()))
+
+
 @pytest.fixture(scope="module")
-def app(prebuilt: Revision) -> Iterator[str]:
-    process = start("--model", prebuilt.store, "--port", 0)
-    address = address_of(process)
-    # Its page too has to be there within the short patience of these tests.
-    with urllib.request.urlopen(address):
+def app(predictor: Predictor) -> Iterator[str]:
+    with serving_as(predictor, predictor.revision) as address:
         yield address
-    stop(process)
 
 
 @pytest.fixture
@@ -194,7 +198,7 @@ def test_hostile_titles_and_many_labels_break_no_card(prebuilt: Revision) -> Non
 
 
 def test_the_files_serve_where_only_the_requirements_are(
-    plan: Plan, bare_python: Path, prebuilt: Revision, tmp_path: Path
+    plan: Plan, bare_python: Path, prebuilt: Revision, predictor: Predictor, tmp_path: Path
 ) -> None:
     folder = tmp_path / "space"
     for name, content in plan.files.items():
@@ -212,6 +216,7 @@ def test_the_files_serve_where_only_the_requirements_are(
         address = address_of(process)
         with urllib.request.urlopen(f"{address}/healthz") as answer:
             assert json.load(answer)["revision"] == prebuilt.revision
+        check_answers(address, predictor, 60)
         picture = handle_file(str(prebuilt.folder / "example-2.jpg"))
         assert Client(address, verbose=False).predict(picture, api_name="/predict")["label"] == "cross"
     finally:
@@ -327,20 +332,9 @@ def test_what_serves_another_revision_is_taken_back(
 
 
 def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
-    info = ModelInfo("x", predictor.labels, predictor.revision)
-    right = create_app(predictor.predict, info, ServeConfig())
-    with serving(right) as url:
-        check_answers(url, predictor, 5)
-
     def wrong(picture):
         answer = predictor.predict(picture)
         return replace(answer, closest="disc", familiar=True)
-
-    with (
-        serving(create_app(wrong, info, ServeConfig())) as url,
-        pytest.raises(SpaceFailed, match="answers 'disc' where"),
-    ):
-        check_answers(url, predictor, 5)
 
     def near(picture):
         answer = predictor.predict(picture)
@@ -349,26 +343,24 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
         }
         return replace(answer, probabilities=others)
 
-    with serving(create_app(near, info, ServeConfig())) as url:
-        check_answers(url, predictor, 5, INT8_TOLERANCE)
-        with pytest.raises(SpaceFailed, match="answers '"):
-            check_answers(url, predictor, 5)
-
     def vague(picture):
         answer = predictor.predict(picture)
         return replace(answer, probabilities=dict.fromkeys(answer.probabilities, 1 / 3))
 
-    with serving(create_app(vague, info, ServeConfig())) as url, pytest.raises(SpaceFailed, match="answers '"):
-        check_answers(url, predictor, 5)
-
     def broken(picture):
         raise RuntimeError
 
-    with (
-        serving(create_app(broken, info, ServeConfig())) as url,
-        pytest.raises(SpaceFailed, match="does not answer as"),
-    ):
+    now = [predictor.predict]
+    with serving_as(predictor, predictor.revision, lambda picture: now[0](picture)) as url:
         check_answers(url, predictor, 5)
+        now[0] = near
+        check_answers(url, predictor, 5, INT8_TOLERANCE)
+        for predict, words in (
+            (near, "answers '"), (wrong, "answers 'disc' where"), (vague, "answers '"), (broken, "does not answer as"),
+        ):  # fmt: skip
+            now[0] = predict
+            with pytest.raises(SpaceFailed, match=words):
+                check_answers(url, predictor, 5)
 
 
 @pytest.mark.slow
@@ -591,6 +583,12 @@ def test_other_peoples_spaces_and_races_are_left_alone(
 # The command
 
 
+@pytest.fixture
+def here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in this process talk to that Hub."""
+    point_client(monkeypatch, hub.url, tmp_path / "here")
+
+
 def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "spotter", "deploy", *arguments],
@@ -599,52 +597,52 @@ def command(hub: Hub, home: Path, *arguments: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.slow
-def test_the_command_shows_and_then_deploys(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
+def test_the_command_shows_and_then_deploys(
+    hub: Hub, here: None, prebuilt: Revision, predictor: Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
-    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
+    assert main(["deploy", f"hf://{NAME}", "--model", f"{STORE}@v1", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
     for word in ("spotter/serve/app.py", f"MODEL_REVISION={revision}", "hardware cpu-basic", "preload_from_hub"):
-        assert word in dry.stdout
+        assert word in shown
     assert SPACE not in hub.repos
 
-    process = start("--model", STORE, "--revision", revision, "--port", 0, **environment(hub, tmp_path))
-    try:
-        hub.space_host = address_of(process)
+    with serving_as(predictor, revision) as hub.space_host:
         done = command(hub, tmp_path, f"hf://{NAME}", "--model", f"{STORE}@v1")
-    finally:
-        stop(process)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == hub.space_host
     assert hub.repos[SPACE].variables["MODEL_REVISION"] == revision
-    assert command(hub, tmp_path, "anna/app", "--model", STORE).returncode == 2
+    with pytest.raises(SystemExit) as ended:
+        main(["deploy", "anna/app", "--model", STORE])
+    assert ended.value.code == 2
 
 
 @pytest.mark.slow
 def test_the_command_deploys_int8_where_there_is_one(
-    hub: Hub, prebuilt: Revision, with_int8: Path, tmp_path: Path
+    hub: Hub, here: None, prebuilt: Revision, with_int8: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache")
     store.push(prebuilt.folder)
-    refused = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8")
-    assert refused.returncode == 1
-    assert "has no int8 network" in refused.stderr
+    assert main(["deploy", f"hf://{NAME}", "--model", STORE, "--int8"]) == 1
+    assert "has no int8 network" in capsys.readouterr().err
     assert SPACE not in hub.repos
     store.push(with_int8)
-    dry = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, "--int8", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    assert "MODEL_INT8=1" in dry.stdout
+    assert main(["deploy", f"hf://{NAME}", "--model", STORE, "--int8", "--dry-run"]) == 0
+    assert "MODEL_INT8=1" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("how", "more"), [("private", []), ("gated", ["--dry-run"])])
 def test_the_command_refuses_a_model_that_a_space_may_not_read(
-    how: str, more: list[str], hub: Hub, prebuilt: Revision, tmp_path: Path
-) -> None:
+    how: str, more: list[str], hub: Hub, here: None, prebuilt: Revision, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     setattr(hub.repos["anna/shapes"], how, True)
-    finished = command(hub, tmp_path, f"hf://{NAME}", "--model", STORE, *more)
-    assert finished.returncode == 1
-    assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in finished.stderr
-    assert len(finished.stderr.splitlines()) == 1
+    capsys.readouterr()
+    assert main(["deploy", f"hf://{NAME}", "--model", STORE, *more]) == 1
+    told = capsys.readouterr().err
+    assert f"hf://anna/shapes is {how}, and others may not read it without a token; make it" in told
+    assert len(told.splitlines()) == 1
     assert SPACE not in hub.repos
     assert hub.asked("resolve") == 0
