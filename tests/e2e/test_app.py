@@ -31,10 +31,17 @@ from tests.helpers.processes import address_of, start, stop
 
 
 @pytest.fixture(scope="module")
-def address(prebuilt: Revision) -> Iterator[str]:
-    process = start("--model", prebuilt.store, "--port", 0)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is not there yet."""
+    return tmp_path_factory.mktemp("uploads") / "a" / "b"
+
+
+@pytest.fixture(scope="module")
+def address(prebuilt: Revision, uploads: Path) -> Iterator[str]:
+    process = start("--model", prebuilt.store, "--port", 0, GRADIO_TEMP_DIR=str(uploads))
     yield address_of(process)
     assert stop(process) == 0
+    assert list(uploads.glob("spotter-app-*")) == []
 
 
 def post(url: str, body: bytes) -> dict:
@@ -110,14 +117,9 @@ def fails(*arguments: object) -> str:
     return errors
 
 
-def test_the_folder_for_uploads_need_not_exist_yet(prebuilt: Revision, tmp_path: Path) -> None:
-    process = start("--port", 0, "--model", prebuilt.store, GRADIO_TEMP_DIR=str(tmp_path / "a" / "b"))
-    try:
-        assert address_of(process)
-    finally:
-        process.terminate()
-        process.wait()
-    assert list((tmp_path / "a" / "b").glob("spotter-app-*")) == []
+def test_the_folder_for_uploads_need_not_exist_yet(address: str, uploads: Path) -> None:
+    assert address
+    assert any(path.is_dir() for path in uploads.glob("spotter-app-*"))
 
 
 def test_what_cannot_be_served_is_one_sentence_and_exit_1(
@@ -305,9 +307,8 @@ def test_no_model_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_on_a_space_the_environment_says_what_to_serve(prebuilt: Revision) -> None:
-    process = start(
-        "--port", 0, "--host", "127.0.0.1", MODEL_STORE=str(prebuilt.store), MODEL_REVISION=prebuilt.revision
-    )
+    settings = {"MODEL_STORE": str(prebuilt.store), "MODEL_REVISION": prebuilt.revision}
+    process = start("--port", 0, "--host", "127.0.0.1", "--no-page", **settings)
     try:
         with urllib.request.urlopen(f"{address_of(process)}/healthz") as answer:
             assert json.load(answer)["revision"] == prebuilt.revision
@@ -320,7 +321,7 @@ def test_the_pickle_is_never_opened(prebuilt: Revision, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     pickle = f"cos\nsystem\n(S'touch {canary}'\ntR.".encode()
     (store / "revisions" / prebuilt.revision / "export.pkl").write_bytes(pickle)
-    process = start("--model", store, "--port", 0)
+    process = start("--model", store, "--port", 0, "--no-page")
     try:
         post(f"{address_of(process)}/api/classify", encode(draw("disc", 3)))
     finally:
