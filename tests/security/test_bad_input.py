@@ -1,5 +1,7 @@
 """Training from what is bad, and on a machine that fails: one sentence and nothing published, or a good end."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -240,17 +242,30 @@ sys.exit(train.main(sys.argv[1:]))
 """
 
 
-def interrupt(arguments: list[object], stage: str, how: signal.Signals) -> tuple[int, str]:
-    """Start a run, and stop it as soon as it begins a stage; the exit status, and the errors."""
+def kill(arguments: list[object], stage: str) -> None:
+    """Start a run, and kill it as soon as it begins a stage."""
     command = [sys.executable, "-c", TRAIN_TINY, *map(str, arguments)]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout
     for line in child.stdout:
         if line.startswith(stage):
             break
-    child.send_signal(how)
-    errors = child.communicate(timeout=60)[1]
-    return child.returncode, errors
+    child.kill()
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+
+
+class Interrupting(io.StringIO):
+    """A stdout on which somebody presses Ctrl-C as soon as a stage begins."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def write(self, text: str) -> int:
+        if text.startswith(self.stage):
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
 
 
 @pytest.mark.slow
@@ -263,11 +278,12 @@ def test_a_stopped_run_goes_on_from_there_and_mends_what_is_damaged(
     def pictures() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in data.rglob("*.jpg")}
 
-    assert interrupt(arguments, "Compute the features", signal.SIGKILL)[0] == -signal.SIGKILL
+    kill(arguments, "Compute the features")
     collected = pictures()
     assert len(collected) == 48
-    status, errors = interrupt(arguments, "Learn", signal.SIGINT)
-    assert status == 130
+    with contextlib.redirect_stdout(Interrupting("Learn")):
+        assert train.main([str(argument) for argument in arguments]) == 130
+    errors = capsys.readouterr().err
     assert "Stopped. What arrived is kept; to go on from there: train.py --class disc" in errors.splitlines()[-1]
     assert "Traceback" not in errors
     cache = next(data.rglob("features/*.safetensors"))
