@@ -33,6 +33,10 @@ class Lesson:
         answer = self.page.goto(address)
         assert answer is not None
         assert answer.ok, address
+        return self.ready()
+
+    def ready(self) -> "Lesson":
+        """Wait until it is."""
         expect(self.page.locator("#loading.done")).to_be_attached(timeout=LONG_MS)
         return self
 

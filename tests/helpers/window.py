@@ -35,10 +35,12 @@ class Window:
         color_scheme: str = "light",
         locale: str | None = None,
         permissions: Sequence[str] = (),
+        script: str = "",
     ) -> Iterator[Visit]:
         """A visit, after which nothing is left that another page could find.
 
-        `locale` is that of the site; what it frames from another site has that of the window.
+        `script` runs in each page before all else. `locale` is that of the site; what it frames from another site has
+        that of the window.
         """
         page, context = self.page, self.context
         page.set_viewport_size(viewport)
@@ -51,6 +53,10 @@ class Window:
             agent = page.evaluate("navigator.userAgent")
             protocol.send("Emulation.setLocaleOverride", {"locale": locale})
             protocol.send("Emulation.setUserAgentOverride", {"userAgent": agent, "acceptLanguage": locale})
+        if script:
+            # Playwright takes none back. It ends with the session.
+            protocol.send("Page.enable")
+            protocol.send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
         visit = Visit(page)
         listeners = visit.hear()
         try:
