@@ -7,6 +7,7 @@ import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import ts from "typescript";
 import used from "./src/ort/used.json" with { type: "json" };
+import { snapshot } from "./snapshot.mjs";
 import { trim } from "./trim.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -75,7 +76,9 @@ const code = await readFile(`${ort}${WASM}.wasm`);
 if (createHash("sha256").update(code).digest("hex") !== used.sha256) {
   throw new Error("src/ort/used.json is of another onnxruntime-web: npm run profile -- NETWORK.onnx ...");
 }
-for (const [name, wasm] of [[WASM, code], ["used", trim(code, used.functions)]]) {
+const started = await snapshot(code, used.operators);
+const part = trim(started.wasm, [...used.functions, ...started.kept.map((number) => [number, 1])]);
+for (const [name, wasm] of [[WASM, code], ["used", part]]) {
   await writeFile(`${out}ort/${name}.wasm.gz`, gzipSync(wasm, { level: 9 }));
 }
 await writeFile(`${out}spotter.d.ts`, declarations(["types", "errors", "load"]));

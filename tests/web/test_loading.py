@@ -286,10 +286,31 @@ def with_odd_arithmetic(model: onnx.ModelProto) -> None:
     model.graph.node.append(helper.make_node("Asinh", ["between"], ["probabilities"]))
 
 
+def with_odd_numbers(model: onnx.ModelProto) -> None:
+    """Let the probabilities be multiplied as numbers of eight bytes: an operator of ours, but no kind of number of ours."""
+    times("probabilities", 1.0)(model)
+    *_, product = model.graph.node
+    (initializer,) = (each for each in model.graph.initializer if each.name == "factor")
+    initializer.CopyFrom(numpy_helper.from_array(np.array(1.0), "factor"))
+    product.input[0], product.output[0] = "wide", "product"
+    model.graph.node.insert(
+        len(model.graph.node) - 1, helper.make_node("Cast", ["as_it_was"], ["wide"], to=onnx.TensorProto.DOUBLE)
+    )
+    model.graph.node.append(helper.make_node("Cast", ["product"], ["probabilities"], to=onnx.TensorProto.FLOAT))
+
+
+@pytest.mark.parametrize(
+    "change", [with_odd_arithmetic, with_odd_numbers], ids=["an operator left out", "a function left out"]
+)
 def test_a_network_that_needs_more_code_gets_all_of_it(
-    prebuilt: Revision, small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
+    change: Callable[[onnx.ModelProto], None],
+    prebuilt: Revision,
+    small_site: Path,
+    browser: Browser,
+    predictor: Predictor,
+    tmp_path: Path,
 ) -> None:
-    site = change_site(small_site, tmp_path / "site", network(with_odd_arithmetic)(prebuilt.folder))
+    site = change_site(small_site, tmp_path / "site", network(change)(prebuilt.folder))
     assert check_answer(browser, site, predictor) == [USED, WHOLE]
 
 

@@ -17,9 +17,18 @@ export function sortByPlace(content: Uint8Array): Uint8Array<ArrayBuffer> {
 /** What `sortByPlace` sorted. */
 export function mergePlaces(sorted: Uint8Array): Uint8Array<ArrayBuffer> {
   const content = new Uint8Array(sorted.length);
-  for (let place = 0, from = 0; place < WIDTH; place++) {
-    for (let to = place; to < sorted.length; to += WIDTH, from++) content[to] = sorted[from] ?? 0;
+  const count = Math.floor(sorted.length / WIDTH);
+  const rest = sorted.length % WIDTH;
+  const begins = [0, 1, 2, 3].map((place) => place * count + Math.min(place, rest)) as [number, number, number, number];
+  const [first, second, third, fourth] = begins;
+  // Whole numbers take half the time of single bytes.
+  const numbers = new DataView(content.buffer);
+  for (let at = 0; at < count; at++) {
+    const low = (sorted[first + at] ?? 0) | ((sorted[second + at] ?? 0) << 8);
+    const high = (sorted[third + at] ?? 0) | ((sorted[fourth + at] ?? 0) << 8);
+    numbers.setUint32(at * WIDTH, low | (high << 16), true);
   }
+  for (let place = 0; place < rest; place++) content[count * WIDTH + place] = sorted[(begins[place] ?? 0) + count] ?? 0;
   return content;
 }
 

@@ -7,6 +7,7 @@ import { BadPrior, BrokenModel, NoExplanation } from "./errors.js";
 import { cosines, meanOfNearest, weigh, type Reference } from "./familiarity.js";
 import { fetchCode, fetchFile, hashOf, readSite, release, type Arrived, type SiteJson } from "./files.js";
 import { handOver } from "./handed.js";
+import { CodeLeftOut } from "./messages.js";
 import { Network, type Output } from "./network.js";
 import { checkNetwork } from "./onnx.js";
 import { checkPrior } from "./prior.js";
@@ -45,6 +46,8 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   const code = new URL(".", import.meta.url);
   const wasmPath = options.wholeCode ? WASM : USED_WASM;
   const hand = options.keeps ? handOver(folder) : undefined;
+  // It names what else there is, so nothing is asked for before it.
+  const reading = readSite(folder);
   // Of the code alone it is known where it is before anything is here.
   let [early, arrived]: [number, Arrived | undefined] = [0, undefined];
   const compiling = fetchCode(new URL(wasmPath, code), "network runtime", MOST_WASM, (bytes) => {
@@ -53,13 +56,16 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   }, hand);
   // Whatever is wrong with the site is told first.
   compiling.catch(() => undefined);
-  const site = await readSite(folder);
+  const script = new URL(START, code);
+  // It is imported when the network is here, and need not be fetched then.
+  import(script.href).catch(() => undefined);
+  const site = await reading;
   const networkPath = `model/${site.network}.gz`;
   arrived = counter([MODEL_JSON, networkPath, REFERENCE, wasmPath], site, options.progress);
   if (early) arrived(early);
   // All at once: what is promised of the others is known when they are here.
-  const reading = fetchFile(folder, site, MODEL_JSON, undefined, arrived);
-  const known = reading.then(readCard);
+  const readingCard = fetchFile(folder, site, MODEL_JSON, undefined, arrived);
+  const known = readingCard.then(readCard);
   const hash = (name: string): Promise<string> => {
     const found = known.then((card) => promised(card, name));
     // It may fail before anybody asks for it, and is told all the same.
@@ -67,7 +73,7 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
     return found;
   };
   const [cardFile, card, onnx, tensors, wasm] = await Promise.all([
-    reading,
+    readingCard,
     known,
     fetchFile(folder, site, networkPath, hash(site.network), arrived, hand),
     fetchFile(folder, site, REFERENCE, hash("reference.safetensors"), arrived, hand),
@@ -82,8 +88,11 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   if (card.views >= reference.rows) {
     throw new BrokenModel("The model's reference holds no pictures, only views; publish it again.");
   }
-  const script = new URL(START, code);
-  const network = await Network.open({ onnx, file: site.network, wasm, script }, card.size, options.threads);
+  const files = { onnx, file: site.network, wasm, script };
+  const network = await Network.open(files, card.size, options.threads).catch((error: unknown) => {
+    // It may have an operator that was left out with the code for it.
+    throw !options.wholeCode && error instanceof BrokenModel ? new CodeLeftOut() : error;
+  });
   // It has a copy.
   release(onnx);
   await network.check(card.labels.length, reference.dimensions);

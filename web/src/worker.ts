@@ -44,10 +44,13 @@ async function answer(scope: Scope, question: Question): Promise<unknown> {
   }
 }
 
-/** Whether WebAssembly came to a function that is left out, or to another trap; onnxruntime may say it in its own error. */
+/**
+ * Whether WebAssembly came to a function that is left out, or to another trap; onnxruntime may say it in its own error.
+ * Where a function is called by its place in a table, a browser complains about its signature.
+ */
 function isTrap(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  return /RuntimeError.*unreachable/i.test(`${error.name}: ${error.message}`) || isTrap(error.cause);
+  return /RuntimeError.*(unreachable|signature)/i.test(`${error.name}: ${error.message}`) || isTrap(error.cause);
 }
 
 if ("WorkerGlobalScope" in globalThis) {
