@@ -287,7 +287,7 @@ def with_odd_arithmetic(model: onnx.ModelProto) -> None:
 
 
 def with_odd_numbers(model: onnx.ModelProto) -> None:
-    """Let the probabilities be multiplied as numbers of eight bytes: an operator of ours, but no kind of number of ours."""
+    """Let the probabilities be multiplied as numbers of eight bytes: ours have none of that kind."""
     times("probabilities", 1.0)(model)
     *_, product = model.graph.node
     (initializer,) = (each for each in model.graph.initializer if each.name == "factor")
