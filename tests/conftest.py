@@ -76,8 +76,8 @@ LONGEST = (
     "publish/test_convert", "e2e/test_tutorial", "browser/test_teach_page", "stores/test_hub", "deploy/test_space",
     "scale/test_scale", "deploy/test_static_space", "e2e/test_adopt", "publish/test_quantize", "web/test_teach_adopt",
     "web/test_loading", "e2e/test_quickstart", "browser/test_page", "web/test_gate", "train/test_learner",
-    "browser/test_teach_hub", "security/test_bad_input", "e2e/test_notebook", "e2e/test_app", "browser/test_access",
-    "camera/test_watch", "e2e/test_architectures", "collect/test_ingest", "browser/test_embed",
+    "browser/test_teach_hub", "security/test_bad_input", "e2e/test_notebook", "e2e/test_app", "camera/test_watch",
+    "e2e/test_architectures", "collect/test_ingest", "browser/test_embed",
     "search/test_robustness", "web/test_teach_parity", "security/test_threats_model", "security/test_threats",
     "test_image_files", "monitor/test_log",
 )  # fmt: skip
@@ -304,9 +304,11 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def window(browser: Browser) -> Window:
+def window(browser: Browser) -> Iterator[Window]:
     """One of its windows, which tests have one after the other, emptied in between."""
-    return Window(browser)
+    window = Window(browser)
+    yield window
+    window.leave()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""The page as people meet it: a real browser, a real server, a stand-in for the model."""
+"""The page as people meet it: a real browser, a real server, a stand-in for the model.
+
+Also for everybody, in each of its states: axe-core, contrast, targets, focus, and that it fits the window.
+"""
 
 import csv
 import io
@@ -22,11 +25,12 @@ from spotter.monitor.log import AnswerLog, read_answers
 from spotter.serve.app import create_app
 from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
+from tests.helpers.access import SHIFTS, focus_rings, poor_contrasts, small_targets
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.loopback import JsonServer
 from tests.helpers.page import TABS, make_info, predict
 from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
-from tests.helpers.visit import Visit, visiting
+from tests.helpers.visit import Visit
 from tests.helpers.window import Window
 
 
@@ -37,21 +41,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-# A page for each test would load and compile all of its scripts anew.
-@pytest.fixture(scope="module")
-def opened(browser: Browser, url: str) -> Iterator[Visit]:
-    with visiting(browser, url, viewport=DESKTOP, permissions=["clipboard-read", "clipboard-write"]) as visit:
-        yield visit
-
-
 @pytest.fixture
-def visit(opened: Visit) -> Iterator[Visit]:
-    """The page with no picture on it, in its first room. Its look on a phone is in test_access."""
-    opened.ready()
-    yield opened
-    opened.page.unroute_all()
-    opened.open("One picture")
-    remove = opened.page.get_by_label("Remove the picture")
+def visit(url: str, window: Window) -> Iterator[Visit]:
+    """The page with no picture on it, in its first room; tests that leave no trace share it."""
+    visit = window.staying(url, permissions=["clipboard-read", "clipboard-write"])
+    visit.ready()
+    yield visit
+    visit.page.unroute_all()
+    visit.open("One picture")
+    remove = visit.page.get_by_label("Remove the picture")
     if remove.is_visible():
         remove.click()
 
@@ -280,9 +278,9 @@ def test_the_snippets_have_the_address_and_can_be_copied(visit: Visit, url: str)
 
 
 def test_all_of_it_works_by_keyboard_nothing_leaves_this_machine_and_nothing_goes_wrong(
-    browser: Browser, url: str
+    window: Window, url: str
 ) -> None:
-    with visiting(browser, url, viewport=PHONE) as visit:
+    with window.visiting(url, viewport=PHONE) as visit:
         visit.ready()
         reach_all_of_it(visit)
         for tab in TABS:
@@ -349,9 +347,9 @@ def reach_all_of_it(visit: Visit) -> None:
     ],
 )
 def test_the_page_speaks_the_visitors_language(
-    browser: Browser, url: str, locale: str, language: str, start: str, tab: str, answer: str, unsure: str, why: str
+    window: Window, url: str, locale: str, language: str, start: str, tab: str, answer: str, unsure: str, why: str
 ) -> None:
-    with visiting(browser, url, viewport=PHONE, locale=locale) as visit:
+    with window.visiting(url, viewport=PHONE, locale=locale) as visit:
         visit.says(start)
         # Gradio puts the browser's own language there first.
         expect(visit.page.locator("html")).to_have_attribute("lang", language)
@@ -378,8 +376,8 @@ def test_the_page_speaks_the_visitors_language(
         assert overflow(visit.page) <= 0
 
 
-def test_another_language_is_one_click_and_stays(browser: Browser, url: str) -> None:
-    with visiting(browser, url, viewport=PHONE, locale="zh-CN") as visit:
+def test_another_language_is_one_click_and_stays(window: Window, url: str) -> None:
+    with window.visiting(url, viewport=PHONE, locale="zh-CN") as visit:
         visit.page.get_by_role("link", name="Deutsch").click()
         visit.says("Wähle ein Bild")
         visit.page.goto(url)
@@ -389,7 +387,7 @@ def test_another_language_is_one_click_and_stays(browser: Browser, url: str) -> 
 
 
 def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
-    browser: Browser, tmp_path: Path, node_folder: Path
+    window: Window, tmp_path: Path, node_folder: Path
 ) -> None:
     entries = FeedbackFolder(tmp_path / "feedback")
     info = make_info(tmp_path)
@@ -403,7 +401,7 @@ def test_feedback_is_kept_with_consent_alone_and_can_be_deleted(
 
     options = replace(info.options, keep=partial(entries.add, revision="r-1"), forget=forget, log=log)
     app = create_app(predict_by_color, replace(info, options=options), ServeConfig())
-    with log, serving(app) as address, visiting(browser, address, viewport=PHONE) as visit:
+    with log, serving(app) as address, window.visiting(address, viewport=PHONE) as visit:
         page = visit.page
         visit.ready()
         state, send = page.locator("#feedback-state"), page.locator("#send")
@@ -481,13 +479,13 @@ def test_nobody_is_asked_where_feedback_is_off(visit: Visit) -> None:
     assert visit.page.locator("#feedback").count() == 0
 
 
-def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: Path) -> None:
+def test_a_page_of_another_origin_can_ask_by_fetch(window: Window, tmp_path: Path) -> None:
     app = create_app(predict_by_color, make_info(tmp_path), ServeConfig(host="0.0.0.0"))
     (code,) = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"), re.DOTALL)
     with (
         serving(app) as url,
         JsonServer(lambda path, query: (200, {"Content-Type": "text/html"}, b"<title>My blog</title>")) as other,
-        visiting(browser, other.url) as visit,
+        window.visiting(other.url) as visit,
     ):
         for content, words in ((encode(plain(BLUE)), "black"), (b"hello", "This is not a picture we can read")):
             with visit.page.expect_console_message(lambda line: line.type == "log") as told:
@@ -501,14 +499,106 @@ def test_a_page_of_another_origin_can_ask_by_fetch(browser: Browser, tmp_path: P
             assert told.value.text.startswith(words)
 
 
-def test_a_page_without_a_model_says_why(browser: Browser) -> None:
+def test_a_page_without_a_model_says_why(window: Window) -> None:
     app = create_app(predict_by_color, ModelInfo("Bears?", ()), ServeConfig(), problem="The model is {broken}.")
-    with serving(app) as url:
-        page = browser.new_page()
-        page.goto(url)
-        expect(page.locator("#answer")).to_contain_text("The model is {broken}.")
-        expect(page.locator("#picture")).to_have_count(0)
-        page.close()
+    with serving(app) as url, window.visiting(url) as visit:
+        visit.says("The model is {broken}.")
+        expect(visit.page.locator("#picture")).to_have_count(0)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with feedback."""
+    folder = tmp_path_factory.mktemp("app")
+    entries, info = FeedbackFolder(folder / "feedback"), make_info(folder)
+    options = replace(info.options, keep=partial(entries.add, revision="r-1"), forget=entries.delete)
+    with serving(create_app(predict_by_color, replace(info, options=options), ServeConfig())) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("viewport", "theme", "language"),
+    [(DESKTOP, "light", "de"), (PHONE, "dark", "fr")],
+    ids=["desktop-light", "phone-dark"],
+)
+def test_everybody_can_see_reach_and_follow_all_of_it(
+    browser: Browser, kept: str, node_folder: Path, viewport: dict, theme: str, language: str
+) -> None:
+    axe = read_axe(node_folder)
+    context = browser.new_context(viewport=viewport)
+    page = context.new_page()
+    visit = Visit(page)
+    page.add_init_script(SHIFTS)
+    page.goto(f"{kept}/?__theme={theme}&lang={language}")
+    expect(page.locator("html.ready")).to_be_attached(timeout=30_000)
+    page.wait_for_load_state("networkidle")
+    # Nothing moves while it loads, for the first time.
+    assert page.evaluate("window.shift") <= 0.01
+    rings = focus_rings(page)
+    assert len(rings) > 10
+    bear = {"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(RED))}
+    troubles: list[object] = [("start", *ring) for ring in rings if ring[1]]
+
+    def look(where: str) -> None:
+        troubles.extend((where, *each) for each in [*poor_contrasts(page), *small_targets(page)])
+        fits(where)
+
+    def fits(where: str) -> None:
+        # What moves or fades is at its end.
+        page.wait_for_timeout(400)
+        troubles.extend((where, *each) for each in complaints(page, axe))
+        if overflow(page) > 0:
+            troubles.append((where, "wider than the window", overflow(page)))
+
+    look("start")
+    visit.show("bear.png", encode(plain(RED)))
+    expect(page.locator("#bars li")).to_have_count(3, timeout=30_000)
+    page.locator("#right label").last.click()
+    look("answer")
+    troubles += [("answer", *ring) for ring in focus_rings(page) if ring[1]]
+    page.locator("#ask-why").click()
+    expect(page.locator("#why img").first).to_be_visible()
+    fits("why")
+    visit.show("wall.png", encode(plain(GREY)))
+    expect(page.locator("#answer .unsure")).to_be_visible(timeout=30_000)
+    look("unsure")
+    tabs = page.locator("#rooms [role=tab]")
+    for place in range(1, len(TABS)):
+        tabs.nth(place).click()
+        fits(TABS[place])
+        if place == 1:
+            page.set_input_files("#files input[type=file]", [bear])
+            expect(page.locator("#files")).to_contain_text("a", timeout=30_000)
+            page.locator("#classify-all").click()
+            expect(page.locator("#many-table tbody tr")).to_have_count(1, timeout=30_000)
+        page.wait_for_timeout(300)
+        assert overflow(page) <= 0
+        # Beside axe-core: Gradio's list of files has a button in a button.
+        troubles.extend((TABS[place], *each) for each in [*poor_contrasts(page), *small_targets(page)])
+        if place == 3 or (place == 1 and viewport is PHONE):
+            troubles += [(TABS[place], *ring) for ring in focus_rings(page) if ring[1]]
+    context.close()
+    assert troubles == [], troubles
+
+
+def test_the_measures_see_what_is_wrong(browser: Browser) -> None:
+    page = browser.new_page()
+    page.set_content(
+        """<body style="background: #fff"><p style="color: #999">pale</p>
+        <style>#a { width: 60px; height: 18px; } button:focus { outline: 3px solid #000; outline-offset: 4px }
+        #c { appearance: none; border: 1px solid #eee }</style>
+        <div style="overflow: hidden; width: 60px"><button id="a">a</button></div>
+        <a href="#" style="outline: none; display: inline-block; padding: 20px">b</a>
+        <button style="color: #bbb; width: 40px; height: 40px"><svg width="9" height="9"></svg></button>
+        <label>c<input type="checkbox" id="c" style="width: 30px; height: 30px"></label>"""
+    )
+    assert [each[0] for each in poor_contrasts(page)] == ["text", "icon", "control"]
+    small = small_targets(page)
+    assert small[0][1:] == [60, 18]
+    assert small[1][1] == "has no name"
+    rings = focus_rings(page)
+    assert [trouble.split(" by ")[0] for _, ring in rings[:2] for trouble in ring[:1]] == ["cut off", "no ring"]
+    page.close()
 
 
 def test_a_window_that_was_used_is_as_new(window: Window) -> None:

@@ -26,22 +26,36 @@ class Window:
         self.page = self.context.new_page()
         self._origins: set[str] = set()
         self.page.on("request", self._note)
+        self._stays, self._what = contextlib.ExitStack(), ()
+
+    def staying(self, address: str, **options: object) -> Visit:
+        """A visit that is there for the next test that asks for the same, until another one wants the window."""
+        if self._what[:1] != ((address, options),):
+            self.leave()
+            self._what = (address, options), self._stays.enter_context(self._visiting(address, **options))
+        return self._what[1]
+
+    def leave(self) -> None:
+        """End the visit that stays."""
+        self._what = ()
+        self._stays.close()
+
+    def visiting(self, address: str = "about:blank", **options: object) -> contextlib.AbstractContextManager[Visit]:
+        """A visit, after which nothing is left that another page could find."""
+        self.leave()
+        return self._visiting(address, **options)
 
     @contextlib.contextmanager
-    def visiting(
+    def _visiting(
         self,
-        address: str = "about:blank",
+        address: str,
         viewport: dict[str, int] = DESKTOP,
         color_scheme: str = "light",
         locale: str | None = None,
         permissions: Sequence[str] = (),
         script: str = "",
     ) -> Iterator[Visit]:
-        """A visit, after which nothing is left that another page could find.
-
-        `script` runs in each page before all else. `locale` is that of the site; what it frames from another site has
-        that of the window.
-        """
+        """A script runs in each page before all else. What a site frames from another one has the window's locale."""
         page, context = self.page, self.context
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=color_scheme)
