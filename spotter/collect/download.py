@@ -5,9 +5,10 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Generic, TypeVar, overload
 
 import httpcore2
@@ -125,16 +126,19 @@ def download_all(
         return outcome if then is None or stop.is_set() else then(outcome)
 
     waiting = iter(urls)
-    running: set[Future[DownloadOutcome[Key] | Result]] = set()
+    running = 0
+    # Not `concurrent.futures.wait`: a Ctrl-C in it may give back a lock that a download has just taken.
+    done: SimpleQueue[Future[DownloadOutcome[Key] | Result]] = SimpleQueue()
     try:
         while True:
-            for key, url in itertools.islice(waiting, config.workers - len(running)):
-                running.add(workers.submit(work, key, url))
+            for key, url in itertools.islice(waiting, config.workers - running):
+                workers.submit(work, key, url).add_done_callback(done.put)
+                running += 1
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+            future = done.get()
+            running -= 1
+            yield future.result()
     finally:
         stop.set()
         # A look-up cannot be interrupted, so only the downloads are waited for.

@@ -24,7 +24,10 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
     except SpotterError as error:
         print(f"{program}: {printable(str(error))}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        # Python's locks may fail with a RuntimeError of their own when a Ctrl-C comes while they are taken.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         words = shlex.join(sys.argv[1:] if argv is None else argv)
         print(f"\n{program}: Stopped. What arrived is kept; to go on from there: {program} {words}", file=sys.stderr)
         return 130

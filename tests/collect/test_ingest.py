@@ -30,19 +30,31 @@ from spotter.search.urls import Urls
 from tests.conftest import ROOT
 from tests.helpers.drawing import draw, encode
 from tests.helpers.loopback import JsonServer
+from tests.helpers.patience import wait_until
 from tests.helpers.stand import Stand
 
 RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
-DOWNLOADS = DownloadConfig(retries=0, deadline_s=5)
+DOWNLOADS = DownloadConfig(retries=0, deadline_s=60)
 fetch_loopback = functools.partial(download_all, address_policy=lambda address: True)
 
-# The same as `gather` below, in a process that can be killed.
-CHILD = """
-import sys
+# The same as `gather` below, in a process that can be killed. It would import all tests' helpers with this file.
+GATHER = """
+import functools, sys
 from pathlib import Path
-from tests.collect.test_ingest import gather
-gather(Path(sys.argv[1]), Path(sys.argv[2]))
+from spotter.collect.collector import collect
+from spotter.collect.download import download_all
+from spotter.config import DownloadConfig
+from spotter.recipe import make_recipe
+from spotter.search.urls import Urls
+from spotter.utils.console import run_command
+def gather():
+    recipe = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
+    addresses, folder = map(Path, sys.argv[1:])
+    downloads = DownloadConfig(retries=0, deadline_s=60)
+    fetch = functools.partial(download_all, address_policy=lambda address: True)
+    return collect(recipe, [Urls(str(addresses))], folder, downloads=downloads, fetch=fetch)
 """
+CHILD = GATHER + "gather()"
 
 
 @pytest.fixture
@@ -87,11 +99,7 @@ def start(addresses: Path, folder: Path) -> subprocess.Popen:
 
 
 def wait_for_journal(path: Path, lines: int) -> None:
-    for _ in range(1000):
-        if path.exists() and path.read_bytes().count(b"\n") >= lines:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the child wrote nothing down")
+    wait_until(lambda: path.exists() and path.read_bytes().count(b"\n") >= lines)
 
 
 @pytest.mark.slow
@@ -210,14 +218,7 @@ def test_passing_failures_are_tried_again_and_others_are_not(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, tmp_path: Path) -> None:
-    code = """
-import sys
-from pathlib import Path
-from spotter.utils.console import run_command
-from tests.collect.test_ingest import gather
-addresses, folder = map(Path, sys.argv[1:])
-print(run_command("scripts/collect", lambda: gather(addresses, folder), ["a b", "--more"]))
-"""
+    code = GATHER + 'print(run_command("scripts/collect", gather, ["a b", "--more"]))'
     write_list(tmp_path / "list.txt", server)
     child = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path / "list.txt", tmp_path / "set"], cwd=ROOT, stdout=-1, stderr=-1, text=True
@@ -227,7 +228,7 @@ print(run_command("scripts/collect", lambda: gather(addresses, folder), ["a b", 
     child.send_signal(signal.SIGINT)
     out, errors = child.communicate(timeout=60)
     assert time.monotonic() - started < 20
-    assert out.strip() == "130"
+    assert out.strip() == "130", errors
     assert "Stopped. What arrived is kept; to go on from there: scripts/collect 'a b' --more" in errors
     assert "Traceback" not in errors
     asked = len(server.requests)

@@ -4,10 +4,11 @@ import ast
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from spotter.utils.console import WHOLE, log_to_stderr
+from spotter.utils.console import WHOLE, log_to_stderr, run_command
 from tests.conftest import ROOT
 
 # The one place that prints failures, and what talks to the process that started it.
@@ -42,6 +43,21 @@ def test_what_is_logged_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     log_to_stderr("app.py")
     monkeypatch.setattr(sys, "stderr", Gone())
     logging.getLogger("spotter.serve.page.classifier").warning("The disk is full.")
+
+
+def test_ctrl_c_while_a_lock_is_taken_is_told_as_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(stop: type[BaseException]) -> str:
+        lock = threading.Lock()
+        try:
+            raise stop
+        finally:
+            # As where another thread has given it back.
+            lock.release()
+
+    assert run_command("spotter collect", lambda: fail(KeyboardInterrupt), ["a b"]) == 130
+    assert "to go on from there: spotter collect 'a b'" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="release unlocked lock"):
+        run_command("spotter collect", lambda: fail(ValueError), [])
 
 
 def test_library_modules_log_and_do_not_print_failures() -> None:
