@@ -108,6 +108,7 @@ def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: 
 @pytest.mark.slow
 def test_a_server_that_dies_is_told_and_started_again(folder: Path) -> None:
     tried = """
+processes.start_server.__defaults__ = ((),)
 server = processes.run_apart("os", "getppid")
 os.kill(server, 9)
 while os.path.exists(f"/proc/{server}") and open(f"/proc/{server}/stat").read().rpartition(")")[2].split()[0] != "Z":
