@@ -707,8 +707,12 @@ serve(create_app(slow, ModelInfo("Bears?", LABELS), config), config)
 """
 
 
+# Seconds that the app would wait for what does not end.
+STOP_S = 60
+
+
 @contextmanager
-def served(stop_s: float = 60) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def served(stop_s: float = STOP_S) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """An app that looks at each picture until it is written a letter."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(stop_s)], cwd=ROOT, text=True, **pipes)
@@ -739,7 +743,7 @@ def apart() -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @pytest.mark.slow
-def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
+def test_sigterm_finishes_what_is_in_flight_and_ends_cleanly(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(PICTURE)
     # The app ends first, also when something fails: its clients would wait for it without end.
@@ -749,7 +753,13 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE, timeout=60) for _ in range(2)]
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
         assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
-        process.send_signal(signal.SIGTERM)
+        with httpx.stream("GET", f"{url}/gradio_api/heartbeat/abc") as open_page:
+            assert open_page.status_code == 200
+            asked = time.perf_counter()
+            process.send_signal(signal.SIGTERM)
+            assert b"ALIVE" in b"".join(open_page.iter_raw())
+            # uvicorn would wait its whole grace for the open page, were the page not told.
+            assert time.perf_counter() - asked < STOP_S
         wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503, 60)
         ready = httpx.get(f"{url}/readyz")
         assert (ready.status_code, ready.json()["status"]) == (503, "stopping")
@@ -761,8 +771,8 @@ def test_sigterm_finishes_what_is_in_flight(tmp_path: Path) -> None:
         let_go(process, AT_ONCE)
         assert [answer.result().json()["label"] for answer in answers] == ["black", "black"]
         assert through.result()["label"] == "black"
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0
+        rest, errors = process.communicate(timeout=60)
+        assert (process.returncode, rest) == (0, "")
         assert "Traceback" not in errors
 
 

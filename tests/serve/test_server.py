@@ -1,10 +1,7 @@
 """The page's endpoints and the HTTP routes, over a real server on 127.0.0.1 with a stand-in for the model."""
 
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -436,34 +433,3 @@ def test_a_taken_port_is_one_sentence() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(PortUnavailable, match=f"port {port}"):
             serve(create_app(predict_by_color, INFO, CONFIG), ServeConfig(port=port))
-
-
-@pytest.mark.slow
-def test_serving_prints_its_address_once_and_ends_cleanly_on_sigterm() -> None:
-    script = (
-        "from tests.helpers.pictures import predict_by_color, LABELS\n"
-        "from spotter.config import ServeConfig\n"
-        "from spotter.serve.app import create_app\n"
-        "from spotter.serve.server import serve\n"
-        "from spotter.serve.service import ModelInfo\n"
-        "config = ServeConfig(port=0)\n"
-        "serve(create_app(predict_by_color, ModelInfo('Bears?', LABELS), config), config)\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    address = process.stdout.readline().strip()
-    assert httpx.get(f"{address}/healthz").status_code == 200
-    with httpx.stream("GET", f"{address}/gradio_api/heartbeat/abc") as open_page:
-        assert open_page.status_code == 200
-        asked = time.perf_counter()
-        process.send_signal(signal.SIGTERM)
-        assert b"ALIVE" in b"".join(open_page.iter_raw())
-        # uvicorn would wait its whole grace for the open page, were the page not told.
-        assert time.perf_counter() - asked < ServeConfig().stop_s
-        rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert rest == ""
-    assert "Traceback" not in errors
