@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spotter.errors import ParityError
-from spotter.train.processes import meanwhile
+from spotter.train.processes import meanwhile, run_apart
 from tests.conftest import ROOT
 from tests.helpers.patience import wait_until
 
@@ -193,7 +193,10 @@ def test_a_server_that_still_loads_ends_with_the_process_that_started_it(folder:
 
 
 @pytest.mark.slow
-def test_torchs_compiler_is_loaded_when_it_is_needed_and_not_before(folder: Path) -> None:
+def test_torchs_compiler_is_loaded_when_it_is_needed_and_not_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked of the server of this process, which the trainings of other tests use too."""
     (folder / "asked.py").write_text("""
 import sys
 from torchvision.ops import roi_align
@@ -203,9 +206,6 @@ def ask():
     import torch._dynamo.utils
     return mine == torch._dynamo.utils.is_compile_supported("cpu"), torch._dynamo.is_compiling()
 """)
-    code = (
-        "from spotter.train import processes\nfor name in ('loaded', 'ask'): print(processes.run_apart('asked', name))"
-    )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
-    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
-    assert ran.stdout.splitlines() == ["(True, False)", "(True, False)"], ran.stderr
+    monkeypatch.chdir(folder)
+    assert run_apart("asked", "loaded") == (True, False)
+    assert run_apart("asked", "ask") == (True, False)
