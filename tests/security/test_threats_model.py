@@ -35,7 +35,7 @@ from spotter.stores.base import content_name
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
-from tests.helpers.hub import WRITER, Hub
+from tests.helpers.hub import WRITER, Hub, point_client
 from tests.helpers.pictures import predict_by_color
 
 
@@ -81,48 +81,49 @@ class FunctionBomb(Bomb):
         return (lambda: __import__("os").mkdir(canary)), ()
 
 
-BOMBS = pytest.mark.parametrize("kind", [Bomb, FunctionBomb])
+KINDS = (Bomb, FunctionBomb)
 
 
 LOAD = """
-import json, sys
+import shutil, sys
+from pathlib import Path
 sys.addaudithook(lambda event, arguments: event == "pickle.find_class" and sys.exit("a pickle was opened"))
 from spotter import Predictor
-predictor = Predictor.load(sys.argv[1])
-print(predictor.predict(sys.argv[2]).label, predictor.revision)
+picture, cache, *bombs = sys.argv[1:]
+for bomb in bombs:
+    for _ in range(2):
+        predictor = Predictor.load(f"hf://anna/{Path(bomb).name}")
+        print(predictor.predict(picture).label, predictor.revision)
+        # The second time it lies in the cache already, as another program may have left it there.
+        (snapshot,) = Path(cache).glob(f"models--anna--{Path(bomb).name}/snapshots/*")
+        shutil.copy(bomb, snapshot / "export.pkl")
 """
 
 
-def load(store: str, picture: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", LOAD, store, str(picture)],
-        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-@BOMBS
+@pytest.mark.parametrize("kind", KINDS)
 def test_row_24_a_bomb_goes_off_when_opened(kind: type[Bomb], tmp_path: Path) -> None:
     pickle.loads(cloudpickle.dumps(kind(tmp_path / "canary")))  # noqa: S301
     assert (tmp_path / "canary").exists()
 
 
 @pytest.mark.slow
-@BOMBS
-def test_row_24_no_pickle_is_fetched_or_opened(kind: type[Bomb], hub: Hub, bundle: Path, tmp_path: Path) -> None:
-    canary, home = tmp_path / "canary", tmp_path / "home"
-    bomb = cloudpickle.dumps(kind(canary))
-    (bundle / "export.pkl").write_bytes(bomb)
-    revision = HubStore("anna/bombs", endpoint=hub.url, cache=tmp_path / "cache").push(sign(bundle))
+def test_row_24_no_pickle_is_fetched_or_opened(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+    canary, home, told = tmp_path / "canary", tmp_path / "home", []
+    bombs = [tmp_path / kind.__name__.lower() for kind in KINDS]
+    for kind, bomb in zip(KINDS, bombs, strict=True):
+        bomb.write_bytes(cloudpickle.dumps(kind(canary)))
+        shutil.copy(bomb, bundle / "export.pkl")
+        revision = HubStore(f"anna/{bomb.name}", endpoint=hub.url, cache=tmp_path / "cache").push(sign(bundle))
+        told += 2 * ["cross", revision]
     (tmp_path / "cross.png").write_bytes(encode(draw("cross", 5)))
     mine = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
     hub.forget()
-    for _ in range(2):
-        finished = load("hf://anna/bombs", tmp_path / "cross.png", **mine)
-        assert finished.stdout.split() == ["cross", revision], finished.stderr
-        assert not canary.exists()
-        # The second time it lies in the cache already, as another program may have left it there.
-        snapshot = next((home / "hub" / "models--anna--bombs" / "snapshots").iterdir())
-        (snapshot / "export.pkl").write_bytes(bomb)
+    finished = subprocess.run(
+        [sys.executable, "-c", LOAD, tmp_path / "cross.png", home / "hub", *bombs],
+        cwd=ROOT, env=os.environ | mine, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.stdout.split() == told, finished.stderr
+    assert not canary.exists()
     assert hub.asked("export.pkl") == 0
     assert WRITER not in finished.stdout + finished.stderr
 
@@ -149,33 +150,19 @@ def test_row_25_other_bytes_under_the_same_name_are_refused(hub: Hub, bundle: Pa
         commit.files[name] = good
 
 
-@pytest.mark.slow
-def test_row_25_a_whole_other_model_under_the_same_name_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
+def test_row_25_a_whole_other_model_under_the_same_name_is_refused(
+    hub: Hub, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     revision = HubStore("anna/other", endpoint=hub.url, cache=tmp_path / "cache").push(bundle)
     contents = content_name(bundle)
     files = hub.repos["anna/other"].head.files
-    code = (
-        "from spotter import Predictor\n"
-        f"print(Predictor.load('hf://anna/other', {revision!r}, contents={contents!r}).threshold)"
-    )
-
-    def load(home: str) -> str:
-        mine = {
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(tmp_path / home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_OFFLINE": "0",
-        }
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **mine}, capture_output=True, text=True, check=False
-        )
-        return done.stdout + done.stderr
-
-    assert float(load("one")) > 0
+    point_client(monkeypatch, hub.url, tmp_path / "one")
+    assert Predictor.load("hf://anna/other", revision, contents=contents).threshold > 0
     # Consistent in itself: every hash fits, but the threshold lets everything pass.
     files["model.json"] = json.dumps({**json.loads(files["model.json"]), "threshold": 0.0}).encode()
-    assert "BrokenModel: The model in the store is not the one that was asked for" in load("two")
+    point_client(monkeypatch, hub.url, tmp_path / "two")
+    with pytest.raises(BrokenModel, match="The model in the store is not the one that was asked for"):
+        Predictor.load("hf://anna/other", revision, contents=contents)
 
 
 def test_row_25_a_link_out_of_the_cache_is_refused(hub: Hub, bundle: Path, tmp_path: Path) -> None:
