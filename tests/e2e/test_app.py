@@ -13,7 +13,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,11 @@ from gradio_client import Client, handle_file
 from markupsafe import escape
 
 import app
-from spotter.serve.startup import public_sentence, pull_model
+from spotter.serve.startup import LATER, public_sentence, pull_model
 from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
-from tests.helpers.hub import LOST, OWNER, WRITER, Answer, Hub, Request
+from tests.helpers.hub import LOST, OWNER, WRITER, Answer, Hub, Request, point_client
 from tests.helpers.pictures import free_port
 from tests.helpers.processes import address_of, start, stop
 
@@ -139,37 +138,6 @@ def test_what_cannot_be_served_is_one_sentence_and_exit_1(
         assert len(errors.splitlines()) == 1, errors
 
 
-@contextmanager
-def serves_a_problem(*arguments: object, **environment: str) -> Iterator[tuple[str, str]]:
-    """The sentence that visitors get, and the one for whoever runs the app."""
-    process = start("--port", 0, *arguments, **environment)
-    assert process.stderr
-    try:
-        url = address_of(process)
-        for path in ("/healthz", "/readyz"):
-            with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(url + path)
-            told = json.load(caught.value)
-            assert (caught.value.code, told["status"]) == (503, "fail")
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            post(f"{url}/api/classify", encode(draw("disc", 1)))
-        assert (caught.value.code, json.load(caught.value)) == (503, {"error": told["problem"]})
-        with urllib.request.urlopen(f"{url}/config") as answer:
-            page = answer.read().decode()
-        assert escape(told["problem"]) in page
-        yield told["problem"], process.stderr.readline()
-        assert str(ROOT) not in page
-    finally:
-        assert stop(process) == 0
-
-
-def test_a_model_that_is_not_there_is_told_by_the_page_of_a_space(tmp_path: Path) -> None:
-    with serves_a_problem("--model", tmp_path / "none", SPACE_ID="owner/bears") as (public, own):
-        assert public.startswith("There is no such model in its store; this is tried again every minute.")
-        assert str(tmp_path) not in public
-        assert f"There is no store at {str(tmp_path / 'none')!r}" in own
-
-
 def test_a_broken_model_is_told_without_paths_or_secrets(
     prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,20 +162,55 @@ def test_a_broken_model_is_told_without_paths_or_secrets(
 AGAIN = "import sys, app; from spotter.serve import startup; startup.RETRY_S = 0.5; sys.exit(app.main())"
 
 
-def test_a_store_that_cannot_be_reached_is_tried_again(hub: Hub, prebuilt: Revision, tmp_path: Path) -> None:
-    address, port = f"hf://{OWNER}/shapes", free_port()
+def test_a_model_that_is_not_there_is_told_by_the_page_of_a_space_and_tried_again(
+    prebuilt: Revision, tmp_path: Path
+) -> None:
+    store, port = tmp_path / "later", free_port()
+    command = [sys.executable, "-c", AGAIN, "--model", str(store), "--port", str(port), "--host", "127.0.0.1"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"SPACE_ID": "owner/bears"}, stdout=-1, stderr=-1, text=True
+    ) as process:
+        try:
+            url = address_of(process)
+            for path in ("/healthz", "/readyz"):
+                with pytest.raises(urllib.error.HTTPError) as caught:
+                    urllib.request.urlopen(url + path)
+                told = json.load(caught.value)
+                assert (caught.value.code, told["status"]) == (503, "fail")
+            public = told["problem"]
+            assert public.startswith("There is no such model in its store; this is tried again every minute.")
+            assert str(tmp_path) not in public
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                post(f"{url}/api/classify", encode(draw("disc", 1)))
+            assert (caught.value.code, json.load(caught.value)) == (503, {"error": public})
+            with urllib.request.urlopen(f"{url}/config") as answer:
+                page = answer.read().decode()
+            assert escape(public) in page
+            assert str(ROOT) not in page
+            assert process.stderr
+            assert f"There is no store at {str(store)!r}" in process.stderr.readline()
+            # All of it at once.
+            shutil.copytree(prebuilt.store, tmp_path / "now").rename(store)
+            assert wait_for_status(port, 200) == {"status": "ok", "revision": prebuilt.revision}
+        finally:
+            assert stop(process) == 0
+
+
+def test_a_store_that_cannot_be_reached_is_told_and_read_later(
+    hub: Hub, prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     revision = HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
+    point_client(monkeypatch, hub.url, tmp_path / "cold")
+    asked = argparse.Namespace(model=f"hf://{OWNER}/shapes", revision=None, int8=False, program="app.py")
     hub.fault = lambda request, usual: LOST
-    settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", AGAIN, "--model", address, "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.DEVNULL)
-    try:
-        assert wait_for_status(port, 503)["problem"].startswith("The store of the model cannot be reached")
-        hub.fault = None
-        assert wait_for_status(port, 200) == {"status": "ok", "revision": revision}
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+    why = pull_model(asked).why
+    assert public_sentence(str(why), type(why)).startswith("The store of the model cannot be reached")
+    # The app tries again what is one of these, as above.
+    assert isinstance(why, LATER)
+    hub.fault = None
+    predictor = pull_model(asked).predictor
+    assert predictor
+    assert predictor.revision == revision
 
 
 def wait_for_status(port: int, status: int) -> dict:

@@ -273,8 +273,9 @@ def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
     tmp_path.joinpath(PLAN).write_text("check_s = 1.0")
     quiet = make_answers(400, 1, revision=prebuilt.revision[:16])
     process = start(
-        "--model", prebuilt.store, "--log", tmp_path, "--rollout", "full", "--port", 0, STAFF_PASSWORD=PASSWORD
-    )
+        "--model", prebuilt.store, "--log", tmp_path, "--rollout", "full", "--port", 0, "--no-page",
+        STAFF_PASSWORD=PASSWORD,
+    )  # fmt: skip
     try:
         url = address_of(process)
         assert ask(f"{url}/healthz")[1]["stage"] == "full"
