@@ -1,5 +1,6 @@
 """The app on pages of other sites: from another origin, next to their own rules."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +15,10 @@ from tests.helpers.browser import DESKTOP, PHONE, overflow
 from tests.helpers.host_pages import LOOK, STYLES, host_page
 from tests.helpers.loopback import JsonServer
 from tests.helpers.page import make_info
+from tests.helpers.patience import wait_until
 from tests.helpers.pictures import BLUE, encode, plain, predict_by_color, serving
 from tests.helpers.visit import Visit, visiting
+from tests.helpers.window import Window
 
 TITLE = "Which bear is this?"
 LIGHT, DARK = "rgb(247, 245, 240)", "rgb(22, 23, 20)"
@@ -50,6 +53,15 @@ def blog(url: str) -> Iterator[str]:
         yield server.url.replace("127.0.0.1", "localhost")
 
 
+@pytest.fixture(scope="module")
+def window(browser: Browser, url: str) -> Iterator[Window]:
+    """One in Spanish, as for frames it cannot be chosen later."""
+    window = Window(browser, locale="es-ES")
+    window.hold(f"{url}/embed.js")
+    yield window
+    window.leave()
+
+
 def app_in(visit: Visit) -> FrameLocator:
     """The app in the page's frame, once it is ready."""
     visit.page.locator("spotter-app, iframe").first.scroll_into_view_if_needed()
@@ -62,7 +74,7 @@ def give(frame: FrameLocator) -> None:
     frame.locator("#picture input[type=file]").set_input_files(
         [{"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(BLUE))}]
     )
-    expect(frame.locator("#answer")).to_contain_text("Black, 97 % sure", timeout=30_000)
+    expect(frame.locator("#answer")).to_contain_text("Black, con un 97 % de seguridad", timeout=30_000)
     expect(frame.locator("#bars meter")).to_have_count(3)
 
 
@@ -70,23 +82,23 @@ def app_frame(visit: Visit) -> Frame:
     return next(frame for frame in visit.page.frames if "embed=1" in frame.url)
 
 
-def inside(visit: Visit) -> list[int]:
-    """Of the page in the frame: its whole height, that of its window, and of what is in it."""
-    frame = app_frame(visit)
-    return frame.evaluate(
+def is_whole(visit: Visit) -> bool:
+    """That of the page in the frame nothing is cut off, and little of the frame is empty."""
+    page, window, content = app_frame(visit).evaluate(
         "[document.documentElement.scrollHeight, innerHeight, document.querySelector('.main').offsetHeight]"
     )
+    return page <= window < content + 40
 
 
 @pytest.mark.parametrize(
     ("kind", "viewport"), [("wordpress", DESKTOP), ("ghost", PHONE), ("plain", DESKTOP)], ids=list(STYLES)
 )
 def test_the_page_around_the_app_stays_as_it_is_and_the_app_is_whole(
-    browser: Browser, url: str, blog: str, kind: str, viewport: dict
+    window: Window, url: str, blog: str, kind: str, viewport: dict
 ) -> None:
-    with visiting(browser, f"{blog}/{kind}/", viewport=viewport) as visit:
+    with window.visiting(f"{blog}/{kind}/", viewport=viewport) as visit:
         before = visit.page.evaluate(LOOK)
-        assert len(before) > 10
+        assert len(json.loads(before)) > 10
         visit.page.goto(f"{blog}/{kind}/element")
         frame = app_in(visit)
         assert visit.page.evaluate(LOOK) == before
@@ -94,10 +106,7 @@ def test_the_page_around_the_app_stays_as_it_is_and_the_app_is_whole(
         give(frame)
         assert visit.page.evaluate(LOOK) == before
         # Nothing to scroll, nothing empty, and it grew with the answer.
-        visit.page.wait_for_timeout(300)
-        whole, window, content = inside(visit)
-        assert whole <= window
-        assert window - content < 40
+        wait_until(lambda: is_whole(visit))
         heights.append(visit.page.locator("spotter-app").bounding_box()["height"])
         assert heights[1] > heights[0] or viewport is DESKTOP
         box = visit.page.locator("spotter-app iframe").evaluate(
@@ -107,16 +116,16 @@ def test_the_page_around_the_app_stays_as_it_is_and_the_app_is_whole(
         assert abs(box[2] - visit.page.locator("spotter-app").bounding_box()["width"]) < 1
         for hidden in ("#headline", "#examples", "#rooms .tab-wrapper", "#foot nav"):
             expect(frame.locator(hidden).first).to_be_hidden()
-        full = frame.get_by_role("link", name="Open the full page")
-        assert full.evaluate("(link) => [link.href, link.target]") == [f"{url}/?lang=en", "_blank"]
+        full = frame.get_by_role("link", name="Abrir la página completa")
+        assert full.evaluate("(link) => [link.href, link.target]") == [f"{url}/?lang=es", "_blank"]
         assert overflow(visit.page) <= 0
         assert not visit.errors
 
 
 @pytest.mark.parametrize("embed", ["stranger", "dark", "frame"])
-def test_the_author_chooses_the_colours_not_the_visitors_system(browser: Browser, blog: str, embed: str) -> None:
+def test_the_author_chooses_the_colours_not_the_visitors_system(window: Window, blog: str, embed: str) -> None:
     system, expected = ("light", DARK) if embed == "dark" else ("dark", LIGHT)
-    with visiting(browser, f"{blog}/wordpress/{embed}", viewport=PHONE, color_scheme=system, locale="es-ES") as visit:
+    with window.visiting(f"{blog}/wordpress/{embed}", viewport=PHONE, color_scheme=system) as visit:
         answer = app_in(visit).locator("#answer")
         expect(answer).to_contain_text("Wähle ein Bild" if embed == "dark" else "Elige una foto")
         frame = app_frame(visit)
@@ -148,7 +157,7 @@ ODD_HOSTS = {
 }
 
 
-def test_layouts_and_headers_of_the_page_around(browser: Browser, url: str) -> None:
+def test_layouts_and_headers_of_the_page_around(window: Window, url: str) -> None:
     def answer(path: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         style, around, headers = ODD_HOSTS.get(path[1:], ("", "", {}))
         snippet = (frame_snippet if path == "/heights" else element_snippet)(TITLE).at(url)
@@ -157,7 +166,7 @@ def test_layouts_and_headers_of_the_page_around(browser: Browser, url: str) -> N
 
     with JsonServer(answer) as server:
         base = server.url.replace("127.0.0.1", "localhost")
-        with visiting(browser, f"{base}/row", viewport=DESKTOP) as visit:
+        with window.visiting() as visit:
             for kind in ODD_HOSTS:
                 visit.page.goto(f"{base}/{kind}")
                 frame = visit.page.locator("spotter-app iframe, div > iframe")

@@ -32,8 +32,8 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>My b
 {embed}<p>And what comes after, <em>in words</em>.</p></article></div></body></html>"""
 
 # What a page looks like: every computed value of every element that is the author's own, but those that follow from how
-# high the embed is; and where it stands, from left to right.
-LOOK = """() => [...document.querySelectorAll("html, body, body *")]
+# high the embed is; and where it stands, from left to right. As text, as each value would travel by itself.
+LOOK = """() => JSON.stringify([...document.querySelectorAll("html, body, body *")]
   .filter((element) => !element.closest("spotter-app, iframe, script"))
   .map((element) => {
     const style = getComputedStyle(element), box = element.getBoundingClientRect(), values = {};
@@ -41,7 +41,7 @@ LOOK = """() => [...document.querySelectorAll("html, body, body *")]
       if (!/^(height|block-size|perspective-origin|transform-origin|grid-template-rows)$/.test(name))
         values[name] = style.getPropertyValue(name);
     return [element.tagName, element.getAttributeNames(), values, Math.round(box.left), Math.round(box.width)];
-  })"""
+  }))"""
 
 
 def host_page(kind: str, embed: str = "") -> bytes:

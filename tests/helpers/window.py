@@ -9,8 +9,11 @@ from playwright.sync_api import Browser, Request
 from tests.helpers.browser import DESKTOP
 from tests.helpers.visit import Visit
 
-# A frame without an address, or of a file, has none.
-_FORGET_SESSION = "if (location.protocol.startsWith('http')) sessionStorage.clear()"
+_FORGET_SESSION = """() => {
+  try { sessionStorage.clear(); }
+  // What may store nothing has nothing: a page without a site, or a frame in that of another.
+  catch (refused) { if (refused.name !== "SecurityError") throw refused; }
+}"""
 
 
 class Window:
@@ -24,6 +27,7 @@ class Window:
     def __init__(self, browser: Browser, **options: object) -> None:
         self.context = browser.new_context(viewport=DESKTOP, **options)
         self.page = self.context.new_page()
+        self._beside = [self.page]
         self._origins: set[str] = set()
         self.page.on("request", self._note)
         self._stays, self._what = contextlib.ExitStack(), ()
@@ -34,6 +38,11 @@ class Window:
             self.leave()
             self._what = (address, options), self._stays.enter_context(self._visiting(address, **options))
         return self._what[1]
+
+    def hold(self, address: str) -> None:
+        """Keep a tab of a site open: what is framed from that site finds its process, and what was compiled there."""
+        self._beside.append(self.context.new_page())
+        self._beside[-1].goto(address)
 
     def leave(self) -> None:
         """End the visit that stays."""
@@ -80,7 +89,7 @@ class Window:
             for event, listener in listeners.items():
                 page.remove_listener(event, listener)
             for other in context.pages:
-                if other is not page:
+                if other not in self._beside:
                     other.close()
             page.unroute_all()
             for frame in page.frames:
