@@ -9,7 +9,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 CHROMIUM = Path("/usr/bin/chromium")
 # Many windows each compile the same network. The quick compiler of V8 is enough for the few pictures of a test; with
 # its own measure of what runs often, the thorough one takes a third of all that a window costs.
-COMPILER = "--js-flags=--wasm-tiering-budget=200000000"
+QUICK = "--wasm-tiering-budget=200000000"
+COMPILER = f"--js-flags={QUICK}"
 ARGUMENTS = [
     COMPILER,
     "--headless",

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from spotter.bundle.reading import read_bundle
 from spotter.images import frame, load_picture, to_square
@@ -67,11 +67,10 @@ def variants(labels: list[str]) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("variant", ["old", "certain", "all", "strict", "twice"])
 def test_answers_are_those_of_python(
-    variant: str, prebuilt: Revision, small_site: Path, browser: Browser, tmp_path: Path
+    variant: str, prebuilt: Revision, small_site: Path, page: Page, tmp_path: Path
 ) -> None:
     more = variants(labels_of(prebuilt))[variant]
     predictor = Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "revision", **more)))
-    page = browser.new_page()
     with serving_site(change_site(small_site, tmp_path / "site", **more)) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         card = api.load()
@@ -94,7 +93,6 @@ def test_answers_are_those_of_python(
         assert any(boxes) == ("second_look" in more)
         if not more.get("shares", True):
             assert told_by(lambda: api.ask("classify", content, {"prior": PRIOR})) == ("BadPrior", "")
-    page.close()
 
 
 def test_a_prior_of_other_labels_is_refused(api: SitePage) -> None:
@@ -167,11 +165,9 @@ def test_a_picture_may_come_in_any_form(api: SitePage, predictor: Predictor) -> 
         check(answer, predictor.predict(content).record(), PIXELS)
 
 
-def test_a_closed_model_answers_no_more(browser: Browser, small_site: Path) -> None:
-    page = browser.new_page()
+def test_a_closed_model_answers_no_more(page: Page, small_site: Path) -> None:
     with serving_site(small_site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         api.load()
         api.ask("close")
         assert told_by(lambda: api.ask("selfTest")) == ("Error", "")
-    page.close()

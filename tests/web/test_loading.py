@@ -4,7 +4,7 @@ import gzip
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -27,14 +27,6 @@ from tests.helpers.site import WEB, SitePage, SiteServer, change_site, seal, ser
 
 NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbnails.safetensors"
 Files = dict[str, bytes]
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
-    """One for many sites: a new one costs as much as what is looked at in it."""
-    page = browser.new_page()
-    yield page
-    page.close()
 
 
 def load_error(page: Page, site: Path, prepare: str = "", path: str = "blank.html", **settings: Any) -> tuple[str, str]:
@@ -171,16 +163,12 @@ def test_what_python_refuses_of_a_card_is_refused(
     assert load_error(page, change_site(small_site, tmp_path / "site", **more)) == ("BrokenModel", "")
 
 
-def test_thumbnails_of_nonsense_are_refused_when_they_are_shown(
-    small_site: Path, browser: Browser, tmp_path: Path
-) -> None:
-    page = browser.new_page()
+def test_thumbnails_of_nonsense_are_refused_when_they_are_shown(small_site: Path, page: Page, tmp_path: Path) -> None:
     with serving_site(change_site(small_site, tmp_path / "site", {THUMBNAILS: b"nonsense"})) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         api.load()
         assert told_by(lambda: api.ask("nearest", encode(draw("disc", 2)), 3)) == ("BrokenModel", "")
         assert api.ask("classify", encode(draw("disc", 2)))["closest"] == "disc"
-    page.close()
 
 
 # Broken downloads
@@ -205,14 +193,12 @@ def test_a_file_that_is_changed_missing_or_cut(path: str, small_site: Path, page
     assert load_error(page, small_site, replies={path: 503}) == broken
 
 
-def test_a_file_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: Path, browser: Browser) -> None:
+def test_a_file_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: Path, page: Page) -> None:
     stale = {path: altered((small_site / path).read_bytes()) for path in ("model/model.json", PACKED)}
-    page = browser.new_page()
     with serving_site(small_site, stale=stale, headers={"Cache-Control": "max-age=600"}) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         api.load()
         assert not server.stale
-    page.close()
 
 
 def test_another_model_of_the_same_names_is_refused(small_site: Path, page: Page, tmp_path: Path) -> None:
@@ -249,9 +235,8 @@ def code_fetched(server: SiteServer) -> list[str]:
     return [path for path in server.asked if path.startswith("ort/") and path.endswith(".gz")]
 
 
-def check_answer(browser: Browser, site: Path, predictor: Predictor) -> list[str]:
+def check_answer(page: Page, site: Path, predictor: Predictor) -> list[str]:
     """A site answers as Python does; what code it fetched for that."""
-    page = browser.new_page()
     content = encode(draw("cross", 5))
     with serving_site(site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
@@ -259,12 +244,10 @@ def check_answer(browser: Browser, site: Path, predictor: Predictor) -> list[str
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
             predictor.predict(content).probabilities, abs=1e-3
         )
-    page.close()
     return code_fetched(server)
 
 
-def test_the_code_that_a_network_of_ours_runs_is_enough(small_site: Path, browser: Browser) -> None:
-    page = browser.new_page()
+def test_the_code_that_a_network_of_ours_runs_is_enough(small_site: Path, page: Page) -> None:
     with serving_site(small_site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         api.load()
@@ -274,7 +257,6 @@ def test_the_code_that_a_network_of_ours_runs_is_enough(small_site: Path, browse
             api.ask("explain", content)
             api.ask("nearest", content, 3)
         assert code_fetched(server) == [USED]
-    page.close()
 
 
 def with_odd_arithmetic(model: onnx.ModelProto) -> None:
@@ -306,12 +288,12 @@ def test_a_network_that_needs_more_code_gets_all_of_it(
     change: Callable[[onnx.ModelProto], None],
     prebuilt: Revision,
     small_site: Path,
-    browser: Browser,
+    page: Page,
     predictor: Predictor,
     tmp_path: Path,
 ) -> None:
     site = change_site(small_site, tmp_path / "site", network(change)(prebuilt.folder))
-    assert check_answer(browser, site, predictor) == [USED, WHOLE]
+    assert check_answer(page, site, predictor) == [USED, WHOLE]
 
 
 NOTHING = f"""
@@ -324,27 +306,24 @@ writeFileSync(part, gzipSync(trim(gunzipSync(readFileSync(whole)), [])));
 
 
 def test_code_that_cannot_even_start_is_no_loss(
-    small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
+    small_site: Path, page: Page, predictor: Predictor, tmp_path: Path
 ) -> None:
     if not (node := shutil.which("node")):
         pytest.skip("node is not on this machine")
     site = shutil.copytree(small_site, tmp_path / "site")
     subprocess.run([node, "--input-type=module", "-e", NOTHING, site / WHOLE, site / USED], check=True)
-    assert check_answer(browser, site, predictor) == [USED, WHOLE]
+    assert check_answer(page, site, predictor) == [USED, WHOLE]
 
 
-def test_no_server(small_site: Path, browser: Browser) -> None:
-    page = browser.new_page()
+def test_no_server(small_site: Path, page: Page) -> None:
     with serving_site(small_site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         with serving_site(small_site) as other:
             gone = other.url()
         assert told_by(lambda: api.load(gone)) == ("CannotRun", "no-network")
-    page.close()
 
 
-def test_it_tells_how_much_is_here(small_site: Path, browser: Browser) -> None:
-    page = browser.new_page()
+def test_it_tells_how_much_is_here(small_site: Path, page: Page) -> None:
     for unpacks in (False, True):
         with serving_site(small_site, unpacks=unpacks) as server:
             api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
@@ -352,7 +331,6 @@ def test_it_tells_how_much_is_here(small_site: Path, browser: Browser) -> None:
             told = page.evaluate("progress")
             assert told == sorted(told)
             assert told[-1][0] == told[-1][1] > 1_000_000
-    page.close()
 
 
 # Browsers
@@ -393,8 +371,7 @@ def test_the_policy_of_our_own_page_is_enough(small_site: Path, page: Page) -> N
     assert load_error(page, small_site, path="index.html") == ("", "")
 
 
-def test_a_page_of_another_origin(small_site: Path, browser: Browser, predictor: Predictor) -> None:
-    page = browser.new_page()
+def test_a_page_of_another_origin(small_site: Path, page: Page, predictor: Predictor) -> None:
     content = encode(draw("cross", 5))
     with (
         serving_site(small_site, headers={"Access-Control-Allow-Origin": "*"}) as server,
@@ -405,16 +382,14 @@ def test_a_page_of_another_origin(small_site: Path, browser: Browser, predictor:
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
             predictor.predict(content).probabilities, abs=1e-3
         )
-    page.close()
 
 
 def test_a_reference_of_rounded_numbers_is_put_back_into_its_order(
-    prebuilt: Revision, small_site: Path, browser: Browser, predictor: Predictor, tmp_path: Path
+    prebuilt: Revision, small_site: Path, page: Page, predictor: Predictor, tmp_path: Path
 ) -> None:
     rounded = reference(lambda rows: np.rint(rows * STEPS).astype(np.float32) / np.float32(STEPS))
     site = change_site(small_site, tmp_path / "site", rounded(prebuilt.folder))
     assert json.loads((site / "site.json").read_text())["files"][f"model/{REFERENCE}.gz"]["steps"] == STEPS
-    page = browser.new_page()
     content = encode(draw("cross", 5))
     with serving_site(site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
@@ -422,12 +397,10 @@ def test_a_reference_of_rounded_numbers_is_put_back_into_its_order(
         familiarity = api.ask("classify", content)["familiarity"]
     # A hundredth of a step in each of many numbers.
     assert familiarity == pytest.approx(predictor.predict(content).familiarity, abs=1e-3)
-    page.close()
 
 
-def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser, predictor: Predictor) -> None:
+def test_several_threads_on_an_isolated_page(small_site: Path, page: Page, predictor: Predictor) -> None:
     isolated = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}
-    page = browser.new_page()
     content = encode(draw("cross", 5))
     with serving_site(small_site, headers=isolated) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
@@ -436,4 +409,3 @@ def test_several_threads_on_an_isolated_page(small_site: Path, browser: Browser,
         assert api.ask("classify", content)["probabilities"] == pytest.approx(
             predictor.predict(content).probabilities, abs=1e-3
         )
-    page.close()

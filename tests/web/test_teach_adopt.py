@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Page, expect
 
 from spotter import Predictor
 from spotter.cli import main
@@ -46,9 +46,8 @@ def as_they_come(kind: str, seed: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def taught(browser: Browser, small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Taught:
+def taught(page: Page, small_site: Path, tmp_path_factory: pytest.TempPathFactory) -> Taught:
     pictures = {kind: [as_they_come(kind, seed) for seed in range(12)] for kind in KINDS}
-    page = browser.new_page()
     with serving_site(small_site) as server:
         teacher = TeacherPage(page, server)
         teacher.measure(pictures)
@@ -64,7 +63,6 @@ def taught(browser: Browser, small_site: Path, tmp_path_factory: pytest.TempPath
             each: teacher.ask("each => travel.told(() => teacher.classify(travel.unpack(each)))", sent(each))
             for each in tried
         }
-        page.close()
     lesson = tmp_path_factory.mktemp("lesson") / "shapes.spotter-lesson.zip"
     lesson.write_bytes(zipped)
     return Taught(lesson, answers)
@@ -102,9 +100,8 @@ def test_no_picture_says_where_it_was_taken(taught: Taught) -> None:
 
 
 def test_what_a_visitor_taught_on_the_page_is_adopted(
-    browser: Browser, small_site: Path, tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    page: Page, small_site: Path, tiny_network: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = browser.new_page()
     with serving_site(small_site) as server:
         page.goto(server.url("teach/"))
         page.get_by_text("Try it with drawn bears").click()
@@ -115,7 +112,6 @@ def test_what_a_visitor_taught_on_the_page_is_adopted(
             page.get_by_role("button", name="Download for Spotter").click()
         lesson = tmp_path / download.value.suggested_filename
         download.value.save_as(lesson)
-        page.close()
     status = main(["adopt", str(lesson), "--to", str(tmp_path / "store"), "--data", str(tmp_path / "data")])
     output, errors = capsys.readouterr()
     assert status == 0, errors

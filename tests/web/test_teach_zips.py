@@ -4,12 +4,12 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from spotter.bundle.format import ONNX
 from spotter.bundle.reading import read_bundle
@@ -42,62 +42,64 @@ def pictures() -> list[bytes]:
     return [kept_picture(draw(kind, seed)) for kind in KINDS[:2] for seed in range(12)]
 
 
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher answers to the pictures, and the two zips that leave it."""
+
+    answers: list[dict[str, Any]]
+    site: bytes
+    lesson: bytes
+
+
 @pytest.fixture(scope="module")
-def teacher(
-    browser: Browser,
+def taught(
+    page: Page,
     small_site: Path,
     prebuilt: Revision,
     pictures: list[bytes],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[TeacherPage]:
+) -> Taught:
     # The network that is kept for tests was exported some time ago.
     network = export_again((prebuilt.folder / ONNX).read_bytes())
     today = change_site(small_site, tmp_path_factory.mktemp("today") / "site", {ONNX: network})
-    page = browser.new_page()
     with serving_site(today) as server:
         teacher = TeacherPage(page, server)
         teacher.measure({kind: pictures[12 * number :][:12] for number, kind in enumerate(KINDS[:2])})
         teacher.ask(MARK, FOUND)
         teacher.learn()
-        yield teacher
-        page.close()
+        site = "options => travel.told(() => teacher.siteZip(lesson, options))"
+        lesson = "options => travel.told(() => teacher.lessonZip(lesson, options))"
+        return Taught(
+            list(teacher.ask(ANSWERS)),
+            teacher.ask(site, {"title": TITLE, "showOwn": True}),
+            teacher.ask(lesson, {"title": TITLE, "name": "discs"}),
+        )
 
 
 @pytest.fixture(scope="module")
-def answers(teacher: TeacherPage) -> list[dict[str, Any]]:
-    return list(teacher.ask(ANSWERS))
-
-
-@pytest.fixture(scope="module")
-def site(teacher: TeacherPage, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    options = {"title": TITLE, "showOwn": True}
-    content = teacher.ask("options => travel.told(() => teacher.siteZip(lesson, options))", options)
+def site(taught: Taught, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("taught")
-    zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
+    zipfile.ZipFile(io.BytesIO(taught.site)).extractall(folder)
     return folder
 
 
-def test_the_site_answers_as_the_teacher_did(
-    browser: Browser, site: Path, pictures: list[bytes], answers: list[dict[str, Any]]
-) -> None:
+def test_the_site_answers_as_the_teacher_did(page: Page, site: Path, pictures: list[bytes], taught: Taught) -> None:
     (site / "blank.html").write_text("<!doctype html><title>A page</title>")
-    page = browser.new_page()
     with serving_site(site) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
         card = api.load()
         assert (card["title"], card["labels"]) == (TITLE, list(KINDS[:2]))
         assert api.ask("selfTest")["agrees"]
-        for picture, wanted in zip(pictures, answers, strict=True):
+        for picture, wanted in zip(pictures, taught.answers, strict=True):
             answer = api.ask("classify", picture)
             assert answer["label"] == wanted["label"]
             assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
             assert answer["familiarity"] == pytest.approx(wanted["familiarity"], abs=1e-5)
         assert api.ask("explain", pictures[0])["evidence"]
-        page.close()
 
 
 def test_python_reads_its_model_and_answers_the_same(
-    site: Path, pictures: list[bytes], answers: list[dict[str, Any]], tmp_path: Path
+    site: Path, pictures: list[bytes], taught: Taught, tmp_path: Path
 ) -> None:
     for path in (site / "model").iterdir():
         content = path.read_bytes()
@@ -106,7 +108,7 @@ def test_python_reads_its_model_and_answers_the_same(
             unpack(content, {"by_place": True}) if packed else content
         )
     predictor = Predictor(read_bundle(tmp_path))
-    for picture, wanted in zip(pictures, answers, strict=True):
+    for picture, wanted in zip(pictures, taught.answers, strict=True):
         answer = predictor.predict(load_picture(picture)).record()
         assert answer["label"] == wanted["label"]
         assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
@@ -131,10 +133,8 @@ def test_its_pages_are_about_what_was_taught(site: Path) -> None:
     assert "A. Painter" in (site / "model" / "README.md").read_text()
 
 
-def test_the_lesson_holds_the_pictures_and_what_was_learnt(teacher: TeacherPage, pictures: list[bytes]) -> None:
-    options = {"title": TITLE, "name": "discs"}
-    content = teacher.ask("options => travel.told(() => teacher.lessonZip(lesson, options))", options)
-    with zipfile.ZipFile(io.BytesIO(content)) as file:
+def test_the_lesson_holds_the_pictures_and_what_was_learnt(taught: Taught, pictures: list[bytes]) -> None:
+    with zipfile.ZipFile(io.BytesIO(taught.lesson)) as file:
         names = {hashlib.sha256(picture).hexdigest(): picture for picture in pictures}
         assert set(file.namelist()) == {"spotter-lesson.json", *(f"pictures/{name}.jpg" for name in names)}
         for name, picture in names.items():
