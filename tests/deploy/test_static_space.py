@@ -2,14 +2,13 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from huggingface_hub import SpaceCard
 
+from spotter.cli import main
 from spotter.deploy.space import VARIABLES
 from spotter.deploy.space_repo import STATIC, SpaceRepo
 from spotter.deploy.static_space import check_files, deploy_static, plan_static
@@ -18,10 +17,11 @@ from spotter.inference.predictor import Predictor
 from spotter.stores.hub import HubStore
 from spotter.web.browser import Browser
 from spotter.web.devtools import opened
+from spotter.web.gate import Parity
 from spotter.web.site import SITE_JSON, read_site, site_files
-from tests.conftest import ROOT, Revision
+from tests.conftest import Revision
 from tests.helpers.built import ALTERED, altered, site_of
-from tests.helpers.hub import LOST, READER, Hub, Repo, Request, always, environment, error, refusal
+from tests.helpers.hub import LOST, READER, Hub, Repo, Request, always, error, point_client, refusal
 
 AGREES = """(async () => {
   const { load } = await import(new URL("spotter.js", document.baseURI).href);
@@ -107,17 +107,39 @@ def test_a_new_space_is_made_filled_and_tried(
         assert tab.run(AGREES, 60) is True
 
 
-def test_an_older_one_is_brought_up_to_date_in_one_commit(
-    space: SpaceRepo, old: Repo, files: dict[str, bytes], predictor: Predictor, chromium: Browser
-) -> None:
+def test_an_older_one_is_brought_up_to_date_in_one_commit_whose_answer_got_lost(
+    hub: Hub, space: SpaceRepo, old: Repo, files: dict[str, bytes], predictor: Predictor, chromium: Browser,
+    without_rest: None,
+) -> None:  # fmt: skip
+    lost: set[str] = set()
+
+    def fault(request: Request, usual):
+        answer = usual(request)
+        if "/commit/main" in request.path and not lost:
+            lost.add(request.path)
+            return LOST
+        return answer
+
+    hub.fault = fault
+    # A server may unpack files itself.
+    hub.on_the_way = lambda path, content: gzip.decompress(content) if path.endswith(".gz") else content
     run(space, files, predictor, chromium)
+    assert lost
     assert old.head.files == {".gitattributes": b"", "NOTES.txt": b"theirs", **files}
     assert len(old.commits) == 2
     assert old.variables == {"THEIRS": "1"}
 
 
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Browsers have tried a site, and it answers as it should: for what is done with that."""
+    parity = Parity("Chromium 1", 4, 4, 0.0, 0.0)
+    monkeypatch.setattr("spotter.web.gate.check_site", lambda *_: parity)
+    monkeypatch.setattr("spotter.deploy.static_space.ask_site", lambda *_: parity)
+
+
 def test_an_app_becomes_a_static_space(
-    hub: Hub, space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, chromium: Browser
+    hub: Hub, space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, chromium: Browser, answered: None
 ) -> None:
     hub.repos[SPACE] = Repo(host="http://127.0.0.1:9", variables={"MODEL_STORE": "hf://anna/old"})
     hub.repos[SPACE].add("old", {".gitattributes": b"", **APP, "NOTES": b"theirs"})
@@ -187,13 +209,6 @@ def test_an_app_that_was_replaced_in_vain_is_back(
     assert (repo.sdk, repo.variables) == ("gradio", {"MODEL_STORE": "hf://anna/old"})
 
 
-def test_a_server_that_unpacks_files_itself_is_fine(
-    hub: Hub, space: SpaceRepo, old: Repo, files: dict[str, bytes], predictor: Predictor, chromium: Browser
-) -> None:
-    hub.on_the_way = lambda path, content: gzip.decompress(content) if path.endswith(".gz") else content
-    run(space, files, predictor, chromium)
-
-
 def test_an_earlier_site_is_not_taken_for_this_one(hub: Hub, old: Repo, files: dict[str, bytes]) -> None:
     said = refusal(SpaceFailed, lambda: check_files(old.host, files, 0.2))
     assert "shows the site of the revision" in said
@@ -224,74 +239,53 @@ def test_refusals_leave_the_space_as_it_was(
     assert "may not write" in refusal(AccessRefused, lambda: SpaceRepo("anna/new", endpoint=hub.url).create(None, ""))
 
 
-def test_an_answer_that_gets_lost_is_asked_for_again(
-    hub: Hub, space: SpaceRepo, old: Repo, files: dict[str, bytes], predictor: Predictor, chromium: Browser,
-    without_rest: None,
-) -> None:  # fmt: skip
-    lost: set[str] = set()
-
-    def fault(request: Request, usual):
-        answer = usual(request)
-        if "/commit/main" in request.path and not lost:
-            lost.add(request.path)
-            return LOST
-        return answer
-
-    hub.fault = fault
-    run(space, files, predictor, chromium)
-    assert lost
-    assert len(old.commits) == 2
-
-
 # The command
 
 
-def command(hub: Hub, home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "spotter", "deploy", f"hf://{NAME}", "--model", STORE, *arguments],
-        cwd=ROOT, env=environment(hub, home, PYTHONPATH=".", **more), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def command(*arguments: str) -> int:
+    return main(["deploy", f"hf://{NAME}", "--model", STORE, *arguments])
 
 
-@pytest.mark.slow
 def test_a_free_account_gets_a_static_space(
-    hub: Hub, prebuilt: Revision, built: dict[str, bytes], chromium: Browser, tmp_path: Path
-) -> None:
+    hub: Hub, prebuilt: Revision, built: dict[str, bytes], chromium: Browser, answered: None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    point_client(monkeypatch, hub.url, tmp_path / "hub")
+    monkeypatch.setenv("SPOTTER_BROWSER", chromium.program)
     revision = HubStore("anna/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
     hub.wants_money = True
-    dry = command(hub, tmp_path, "--static", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
+    assert command("--static", "--dry-run") == 0
+    planned = capsys.readouterr().out
     for word in ("spotter.js", "model/model.onnx.gz", "sdk: static", f"/tree/{revision}"):
-        assert word in dry.stdout
+        assert word in planned
     assert SPACE not in hub.repos
 
-    asked = command(hub, tmp_path, "--hardware", "cpu-basic")
-    assert asked.returncode == 1
-    assert "--static (free" in asked.stderr
+    assert command("--hardware", "cpu-basic") == 1
+    assert "--static (free" in capsys.readouterr().err
     assert SPACE not in hub.repos
 
-    done = command(hub, tmp_path, SPOTTER_BROWSER=chromium.program)
-    assert done.returncode == 0, done.stderr
-    (told,) = (line for line in done.stdout.splitlines() if "PRO" in line)
+    assert command() == 0
+    done = capsys.readouterr().out.splitlines()
+    (told,) = (line for line in done if "PRO" in line)
     assert told.endswith("so it becomes a static Space, which is free and answers in the visitor's browser")
-    assert done.stdout.splitlines()[-1] == f"{hub.static_url}/{NAME}"
+    assert done[-1] == f"{hub.static_url}/{NAME}"
     there = hub.repos[SPACE].head.files
     site = read_site(there[SITE_JSON])
     assert site
-    assert (site["revision"], site["parity"]["pictures"]) == (revision, 72)
+    assert (site["revision"], site["parity"]["pictures"]) == (revision, 4)
     # The card of the model too, which an app does not need.
     assert there["model/README.md"] == (prebuilt.folder / "README.md").read_bytes()
 
     # Another time it stays one; to try it again would cost as much, and is not asked about here.
-    again = command(hub, tmp_path, SPOTTER_BROWSER="no-such-browser")
-    assert again.returncode == 1
-    assert "is a static Space and stays one" in again.stdout
-    assert "there is no such program" in again.stderr
+    monkeypatch.setenv("SPOTTER_BROWSER", "no-such-browser")
+    assert command() == 1
+    again = capsys.readouterr()
+    assert "is a static Space and stays one" in again.out
+    assert "there is no such program" in again.err
     assert hub.repos[SPACE].sdk == "static"
 
 
-@pytest.mark.slow
-def test_a_static_space_has_no_hardware(hub: Hub, tmp_path: Path) -> None:
-    refused = command(hub, tmp_path, "--static", "--hardware", "cpu-basic")
-    assert refused.returncode == 2
-    assert "give --static or --hardware, not both" in refused.stderr
+def test_a_static_space_has_no_hardware(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command("--static", "--hardware", "cpu-basic")
+    assert "give --static or --hardware, not both" in capsys.readouterr().err
