@@ -5,11 +5,13 @@ import functools
 import io
 import os
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -61,6 +63,24 @@ def _servers_here_have_a_minute() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for part in ("connect", "read", "write", "pool"):
             patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pages_have_the_apps_that_answer() -> Iterator[None]:
+    """Gradio also makes one of a page that is begun, and one when it is left, and puts each in place of the other."""
+    blocks = sys.modules.get("gradio.blocks")
+    if blocks is None:
+        yield
+        return
+    make = blocks.App.create_app
+
+    def create_app(page: Any, **options: object) -> object:
+        # The app has set this on its page when it asks for the first that is used.
+        return make(page, **options) if page.has_launched or options != {"mcp_server": False} else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "App", SimpleNamespace(create_app=create_app))
         yield
 
 
@@ -285,8 +305,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 @pytest.fixture
 def without_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The Hub's client, which takes no clock from us, asks again at once."""
-    from types import SimpleNamespace
-
     from huggingface_hub import file_download
     from huggingface_hub.utils import _http
 

@@ -1,6 +1,8 @@
 """The page that visitors meet, as Gradio components."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -94,11 +96,12 @@ def _problem(problem: str, language: str) -> str:
     return as_message(html.words(translate("not_ready", language), problem))
 
 
-def _blank_page(info: ModelInfo) -> gr.Blocks:
-    page = gr.Blocks(title=info.title, analytics_enabled=False, delete_cache=(CACHE_LIFE_S, CACHE_LIFE_S))
-    with page:
+@contextmanager
+def _blank_page(info: ModelInfo) -> Iterator[gr.Blocks]:
+    # Entered once: Gradio makes an app each time that a page is left.
+    with gr.Blocks(title=info.title, analytics_enabled=False, delete_cache=(CACHE_LIFE_S, CACHE_LIFE_S)) as page:
         gr.HTML(html.headline(info), elem_id="headline")
-    return page
+        yield page
 
 
 def _one_room(service: Service, page: gr.Blocks) -> None:
