@@ -399,6 +399,10 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
     expect(page.locator("#room-about")).to_contain_text("Wie gut es ist")
     page.get_by_role("tab", name="Viele").click()
     expect(page.locator("#limits")).to_contain_text("100 Bilder")
+    # The page that teaches was kept too, though nobody has been there.
+    page.goto(f"{address}teach/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Teach it your own")
+    expect(page.get_by_text("Try it with drawn bears")).to_be_visible()
 
 
 def kept(page: Page) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
@@ -16,6 +15,7 @@ from tests.conftest import Revision
 from tests.helpers.built import built_or_skip
 from tests.helpers.hub import LOST, Hub, Repo, always, card_problems, error, read_card, running_hub
 from tests.helpers.teach import LONG_MS, Lesson, lesson_in
+from tests.helpers.window import Window
 
 OLD, MADE = "spaces/anna/app", "spaces/anna/disc-cross"
 
@@ -95,7 +95,7 @@ def test_the_sign_in_leaves_nothing_but_in_the_tab(visit: Visit) -> None:
     assert "contribute-repos" in visit.hub.repos[OLD].oauth["OAUTH_SCOPES"]
 
 
-def test_what_was_taught_becomes_a_space_that_teaches_too(visit: Visit, browser: Browser) -> None:
+def test_what_was_taught_becomes_a_space_that_teaches_too(visit: Visit, window: Window) -> None:
     assert re.search(r"It is there.*anna/disc-cross", visit.put())
     repo = visit.hub.repos[MADE]
     # Made, and filled in one step.
@@ -112,9 +112,8 @@ def test_what_was_taught_becomes_a_space_that_teaches_too(visit: Visit, browser:
     assert not [name for name, content in files.items() if name.endswith(".html") and b"OAUTH" in content]
     # No picture of the visitor's own, as nobody said that they may be shown.
     assert not [name for name in files if "thumbnails" in name or "example" in name]
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.goto(f"{repo.host}/teach/")
+    with window.visiting(f"{repo.host}/teach/") as elsewhere:
+        page = elsewhere.page
         expect(page.locator("#hub-sign-in")).to_be_attached(timeout=LONG_MS)
         assert page.evaluate("window.huggingface.variables.OAUTH_CLIENT_ID") == repo.oauth["OAUTH_CLIENT_ID"]
 
@@ -178,9 +177,9 @@ def test_what_is_not_ours_stays(visit: Visit) -> None:
         assert "cannot be called" in visit.put(name)
 
 
-def test_in_a_frame_it_offers_a_tab_of_its_own(browser: Browser, visit: Visit, tmp_path: Path) -> None:
-    with browser.new_context() as context:
-        page = context.new_page()
+def test_in_a_frame_it_offers_a_tab_of_its_own(window: Window, visit: Visit) -> None:
+    with window.visiting() as elsewhere:
+        page = elsewhere.page
         address = f"{visit.hub.repos[OLD].host}/teach/"
         page.route(
             "**/outside", lambda route: route.fulfill(body=f"<iframe src={address}></iframe>", content_type="text/html")

@@ -27,7 +27,7 @@ from tests.conftest import ROOT
 from tests.helpers.hub import Hub, environment, point_client
 from tests.helpers.lessons import digest, flat, learn_lesson, make_lesson, shapes, write_lesson
 
-PICTURES = shapes(16)
+PICTURES = shapes(10)
 MADE = {
     "export.pkl",
     "model.onnx",
@@ -83,8 +83,8 @@ def test_a_lesson_becomes_a_full_revision(adopted: Adopted) -> None:
 
 
 def test_it_says_how_close_both_sides_are(adopted: Adopted) -> None:
-    assert "answers of the published model: 48 of 48 pictures within 0.02" in adopted.output
-    assert "held out, without shifted views: 48 of 48 pictures within 0.02" in adopted.output
+    assert "answers of the published model: 30 of 30 pictures within 0.02" in adopted.output
+    assert "held out, without shifted views: 30 of 30 pictures within 0.02" in adopted.output
 
 
 def test_its_card_says_how_it_was_made_and_no_path_of_this_machine(adopted: Adopted) -> None:
@@ -152,10 +152,10 @@ def test_other_folds_and_other_pictures_are_refused(adopted: Adopted, candidate:
     first = digest(PICTURES["disc"][0])
     told["taught"]["fold"][first] += 1
     moved = refusal(told, adopted, candidate, tmp_path / "a.zip")
-    assert "1 of 48 pictures were held out in another fold" in moved
+    assert "1 of 30 pictures were held out in another fold" in moved
     del told["taught"]["fold"][first]
     fewer = refusal(told, adopted, candidate, tmp_path / "b.zip")
-    assert "learnt from 47 pictures and this training from 48" in fewer
+    assert "learnt from 29 pictures and this training from 30" in fewer
 
 
 def test_what_was_deleted_is_not_learnt_from_and_what_has_no_licence_is_not_published(
@@ -170,7 +170,7 @@ def test_what_was_deleted_is_not_learnt_from_and_what_has_no_licence_is_not_publ
     ]
     lesson = tmp_path / "shapes.zip"
     told = make_lesson(lesson, PICTURES, edits=edits)
-    assert len(told["taught"]["fold"]) == 47
+    assert len(told["taught"]["fold"]) == 29
     # They were found, all stripes and nothing else.
     for row in told["pictures"]:
         if row["label"] == "stripes":

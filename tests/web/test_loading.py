@@ -4,7 +4,7 @@ import gzip
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -29,8 +29,27 @@ NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbna
 Files = dict[str, bytes]
 
 
-def load_error(page: Page, site: Path, prepare: str = "", path: str = "blank.html", **settings: Any) -> tuple[str, str]:
-    """What loading ends in: the class and the reason."""
+@pytest.fixture(scope="module")
+def caller(browser: Browser, small_site: Path) -> Iterator[SitePage]:
+    """A page that loads what lies elsewhere: to open one anew doubles what a model costs that does not load."""
+    page = browser.new_page()
+    with serving_site(small_site) as server:
+        caller = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        assert load_error(caller, small_site) == ("", "")
+        yield caller
+        page.close()
+
+
+def load_error(caller: SitePage, site: Path, **settings: Any) -> tuple[str, str]:
+    """What loading a site ends in: the class and the reason."""
+    with serving_site(site, headers={"Access-Control-Allow-Origin": "*"}, **settings) as server:
+        return told_by(lambda: caller.load(server.url()))
+
+
+def load_error_at_home(
+    page: Page, site: Path, prepare: str = "", path: str = "blank.html", **settings: Any
+) -> tuple[str, str]:
+    """The same, on a page of the site."""
     with serving_site(site, **settings) as server:
         api = SitePage(page, server.url("spotter.js")).open(server.url(path))
         if prepare:
@@ -129,7 +148,7 @@ HOSTILE: dict[str, Callable[[Path], Files]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_python_refuses_of_a_model_is_refused(
-    name: str, prebuilt: Revision, small_site: Path, page: Page, tmp_path: Path
+    name: str, prebuilt: Revision, small_site: Path, caller: SitePage, tmp_path: Path
 ) -> None:
     files = HOSTILE[name](prebuilt.folder)
     revision = advising(prebuilt.folder, tmp_path / "revision")
@@ -139,7 +158,7 @@ def test_what_python_refuses_of_a_model_is_refused(
         (revision / file).write_bytes(content)
     with pytest.raises(BrokenModel):
         Predictor(read_bundle(revision))
-    assert load_error(page, tmp_path / "site") == ("BrokenModel", "")
+    assert load_error(caller, tmp_path / "site") == ("BrokenModel", "")
 
 
 @pytest.mark.parametrize(
@@ -156,11 +175,11 @@ def test_what_python_refuses_of_a_model_is_refused(
     ids=str,
 )
 def test_what_python_refuses_of_a_card_is_refused(
-    more: dict[str, Any], prebuilt: Revision, small_site: Path, page: Page, tmp_path: Path
+    more: dict[str, Any], prebuilt: Revision, small_site: Path, caller: SitePage, tmp_path: Path
 ) -> None:
     with pytest.raises(BrokenModel):
         Predictor(read_bundle(advising(prebuilt.folder, tmp_path / "revision", **more)))
-    assert load_error(page, change_site(small_site, tmp_path / "site", **more)) == ("BrokenModel", "")
+    assert load_error(caller, change_site(small_site, tmp_path / "site", **more)) == ("BrokenModel", "")
 
 
 def test_thumbnails_of_nonsense_are_refused_when_they_are_shown(small_site: Path, page: Page, tmp_path: Path) -> None:
@@ -181,16 +200,16 @@ def altered(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["model/model.json", PACKED, f"model/{REFERENCE}.gz"])
-def test_a_file_that_is_changed_missing_or_cut(path: str, small_site: Path, page: Page) -> None:
+def test_a_file_that_is_changed_missing_or_cut(path: str, small_site: Path, caller: SitePage) -> None:
     content = (small_site / path).read_bytes()
     replies = [altered(content), 404]
     if path == PACKED:
         replies += [content[:-20], content + b"0" * 20, b""]
     for reply in replies:
-        assert load_error(page, small_site, replies={path: reply}) == ("BrokenModel", ""), reply
+        assert load_error(caller, small_site, replies={path: reply}) == ("BrokenModel", ""), reply
     broken = ("CannotRun", "no-network")
-    assert load_error(page, small_site, cut={path: len(content) // 2}) == broken
-    assert load_error(page, small_site, replies={path: 503}) == broken
+    assert load_error(caller, small_site, cut={path: len(content) // 2}) == broken
+    assert load_error(caller, small_site, replies={path: 503}) == broken
 
 
 def test_a_file_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: Path, page: Page) -> None:
@@ -201,30 +220,30 @@ def test_a_file_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: 
         assert not server.stale
 
 
-def test_another_model_of_the_same_names_is_refused(small_site: Path, page: Page, tmp_path: Path) -> None:
+def test_another_model_of_the_same_names_is_refused(small_site: Path, caller: SitePage, tmp_path: Path) -> None:
     other = change_site(small_site, tmp_path / "other", summary="Never wrong.")
     model_json = (other / "model" / "model.json").read_bytes()
-    assert load_error(page, small_site, replies={"model/model.json": model_json}) == ("BrokenModel", "")
+    assert load_error(caller, small_site, replies={"model/model.json": model_json}) == ("BrokenModel", "")
     seal(other, contents="0" * 40)
-    assert load_error(page, other) == ("BrokenModel", "")
+    assert load_error(caller, other) == ("BrokenModel", "")
 
 
 @pytest.mark.parametrize("told", [b"", b"[]", b"{", b'{"format": 1}', b'{"format": 2, "files": {}}'])
-def test_a_site_json_that_is_none(told: bytes, small_site: Path, page: Page) -> None:
-    assert load_error(page, small_site, replies={"site.json": told}) == ("BrokenModel", "")
+def test_a_site_json_that_is_none(told: bytes, small_site: Path, caller: SitePage) -> None:
+    assert load_error(caller, small_site, replies={"site.json": told}) == ("BrokenModel", "")
 
 
-def test_what_unpacks_to_more_than_promised_is_stopped(small_site: Path, page: Page, tmp_path: Path) -> None:
+def test_what_unpacks_to_more_than_promised_is_stopped(small_site: Path, caller: SitePage, tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(30_000_000), 9)
     site = Path(shutil.copytree(small_site, tmp_path / "site"))
     (site / PACKED).write_bytes(bomb)
     told = json.loads((site / "site.json").read_text())
     told["files"][PACKED]["bytes"] = len(bomb)
     (site / "site.json").write_text(json.dumps(told))
-    assert load_error(page, site) == ("BrokenModel", "")
+    assert load_error(caller, site) == ("BrokenModel", "")
     told["files"][PACKED]["unpacked"] = 2**40
     (site / "site.json").write_text(json.dumps(told))
-    assert load_error(page, site) == ("BrokenModel", "")
+    assert load_error(caller, site) == ("BrokenModel", "")
 
 
 # The code of the network, of which a visit fetches what networks of ours run
@@ -357,18 +376,18 @@ WITHOUT = {
 
 @pytest.mark.parametrize("reason", WITHOUT)
 def test_a_browser_that_lacks_something_is_told_what(reason: str, small_site: Path, page: Page) -> None:
-    assert load_error(page, small_site, WITHOUT[reason]) == ("CannotRun", reason)
+    assert load_error_at_home(page, small_site, WITHOUT[reason]) == ("CannotRun", reason)
 
 
 def test_a_page_that_forbids_it_is_told_so(small_site: Path, page: Page) -> None:
     policy = {"Content-Security-Policy": "script-src 'self'"}
-    assert load_error(page, small_site, headers=policy) == ("CannotRun", "no-wasm")
+    assert load_error_at_home(page, small_site, headers=policy) == ("CannotRun", "no-wasm")
     policy = {"Content-Security-Policy": "script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'"}
-    assert load_error(page, small_site, headers=policy) == ("CannotRun", "no-worker")
+    assert load_error_at_home(page, small_site, headers=policy) == ("CannotRun", "no-worker")
 
 
 def test_the_policy_of_our_own_page_is_enough(small_site: Path, page: Page) -> None:
-    assert load_error(page, small_site, path="index.html") == ("", "")
+    assert load_error_at_home(page, small_site, path="index.html") == ("", "")
 
 
 def test_a_page_of_another_origin(small_site: Path, page: Page, predictor: Predictor) -> None:

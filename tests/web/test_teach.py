@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 
 from spotter.bundle.format import INT8_ONNX, ONNX
 from spotter.bundle.reading import read_bundle
@@ -18,7 +17,6 @@ from tests.conftest import Revision
 from tests.helpers.built import BUILT
 from tests.helpers.bundles import advising
 from tests.helpers.exported import export_again
-from tests.helpers.site import serving_site
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +82,3 @@ def test_networks_of_today_and_of_before_can_be_taught(prebuilt: Revision) -> No
     before = (prebuilt.folder / ONNX).read_bytes()
     assert why_not(ONNX, {}, before) == ""
     assert why_not(ONNX, {}, export_again(before)) == ""
-
-
-def test_after_a_visit_the_page_is_there_without_a_network(browser: Browser, small_site: Path) -> None:
-    context = browser.new_context()
-    page = context.new_page()
-    with serving_site(small_site) as server:
-        page.goto(server.url())
-        page.get_by_role("link", name="Teach it your own").wait_for()
-        page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
-        teach = server.url("teach/")
-    page.goto(teach)
-    assert page.get_by_role("heading", level=1).inner_text() == "Teach it your own"
-    page.get_by_text("Try it with drawn bears").wait_for()
-    context.close()
