@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import ts from "typescript";
+import { cut } from "./cut.mjs";
 import used from "./src/ort/used.json" with { type: "json" };
 import { snapshot } from "./snapshot.mjs";
 import { trim } from "./trim.mjs";
@@ -77,7 +78,8 @@ if (createHash("sha256").update(code).digest("hex") !== used.sha256) {
   throw new Error("src/ort/used.json is of another onnxruntime-web: npm run profile -- NETWORK.onnx ...");
 }
 const started = await snapshot(code, used.operators);
-const part = trim(started.wasm, [...used.functions, ...started.kept.map((number) => [number, 1])]);
+const smaller = cut(started.wasm, used.large.number, used.large.parts);
+const part = trim(smaller, [...used.functions, ...started.kept.map((number) => [number, 1])]);
 for (const [name, wasm] of [[WASM, code], ["used", part]]) {
   await writeFile(`${out}ort/${name}.wasm.gz`, gzipSync(wasm, { level: 9 }));
 }

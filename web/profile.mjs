@@ -8,8 +8,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { probe } from "./cut.mjs";
 import { WASM, openOrt } from "./ort_here.mjs";
-import { snapshot } from "./snapshot.mjs";
+import { askedImport, snapshot } from "./snapshot.mjs";
+import { sections } from "./wasm.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 // V8 compiles a function when it is called for the first time, and says so.
@@ -18,12 +20,18 @@ const COMPILED = /^Compiled function 0x[0-9a-f]+#(\d+) /gm;
 /** How onnxruntime says that it does not know an operator: of a network, and of what it makes of several. */
 const MISSING = [/No Op registered for (\S+) with domain_version of (\d+)/, /[\w.]+:(\w+)\(-1\) is not a registered function/];
 const TOLD = "missing: ";
+const PARTS = "parts: ";
+/** A function whose parts are looked at: onnxruntime's Cast, which has all pairs of types in it, 490 KB. */
+const LARGE = 6145;
+/** What the parts of it call an import with. */
+const MARK = -0x5a0b;
 // A network behaves otherwise in its second run, when it knows how much memory the first one took.
 const RUNS = 3;
 
 const [, , asked, ...rest] = process.argv;
 if (asked === "--snapshot") await writeSnapshot(...rest);
-else if (asked === "--run") await runAll(...rest);
+else if (asked === "--run") await runAll(await readFile(rest[0]), undefined, rest.slice(1));
+else if (asked === "--probe") await probeAll(...rest);
 else await profile(process.argv.slice(2));
 
 async function profile(networks) {
@@ -33,7 +41,10 @@ async function profile(networks) {
     const { operators, said } = findOperators(folder, networks);
     const functions = new Set([...said.matchAll(COMPILED)].map(([, number]) => Number(number)));
     const sha256 = createHash("sha256").update(await readFile(WASM)).digest("hex");
-    await writeFile(here("src/ort/used.json"), `${JSON.stringify({ sha256, operators, functions: runsOf(functions) })}\n`);
+    const parts = findParts(folder, networks);
+    const large = { number: LARGE, parts: runsOf(parts) };
+    const told = { sha256, operators, large, functions: runsOf(functions) };
+    await writeFile(here("src/ort/used.json"), `${JSON.stringify(told)}\n`);
     const count = Object.values(operators).flatMap(Object.keys).length;
     console.log(`${count} operators and ${functions.size} functions are used by ${networks.length} networks`);
   } finally {
@@ -59,6 +70,12 @@ function findOperators(folder, networks) {
       }
     }
   }
+}
+
+/** The parts of LARGE that networks run. */
+function findParts(folder, networks) {
+  const { stderr } = node([], "--probe", join(folder, "started.wasm"), ...networks);
+  return JSON.parse(stderr.split("\n").find((each) => each.startsWith(PARTS)).slice(PARTS.length));
 }
 
 function node(options, ...parameters) {
@@ -87,10 +104,27 @@ async function writeSnapshot(to, operators) {
   console.log(JSON.stringify(schemas));
 }
 
+/** Run networks with a module that has started, and tell which parts of LARGE ran. */
+async function probeAll(wasm, ...networks) {
+  const started = await readFile(wasm);
+  const asked = askedImport(sections(started));
+  const parts = new Set();
+  const listen = (imports) => {
+    const [group] = Object.values(imports).filter((each) => asked.name in each);
+    const call = group[asked.name];
+    group[asked.name] = (first, second) => (first === MARK ? (parts.add(second), 0) : call(first, second));
+  };
+  await runAll(probe(started, LARGE, asked.number, MARK), listen, networks);
+  console.error(PARTS + JSON.stringify([...parts]));
+}
+
 /** Run networks with a module that has started, and tell which operators are missing. */
-async function runAll(wasm, ...networks) {
-  const module = await WebAssembly.compile(await readFile(wasm));
-  const { InferenceSession, Tensor } = await openOrt((imports) => [new WebAssembly.Instance(module, imports), module]);
+async function runAll(wasm, listen, networks) {
+  const module = await WebAssembly.compile(wasm);
+  const { InferenceSession, Tensor } = await openOrt((imports) => {
+    listen?.(imports);
+    return [new WebAssembly.Instance(module, imports), module];
+  });
   const missing = [];
   for (const network of networks) {
     try {

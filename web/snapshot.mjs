@@ -127,7 +127,7 @@ function replaced(parts, contents) {
 }
 
 /** The import that functions of LISTS call to ask: any that takes two numbers and gives one. And how many functions are imported. */
-function askedImport(parts) {
+export function askedImport(parts) {
   const content = (wanted) => parts.find(({ id }) => id === wanted).content;
   const types = readTypes(content(ID.types));
   const imported = readImports(content(ID.imports)).filter(({ kind }) => kind === FUNCTION);

@@ -11,7 +11,7 @@ export type Question =
   | { id: number; method: "open"; parameters: [folder: string, threads: number, keeps: boolean, wholeCode: boolean] }
   | { id: number; method: Method; parameters: unknown[] };
 
-/** The network needs functions that `ort/used.wasm.gz` leaves out. Pages never see it: the whole code is taken then. */
+/** The network needs what `ort/used.wasm.gz` leaves out. Pages never see it: the whole code is taken then. */
 export class CodeLeftOut extends Error {
   override readonly name = "CodeLeftOut";
 }
