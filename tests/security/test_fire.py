@@ -627,6 +627,8 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path) 
             deadline = time.monotonic() + 60
             while (response := ask()).status_code != code:
                 assert time.monotonic() < deadline, response.text
+                # Too often all the same, and other tests want the processor.
+                time.sleep(0.02 if code == 429 else 0.2)
             return response
 
         assert httpx.post(api, content=PICTURE).status_code == 200

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+from spotter.cli import main
 from spotter.errors import (
     AccessRefused,
     BrokenModel,
@@ -56,6 +57,7 @@ from tests.helpers.hub import (
     always,
     environment,
     error,
+    point_client,
     refusal,
     reply,
     running_hub,
@@ -914,29 +916,26 @@ def test_the_predictor_opens_the_hub(hub: Hub, prebuilt: Revision, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_rollback_as_a_command(hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path) -> None:
+def test_rollback_as_a_command(
+    hub: Hub, store: HubStore, one: Path, two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     first, second = store.push(one), store.push(two)
-
-    errors: list[str] = []
-
-    def run(*arguments: str) -> list[str]:
-        finished = subprocess.run(
-            [sys.executable, "-m", "spotter", "rollback", f"hf://{NAME}", *arguments],
-            cwd=ROOT, env=environment(hub, tmp_path / "home", PYTHONPATH="."),
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        errors.append(finished.stderr)
-        return finished.stdout.splitlines()
-
-    listed = run("--list")
+    point_client(monkeypatch, hub.url, tmp_path / "here")
+    capsys.readouterr()
+    assert main(["rollback", f"hf://{NAME}", "--list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
     assert listed[-1] == f"revision {second}"
     assert [line.split()[0] for line in listed[:-1]] == ["v1", "v2"]
     assert first in listed[0]
     assert content_name(one) in listed[0]
     hub.fault = always(error(403, "not now"), at="/tag/")
-    assert run("v1")[-1] == f"revision {hub.repos[NAME].head.oid}"
+    finished = subprocess.run(
+        [sys.executable, "-m", "spotter", "rollback", f"hf://{NAME}", "v1"],
+        cwd=ROOT, env=environment(hub, tmp_path / "home", PYTHONPATH="."), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert finished.stdout.splitlines()[-1] == f"revision {hub.repos[NAME].head.oid}"
     assert published(hub.repos[NAME]) == files_of(one)
-    assert "but the version tag could not be set (Your token may not write" in errors[-1]
+    assert "but the version tag could not be set (Your token may not write" in finished.stderr
 
 
 @pytest.mark.slow
