@@ -28,7 +28,7 @@ from spotter.images import load_picture, to_square
 from spotter.inference.cpu import has_vnni, processor_name
 from spotter.inference.session import open_session
 from spotter.publish import quantize
-from spotter.publish.parity import compare_probabilities
+from spotter.publish.parity import compare_probabilities, parity_pictures
 from spotter.publish.quantize import COPIES, _spread, add_int8, measure, quantise, refuse, speed_ratio
 from spotter.publish.writing import write_model_json
 from spotter.stores import FolderStore
@@ -259,7 +259,9 @@ def test_nothing_of_a_refused_one_is_in_the_files(
     assert sorted(path.name for path in files.iterdir()) == before
 
 
-def test_a_bad_one_is_found_out(store: FolderStore, published: Published, learnt) -> None:
+def test_a_bad_one_is_found_out(
+    store: FolderStore, published: Published, learnt, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, folds, trained = learnt
     bundle = read_bundle(published.folder)
     model = onnx.load_from_string((store.pull()[0] / INT8_ONNX).read_bytes())
@@ -267,9 +269,9 @@ def test_a_bad_one_is_found_out(store: FolderStore, published: Published, learnt
     (scale,) = (tensor for tensor in model.graph.initializer if tensor.name == "network.scale")
     scale.CopyFrom(onnx.numpy_helper.from_array(3 * onnx.numpy_helper.to_array(scale), scale.name))
     network = model.SerializeToString()
-    figures = measure(
-        bundle, network, dataset, folds, trained, folds != folds.max(), known_of(published.folder), LENIENT
-    )
+    # So bad that twelve pictures, and those of one fold, are enough to see it.
+    monkeypatch.setattr(quantize, "parity_pictures", lambda paths: parity_pictures(paths, 12))
+    figures = measure(bundle, network, dataset, folds, trained, folds == 0, known_of(published.folder), LENIENT)
     assert figures.points_lost > 5
     reasons = refuse(figures, Int8Config())
     assert "points" in reasons
