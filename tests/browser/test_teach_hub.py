@@ -139,7 +139,6 @@ def test_a_site_is_replaced_only_if_one_wants_it_and_as_a_whole(visit: Visit) ->
     ("at", "status", "words"),
     [
         ("repos/create", 402, "wants to be paid"),
-        ("repos/create", 403, "does not let you write to"),
         ("repos/create", 429, "too often"),
         ("repos/create", 500, r"an error \(500\)"),
         ("preupload", 403, "does not let you write to"),
