@@ -9,12 +9,6 @@ from playwright.sync_api import Browser, Request
 from tests.helpers.browser import DESKTOP
 from tests.helpers.visit import Visit
 
-_FORGET_SESSION = """() => {
-  try { sessionStorage.clear(); }
-  // What may store nothing has nothing: a page without a site, or a frame in that of another.
-  catch (refused) { if (refused.name !== "SecurityError") throw refused; }
-}"""
-
 
 class Window:
     """One that tests use one after the other, emptied in between.
@@ -92,8 +86,6 @@ class Window:
                 if other not in self._beside:
                     other.close()
             page.unroute_all()
-            for frame in page.frames:
-                frame.evaluate(_FORGET_SESSION)
             page.goto("about:blank")
             context.clear_permissions()
             for origin in self._origins:
