@@ -88,7 +88,7 @@ def test_odd_metadata_refuses_no_picture_and_changes_no_pixel() -> None:
 
 @pytest.mark.slow
 def test_odd_metadata_of_many_more_pictures() -> None:
-    check_odd_files(3_000, 2)
+    check_odd_files(17_600, 2)
 
 
 def test_damaged_files_raise_bad_picture_and_nothing_else() -> None:
