@@ -7,6 +7,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+PROGRAM = Path(__file__).with_name("chromium.sh")
 # Many windows each compile the same network. The quick compiler of V8 is enough for the few pictures of a test; with
 # its own measure of what runs often, the thorough one takes a third of all that a window costs.
 QUICK = "--wasm-tiering-budget=200000000"
@@ -27,7 +28,7 @@ DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 def running_browser(*more: str) -> Iterator[Browser]:
     """Start it, with more arguments than all tests need."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*ARGUMENTS, *more])
+        browser = playwright.chromium.launch(executable_path=str(PROGRAM), args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
 
@@ -37,7 +38,7 @@ def running_profile(folder: Path) -> Iterator[BrowserContext]:
     """Start it on a profile that stays in a folder."""
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            folder, executable_path=str(CHROMIUM), args=ARGUMENTS, viewport=DESKTOP
+            folder, executable_path=str(PROGRAM), args=ARGUMENTS, viewport=DESKTOP
         )
         yield context
         context.close()
