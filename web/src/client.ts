@@ -18,7 +18,6 @@ export async function loadInWorker(folder: URL, options: LoadOptions): Promise<S
   const open = async (wholeCode: boolean): Promise<Opening> => {
     const talk = new Talk(startWorker(code, isOwn), options.progress);
     try {
-      await talk.started;
       return { talk, card: await talk.open(folder.href, threads, options.keeps ?? false, wholeCode) };
     } catch (error) {
       talk.end();
@@ -69,7 +68,7 @@ function noWorker(): CannotRun {
 
 /** The talk with a worker: which answer belongs to which question. */
 class Talk {
-  readonly started: Promise<void>;
+  private readonly started: Promise<void>;
   private readonly waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   private asked = 0;
   private ended: Error | undefined;
@@ -102,7 +101,11 @@ class Talk {
   }
 
   async open(folder: string, threads: number, keeps: boolean, wholeCode: boolean): Promise<Opened> {
+    // Asked before it has begun: the page may be busy when it has, and it would wait for that.
     const opened = this.send({ id: this.next(), method: "open", parameters: [folder, threads, keeps, wholeCode] });
+    // What became of it is told below.
+    opened.catch(() => undefined);
+    await this.started;
     this.expectNews();
     try {
       return (await opened) as Opened;
