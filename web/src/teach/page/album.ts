@@ -117,6 +117,19 @@ export class Album {
     return made;
   }
 
+  /**
+   * Make the classes anew that pictures are in and that nothing is known of: a browser need not drop all that it drops.
+   *
+   * @throws NoRoom
+   */
+  async restoreClasses(make: (number: number) => string): Promise<void> {
+    const ids = [...this.#pictures.values()].flatMap((each) => [each.added, this.classOf(each) ?? each.added]);
+    for (const id of new Set(ids)) {
+      const isKnown = this.classes.some((each) => each.id === id);
+      if (!isKnown) await this.#setClasses([...this.classes, { id, name: this.freeName(make) }]);
+    }
+  }
+
   get isFull(): boolean {
     return this.classes.length >= MOST_LABELS;
   }

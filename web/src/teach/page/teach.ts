@@ -116,7 +116,7 @@ class TeachPage {
     const { album, tutor } = this.#desk;
     this.#isHere = true;
     const gone = await album.load();
-    await this.#haveTwoClasses();
+    await this.#haveClasses();
     this.#elsewhere.hidden = true;
     this.#main.hidden = false;
     if (gone) this.#desk.say(tell(this.#desk.language, "teach_gone", { count: gone }));
@@ -139,7 +139,7 @@ class TeachPage {
     let gone = 0;
     try {
       gone = await album.load();
-      await this.#haveTwoClasses();
+      await this.#haveClasses();
     } catch (error) {
       if (!(error instanceof NoRoom)) throw error;
     }
@@ -183,10 +183,12 @@ class TeachPage {
     this.#taking.forget();
   }
 
-  /** Two to begin with: with one there is nothing to tell apart. */
-  async #haveTwoClasses(): Promise<void> {
+  /** Those of all pictures, and two to begin with: with one there is nothing to tell apart. */
+  async #haveClasses(): Promise<void> {
     const { album, language } = this.#desk;
-    while (album.classes.length < 2) await album.addClass(album.freeName((number) => tell(language, "teach_class", { number })));
+    const name = (number: number): string => tell(language, "teach_class", { number });
+    await album.restoreClasses(name);
+    while (album.classes.length < 2) await album.addClass(album.freeName(name));
   }
 
   #listen(): void {
@@ -273,7 +275,7 @@ class TeachPage {
     camera.stop();
     this.#forget();
     await album.wipe();
-    await this.#haveTwoClasses();
+    await this.#haveClasses();
     say(tell(language, "teach_wiped"));
   }
 }
