@@ -1,15 +1,17 @@
 // Takes out of large functions of WebAssembly the parts that no network of ours runs, for `build.mjs` and `profile.mjs`.
 
 import {
-  FUNCTION,
   ID,
   Reader,
+  contentOf,
   encoded,
   encodedSigned,
+  importedFunctions,
   joined,
   moduleOf,
+  numbersIn,
   readBodies,
-  readImports,
+  replaced,
   sections,
   splitBody,
   writeBodies,
@@ -47,7 +49,7 @@ export function probe(wasm, large, told, mark) {
  * @param {[number, number][]} run runs of parts, each by the number of the first and how many there are.
  */
 export function cut(wasm, large, run) {
-  const kept = new Set(run.flatMap(([first, count]) => Array.from({ length: count }, (_, each) => first + each)));
+  const kept = numbersIn(run);
   return rewritten(wasm, large, (code, parts) => {
     const pieces = [];
     let done = 0;
@@ -62,16 +64,11 @@ export function cut(wasm, large, run) {
 
 function rewritten(wasm, large, rewrite) {
   const parts = sections(wasm);
-  const imported = readImports(parts.find(({ id }) => id === ID.imports).content).filter(({ kind }) => kind === FUNCTION);
-  const bodies = readBodies(parts.find(({ id }) => id === ID.code).content);
-  const index = large - imported.length;
+  const bodies = readBodies(contentOf(parts, ID.code));
+  const index = large - importedFunctions(parts).length;
   const [variables, code] = splitBody(bodies[index]);
   bodies[index] = joined([variables, rewrite(code, partsOf(code))]);
-  const written = writeBodies(bodies);
-  return moduleOf(
-    wasm,
-    parts.map(({ id, content }) => ({ id, content: id === ID.code ? written : content })),
-  );
+  return moduleOf(wasm, replaced(parts, { [ID.code]: writeBodies(bodies) }));
 }
 
 /** The parts of a function that a branch leads to: what comes behind the end of a block, and the arms of an `if`. */

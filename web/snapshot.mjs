@@ -5,20 +5,21 @@ import { Buffer } from "node:buffer";
 import { glue, openOrt } from "./ort_here.mjs";
 import {
   END,
-  FUNCTION,
   GLOBAL,
   I32,
   I32_CONST,
   ID,
+  contentOf,
   encoded,
   encodedSigned,
+  importedFunctions,
   joined,
   moduleOf,
   readBodies,
   readExports,
   readGlobals,
-  readImports,
   readTypes,
+  replaced,
   sections,
   splitBody,
   writeBodies,
@@ -85,7 +86,7 @@ export async function snapshot(wasm, operators) {
     return !operators || since >= (operators[domain]?.[name] ?? Infinity);
   };
   const parts = sections(wasm);
-  const content = (wanted) => parts.find(({ id }) => id === wanted).content;
+  const content = (wanted) => contentOf(parts, wanted);
   const globals = readGlobals(content(ID.globals));
   const exported = readExports(content(ID.exports));
   const asked = askedImport(parts);
@@ -122,15 +123,10 @@ export async function snapshot(wasm, operators) {
   return { wasm: moduleOf(wasm, written.filter(({ id }) => id !== ID.start)), kept, schemas };
 }
 
-function replaced(parts, contents) {
-  return parts.map(({ id, content }) => ({ id, content: contents[id] ?? content }));
-}
-
 /** The import that functions of LISTS call to ask: any that takes two numbers and gives one. And how many functions are imported. */
 export function askedImport(parts) {
-  const content = (wanted) => parts.find(({ id }) => id === wanted).content;
-  const types = readTypes(content(ID.types));
-  const imported = readImports(content(ID.imports)).filter(({ kind }) => kind === FUNCTION);
+  const types = readTypes(contentOf(parts, ID.types));
+  const imported = importedFunctions(parts);
   const isIt = ({ type }) =>
     String([...types[type].takes]) === String(IMPORT_TAKES) && String([...types[type].gives]) === String(IMPORT_GIVES);
   const number = imported.findIndex(isIt);

@@ -1,12 +1,14 @@
 // Takes out of onnxruntime's WebAssembly the functions that no network of ours runs, for `build.mjs`.
 
 import {
-  FUNCTION,
   ID,
+  contentOf,
+  importedFunctions,
   moduleOf,
+  numbersIn,
   readBodies,
   readElements,
-  readImports,
+  replaced,
   sections,
   writeBodies,
   writeElements,
@@ -22,25 +24,21 @@ const TRAP = Uint8Array.of(0, 0x00, 0x0b);
  * @param {[number, number][]} used runs of functions, each by the number of the first and how many there are.
  */
 export function trim(wasm, used) {
-  const keep = new Set(used.flatMap(([first, count]) => Array.from({ length: count }, (_, each) => first + each)));
+  const keep = numbersIn(used);
   const parts = sections(wasm);
-  const imported = readImports(parts.find(({ id }) => id === ID.imports).content).filter(({ kind }) => kind === FUNCTION);
-  const bodies = readBodies(parts.find(({ id }) => id === ID.code).content);
-  const isKept = (number) => number < imported.length || keep.has(number);
+  const imported = importedFunctions(parts).length;
+  const bodies = readBodies(contentOf(parts, ID.code));
+  const isKept = (number) => number < imported || keep.has(number);
   // In tables one trap stands for all, which takes less to say. Of another type than it is called with, it stops as well.
-  const trap = imported.length + bodies.findIndex((_, index) => !isKept(imported.length + index));
-  const trimmed = {
-    [ID.elements]: (content) =>
-      writeElements(
-        readElements(content).map(({ place, functions }) => ({
-          place,
-          functions: functions.map((number) => (isKept(number) ? number : trap)),
-        })),
-      ),
-    [ID.code]: () => writeBodies(bodies.map((body, index) => (isKept(imported.length + index) ? body : TRAP))),
-  };
-  return moduleOf(
-    wasm,
-    parts.map(({ id, content }) => ({ id, content: trimmed[id]?.(content) ?? content })),
-  );
+  const trap = imported + bodies.findIndex((_, index) => !isKept(imported + index));
+  const trimmed = { [ID.code]: writeBodies(bodies.map((body, index) => (isKept(imported + index) ? body : TRAP))) };
+  const elements = parts.find(({ id }) => id === ID.elements);
+  if (elements) {
+    const kept = readElements(elements.content).map(({ place, functions }) => ({
+      place,
+      functions: functions.map((number) => (isKept(number) ? number : trap)),
+    }));
+    trimmed[ID.elements] = writeElements(kept);
+  }
+  return moduleOf(wasm, replaced(parts, trimmed));
 }

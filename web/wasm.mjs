@@ -1,9 +1,9 @@
-// Reads and writes modules of WebAssembly (version 1), for `trim.mjs` and `snapshot.mjs`.
+// Reads and writes modules of WebAssembly (version 1), for `trim.mjs`, `cut.mjs` and `snapshot.mjs`.
 
 import { Buffer } from "node:buffer";
 
 export const ID = { types: 1, imports: 2, functions: 3, globals: 6, exports: 7, start: 8, elements: 9, counts: 12, code: 10, data: 11 };
-export const FUNCTION = 0;
+const FUNCTION = 0;
 export const GLOBAL = 3;
 const HEAD = 8;
 export const I32 = 0x7f;
@@ -21,6 +21,26 @@ export function sections(wasm) {
   return found;
 }
 
+/** The content of the section of one kind. */
+export function contentOf(parts, wanted) {
+  return parts.find(({ id }) => id === wanted).content;
+}
+
+/** The same sections, some with other contents: kind -> content. */
+export function replaced(parts, contents) {
+  return parts.map(({ id, content }) => ({ id, content: contents[id] ?? content }));
+}
+
+/** The functions that are imported: they have the first numbers. */
+export function importedFunctions(parts) {
+  return readImports(contentOf(parts, ID.imports)).filter(({ kind }) => kind === FUNCTION);
+}
+
+/** The numbers in runs of them, each given by its first one and how many there are. */
+export function numbersIn(runs) {
+  return new Set(runs.flatMap(([first, count]) => Array.from({ length: count }, (_, each) => first + each)));
+}
+
 /** The module of such sections. */
 export function moduleOf(wasm, parts) {
   const written = parts.flatMap(({ id, content }) => [Uint8Array.of(id), encoded(content.length), content]);
@@ -28,7 +48,7 @@ export function moduleOf(wasm, parts) {
 }
 
 /** The content of a section, of its entries. */
-export function list(entries) {
+function list(entries) {
   return joined([encoded(entries.length), ...entries]);
 }
 
@@ -37,7 +57,7 @@ export function joined(parts) {
 }
 
 /** What is imported: a name, its kind, and of a function the number of its type. Imported functions have the first numbers. */
-export function readImports(content) {
+function readImports(content) {
   const reader = new Reader(content);
   const limits = () => {
     const hasMost = reader.byte() & 1;
