@@ -37,6 +37,8 @@ AHEAD = 16
 UNSPECIFIED = 2
 # Pixels of the longer side from which films are in high definition, and their colours in those of ITU-R BT.709.
 HIGH_DEFINITION = 1280
+# Pixels that are told to be longer than this are a mistake: no camera has them.
+MOST_STRETCHED = 4.0
 
 
 def read_frames(path: Path, every_s: float) -> Iterator[tuple[float, Image.Image]]:
@@ -63,7 +65,7 @@ def read_frames(path: Path, every_s: float) -> Iterator[tuple[float, Image.Image
                 if at - start >= due:
                     found += 1
                     due = max(due + every_s, at - start)
-                    yield at - start, upright(frame)
+                    yield at - start, as_shown(frame, float(stream.sample_aspect_ratio or 1))
     except av.FFmpegError as error:
         if not found:
             raise BadVideo(f"{str(path)!r} cannot be read as a video: {error.strerror}.") from error
@@ -84,9 +86,16 @@ def _decode(container: "av.container.InputContainer", stream: "av.VideoStream") 
                 raise
 
 
-def upright(frame: VideoFrame) -> Image.Image:
-    """A frame as an RGB picture, turned as its metadata say. Phones write films on their side."""
+def as_shown(frame: VideoFrame, pixel_aspect: float = 1.0) -> Image.Image:
+    """A frame as an RGB picture, as players show it: turned as its metadata say, as phones write films on their side,
+    and stretched. Recorders of security cameras write half of all columns, and PAL cameras pixels that are no squares.
+
+    Args:
+        pixel_aspect: the width of a pixel divided by its height.
+    """
     picture: Image.Image = frame.to_image(src_colorspace=_colour_matrix(frame))
+    if pixel_aspect != 1 and 1 / MOST_STRETCHED <= pixel_aspect <= MOST_STRETCHED:
+        picture = picture.resize((max(1, round(picture.width * pixel_aspect)), picture.height))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
     turn = turns.get(round(frame.rotation) % 360)
     return picture.transpose(turn) if turn is not None else picture

@@ -1,5 +1,6 @@
 """Films: a picture every so often, upright, and the stretches in which something is shown."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -102,6 +103,23 @@ def test_colours_are_those_that_players_show(
         container.mux(stream.encode())
     _, picture = next(read_frames(path, 1))
     assert picture.getpixel((300, 200)) == pytest.approx(colour, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [(Fraction(2), (240, 80)), (Fraction(16, 15), (128, 80)), (Fraction(1), (120, 80)), (Fraction(99), (120, 80))],
+    ids=["recorder", "pal", "squares", "mistake"],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_pixels_that_are_no_squares_are_stretched(
+    aspect: Fraction, size: tuple[int, int], suffix: str, tmp_path: Path
+) -> None:
+    path = film(tmp_path / f"a{suffix}", [corner()] * 3, aspect=aspect)
+    _, picture = next(read_frames(path, 1))
+    assert picture.size == size
+    halves = np.asarray(picture.resize((2, 2), Image.Resampling.BOX))[..., 0]
+    assert halves.argmax() == 0
+    assert halves[0, 0] > 200
 
 
 @pytest.mark.parametrize(("degrees", "place"), [(0, (0, 0)), (90, (1, 0)), (180, (1, 1)), (270, (0, 1))])

@@ -38,13 +38,14 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def film(path: Path, pictures: list[Image.Image], per_second: int = 5) -> Path:
-    """Write a film of pictures of one size."""
+def film(path: Path, pictures: list[Image.Image], per_second: int = 5, aspect: Fraction = Fraction(1)) -> Path:
+    """Write a film of pictures of one size. `aspect` is the width of a pixel divided by its height."""
     width, height = (side // 2 * 2 for side in pictures[0].size)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=per_second)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.bit_rate = 4_000_000
+        stream.codec_context.sample_aspect_ratio = aspect
         for number, picture in enumerate(pictures):
             frame = av.VideoFrame.from_image(picture.resize((width, height)))
             frame.pts, frame.time_base = number, Fraction(1, per_second)
