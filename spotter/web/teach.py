@@ -25,6 +25,8 @@ ARCHIVES = (
 # Pictures to try it with, so many of each.
 DRAWN, KINDS = 24, ("grizzly", "teddy")
 DRAWN_SIDE, DRAWN_QUALITY = 256, 70
+# Those that the page shows before there are others.
+SHOWN = ("grizzly-05", "teddy-04", "grizzly-17")
 # What the weights of the last layer are called in a network that was exported here, now and before.
 HEADS = (b"head_weight", b"head.weight")
 
@@ -66,7 +68,8 @@ def why_not(network: str, made: Mapping[str, Any], onnx: bytes) -> str:
 def teach_files(title: str, hub: HubPlace | None = None) -> dict[str, bytes]:
     """The files of the page that are made here, by their paths in a site; `title` is the site's."""
     hosts = (*ARCHIVES, *((hub.url, *hub.storage) if hub else ()))
-    page = render_template("web", "teach.html", title=title, languages=LANGUAGES, hosts=hosts, root="../")
+    told = {"title": title, "languages": LANGUAGES, "drawn": SHOWN}
+    page = render_template("web", "teach.html", **told, hosts=hosts, root="../")
     # A title may hold half of a surrogate pair, which is no text.
     files = {PAGE: page.encode("utf-8", "replace")}
     for kind in KINDS:

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 from spotter.deploy.static_space import check_files, hub_place, plan_static
 from spotter.inference.predictor import Predictor
@@ -174,6 +174,25 @@ def test_what_is_not_ours_stays(visit: Visit) -> None:
     assert visit.hub.repos["spaces/anna/diary"].head is before
     for name in ("-a", "a b", "a--b", "ä"):
         assert "cannot be called" in visit.put(name)
+
+
+def test_a_client_of_the_hub_that_does_not_come_is_told(visit: Visit, window: Window) -> None:
+    with window.visiting(f"{visit.hub.repos[OLD].host}/teach/") as elsewhere:
+        page = elsewhere.page
+        expect(page.locator("#hub-sign-in")).to_be_attached(timeout=LONG_MS)
+        replies: dict[str, Callable[[Route], None]] = {
+            "Are you online?": lambda route: route.abort(),
+            "One of its files is changed, missing": lambda route: route.fulfill(status=404),
+            # A browser keeps a script that it could not read, so this is the last.
+            "One of its files is changed": lambda route: route.fulfill(body="let", content_type="text/javascript"),
+        }
+        for words, reply in replies.items():
+            page.evaluate("document.querySelector('#hub-state').textContent = ''")
+            page.route("**/hub.js", reply)
+            # Nothing was learnt here, so nobody sees it yet.
+            page.evaluate("document.querySelector('#hub-sign-in').click()")
+            expect(page.locator("#hub-state")).to_contain_text(words)
+            page.unroute("**/hub.js")
 
 
 def test_in_a_frame_it_offers_a_tab_of_its_own(window: Window, visit: Visit) -> None:

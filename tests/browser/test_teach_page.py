@@ -21,6 +21,10 @@ from tests.helpers.site import make_site, serving_site
 from tests.helpers.teach import LONG_MS, Lesson, lesson_in, other_tab, picture
 from tests.helpers.window import Window
 
+# Enough to do something meanwhile.
+# So many that they are still being added when the test has its turn, however busy the machine is.
+MANY = [picture("disc", seed) for seed in range(100, 500)]
+
 
 @pytest.fixture(scope="module")
 def url(prebuilt: Revision, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -111,6 +115,12 @@ def test_a_first_visit_shows_three_steps_with_a_button_each(lesson: Lesson) -> N
         "3 Try it",
     ]
     assert lesson.names() == ["Class 1", "Class 2"]
+    # One button of each is the main one, and what can be tried without pictures is shown.
+    for step, name in (("show", "Try it with drawn bears"), ("learning", "Learn"), ("trying", "Use the camera")):
+        assert page.locator(f"#{step} button.first:visible").all_inner_texts() == [name]
+    sizes = page.locator("#nothing-yet img").evaluate_all("all => all.map(each => each.naturalWidth)")
+    assert len(sizes) == 3
+    assert all(sizes)
     # All of it is in sight at once.
     assert page.evaluate("document.querySelector('#try-camera').getBoundingClientRect().bottom") < DESKTOP["height"]
     page.locator("#try-camera").click()
@@ -277,6 +287,21 @@ def test_names_that_cannot_be_are_refused_and_the_old_one_stays(lesson: Lesson) 
     assert lesson.names() == ["灰熊", "Class 2"]
 
 
+def test_enter_ends_a_name_and_opens_no_camera(lesson: Lesson) -> None:
+    name, camera = lesson.card(0).locator(".name"), lesson.card(0).get_by_role("button", name="Camera")
+    name.fill("hand")
+    # As from a keyboard for Chinese: it takes the word that is offered, and goes on in the field.
+    name.evaluate("each => each.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true }))")
+    expect(name).to_be_focused()
+    name.press("Enter")
+    expect(camera).to_be_focused()
+    expect(lesson.page.locator(".shooting")).to_have_count(0)
+    assert lesson.names() == ["hand", "Class 2"]
+    lesson.page.keyboard.press("Enter")
+    expect(lesson.page.locator(".hold")).to_be_focused()
+    lesson.page.get_by_role("button", name="Close the camera").click()
+
+
 def test_it_is_all_there_after_the_tab_was_closed_even_while_pictures_are_added(cold: Lesson, url: str) -> None:
     cold.add_kinds({"disc": 8, "cross": 8})
     told = cold.learn()
@@ -293,10 +318,42 @@ def test_it_is_all_there_after_the_tab_was_closed_even_while_pictures_are_added(
     last = Lesson(cold.page.context.new_page()).open(url)
     kept = last.counts()[0] - 8
     assert 0 < kept <= 40
-    expect(last.said).to_be_empty()
+    said = re.match(r"Adding pictures was not finished: at least (\d+) of 40 files were done\.", last.said.inner_text())
+    assert said
+    assert 0 <= int(said[1]) <= kept
     # Those that are missing can be added by adding all again.
     assert f"not added twice: {kept}." in last.add(0, files) or kept == 40
     assert last.counts() == [48, 8]
+    # It is told once, and what came to its end is not told.
+    last.open(url)
+    expect(last.said).to_be_empty()
+
+
+def test_closing_the_tab_is_asked_about_only_while_pictures_are_added(own: Lesson, url: str) -> None:
+    asked: list[str] = []
+    own.page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    # Browsers ask nothing where nobody has done anything.
+    own.card(0).locator(".name").click()
+    own.card(0).locator("input[type=file]").set_input_files(MANY)
+    expect(own.said).to_contain_text("Adding", timeout=LONG_MS)
+    own.open(url)
+    assert asked == ["beforeunload"]
+    own.add(1, [picture("cross", 1)])
+    own.card(0).locator(".name").click()
+    own.open(url)
+    assert asked == ["beforeunload"]
+
+
+# How many pictures are kept.
+COUNT = """async () => {
+    const [{ name }] = await indexedDB.databases();
+    const opening = indexedDB.open(name);
+    await new Promise((resolve) => { opening.onsuccess = resolve; });
+    const asking = opening.result.transaction("pictures").objectStore("pictures").count();
+    await new Promise((resolve) => { asking.onsuccess = resolve; });
+    opening.result.close();
+    return asking.result;
+}"""
 
 
 DROP = """async () => {
@@ -363,6 +420,90 @@ def test_two_tabs_do_not_overwrite_each_other(own: Lesson, url: str) -> None:
     expect(own.card(0).locator(".count")).to_have_text("Pictures: 2", timeout=LONG_MS)
 
 
+def test_a_tab_that_adds_pictures_ends_before_another_goes_on(own: Lesson, url: str) -> None:
+    second = other_tab(own.page.context, url)
+    expect(second.page.locator("#elsewhere")).to_contain_text("This page is open in another tab.")
+    own.card(0).locator("input[type=file]").set_input_files(MANY)
+    expect(own.card(0).locator(".count")).not_to_have_text("Pictures: 0", timeout=LONG_MS)
+    second.page.get_by_role("button", name="Go on here").click()
+    expect(second.page.locator("#teach")).to_be_visible(timeout=LONG_MS)
+    expect(second.said).to_contain_text(f"of {len(MANY)} files were done", timeout=LONG_MS)
+    kept = second.counts()[0]
+    assert 0 < kept < len(MANY)
+    left = own.page.locator("#elsewhere")
+    expect(left).to_contain_text(f"Not added: {len(MANY) - kept}.")
+    # Nothing more comes, also not after all was removed.
+    second.page.wait_for_timeout(1000)
+    assert second.page.evaluate(COUNT) == kept
+    second.empty()
+    second.page.wait_for_timeout(1000)
+    assert second.page.evaluate(COUNT) == 0
+    second.page.close()
+    expect(own.page.locator("#teach")).to_be_visible(timeout=LONG_MS)
+    assert own.counts() == [0, 0]
+    own.add(0, [picture("disc", 1)])
+    assert own.counts() == [1, 0]
+
+
+@pytest.mark.parametrize("button", ["Remove everything", "Remove the class Class 1"])
+def test_what_is_removed_while_pictures_are_added_stays_removed(own: Lesson, url: str, button: str) -> None:
+    own.page.on("dialog", lambda dialog: dialog.accept())
+    own.add(1, [picture("cross", 1)])
+    own.card(0).locator("input[type=file]").set_input_files(MANY)
+    expect(own.card(0).locator(".count")).not_to_have_text("Pictures: 0", timeout=LONG_MS)
+    own.page.get_by_role("button", name=button).click()
+    said = re.compile(r"Adding was stopped: (\d+) were not added\.")
+    expect(own.said).to_contain_text(said, timeout=LONG_MS)
+    assert 1 < int(said.search(own.said.inner_text())[1]) < len(MANY)
+    own.page.wait_for_timeout(1000)
+    kept = 0 if button == "Remove everything" else 1
+    assert own.page.evaluate(COUNT) == sum(own.counts()) == kept
+    own.open(url)
+    assert sum(own.counts()) == kept
+    expect(own.said).to_be_empty()
+
+
+@pytest.mark.parametrize("file", ["model/model.onnx.gz", "teach_worker.js"])
+def test_what_cannot_be_added_without_the_model_is_told_and_can_be_later(
+    prebuilt: Revision, browser: Browser, tmp_path: Path, file: str
+) -> None:
+    make_site(prebuilt.folder, Predictor.load(str(prebuilt.store)), tmp_path)
+    away = tmp_path.with_name("away")
+    (tmp_path / file).rename(away)
+    with serving_site(tmp_path) as server, lesson_in(browser, server.url("teach/")) as lesson:
+        errors: list[str] = []
+        lesson.page.on("pageerror", lambda error: errors.append(str(error)))
+        expect(lesson.said).to_contain_text("missing")
+        told = lesson.add(0, [picture("disc", seed) for seed in range(3)])
+        assert "missing" in told
+        assert "Added: 0. Not added: 3." in told
+        assert (lesson.counts(), errors) == ([0, 0], [])
+        away.rename(tmp_path / file)
+        assert "Added: 3." in lesson.add(0, [picture("disc", seed) for seed in range(3)])
+
+
+# An error that nobody catches ends a worker's work for good.
+END = "() => { setTimeout(() => { throw new Error('it is made to end') }); }"
+
+
+def test_a_worker_that_ends_is_told_of_and_the_next_one_learns_and_adds(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 6, "cross": 6})
+    assert "Wrong: " in lesson.learn()
+    page = lesson.page
+    page.workers[-1].evaluate(END)
+    expect(lesson.learnt).to_have_text(re.compile("^What learns in the background has stopped"), timeout=LONG_MS)
+    expect(page.locator("#results")).to_be_hidden()
+    expect(page.locator("#take")).to_be_hidden()
+    page.locator("#try-camera").click()
+    expect(page.locator("#answer")).to_contain_text("Let it learn first")
+    assert "Added: 1." in lesson.add(0, [picture("disc", 6)])
+    assert "Wrong: " in lesson.learn()
+    expect(page.locator("#take")).to_be_visible()
+    assert len(page.workers) == 1
+    page.locator("#try-input").set_input_files([picture("disc", 7)])
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+
+
 def test_everything_can_be_removed_from_the_device(lesson: Lesson) -> None:
     lesson.add_kinds({"disc": 6, "cross": 6})
     lesson.learn()
@@ -377,6 +518,7 @@ def test_everything_can_be_removed_from_the_device(lesson: Lesson) -> None:
     assert (lesson.names(), lesson.counts()) == (["Class 1", "Class 2"], [0, 0])
     expect(page.locator("#results")).to_be_hidden()
     expect(page.locator("#take")).to_be_hidden()
+    expect(page.locator("#learn")).to_have_text("Learn")
     assert page.evaluate(KEPT) == {"pictures": 0, "features": 0, "decisions": 0}
 
 
@@ -426,6 +568,31 @@ def test_a_label_in_doubt_is_kept_moved_left_out_and_all_that_is_taken_back(less
     assert lesson.counts() == [14, 16]
 
 
+def test_what_is_pressed_and_a_menu_that_is_open_stay_when_it_has_learnt(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 10, "cross": 10})
+    lesson.add(1, [picture("disc", 70)])
+    lesson.learn()
+    page = lesson.page
+    doubts, decided = page.locator("#doubts .doubts:not(.decided) li"), page.locator("#doubts .decided li")
+    pressed = doubts.last
+    shown = pressed.locator("img").get_attribute("src")
+    # With more that is doubtful, rows come before this one.
+    lesson.add(1, [picture("disc", seed) for seed in (71, 72, 73)])
+    pressed.get_by_role("button", name=re.compile("^Keep ")).hover()
+    page.mouse.down()
+    page.evaluate("document.querySelector('#learn').click()")
+    expect(page.locator("#learnt")).to_contain_text("of 24 ", timeout=LONG_MS)
+    expect(page.locator("#learn")).to_be_enabled(timeout=LONG_MS)
+    page.mouse.up()
+    expect(decided).to_have_count(1)
+    assert decided.locator("img").get_attribute("src") == shown
+    expect(decided).to_contain_text("Stays in")
+    # What was not decided about is the same element, whatever is learnt.
+    menu = doubts.last.locator("select").element_handle()
+    lesson.learn()
+    assert menu.evaluate("(menu) => menu.isConnected")
+
+
 def test_numbers_open_their_pictures_which_can_be_moved_and_removed(lesson: Lesson) -> None:
     lesson.add_kinds({"disc": 8, "cross": 8})
     lesson.learn()
@@ -467,6 +634,48 @@ def test_a_held_button_takes_frames_that_differ(lesson: Lesson) -> None:
     hold.click()
     expect(lesson.card(1).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
     page.get_by_role("button", name="Close the camera").click()
+    expect(page.locator(".shooting")).to_have_count(0)
+
+
+# Lets the visitor think about a camera until `allow()`, and knows all that was opened.
+THINK = """() => {
+    const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+    const allowed = new Promise(done => { window.allow = done; });
+    window.opened = [];
+    window.asked = 0;
+    devices.getUserMedia = async (...wanted) => {
+        asked += 1;
+        await allowed;
+        opened.push(await ask(...wanted));
+        return opened.at(-1);
+    };
+}"""
+LIVE = "opened.flatMap(stream => stream.getTracks()).filter(({ readyState }) => readyState === 'live').length"
+
+
+def test_a_camera_that_is_wanted_elsewhere_when_it_is_allowed_is_open_there_alone(own: Lesson) -> None:
+    page = own.page
+    page.evaluate(THINK)
+    for place in (0, 1):
+        own.card(place).get_by_role("button", name="Camera").click()
+    page.evaluate("allow()")
+    expect(own.card(1).locator(".hold")).to_be_focused(timeout=LONG_MS)
+    expect(page.locator(".shooting")).to_have_count(1)
+    assert page.evaluate("[asked, opened.length, " + LIVE + "]") == [2, 2, 1]
+    page.get_by_role("button", name="Close the camera").click()
+    assert page.evaluate(LIVE) == 0
+
+
+def test_a_camera_that_is_allowed_when_its_class_is_gone_stays_off(own: Lesson) -> None:
+    page = own.page
+    page.evaluate(THINK)
+    own.card(0).get_by_role("button", name="Camera").click()
+    page.get_by_role("button", name="Remove the class Class 1").click()
+    expect(page.locator(".class")).to_have_count(1)
+    page.evaluate("allow()")
+    # As long as opening it may take, and no longer than it takes to close it.
+    wait = "async left => { while (left-- && !(IS)) await new Promise(done => setTimeout(done, 20)); return IS; }"
+    assert page.evaluate(wait.replace("IS", f"opened.length === 1 && {LIVE} === 0"), LONG_MS // 20)
     expect(page.locator(".shooting")).to_have_count(0)
 
 
@@ -516,6 +725,20 @@ def test_what_was_learnt_leaves_as_two_zips_and_two_commands(lesson: Lesson, tmp
             if "lesson" in name:
                 told = json.loads(file.read("spotter-lesson.json"))
         expect(page.locator("#packed")).to_contain_text(f"{name} is ready")
+    # What it has not learnt does not leave.
+    lesson.add(0, [picture("disc", 8)])
+    page.get_by_role("button", name="Download for Spotter").click()
+    expect(page.locator("#packed")).to_contain_text("Pictures or names have changed since it learnt.")
+    lesson.learn()
+    # Another name is learnt at once.
+    lesson.name(0, "ring")
+    expect(page.locator("#matrix")).to_contain_text("ring", timeout=LONG_MS)
+    with page.expect_download(timeout=LONG_MS) as waiting:
+        page.get_by_role("button", name="Download for Spotter").click()
+    with zipfile.ZipFile(waiting.value.path()) as file:
+        told_later = json.loads(file.read("spotter-lesson.json"))
+    assert told_later["labels"] == ["ring", "cross"]
+    assert len(told_later["taught"]["fold"]) == len(told_later["pictures"]) == 17
     assert any(each.endswith("index.html") for each in names["disc-or-cross.zip"])
     assert told["labels"] == ["disc", "cross"]
     assert {each["source"] for each in told["pictures"]} == {"folder"}

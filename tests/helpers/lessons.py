@@ -14,6 +14,7 @@ from spotter.images import encode_jpeg
 from spotter.publish.adoption import plain_probabilities
 from spotter.publish.candidate import Candidate, Task
 from spotter.stores import open_store
+from spotter.train.views import SHIFTED
 from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw
 
@@ -39,7 +40,15 @@ def tell(pictures: Mapping[str, Sequence[bytes]], shifts: int = 0, **more: Any) 
         for label, mine in pictures.items()
         for number, content in enumerate(mine)
     ]
-    nothing: dict[str, Any] = {"views_kept": False, "fold": {}, "plain": {}, "held_out": {}, "answers": {}}
+    nothing: dict[str, Any] = {
+        "views_kept": False,
+        "views": "",
+        "shifted": 0,
+        "fold": {},
+        "plain": {},
+        "held_out": {},
+        "answers": {},
+    }
     return {
         "format": 1,
         "spotter": "0.1.0",
@@ -106,6 +115,8 @@ def learnt(path: Path) -> dict[str, Any]:
 
     return {
         "views_kept": bool(spectrum and spectrum.is_kept),
+        "views": SHIFTED.name,
+        "shifted": len(trained.shifted.of) if trained.shifted else 0,
         "fold": rows(cleaned.folds),
         "plain": rows(plain_probabilities(candidate)),
         "held_out": rows(trained.probabilities),

@@ -25,7 +25,7 @@ from spotter.images import encode_jpeg, fit_within, load_picture, to_square
 from spotter.names import folder_name
 from spotter.train.features import embed
 from spotter.train.head import Fit, Judged, choose_head
-from spotter.train.views import CROPPED, Views, plan_cropped
+from spotter.train.views import CROPPED, SHIFTED, ViewKind, Views, plan_cropped, plan_shifted
 from tests.helpers.site import TRAVEL, SiteServer, value_of
 
 SIDE = 1024
@@ -97,9 +97,11 @@ class TeacherPage:
         """Learn from what was measured, without shifted views if these are not wanted."""
         return dict(self.ask(LEARN, views))
 
-    def features(self) -> dict[str, np.ndarray]:
-        """SHA-256 -> pooled features, float32 (width,)."""
-        told = self.ask("() => travel.told(() => lesson.pictures.map(each => [each.sha256, each.features.plain]))")
+    def features(self, kind: str = "plain") -> dict[str, np.ndarray]:
+        """SHA-256 -> pooled features, float32 (width,), or those of the "shifted" views, one after the other."""
+        told = self.ask(
+            "kind => travel.told(() => lesson.pictures.map(each => [each.sha256, each.features[kind]]))", kind
+        )
         return {name: np.frombuffer(values, dtype=np.float32) for name, values in told}
 
 
@@ -110,10 +112,11 @@ def kept_picture(picture: Image.Image) -> bytes:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What Python makes of a lesson, without shifted views."""
+    """What Python makes of a lesson."""
 
     dataset: Dataset
     features: np.ndarray
+    shifted: Views | None
     folds: np.ndarray
     twins: Sequence[Twins]
     fit: Fit
@@ -129,8 +132,11 @@ class Lesson:
         return int((self.fit.probabilities.argmax(axis=1) != self.dataset.targets).sum())
 
 
-def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]], few: int = TrainConfig.few) -> Lesson:
-    """Learn from bare JPEGs by their labels, with the body of a revision; of at most `few` with cropped views."""
+def learn_in_python(
+    revision: Path, pictures: Mapping[str, Sequence[bytes]], few: int = TrainConfig.few, shifts: int = 0
+) -> Lesson:
+    """Learn from bare JPEGs by their labels, with the body of a revision; of at most `few` with cropped views, and from
+    so many shifted views of each."""
     body = _Body(revision)
     contents = {hashlib.sha256(content).hexdigest(): content for each in pictures.values() for content in each}
     found = group_duplicates([_record(content, label) for label, each in pictures.items() for content in each])
@@ -139,19 +145,24 @@ def learn_in_python(revision: Path, pictures: Mapping[str, Sequence[bytes]], few
     features = np.stack([body.run(squares[str(record.sha256)]) for record in records])
     plain = Dataset(Path(), tuple(pictures), tuple(records), ())
     dataset, twins = confirm_duplicates(plain, embed(features))
-    config = TrainConfig(size=body.size, resize=body.resize, shifts=0, few=few)
+    config = TrainConfig(size=body.size, resize=body.resize, shifts=shifts, few=few)
     folds = deal_folds(dataset, dataset, config)
-    plan = plan_cropped(dataset, config)
-    cropped = None
-    if plan:
-        made = [CROPPED.make(squares[str(records[row].sha256)], body.square, number, "") for row, number in plan]
-        names = np.array(["cropped"] * len(plan))
-        cropped = Views(np.stack([body.run_square(each) for each in made]), np.array([row for row, _ in plan]), names)
-    fit = choose_head(features, dataset.targets, folds, config, cropped)
+
+    def views(kind: ViewKind, plan: Sequence[tuple[int, int]]) -> Views | None:
+        keys = [str(records[row].sha256) for row, _ in plan]
+        made = [
+            body.run_square(kind.make(squares[key], body.square, number, key))
+            for key, (_, number) in zip(keys, plan, strict=True)
+        ]
+        names = [kind.shows(number, key) for key, (_, number) in zip(keys, plan, strict=True)]
+        return Views(np.stack(made), np.array([row for row, _ in plan]), np.array(names)) if plan else None
+
+    cropped, shifted = views(CROPPED, plan_cropped(dataset, config)), views(SHIFTED, plan_shifted(dataset, config))
+    fit = choose_head(features, dataset.targets, folds, config, cropped, shifted)
     everything = np.ones(len(folds), dtype=bool)
-    judged = Judged(features, everything, everything, fit.probabilities, None, None)
+    judged = Judged(features, everything, everything, fit.probabilities, shifted, fit.shifted if shifted else None)
     known = choose_familiarity(judged, dataset.targets, folds, FamiliarityConfig())
-    return Lesson(dataset, features, folds, twins, fit, known)
+    return Lesson(dataset, features, shifted, folds, twins, fit, known)
 
 
 class _Body:

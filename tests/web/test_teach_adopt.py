@@ -19,7 +19,7 @@ from tests.helpers.teach import LONG_MS, Lesson
 # Of phones, screens and cameras: each has to become a bare JPEG in the browser.
 PLACE = Image.Exif()
 PLACE[0x0112], PLACE[0x8825] = 6, {1: "N", 2: (48.0, 8.0, 0.0)}
-# Views are drawn with other random numbers here than there. A share that is so much larger than the next is not near.
+# There are more views here than there. A share that is so much larger than the next is not near.
 FAR = 0.2
 
 

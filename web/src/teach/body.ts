@@ -16,7 +16,7 @@ import type { Matrix, Products } from "./linear.js";
 import { findHead, productsNetwork, withOutput, type HeadPlace } from "./onnx_write.js";
 import { perceptualHash } from "./phash.js";
 import { familyOf, makeShifted } from "./shifts.js";
-import { SHIFTS, type Body, type Features, type TeachOptions } from "./types.js";
+import { VIEWS, type Body, type Features, type TeachOptions } from "./types.js";
 
 /** The site that the body is of, as far as another site is made from it. */
 export interface Source {
@@ -26,14 +26,20 @@ export interface Source {
   place: HeadPlace;
 }
 
-/** Which views of a picture are wanted. */
+/** Which views of a picture are wanted: the cropped ones, and so many shifted ones. */
 export interface Wanted {
   cropped: boolean;
-  shifted: boolean;
+  shifted: number;
 }
+
+/** Of so many pictures it is kept what the network saw: 0.15 MB each. */
+const MOST_SQUARES = 400;
 
 /** Pictures to features. One at a time. */
 export class BodyNetwork {
+  /** What the network saw of the last pictures whose views may be wanted next, which need no decoding then. */
+  private readonly squares = new Map<string, Uint8Array>();
+
   private constructor(
     readonly body: Body,
     readonly source: Source,
@@ -51,9 +57,11 @@ export class BodyNetwork {
     const code = new URL(".", import.meta.url);
     const arrived = counter([MODEL_JSON, path, WASM], site, progress);
     const card = readCard(await fetchFile(folder, site, MODEL_JSON, undefined, arrived));
+    // Another site speaks of its own code.
+    const promisedCode = code.href === folder.href ? site.files[WASM]?.unpacked_sha256 : undefined;
     const [onnx, wasm] = await Promise.all([
       fetchFile(folder, site, path, promised(card, site.network), arrived),
-      fetchCode(new URL(WASM, code), "network runtime", MOST_WASM, arrived),
+      fetchCode({ url: new URL(WASM, code), name: "network runtime", most: MOST_WASM, arrived, promised: promisedCode }),
     ]);
     checkNetwork(onnx, site.network);
     const place = findHead(onnx);
@@ -68,17 +76,22 @@ export class BodyNetwork {
   /** Compute what of the features of a picture is wanted and not `there`. @throws BadPicture */
   async measure(picture: Picture, sha256: string, wanted: Wanted, there?: Features): Promise<Features> {
     const { size, resize, width } = this.body;
+    const seen = this.squares.get(sha256);
+    if (there && seen && !wanted.cropped) {
+      return { ...there, ...(await this.measureShifted(seen, sha256, wanted.shifted)) };
+    }
     const decoded = await decodePicture(picture);
     try {
       const { pixels } = decoded;
       const square = toSquare(pixels, size, resize);
+      if (!wanted.shifted && this.squares.size < MOST_SQUARES) this.squares.set(sha256, square);
       const found: Features = there
         ? { ...there }
         : {
             body: this.body.contents,
             phash: perceptualHash(pixels),
             plain: await this.run(square),
-            ...{ cropped: new Float32Array(0), shifted: new Float32Array(0), shows: [] },
+            ...{ cropped: new Float32Array(0), shifted: new Float32Array(0), shows: [], views: VIEWS },
           };
       if (wanted.cropped && !found.cropped.length) {
         const cropped = new Float32Array(CROPS.length * width);
@@ -87,18 +100,30 @@ export class BodyNetwork {
         }
         found.cropped = cropped;
       }
-      if (wanted.shifted && !found.shifted.length) {
-        const shows = Array.from({ length: SHIFTS }, (_, number) => familyOf(number, sha256));
-        const shifted = new Float32Array(SHIFTS * width);
-        for (const [number, family] of shows.entries()) {
-          shifted.set(await this.run(await makeShifted(square, size, family, sha256)), number * width);
-        }
-        Object.assign(found, { shifted, shows });
-      }
+      if (wanted.shifted) Object.assign(found, await this.measureShifted(square, sha256, wanted.shifted));
       return found;
     } finally {
       decoded.close();
     }
+  }
+
+  /** Free what it saw of pictures: no views of them are wanted next. */
+  forget(): void {
+    this.squares.clear();
+  }
+
+  private async measureShifted(
+    square: Uint8Array,
+    sha256: string,
+    count: number,
+  ): Promise<Pick<Features, "shifted" | "shows" | "views">> {
+    const { size, width } = this.body;
+    const shows = Array.from({ length: count }, (_, number) => familyOf(number, sha256));
+    const shifted = new Float32Array(count * width);
+    for (const [number, family] of shows.entries()) {
+      shifted.set(await this.run(makeShifted(square, size, family, sha256)), number * width);
+    }
+    return { shifted, shows, views: VIEWS };
   }
 
   /** The pooled features of any picture. @throws BadPicture */

@@ -3,6 +3,7 @@
 import { CannotRun } from "../errors.js";
 import { unpackError } from "../messages.js";
 import { checkRunsHere } from "../runs_here.js";
+import { scriptProblem } from "../script_problem.js";
 import { CannotTeach } from "./errors.js";
 import type { Answers, Parameters, TeachError, TeachReply } from "./messages.js";
 import type {
@@ -17,6 +18,7 @@ import type {
 
 const PATIENCE_MS = 30_000;
 const MOST_THREADS = 4;
+const WORKER = "teach_worker.js";
 
 interface Waiting {
   resolve: (value: never) => void;
@@ -31,7 +33,9 @@ export const openTeacher: OpenTeacher = async (folder, options = {}) => {
   try {
     const most = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
     const threads = Math.max(1, Math.min(options.threads ?? most, most));
-    return makeTeacher(await talk.open(folder.href, threads, options.progress), talk);
+    const body = await talk.open(folder.href, threads, options.progress);
+    talk.endedByItself = options.ended;
+    return makeTeacher(body, talk);
   } catch (error) {
     talk.end();
     throw error;
@@ -61,30 +65,35 @@ function makeTeacher(body: Body, talk: Talk): Teacher {
   };
 }
 
+function noWorker(): CannotRun {
+  return new CannotRun("no-worker", "This browser or page does not let the teacher run beside the page.");
+}
+
 /** The talk with the worker: which answer belongs to which question. */
 class Talk {
+  endedByItself: TeachOptions["ended"];
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
   private asked = 0;
   private ended: Error | undefined;
+  private isReady = false;
   private readonly watch: ReturnType<typeof setTimeout>;
 
   constructor() {
-    const noWorker = new CannotRun("no-worker", "This browser or page does not let the teacher run beside the page.");
     try {
-      this.worker = new Worker(new URL("./teach_worker.js", import.meta.url), { type: "module" });
+      this.worker = new Worker(new URL(`./${WORKER}`, import.meta.url), { type: "module" });
     } catch {
-      throw noWorker;
+      throw noWorker();
     }
-    this.watch = setTimeout(() => {
-      this.end(noWorker);
-    }, PATIENCE_MS);
+    this.watch = setTimeout(() => void this.endWithoutWorker(), PATIENCE_MS);
     this.worker.addEventListener("message", ({ data }: MessageEvent<TeachReply>) => {
       this.hear(data);
     });
     this.worker.addEventListener("error", ({ message }) => {
       const memory = new CannotRun("memory", "There is not enough memory to learn; close other pages and try again.");
-      this.end(/memory/i.test(message) ? memory : noWorker);
+      if (/memory/i.test(message)) this.endByItself(memory);
+      else if (this.isReady) this.endByItself(new CannotTeach("ended", "The teacher's worker has ended."));
+      else void this.endWithoutWorker();
     });
   }
 
@@ -124,9 +133,26 @@ class Talk {
     this.waiting.clear();
   }
 
+  private endByItself(error: Error): void {
+    this.end(error);
+    this.endedByItself?.(error);
+  }
+
+  /** A worker that does not start is forbidden, or its script did not come as it should: no browser tells which. */
+  private async endWithoutWorker(): Promise<void> {
+    this.end((await scriptProblem(new URL(".", import.meta.url), WORKER)) ?? noWorker());
+  }
+
+  private fail(error: Error, waiting: Waiting | undefined): void {
+    waiting?.reject(error);
+    // WebAssembly that found no memory once has no good state to go on from.
+    if (error instanceof CannotRun && error.reason === "memory") this.endByItself(error);
+  }
+
   private hear(reply: TeachReply): void {
     if (reply.kind === "ready") {
       clearTimeout(this.watch);
+      this.isReady = true;
       return;
     }
     const waiting = this.waiting.get(reply.id);
@@ -135,7 +161,7 @@ class Talk {
     else {
       this.waiting.delete(reply.id);
       if (reply.kind === "done") waiting?.resolve(reply.value as never);
-      else waiting?.reject(unpack(reply.error));
+      else this.fail(unpack(reply.error), waiting);
     }
   }
 }

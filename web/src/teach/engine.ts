@@ -6,9 +6,9 @@ import type { Answer, Picture } from "../types.js";
 import type { BodyNetwork } from "./body.js";
 import { softmax } from "./calibrate.js";
 import { CannotTeach } from "./errors.js";
-import { embed, learnLesson, type Learnt } from "./learn.js";
+import { learnLesson, type Learnt } from "./learn.js";
 import { NO_VIEWS, lackingViews, planViews, type Entry } from "./lesson.js";
-import { logitsOf } from "./linear.js";
+import { embed, logitsOf } from "./linear.js";
 import { countOutlookSteps, foreseeMore } from "./outlook.js";
 import { packLesson } from "./lesson_zip.js";
 import { makeSite } from "./site_zip.js";
@@ -50,6 +50,7 @@ export class Engine {
       keep(picture.sha256, await this.network.measure(picture.blob, picture.sha256, wanted, there));
       await next(lacking.length);
     }
+    if (views) this.network.forget();
   }
 
   async learn({ labels, pictures }: Lesson, { progress, signal }: WorkOptions = {}): Promise<Taught> {

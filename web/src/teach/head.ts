@@ -4,7 +4,7 @@
 
 import { fitTemperatures, negativeLogLikelihood, softmax } from "./calibrate.js";
 import { CannotTeach } from "./errors.js";
-import { balancedWeights, countTargets, fitLinear, logitsOf, type Linear, type Products, type Rows } from "./linear.js";
+import { areNumbers, balancedWeights, countTargets, fitLinear, logitsOfEach, type Linear, type Products, type Rows } from "./linear.js";
 
 const STRENGTHS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0];
 /** When the largest class has more than so many times the pictures of the smallest, each class counts the same. */
@@ -137,7 +137,7 @@ async function fit(
   help: Help,
 ): Promise<Fit> {
   const { targets, folds, classes } = table;
-  if (!table.features.every((row) => row.every(Number.isFinite))) throw notNumbers();
+  if (!areNumbers(table.features)) throw notNumbers();
   const uneven = isUneven(targets, classes);
   const weights = uneven ? balancedWeights(targets, classes) : new Float64Array(targets.length).fill(1);
   const numbers = [...new Set(folds)].sort((one, other) => one - other);
@@ -198,11 +198,12 @@ async function judgeFold(
   const heads = await fitLinear(others.rows, others.targets, classes, strengths, balances, products);
   const out = Array.from(features.keys()).filter((row) => folds[row] === fold);
   const outViews = Array.from(judged.of.keys()).filter((view) => folds[judged.of[view] ?? 0] === fold);
+  const plain = await logitsOfEach(heads, pickRows(features, out), products);
+  const shifted = await logitsOfEach(heads, pickRows(judged.features, outViews), products);
   for (const each of found) {
-    const head = heads.find(({ strength, balanced }) => strength === each.strength && balanced === each.balanced);
-    if (!head) continue;
-    put(each.plain, logitsOf(head, pickRows(features, out)), out, classes);
-    put(each.shifted, logitsOf(head, pickRows(judged.features, outViews)), outViews, classes);
+    const at = heads.findIndex(({ strength, balanced }) => strength === each.strength && balanced === each.balanced);
+    put(each.plain, plain[at] ?? new Float64Array(0), out, classes);
+    put(each.shifted, shifted[at] ?? new Float64Array(0), outViews, classes);
   }
   await step();
 }

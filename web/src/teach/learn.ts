@@ -4,7 +4,7 @@ import type { Reference } from "../familiarity.js";
 import { confusionOf, doubtfulLabels, wilsonInterval } from "./doubts.js";
 import { chooseHead, countSteps, predictedOf, type Chosen, type Help } from "./head.js";
 import { listGroups, readLesson, type Entry, type Lesson } from "./lesson.js";
-import { countTargets, dot, type Products, type Rows } from "./linear.js";
+import { countTargets, embed, joinRows, productsOfAll, type Products } from "./linear.js";
 import { NEIGHBOURS, chooseFamiliarity, type Familiarity } from "./out_of_distribution.js";
 import type { Judgement, Taught } from "./types.js";
 
@@ -27,17 +27,16 @@ export async function learnLesson(
   step: (total: number) => Promise<void>,
 ): Promise<Learnt> {
   const started = performance.now();
-  const lesson = readLesson(labels, pictures, embed);
+  const lesson = readLesson(labels, pictures);
   const { entries, folds, targets, classes, cropped, shifted } = lesson;
   const foldCount = new Set(folds).size;
   const total = countSteps(foldCount, cropped !== undefined, shifted !== undefined) + 1;
   const help: Help = { products, step: () => step(total) };
   const chosen = await chooseHead(lesson, cropped, shifted, help);
-  const embeddings = join([...lesson.features, ...(shifted?.features ?? [])].map(embed));
-  const all = { ...embeddings, width: embeddings.dimensions };
+  const embeddings = joinRows([...lesson.features, ...(shifted?.features ?? [])].map(embed));
   const familiarity = chooseFamiliarity({
     ...{ pictures: entries.length, of: shifted?.of ?? [], targets, folds, classes },
-    cosines: await products(all, all),
+    cosines: await productsOfAll(embeddings, products),
     probabilities: chosen.probabilities,
     shifted: chosen.shifted,
   });
@@ -46,7 +45,7 @@ export async function learnLesson(
   const wrong = judgements.filter(({ label, predicted }) => label !== predicted).length;
   const { strength, balanced, temperature, croppedKept, shiftedKept } = chosen;
   const { threshold, accepted, certainty, withViews } = familiarity;
-  const { dimensions, values } = embeddings;
+  const { width: dimensions, values } = embeddings;
   const rows = withViews ? embeddings.rows : entries.length;
   const reference = { rows, dimensions, values: values.slice(0, rows * dimensions) };
   const taught: Taught = {
@@ -67,21 +66,6 @@ export async function learnLesson(
     seconds: (performance.now() - started) / 1000,
   };
   return { taught, lesson, chosen, familiarity, reference, views: rows - entries.length };
-}
-
-/** Features divided by their length. */
-export function embed(features: Float32Array): Float32Array {
-  const length = Math.max(Math.sqrt(dot(features, features)), 1e-12);
-  return features.map((value) => value / length);
-}
-
-function join(rows: Rows): Reference {
-  const dimensions = rows[0]?.length ?? 0;
-  const values = new Float32Array(rows.length * dimensions);
-  rows.forEach((row, number) => {
-    values.set(row, number * dimensions);
-  });
-  return { rows: rows.length, dimensions, values };
 }
 
 function judge(

@@ -3,10 +3,10 @@
 import { CannotTeach } from "./errors.js";
 import { dealFolds } from "./folds.js";
 import { groupDuplicates, type Grouped } from "./groups.js";
-import { dot, type Rows } from "./linear.js";
+import { dot, embed, type Rows } from "./linear.js";
 import { inOrder } from "./names.js";
 import type { Table, Views } from "./head.js";
-import { MOST_LABELS, MOST_PICTURES, MOST_SHIFTED, SHIFTS, type Features, type LessonPicture } from "./types.js";
+import { MOST_LABELS, MOST_PICTURES, ENOUGH_SHIFTED, MOST_SHIFTED, SHIFTS, VIEWS, type Features, type LessonPicture } from "./types.js";
 
 /** With more pictures, mirrored and cropped views of them bring nothing. */
 const FEW_PICTURES = 200;
@@ -33,24 +33,30 @@ export interface Lesson extends Table {
 
 type Planned = Pick<LessonPicture, "sha256" | "added" | "label">;
 
-/** Which pictures need cropped and which need shifted views, by their SHA-256. */
+/** Which pictures need cropped views, and how many shifted ones, by their SHA-256. */
 export interface ViewPlan {
   cropped: ReadonlySet<string>;
-  shifted: ReadonlySet<string>;
+  shifted: ReadonlyMap<string, number>;
 }
 
-export const NO_VIEWS: ViewPlan = { cropped: new Set(), shifted: new Set() };
+export const NO_VIEWS: ViewPlan = { cropped: new Set(), shifted: new Map() };
 
 /** Which views a picture needs by a plan and does not have. */
 export function lackingViews(
   sha256: string,
   plan: ViewPlan,
   there: Features | undefined,
-): { cropped: boolean; shifted: boolean } {
+): { cropped: boolean; shifted: number } {
+  const shifted = plan.shifted.get(sha256) ?? 0;
   return {
     cropped: plan.cropped.has(sha256) && !there?.cropped.length,
-    shifted: plan.shifted.has(sha256) && !there?.shifted.length,
+    shifted: there && countShifted(there) >= shifted ? 0 : shifted,
   };
+}
+
+/** How many shifted views there are of a picture. Those that were made in another way, by a page of before, are none. */
+function countShifted({ views, shows }: Features): number {
+  return views === VIEWS ? shows.length : 0;
 }
 
 /** Whether any of these pictures needs views that it does not have. */
@@ -58,17 +64,24 @@ export function lacksViews(pictures: (Planned & { features?: Features })[]): boo
   const plan = planViews(pictures);
   return pictures.some(({ sha256, features }) => {
     const { cropped, shifted } = lackingViews(sha256, plan, features);
-    return cropped || shifted;
+    return cropped || shifted > 0;
   });
 }
 
-export function planViews(pictures: Planned[]): ViewPlan {
-  const kept = inOrder(pictures.filter(({ label }) => label !== null));
+/**
+ * As `plan_views` in `spotter/train/views.py`: first one shifted view of each picture, and of each class the same number. It goes by the pictures' hashes, so that a few more pictures change few views.
+ */
+export function planViews(
+  pictures: Planned[],
+  shifts = SHIFTS,
+  enough = ENOUGH_SHIFTED,
+  most = MOST_SHIFTED,
+): ViewPlan {
+  const kept = inOrder(withoutCopies(pictures)).filter(({ label }) => label !== null);
   const cropped = new Set(kept.length > FEW_PICTURES ? [] : kept.map(({ sha256 }) => sha256));
-  // Of too many, of each class the same number; by the pictures' hashes, so that a few more pictures change few views.
   const ranks = new Map<string | null, number>();
-  const ranked = kept.map(({ sha256, label }, row) => ({ sha256, label, row }));
-  const slots = ranked
+  const slots = kept
+    .map(({ sha256, label }, row) => ({ sha256, label, row }))
     .sort((one, other) => (one.sha256 < other.sha256 ? -1 : 1))
     .map(({ sha256, label, row }) => {
       const rank = ranks.get(label) ?? 0;
@@ -76,15 +89,17 @@ export function planViews(pictures: Planned[]): ViewPlan {
       return { sha256, rank, row };
     })
     .sort((one, other) => one.rank - other.rank || one.row - other.row);
-  return { cropped, shifted: new Set(slots.slice(0, Math.floor(MOST_SHIFTED / SHIFTS)).map(({ sha256 }) => sha256)) };
+  const shifted = new Map<string, number>();
+  for (const { sha256 } of Array.from({ length: shifts }, () => slots)
+    .flat()
+    .slice(0, Math.max(enough, Math.min(slots.length, most)))) {
+    shifted.set(sha256, (shifted.get(sha256) ?? 0) + 1);
+  }
+  return { cropped, shifted };
 }
 
-/** @param embed features divided by their length. @throws CannotTeach */
-export function readLesson(
-  labels: string[],
-  pictures: Entry[],
-  embed: (features: Float32Array) => Float32Array,
-): Lesson {
+/** @throws CannotTeach */
+export function readLesson(labels: string[], pictures: Entry[]): Lesson {
   checkEnough(labels, pictures);
   const ordered = inOrder(withoutCopies(pictures));
   const embeddings = ordered.map(({ features }) => embed(features.plain));
@@ -107,8 +122,13 @@ export function readLesson(
     classes: labels.length,
     groups: pick(grouped.groups),
     twins: namedTwins(grouped, ordered),
-    cropped: viewsOf(entries, plan.cropped, ({ cropped }) => cropped),
-    shifted: viewsOf(entries, plan.shifted, ({ shifted }) => shifted),
+    cropped: viewsOf(entries, ({ sha256, features }) =>
+      plan.cropped.has(sha256) ? features.cropped : new Float32Array(0),
+    ),
+    shifted: viewsOf(entries, ({ sha256, features }) => {
+      const count = Math.min(plan.shifted.get(sha256) ?? 0, countShifted(features));
+      return features.shifted.subarray(0, count * features.plain.length);
+    }),
   };
 }
 
@@ -142,7 +162,7 @@ function checkEnough(labels: string[], pictures: Entry[]): void {
 }
 
 /** One of each; none of those that were added to two classes. */
-function withoutCopies(pictures: Entry[]): Entry[] {
+function withoutCopies<T extends { sha256: string; added: string }>(pictures: T[]): T[] {
   const classes = new Map<string, Set<string>>();
   for (const { sha256, added } of pictures) classes.set(sha256, (classes.get(sha256) ?? new Set()).add(added));
   const seen = new Set<string>();
@@ -153,15 +173,11 @@ function withoutCopies(pictures: Entry[]): Entry[] {
   });
 }
 
-function viewsOf(
-  entries: Entry[],
-  planned: ReadonlySet<string>,
-  read: (features: Features) => Float32Array,
-): Views | undefined {
+function viewsOf(entries: Entry[], read: (entry: Entry) => Float32Array): Views | undefined {
   const features: Float32Array[] = [];
   const of: number[] = [];
   entries.forEach((entry, row) => {
-    const values = planned.has(entry.sha256) ? read(entry.features) : new Float32Array(0);
+    const values = read(entry);
     const width = entry.features.plain.length;
     for (let at = 0; at < values.length; at += width) {
       features.push(values.subarray(at, at + width));

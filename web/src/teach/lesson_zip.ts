@@ -4,7 +4,7 @@ import type { BodyNetwork } from "./body.js";
 import { softmax } from "./calibrate.js";
 import { logitsOf } from "./linear.js";
 import type { Learnt } from "./learn.js";
-import { SHIFTS, type Lesson, type LessonPicture, type LessonZipOptions } from "./types.js";
+import { SHIFTS, VIEWS, type Lesson, type LessonPicture, type LessonZipOptions } from "./types.js";
 import { packZip, type ZipEntry } from "./zip.js";
 
 const FORMAT = 1;
@@ -58,6 +58,8 @@ function summarise({ taught, lesson, chosen }: Learnt): Record<string, unknown> 
   return {
     ...{ strength, balanced, temperature, threshold, certainty, wrong, judged },
     views_kept: chosen.shiftedKept,
+    views: VIEWS,
+    shifted: taught.shifted.count,
     fold: byPicture((row) => lesson.folds[row] ?? 0),
     held_out: rowsOf(chosen.probabilities),
     plain: rowsOf(chosen.plain),

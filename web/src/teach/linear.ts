@@ -1,6 +1,6 @@
 /** A linear head on pooled features, as `fit_linear` in `spotter/train/head.py`: standardised, several strengths. */
 
-import { outputsOf, solve, type Kernel, type Solution } from "./logistic.js";
+import { outputsOf, solve, type Kernel } from "./logistic.js";
 
 /** Features of pictures, (width) each. */
 export type Rows = readonly Float32Array[];
@@ -14,6 +14,30 @@ export interface Matrix {
 
 /** The products of each row of one matrix with each row of another: (rows * other rows). */
 export type Products = (one: Matrix, other: Matrix) => Promise<Float32Array>;
+
+/** Rows whose products are computed at a time. */
+const BLOCK = 64;
+
+/** The products of each row of a matrix with each other: (rows * rows). They are symmetric: half of them is computed. */
+export async function productsOfAll({ rows, width, values }: Matrix, products: Products): Promise<Float32Array> {
+  const from = (first: number, end: number): Matrix => ({
+    rows: end - first,
+    width,
+    values: values.subarray(first * width, end * width),
+  });
+  const all = new Float32Array(rows * rows);
+  for (let first = 0; first < rows; first += BLOCK) {
+    const block = from(first, Math.min(first + BLOCK, rows));
+    const others = from(first, rows);
+    const found = await products(block, others);
+    for (let row = 0; row < block.rows; row++) {
+      const own = found.subarray(row * others.rows, (row + 1) * others.rows);
+      all.set(own, (first + row) * rows + first);
+      for (let at = block.rows; at < own.length; at++) all[(first + at) * rows + first + row] = own[at] ?? 0;
+    }
+  }
+  return all;
+}
 
 /** Logits of plain features: `weight` (classes * width), `bias` (classes). */
 export interface Linear {
@@ -43,16 +67,12 @@ export async function fitLinear(
   const standard = standardise(rows);
   const { points } = standard;
   const count = rows.length;
-  const kernel = { count, values: await products(points, points) };
+  const kernel = { count, values: await productsOfAll(points, products) };
   if (count < points.width) addNoise(kernel);
   const found = balances.flatMap((balanced) => {
     const weights = balanced ? balancedWeights(targets, classes) : new Float64Array(count).fill(1);
-    let solution: Solution | undefined;
-    return strengths.map((strength) => {
-      // Each fit starts where the one before ended.
-      solution = solve({ kernel, targets, weights, classes }, strength, solution);
-      return { ...solution, strength, balanced };
-    });
+    const solutions = solve({ kernel, targets, weights, classes }, strengths);
+    return solutions.map((solution, at) => ({ ...solution, strength: strengths[at] ?? NaN, balanced }));
   });
   // The weights of all heads at once: sums of pictures.
   const outputs = outputsOf(classes);
@@ -75,6 +95,32 @@ export function logitsOf({ weight, bias }: Linear, rows: Rows): Float64Array {
     }
   });
   return logits;
+}
+
+/** As `logitsOf`, for each of several heads. */
+export async function logitsOfEach(heads: Linear[], rows: Rows, products: Products): Promise<Float64Array[]> {
+  if (!rows.length) return heads.map(() => new Float64Array(0));
+  const classes = heads[0]?.bias.length ?? 0;
+  const { values, width } = joinRows(heads.map(({ weight }) => weight));
+  const all = { values, width: width / classes, rows: heads.length * classes };
+  const found = await products(joinRows(rows), all);
+  return heads.map(({ bias }, number) => {
+    const logits = new Float64Array(rows.length * classes);
+    for (let at = 0; at < logits.length; at++) {
+      const [row, label] = [Math.floor(at / classes), at % classes];
+      logits[at] = (found[row * all.rows + number * classes + label] ?? NaN) + (bias[label] ?? NaN);
+    }
+    return logits;
+  });
+}
+
+export function joinRows(rows: Rows): Matrix {
+  const width = rows[0]?.length ?? 0;
+  const values = new Float32Array(rows.length * width);
+  rows.forEach((row, number) => {
+    values.set(row, number * width);
+  });
+  return { rows: rows.length, width, values };
 }
 
 /** What a row counts, so that each class counts the same. */
@@ -100,9 +146,32 @@ interface Standard {
 /* eslint-disable @typescript-eslint/no-non-null-assertion */
 
 export function dot(one: Float32Array, other: Float32Array): number {
-  let sum = 0;
-  for (let at = 0; at < one.length; at++) sum += one[at]! * other[at]!;
-  return sum;
+  // Four sums at a time, or each addition would wait for the one before.
+  let [a, b, c, d] = [0, 0, 0, 0];
+  let at = 0;
+  for (; at + 3 < one.length; at += 4) {
+    a += one[at]! * other[at]!;
+    b += one[at + 1]! * other[at + 1]!;
+    c += one[at + 2]! * other[at + 2]!;
+    d += one[at + 3]! * other[at + 3]!;
+  }
+  for (; at < one.length; at++) a += one[at]! * other[at]!;
+  return a + b + c + d;
+}
+
+/** Features divided by their length. */
+export function embed(features: Float32Array): Float32Array {
+  const length = Math.max(Math.sqrt(dot(features, features)), 1e-12);
+  const embedding = new Float32Array(features.length);
+  for (let at = 0; at < features.length; at++) embedding[at] = features[at]! / length;
+  return embedding;
+}
+
+export function areNumbers(rows: Rows): boolean {
+  for (const row of rows) {
+    for (const value of row) if (!Number.isFinite(value)) return false;
+  }
+  return true;
 }
 
 function standardise(rows: Rows): Standard {
@@ -119,8 +188,10 @@ function standardise(rows: Rows): Standard {
   }
   for (let at = 0; at < width; at++) spread[at] = Math.sqrt(spread[at]! / rows.length) + LEAST_SPREAD;
   const points = new Float32Array(rows.length * width);
+  const shares = spread.map((each) => 1 / each);
   rows.forEach((row, number) => {
-    for (let at = 0; at < width; at++) points[number * width + at] = (row[at]! - mean[at]!) / spread[at]!;
+    const start = number * width;
+    for (let at = 0; at < width; at++) points[start + at] = (row[at]! - mean[at]!) * shares[at]!;
   });
   return { points: { rows: rows.length, width, values: points }, mean, spread };
 }

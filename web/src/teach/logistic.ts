@@ -18,21 +18,6 @@ export interface Kernel {
 export interface Solution {
   coefficients: Float64Array;
   bias: Float64Array;
-  /** What a like problem begins with. */
-  trail: Trail;
-}
-
-/** Where a walk ended, by which penalty, and what it learnt of the bends of the loss on its way. */
-interface Trail {
-  at: Vector;
-  penalty: number;
-  history: Step[];
-}
-
-interface Step {
-  step: Vector;
-  change: Vector;
-  scale: number;
 }
 
 export interface Problem {
@@ -45,8 +30,8 @@ export interface Problem {
 
 const MEMORY = 20;
 const MOST_STEPS = 500;
-/** Of the gradient, in the space of W; scikit-learn's is 1e-4 for its largest number. */
-const TOLERANCE = 1e-4;
+/** Of the gradient's length, in the space of W; scikit-learn's is 1e-4 for the largest of its thousands of numbers. */
+const TOLERANCE = 3e-4;
 const MOST_SEARCH = 12;
 
 /** A vector in the space of (W, b): its coefficients, their product with the kernel, and the part of the biases. */
@@ -56,62 +41,104 @@ interface Vector {
   bias: Float64Array;
 }
 
+/** What was learnt of the bends of the loss on the way. */
+interface Step {
+  step: Vector;
+  change: Vector;
+  scale: number;
+}
+
 export function outputsOf(classes: number): number {
   return classes === 2 ? 1 : classes;
 }
 
 /**
- * The least of the mean loss + |W|^2 / (2 * strength * total weight).
+ * The least of the mean loss + |W|^2 / (2 * strength * total weight), for each strength.
  *
- * @param strength scikit-learn's `C`. @param start where to begin: the solution of a like problem.
+ * @param strengths scikit-learn's `C`, from strong to weak regularisation: each search begins where the one before
+ * ended, and with what that learnt.
  */
-export function solve(problem: Problem, strength: number, start?: Solution): Solution {
-  const { kernel, classes } = problem;
-  const outputs = outputsOf(classes);
-  const total = problem.weights.reduce((sum, each) => sum + each, 0);
-  const penalty = 1 / (strength * total);
-  const zero = (): Vector => makeVector(kernel.count, outputs);
-  const at = start ? scaled(start.trail.at, 1) : zero();
-  const history = start ? underPenalty(start.trail, penalty) : [];
-  let gradient = gradientAt(problem, at, penalty, total, outputs);
-  for (let round = 0; round < MOST_STEPS; round++) {
-    const length = Math.sqrt(dot(gradient, gradient));
-    if (!(length > TOLERANCE)) break;
-    const direction = descend(gradient, history, zero);
-    if (!(dot(direction, gradient) < 0)) break;
-    const size = searchLine(problem, at, direction, penalty, total, outputs, history.length ? 1 : 1 / length);
-    if (!(size > 0)) break;
-    const step = scaled(direction, size);
-    add(at, step, 1);
-    const next = gradientAt(problem, at, penalty, total, outputs);
-    const change = scaled(next, 1);
-    add(change, gradient, -1);
-    gradient = next;
-    const curvature = dot(step, change);
-    if (curvature > 0) history.push({ step, change, scale: 1 / curvature });
-    if (history.length > MEMORY) history.shift();
-  }
-  return { coefficients: at.own, bias: at.bias, trail: { at, penalty, history } };
+export function solve(problem: Problem, strengths: readonly number[]): Solution[] {
+  const walk = new Walk(problem);
+  return strengths.map((strength) => walk.to(strength));
 }
 
-/** The steps of a walk as they were with another penalty, which bends the loss along W alike everywhere. */
-function underPenalty({ penalty, history }: Trail, now: number): Step[] {
-  return history.flatMap(({ step, change }) => {
-    const changed = scaled(change, 1);
-    addWeights(changed, step, now - penalty);
-    const curvature = dot(step, changed);
-    return curvature > 0 ? [{ step, change: changed, scale: 1 / curvature }] : [];
-  });
+/** L-BFGS. What it needs is made once: a walk takes dozens of steps, of thousands of numbers each. */
+class Walk {
+  private readonly outputs: number;
+  private readonly total: number;
+  private penalty = 0;
+  private readonly at: Vector;
+  private readonly direction: Vector;
+  private gradient: Vector;
+  private next: Vector;
+  private history: Step[] = [];
+
+  constructor(private readonly problem: Problem) {
+    this.outputs = outputsOf(problem.classes);
+    this.total = problem.weights.reduce((sum, each) => sum + each, 0);
+    this.at = this.makeVector();
+    this.direction = this.makeVector();
+    this.gradient = this.makeVector();
+    this.next = this.makeVector();
+  }
+
+  to(strength: number): Solution {
+    this.changePenalty(1 / (strength * this.total));
+    const { at, direction } = this;
+    computeGradient(this.problem, at, this.penalty, this.total, this.outputs, this.gradient);
+    for (let round = 0; round < MOST_STEPS; round++) {
+      const length = Math.sqrt(dot(this.gradient, this.gradient));
+      if (!(length > TOLERANCE)) break;
+      descend(this.gradient, this.history, direction);
+      const slope = dot(direction, this.gradient);
+      if (!(slope < 0)) break;
+      const first = this.history.length ? 1 : 1 / length;
+      const size = searchLine(this.problem, at, direction, this.penalty, this.total, this.outputs, slope, first);
+      if (!(size > 0)) break;
+      add(at, direction, size);
+      computeGradient(this.problem, at, this.penalty, this.total, this.outputs, this.next);
+      this.remember(size);
+      [this.gradient, this.next] = [this.next, this.gradient];
+    }
+    return { coefficients: at.own.slice(), bias: at.bias.slice() };
+  }
+
+  /** The last step, and what it changed of the gradient; of many steps, the oldest is forgotten. */
+  private remember(size: number): void {
+    const { history } = this;
+    const last = (history.length === MEMORY ? history.shift() : undefined) ?? {
+      step: this.makeVector(),
+      change: this.makeVector(),
+      scale: 0,
+    };
+    copyScaled(last.step, this.direction, size);
+    copyScaled(last.change, this.next, 1);
+    add(last.change, this.gradient, -1);
+    const curvature = dot(last.step, last.change);
+    last.scale = 1 / curvature;
+    if (curvature > 0) history.push(last);
+  }
+
+  /** The penalty bends the loss along W alike everywhere. */
+  private changePenalty(penalty: number): void {
+    for (const each of this.history) {
+      addWeights(each.change, each.step, penalty - this.penalty);
+      each.scale = 1 / dot(each.step, each.change);
+    }
+    this.history = this.history.filter(({ scale }) => scale > 0);
+    this.penalty = penalty;
+  }
+
+  private makeVector(): Vector {
+    const size = this.problem.kernel.count * this.outputs;
+    return { own: new Float64Array(size), seen: new Float64Array(size), bias: new Float64Array(this.outputs) };
+  }
 }
 
 /** The direction of L-BFGS: the two loops of Nocedal (1980). */
-function descend(
-  gradient: Vector,
-  history: Step[],
-  zero: () => Vector,
-): Vector {
-  const direction = zero();
-  add(direction, gradient, -1);
+function descend(gradient: Vector, history: Step[], direction: Vector): void {
+  copyScaled(direction, gradient, -1);
   const shares: number[] = [];
   for (const { step, change, scale } of history.toReversed()) {
     const share = scale * dot(step, direction);
@@ -119,17 +146,20 @@ function descend(
     add(direction, change, -share);
   }
   const last = history.at(-1);
-  if (last) scale(direction, 1 / (last.scale * dot(last.change, last.change)));
+  if (last) copyScaled(direction, direction, 1 / (last.scale * dot(last.change, last.change)));
   for (const { step, change, scale } of history) {
     add(direction, step, (shares.pop() ?? 0) - scale * dot(change, direction));
   }
-  return direction;
 }
 
 /* The loops below run for every number: "!" where an index is known to be inside. */
 /* eslint-disable @typescript-eslint/no-non-null-assertion */
 
-/** How far to go: Newton's method along the line, on which the logits are known without another product. */
+/**
+ * How far to go: Newton's method along the line, on which the logits are known without another product.
+ *
+ * @param start the slope at the beginning. @param first a step to try.
+ */
 function searchLine(
   { targets, weights, classes, kernel: { count } }: Problem,
   at: Vector,
@@ -137,6 +167,7 @@ function searchLine(
   penalty: number,
   total: number,
   outputs: number,
+  start: number,
   first: number,
 ): number {
   const ownSlope = penalty * dotOfWeights(at, direction);
@@ -167,10 +198,9 @@ function searchLine(
     return [slope / total + ownSlope + size * ownBend, bend / total + ownBend];
   };
   let [low, high, size] = [0, Infinity, first];
-  const [start] = slopes(0);
   for (let round = 0; round < MOST_SEARCH; round++) {
     const [slope, bend] = slopes(size);
-    if (Math.abs(slope) <= 0.1 * Math.abs(start)) break;
+    if (Math.abs(slope) <= 0.3 * Math.abs(start)) break;
     if (slope > 0) high = size;
     else low = size;
     const next = size - slope / bend;
@@ -179,9 +209,15 @@ function searchLine(
   return size;
 }
 
-function gradientAt(problem: Problem, at: Vector, penalty: number, total: number, outputs: number): Vector {
-  const { kernel, targets, weights, classes } = problem;
-  const gradient = makeVector(kernel.count, outputs);
+function computeGradient(
+  { kernel, targets, weights, classes }: Problem,
+  at: Vector,
+  penalty: number,
+  total: number,
+  outputs: number,
+  gradient: Vector,
+): void {
+  gradient.bias.fill(0);
   const residuals = new Float64Array(kernel.count * outputs);
   const probabilities = new Float64Array(classes);
   for (let row = 0; row < kernel.count; row++) {
@@ -199,7 +235,6 @@ function gradientAt(problem: Problem, at: Vector, penalty: number, total: number
     gradient.own[place] = residuals[place]! + penalty * at.own[place]!;
     gradient.seen[place]! += penalty * at.seen[place]!;
   }
-  return gradient;
 }
 
 /** In place: logits of the outputs to probabilities of the classes. */
@@ -239,8 +274,8 @@ function multiplyOne({ count, values: kernel }: Kernel, column: Float64Array, ta
 }
 
 /**
- * Three outputs, or what is left of them, of two rows at a time: six sums of which none waits for another, and each
- * number that is read is used more than once.
+ * Three outputs, or what is left of them, of four rows at a time: twelve sums of which none waits for another, and each
+ * number that is read is used three or four times.
  */
 function multiplyThree(
   { count, values: kernel }: Kernel,
@@ -254,36 +289,43 @@ function multiplyThree(
   for (let row = 0; row < count; row++) {
     for (let k = 0; k < used; k++) columns[row * 3 + k] = values[row * outputs + first + k]!;
   }
-  const sums = new Float64Array(6);
-  for (let row = 0; row < count; row += 2) {
-    const rows = Math.min(2, count - row);
-    const upper = row * count;
-    const lower = upper + (rows - 1) * count;
+  const sums = new Float64Array(12);
+  for (let row = 0; row < count; row += 4) {
+    const rows = Math.min(4, count - row);
+    // Of the last few rows, one may be read more than once.
+    const [p, q] = [row * count, (row + Math.min(1, rows - 1)) * count];
+    const [r, s] = [(row + Math.min(2, rows - 1)) * count, (row + rows - 1) * count];
     let [a, b, c, d, e, f] = [0, 0, 0, 0, 0, 0];
+    let [g, h, i, j, k, l] = [0, 0, 0, 0, 0, 0];
     for (let at = 0, place = 0; at < count; at++, place += 3) {
       // No arrays here: they would be made for every number.
-      const one = kernel[upper + at]!;
-      const other = kernel[lower + at]!;
       const x = columns[place]!;
       const y = columns[place + 1]!;
       const z = columns[place + 2]!;
+      const one = kernel[p + at]!;
       a += one * x;
       b += one * y;
       c += one * z;
-      d += other * x;
-      e += other * y;
-      f += other * z;
+      const two = kernel[q + at]!;
+      d += two * x;
+      e += two * y;
+      f += two * z;
+      const three = kernel[r + at]!;
+      g += three * x;
+      h += three * y;
+      i += three * z;
+      const four = kernel[s + at]!;
+      j += four * x;
+      k += four * y;
+      l += four * z;
     }
-    [sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]] = [a, b, c, d, e, f];
+    sums.set([a, b, c, d, e, f, g, h, i, j, k, l]);
     for (let next = 0; next < rows; next++) {
-      for (let k = 0; k < used; k++) target[(row + next) * outputs + first + k] = sums[next * 3 + k]!;
+      for (let output = 0; output < used; output++) {
+        target[(row + next) * outputs + first + output] = sums[next * 3 + output]!;
+      }
     }
   }
-}
-
-function makeVector(count: number, outputs: number): Vector {
-  const size = count * outputs;
-  return { own: new Float64Array(size), seen: new Float64Array(size), bias: new Float64Array(outputs) };
 }
 
 /** The inner product in the space of (W, b). */
@@ -294,9 +336,18 @@ function dot(one: Vector, other: Vector): number {
 }
 
 function dotOfWeights(one: Vector, other: Vector): number {
-  let sum = 0;
-  for (let at = 0; at < one.own.length; at++) sum += one.own[at]! * other.seen[at]!;
-  return sum;
+  const [{ own }, { seen }] = [one, other];
+  // Four sums at a time, or each addition would wait for the one before.
+  let [a, b, c, d] = [0, 0, 0, 0];
+  let at = 0;
+  for (; at + 3 < own.length; at += 4) {
+    a += own[at]! * seen[at]!;
+    b += own[at + 1]! * seen[at + 1]!;
+    c += own[at + 2]! * seen[at + 2]!;
+    d += own[at + 3]! * seen[at + 3]!;
+  }
+  for (; at < own.length; at++) a += own[at]! * seen[at]!;
+  return a + b + c + d;
 }
 
 function add(target: Vector, other: Vector, share: number): void {
@@ -312,14 +363,10 @@ function addWeights(target: Vector, { own, seen }: Vector, share: number): void 
   }
 }
 
-function scale(target: Vector, share: number): void {
-  for (const values of [target.own, target.seen, target.bias]) {
-    for (let at = 0; at < values.length; at++) values[at]! *= share;
+function copyScaled(target: Vector, source: Vector, share: number): void {
+  for (let at = 0; at < target.own.length; at++) {
+    target.own[at] = share * source.own[at]!;
+    target.seen[at] = share * source.seen[at]!;
   }
-}
-
-function scaled(vector: Vector, share: number): Vector {
-  const copy = { own: vector.own.slice(), seen: vector.seen.slice(), bias: vector.bias.slice() };
-  scale(copy, share);
-  return copy;
+  for (let k = 0; k < target.bias.length; k++) target.bias[k] = share * source.bias[k]!;
 }

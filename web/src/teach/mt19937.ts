@@ -1,4 +1,4 @@
-/** Mersenne Twister, as numpy's `RandomState`: the same seed deals the same folds as in Python. */
+/** Mersenne Twister, as numpy's `RandomState`: the same seed deals the same folds and makes the same views as in Python. */
 
 const N = 624;
 const M = 397;
@@ -51,11 +51,6 @@ export class MersenneTwister {
       [values[last], values[other]] = [values[other] as T, values[last] as T];
     }
     return values;
-  }
-
-  /** Of a standard normal distribution (Box and Muller, 1958). */
-  normal(): number {
-    return Math.sqrt(-2 * Math.log(1 - this.random())) * Math.cos(2 * Math.PI * this.random());
   }
 
   private twist(): void {

@@ -68,22 +68,16 @@ export function chooseFamiliarity(seen: Seen): Familiarity {
 }
 
 /** How well the higher ones are told from the lower ones: the area under the ROC curve, equal scores counting half. */
-export function areaUnderRoc(above: number[], below: number[]): number {
-  const all = [
-    ...above.map((score) => ({ score, isAbove: true })),
-    ...below.map((score) => ({ score, isAbove: false })),
-  ];
-  all.sort((one, other) => one.score - other.score);
+export function areaUnderRoc(above: readonly number[], below: readonly number[]): number {
+  const lower = Float64Array.from(below).sort();
   let area = 0;
-  let lower = 0;
-  for (let start = 0, end = 0; start < all.length; start = end) {
-    let [ups, downs] = [0, 0];
-    for (; all[end]?.score === all[start]?.score && end < all.length; end++) {
-      if (all[end]?.isAbove) ups++;
-      else downs++;
-    }
-    area += ups * (lower + downs / 2);
-    lower += downs;
+  let under = 0;
+  let same = 0;
+  for (const score of Float64Array.from(above).sort()) {
+    while (under < lower.length && (lower[under] ?? 0) < score) under++;
+    same = Math.max(same, under);
+    while (same < lower.length && lower[same] === score) same++;
+    area += (under + same) / 2;
   }
   return area / (above.length * below.length);
 }
@@ -148,16 +142,16 @@ function compare(seen: Seen, row: number, withViews: boolean): { near: number; f
   return { near: near.mean(), far: far.mean() };
 }
 
-/** The highest few of many. */
+/** The highest few of many, the highest first. */
 class Nearest {
   private readonly highest: number[] = [];
 
   add(cosine: number): void {
     const { highest } = this;
     if (highest.length === NEIGHBOURS && cosine <= (highest[NEIGHBOURS - 1] ?? 0)) return;
-    highest.push(cosine);
-    highest.sort((one, other) => other - one);
-    if (highest.length > NEIGHBOURS) highest.pop();
+    let place = Math.min(highest.length, NEIGHBOURS - 1);
+    for (; place > 0 && (highest[place - 1] ?? 0) < cosine; place--) highest[place] = highest[place - 1] ?? 0;
+    highest[place] = cosine;
   }
 
   /** Clipped to [0, 1]. */

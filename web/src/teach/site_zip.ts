@@ -133,7 +133,8 @@ async function describeSite(
   const entries: Record<string, FileEntry> = {};
   for (const [path, content] of [...files].sort(([one], [other]) => (one < other ? -1 : 1))) {
     if (UNLISTED.includes(path)) continue;
-    const unpacked = path.endsWith(PACKED) ? { unpacked: (await gunzip(content)).length } : {};
+    const inside = path.endsWith(PACKED) ? await gunzip(content) : undefined;
+    const unpacked = inside ? { unpacked: inside.length, unpacked_sha256: await hashOf(inside) } : {};
     const by_place = OF_NUMBERS.some((name) => path === `model/${name}${PACKED}`) ? { by_place: true } : {};
     entries[path] = { bytes: content.length, sha256: await hashOf(content), ...unpacked, ...by_place };
   }

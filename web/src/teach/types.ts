@@ -66,6 +66,8 @@ export interface Features {
   /** Of shifted views, (shifts * width), and what each shows; empty where none were needed. */
   shifted: Float32Array;
   shows: string[];
+  /** `VIEWS` of the code that made these. */
+  views: string;
 }
 
 /** A picture of a lesson. */
@@ -98,9 +100,12 @@ export interface Body {
   contents: string;
 }
 
-/** Shifted views a picture, and in all: fewer than Python's 2 and 1,500, as each takes as long as a picture. */
-export const SHIFTS = 1;
-export const MOST_SHIFTED = 200;
+/** Shifted views a picture, until there are enough in all, and the most in all; as `TrainConfig` in Python. */
+export const SHIFTS = 2;
+export const ENOUGH_SHIFTED = 300;
+export const MOST_SHIFTED = 1500;
+/** How they are made: the name of their cache in Python, another one whenever they are made in another way. */
+export const VIEWS = "shifted-3";
 export const MOST_PICTURES = 5000;
 export const MOST_LABELS = 60;
 export const MOST_DOUBTFUL = 10;
@@ -231,6 +236,10 @@ export type CannotTeachReason =
   | "not-measured"
   /** Features or losses are no numbers. */
   | "not-numbers"
+  /** Pictures or names have changed since it learnt. */
+  | "outdated"
+  /** The worker has ended, and what was learnt with it: open another teacher. */
+  | "ended"
   /** Nothing has been learnt yet. */
   | "not-learnt";
 
@@ -279,6 +288,8 @@ export interface TeachOptions {
   threads?: number;
   /** Told how many of how many bytes of the body are here. */
   progress?: (loaded: number, total: number) => void;
+  /** Told when an open teacher has ended by itself, with the error that all questions to it meet from then on. */
+  ended?: (error: Error) => void;
 }
 
 /**

@@ -2,12 +2,15 @@
 
 import { MOST_LABELS, type Features, type KeptPicture, type Lesson, type LessonPicture, type Origin } from "../types.js";
 import { looksOf } from "./labels.js";
-import { NoRoom, type Class, type Decision, type Store, type StoredPicture } from "./store.js";
+import { NoRoom, type Class, type Decision, type Shelf, type StoredPicture } from "./store.js";
 
 /** In all: more would take this page many minutes. */
 export const MOST = 2000;
 /** Of each class, for an error that means something; `spotter adopt` needs as many. */
 export const LEAST = 5;
+
+// So many are written again together.
+const TOGETHER = 50;
 
 /** A picture that is to be added. */
 export interface New {
@@ -27,9 +30,11 @@ export interface Added {
   tooMany: number;
   /** The device had no room for them. */
   noRoom: number;
+  /** Their class was removed meanwhile. */
+  noClass: number;
 }
 
-const NOTHING: Added = { added: 0, copies: 0, elsewhere: 0, where: "", tooMany: 0, noRoom: 0 };
+const NOTHING: Added = { added: 0, copies: 0, elsewhere: 0, where: "", tooMany: 0, noRoom: 0, noClass: 0 };
 
 /** What became of two lots of pictures. */
 export function together(one: Added, other: Added): Added {
@@ -40,6 +45,7 @@ export function together(one: Added, other: Added): Added {
     where: other.where || one.where,
     tooMany: one.tooMany + other.tooMany,
     noRoom: one.noRoom + other.noRoom,
+    noClass: one.noClass + other.noClass,
   };
 }
 
@@ -49,12 +55,16 @@ export class Album {
   readonly #pictures = new Map<string, StoredPicture>();
   #features = new Map<string, Features>();
   #order = 0;
-  readonly #store: Store;
+  // The device had no room: what was kept before may be gone.
+  #mayLack = false;
+  // What is being added now.
+  readonly #adds = new Set<Promise<Added>>();
+  readonly #store: Shelf;
   readonly #body: string;
   readonly #changed: () => void;
 
   /** @param body the `contents` of the network that makes the features. @param changed called after each change. */
-  constructor(store: Store, body: string, changed: () => void) {
+  constructor(store: Shelf, body: string, changed: () => void) {
     this.#store = store;
     this.#body = body;
     this.#changed = changed;
@@ -71,9 +81,15 @@ export class Album {
     ]);
     this.classes = classes;
     this.decisions = decisions;
-    this.#features = features;
+    const before = new Map(this.#pictures);
     this.#pictures.clear();
-    for (const picture of pictures) this.#pictures.set(picture.sha256, picture);
+    for (const picture of pictures) {
+      // A picture in memory can still be read when the browser has dropped its file.
+      const blob = before.get(picture.sha256)?.blob ?? picture.blob;
+      this.#pictures.set(picture.sha256, { ...picture, blob });
+    }
+    // Those that the device had no room for are known all the same: to ask for them again might have no end.
+    this.#features = new Map([...this.#features, ...features].filter(([sha256]) => this.#pictures.has(sha256)));
     this.#order = Math.max(0, ...pictures.map(({ order }) => order)) + 1;
     const gone = Math.max(0, store.tally.read() - this.size);
     store.tally.write(this.size);
@@ -152,10 +168,16 @@ export class Album {
 
   /** Remove a class, and the pictures that were put into it. */
   async removeClass(id: string): Promise<void> {
-    const gone = [...this.#pictures.values()].filter(({ added }) => added === id);
-    const hashes = new Set(gone.map(({ sha256 }) => sha256));
-    await this.#remove(hashes, ({ sha256, from, to }) => hashes.has(sha256) || from === id || to === id);
-    await this.#setClasses(this.classes.filter((each) => each.id !== id));
+    const before = this.classes;
+    // Nothing is put into it any longer, and what is being put there is removed with the rest.
+    this.classes = before.filter((each) => each.id !== id);
+    try {
+      await Promise.allSettled(this.#adds);
+      await this.#removeWith(id);
+    } catch (error) {
+      this.classes = before;
+      throw error;
+    }
   }
 
   /** Remove a picture for good. */
@@ -164,29 +186,16 @@ export class Album {
     this.#changed();
   }
 
-  /** Add pictures to a class, as far as there is room. */
+  /** Add pictures to a class, as far as there is room; none where there is no such class. */
   async add(id: string, pictures: readonly New[]): Promise<Added> {
-    const told = { ...NOTHING };
-    const fresh: StoredPicture[] = [];
-    for (const { picture, origin } of pictures) {
-      const there = this.#pictures.get(picture.sha256);
-      if (there && this.classOf(there) === undefined && there.added === id) {
-        // It was left out, and is wanted again.
-        await this.undo(picture.sha256);
-        told.added += 1;
-      } else if (there) {
-        const now = this.classOf(there);
-        if (now === id) told.copies += 1;
-        else {
-          told.elsewhere += 1;
-          told.where = this.name(now ?? there.added);
-        }
-      } else if (fresh.some(({ sha256 }) => sha256 === picture.sha256)) told.copies += 1;
-      else if (this.size + fresh.length >= MOST) told.tooMany += 1;
-      else fresh.push({ ...picture, added: id, order: this.#order++, origin });
+    if (!this.classes.some((each) => each.id === id)) return { ...NOTHING, noClass: pictures.length };
+    const adding = this.#add(id, pictures);
+    this.#adds.add(adding);
+    try {
+      return await adding;
+    } finally {
+      this.#adds.delete(adding);
     }
-    const kept = await this.#keep(fresh);
-    return { ...told, added: told.added + kept, noRoom: fresh.length - kept };
   }
 
   /** Decide about a picture, in place of what was decided before. @throws NoRoom */
@@ -224,15 +233,21 @@ export class Album {
     return [...this.#pictures.values()].some((one) => this.classOf(one) !== undefined && !this.#features.has(one.sha256));
   }
 
+  /** What the network said of a picture, until it is kept. */
+  hear(sha256: string, features: Features): void {
+    this.#features.set(sha256, features);
+  }
+
   /** Keep what the network said of pictures; where the device has no room, only until the page is closed. */
   async keepFeatures(features: ReadonlyMap<string, Features>): Promise<boolean> {
-    for (const [sha256, each] of features) this.#features.set(sha256, each);
+    for (const [sha256, each] of features) this.hear(sha256, each);
     try {
       await this.#store.putFeatures(this.#body, features);
       return true;
     } catch (error) {
-      if (error instanceof NoRoom) return false;
-      throw error;
+      if (!(error instanceof NoRoom)) throw error;
+      this.#mayLack = true;
+      return false;
     }
   }
 
@@ -258,9 +273,49 @@ export class Album {
 
   /** Remove everything from the device. */
   async wipe(): Promise<void> {
+    const before = this.classes;
     this.#store.tally.write(0);
-    await this.#store.wipe();
+    // Nothing is added any longer, and what is being added is removed too.
+    this.classes = [];
+    try {
+      await Promise.allSettled(this.#adds);
+      await this.#store.wipe();
+    } catch (error) {
+      this.classes = before;
+      throw error;
+    }
     await this.load();
+  }
+
+  async #add(id: string, pictures: readonly New[]): Promise<Added> {
+    const told = { ...NOTHING };
+    const fresh: StoredPicture[] = [];
+    for (const { picture, origin } of pictures) {
+      const there = this.#pictures.get(picture.sha256);
+      if (there && this.classOf(there) === undefined && there.added === id) {
+        // It was left out, and is wanted again.
+        await this.undo(picture.sha256);
+        told.added += 1;
+      } else if (there) {
+        const now = this.classOf(there);
+        if (now === id) told.copies += 1;
+        else {
+          told.elsewhere += 1;
+          told.where = this.name(now ?? there.added);
+        }
+      } else if (fresh.some(({ sha256 }) => sha256 === picture.sha256)) told.copies += 1;
+      else if (this.size + fresh.length >= MOST) told.tooMany += 1;
+      else fresh.push({ ...picture, added: id, order: this.#order++, origin });
+    }
+    const kept = await this.#keep(fresh);
+    return { ...told, added: told.added + kept, noRoom: fresh.length - kept };
+  }
+
+  async #removeWith(id: string): Promise<void> {
+    const gone = [...this.#pictures.values()].filter(({ added }) => added === id);
+    const hashes = new Set(gone.map(({ sha256 }) => sha256));
+    await this.#remove(hashes, ({ sha256, from, to }) => hashes.has(sha256) || from === id || to === id);
+    await this.#setClasses(this.classes);
   }
 
   #lessonPicture(picture: StoredPicture): LessonPicture {
@@ -289,15 +344,35 @@ export class Album {
       kept = pictures.length;
     } catch (error) {
       if (!(error instanceof NoRoom)) throw error;
+      this.#mayLack = true;
       for (const picture of pictures) {
         if (!(await this.#fits(picture))) break;
         kept += 1;
       }
     }
     for (const picture of pictures.slice(0, kept)) this.#pictures.set(picture.sha256, picture);
+    if (this.#mayLack && kept && kept === pictures.length) await this.#keepAgain();
     this.#store.tally.write(this.size);
     this.#changed();
     return kept;
+  }
+
+  /** There is room again: keep what is in memory only, as Chromium may drop all that it kept once a disk was full. */
+  async #keepAgain(): Promise<void> {
+    const store = this.#store;
+    try {
+      await store.putClasses(this.classes);
+      for (const decision of this.decisions) await store.putDecision(decision);
+      const there = await store.hashes();
+      const lacking = [...this.#pictures.values()].filter(({ sha256 }) => !there.has(sha256));
+      const readable = await Promise.all(lacking.map(async (one) => ((await isReadable(one.blob)) ? [one] : [])));
+      const again = readable.flat();
+      for (let start = 0; start < again.length; start += TOGETHER) await store.putPictures(again.slice(start, start + TOGETHER));
+      this.#mayLack = false;
+    } catch (error) {
+      // The next that finds room tries again.
+      if (!(error instanceof NoRoom)) throw error;
+    }
   }
 
   async #fits(picture: StoredPicture): Promise<boolean> {
@@ -319,5 +394,14 @@ export class Album {
       this.#pictures.delete(sha256);
       this.#features.delete(sha256);
     }
+  }
+}
+
+async function isReadable(blob: Blob): Promise<boolean> {
+  try {
+    await blob.arrayBuffer();
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -6,18 +6,26 @@ export class CameraDesk {
   #stream: MediaStream | undefined;
   #video: HTMLVideoElement | undefined;
   #released: (() => void) | undefined;
+  // Grows when it is wanted elsewhere, or off: who waits for the visitor's leave by then gets none.
+  #turn = 0;
 
   constructor() {
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.stop();
+      if (document.hidden) this.#close();
     });
     addEventListener("pagehide", () => {
       this.stop();
     });
   }
 
-  /** Show it in a video. @param released called when it goes elsewhere, or off. @throws DOMException */
-  async show(video: HTMLVideoElement, released: () => void): Promise<void> {
+  /**
+   * Show it in a video.
+   *
+   * @param released called when it goes elsewhere, or off. @returns whether it is shown: it may be wanted elsewhere by
+   * the time that the visitor allows it. @throws DOMException
+   */
+  async show(video: HTMLVideoElement, released: () => void): Promise<boolean> {
+    const turn = ++this.#turn;
     const before = this.#stream;
     this.#leave();
     if (before?.active && this.#video) {
@@ -26,6 +34,11 @@ export class CameraDesk {
       await video.play();
     } else {
       const stream = await openCamera(video);
+      if (turn !== this.#turn || document.hidden) {
+        closeCamera(video, stream);
+        released();
+        return false;
+      }
       this.#stream = stream;
       // Unplugged, or taken away in the browser's settings.
       stream.getVideoTracks()[0]?.addEventListener("ended", () => {
@@ -34,6 +47,7 @@ export class CameraDesk {
     }
     this.#video = video;
     this.#released = released;
+    return true;
   }
 
   /** Whether it is shown in this video. */
@@ -43,6 +57,11 @@ export class CameraDesk {
 
   /** Let go of it: its light goes off. */
   stop(): void {
+    this.#turn += 1;
+    this.#close();
+  }
+
+  #close(): void {
     this.#leave();
     if (this.#stream && this.#video) closeCamera(this.#video, this.#stream);
     this.#stream = this.#video = undefined;

@@ -1,8 +1,8 @@
 /** The classes: a card for each, with its name, its pictures and the ways to add some. */
 
-import type { Given } from "../../page/batch.js";
 import { make } from "../../page/dom.js";
 import { chosenFiles, droppedFiles } from "../../page/drop.js";
+import type { Chosen } from "./adding.js";
 import { words, type Desk } from "./desk.js";
 import { cleanLabel, labelProblem } from "./labels.js";
 import { Shooting } from "./shooting.js";
@@ -15,7 +15,11 @@ const MOST_THUMBS = 18;
 /** What the cards need from the page. */
 export interface CardActions {
   /** Add files to a class. */
-  take(id: string, files: Given[]): Promise<void>;
+  take(id: string, chosen: Chosen): Promise<void>;
+  /** A class has another name. */
+  renamed(): void;
+  /** Remove a class and its pictures. */
+  remove(id: string): Promise<void>;
   /** Search for pictures of a class. */
   search(id: string): void;
 }
@@ -170,7 +174,7 @@ class Card {
     if (count && !window.confirm(words(this.desk, "teach_remove_class_sure", { label: name, count }))) return;
     const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
     if (this.#place.hasChildNodes()) this.desk.camera.stop();
-    await album.removeClass(this.id);
+    await this.actions.remove(this.id);
     (next?.querySelector<HTMLElement>("input.name") ?? document.querySelector<HTMLElement>("#add-class"))?.focus();
   }
 
@@ -189,16 +193,32 @@ class Card {
       // It keeps the name that it had.
       if (label === undefined) return;
       name.value = label;
-      if (label !== this.desk.album.name(this.id)) void this.desk.album.rename(this.id, label);
+      if (label !== this.desk.album.name(this.id)) void this.#rename(label);
     });
     name.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.#camera.focus();
+      // One that ends the writing of a Chinese word is none.
+      if (event.key !== "Enter" || event.isComposing) return;
+      // Or else it presses the button that has the focus then.
+      event.preventDefault();
+      this.#camera.focus();
     });
     name.addEventListener("blur", () => {
       if (this.#wrong.textContent === "") return;
       name.value = this.desk.album.name(this.id);
       name.removeAttribute("aria-invalid");
     });
+  }
+
+  async #rename(label: string): Promise<void> {
+    const { album } = this.desk;
+    try {
+      await album.rename(this.id, label);
+      this.actions.renamed();
+    } catch (error) {
+      // What is shown is what is kept. The page says why.
+      this.#name.value = album.name(this.id);
+      throw error;
+    }
   }
 
   #listenToDrops(): void {
@@ -216,7 +236,7 @@ class Card {
       event.preventDefault();
       event.stopPropagation();
       element.classList.remove("dragged");
-      if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((files) => this.actions.take(this.id, files));
+      if (event.dataTransfer) void this.actions.take(this.id, droppedFiles(event.dataTransfer));
     });
   }
 }

@@ -1,6 +1,7 @@
 /** A static Space of a visitor: made, and filled with a site in one commit, so that it is the old one or the new one. */
 
 import type { SiteFile } from "../types.js";
+import { hubClient } from "./hub_client.js";
 import type { HubPlace, Visitor } from "./hub_visit.js";
 
 const BEGUN = "spotter-hub-begun";
@@ -35,7 +36,7 @@ export function isName(name: string): boolean {
  * @throws NameTaken @throws Unwanted @throws TypeError: no network. @throws HubApiError
  */
 export async function putOnSpace(hub: HubPlace, visitor: Visitor, wish: Wish): Promise<string> {
-  const { HubApiError, commit, createRepo } = await import("../../hub.js");
+  const { HubApiError, commit, createRepo } = await hubClient();
   const space = `${visitor.name}/${wish.name}`;
   const common = { repo: { type: "space" as const, name: space }, hubUrl: hub.url, accessToken: visitor.token };
   let before: Before | undefined;
@@ -75,7 +76,7 @@ interface Before {
 
 /** What a Space of this name holds. @throws NameTaken: something else than a site. @throws TypeError @throws HubApiError */
 async function look(hub: HubPlace, { token }: Visitor, space: string): Promise<Before> {
-  const { HubApiError } = await import("../../hub.js");
+  const { HubApiError } = await hubClient();
   const headers = { authorization: `Bearer ${token}` };
   const ask = async (path: string): Promise<unknown> => {
     const answer = await fetch(`${hub.url}/${path}`, { headers });

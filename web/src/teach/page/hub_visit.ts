@@ -1,6 +1,7 @@
 /** A visitor's sign-in to the Hub. What it gives is kept until the tab is closed, and nowhere else. */
 
 import type { SiteJson } from "../../files.js";
+import { hubClient } from "./hub_client.js";
 
 const ASKED = "spotter-hub-asked";
 const SIGNED = "spotter-hub";
@@ -40,7 +41,7 @@ export function signOut(): void {
 
 /** Leave for the Hub, which comes back to this page. @throws TypeError: no network. @throws HubApiError */
 export async function signIn(hub: HubPlace): Promise<void> {
-  const { oauthLoginUrl } = await import("../../hub.js");
+  const { oauthLoginUrl } = await hubClient();
   const secrets: { codeVerifier?: string; nonce?: string } = {};
   const redirectUrl = location.origin + location.pathname;
   const id = clientId();
@@ -64,7 +65,7 @@ export async function finishSignIn(hub: HubPlace): Promise<Visitor | undefined> 
   sessionStorage.removeItem(ASKED);
   if (asked === null) return undefined;
   if (answer.has("error")) throw new SignInRefused(answer.get("error") ?? "");
-  const { HubApiError, oauthHandleRedirect } = await import("../../hub.js");
+  const { HubApiError, oauthHandleRedirect } = await hubClient();
   const secrets = JSON.parse(asked) as { codeVerifier: string; nonce: string };
   try {
     const told = await oauthHandleRedirect({ hubUrl: hub.url, redirectedUrl: came.href, ...secrets });

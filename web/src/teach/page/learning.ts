@@ -6,6 +6,7 @@ import type { Problem } from "../../page/problem.js";
 import type { Outlook, Taught } from "../types.js";
 import { words, type Desk } from "./desk.js";
 import { whatIsMissing, whatWentWrong } from "./troubles.js";
+import { until } from "./until.js";
 
 export class Learning {
   readonly #part = {
@@ -55,14 +56,26 @@ export class Learning {
   forget(): void {
     this.#again = false;
     this.#ending?.abort(new DOMException("stopped", "AbortError"));
-    this.#part.learnt.replaceChildren();
-    this.#part.learn.textContent = words(this.#desk, "teach_learn");
+    this.#haveNothing();
+  }
+
+  /** What was learnt is gone, and why. */
+  lose(problem: Problem): void {
+    this.#haveNothing();
+    this.#refuse(problem);
   }
 
   /** What was learnt is no longer of all the pictures. */
   outdate(): void {
     const { learn } = this.#part;
     if (learn.dataset.learnt) learn.textContent = words(this.#desk, "teach_learn_again");
+  }
+
+  #haveNothing(): void {
+    const { learn, learnt } = this.#part;
+    learnt.replaceChildren();
+    learn.textContent = words(this.#desk, "teach_learn");
+    delete learn.dataset.learnt;
   }
 
   async #learnOnce(): Promise<void> {
@@ -86,13 +99,16 @@ export class Learning {
         bar.value = done;
         told.data = words(this.#desk, this.#isRefining ? "teach_views" : "teach_looking", { done, total });
       };
-      const taught = await tutor.learn(ending.signal, show, (soon) => {
+      const teaching = tutor.learn(ending.signal, show, (soon) => {
+        if (ending.signal.aborted) return;
         this.#isRefining = true;
         this.#show(soon);
         learnt.prepend(working);
         stop.hidden = false;
         this.#told(soon, false);
       });
+      // Whoever stops it does not wait for what cannot be stopped: a disk, say.
+      const taught = await until(ending.signal, teaching);
       this.#show(taught);
       this.#told(taught, true);
       void this.#lookOut(ending.signal);

@@ -96,7 +96,7 @@ export class Putting {
       localStorage.setItem("spotter-language", this.#desk.language.tag);
       await signIn(hub);
     } catch (error) {
-      this.#refuse(await problemOf(error, ""));
+      this.#refuse(problemOf(error, ""));
     } finally {
       enter.disabled = false;
     }
@@ -110,7 +110,7 @@ export class Putting {
       this.#show();
       this.#desk.say(words(this.#desk, "teach_hub_signed_in", { name: known.name }));
     } catch (error) {
-      const { key, values } = await problemOf(error, "");
+      const { key, values } = problemOf(error, "");
       this.#refuse({ key, ...(values ? { values } : {}) });
       // What can be taken away is shown when something was learnt.
       this.#desk.say(words(this.#desk, key, values));
@@ -140,7 +140,7 @@ export class Putting {
       const link = webLink(`${known.name}/${name}`, address);
       state.replaceChildren(words(this.#desk, "teach_hub_done"), " ", link);
     } catch (error) {
-      this.#refuse(await problemOf(error, name));
+      this.#refuse(problemOf(error, name));
       this.#show();
     } finally {
       put.disabled = false;
@@ -153,14 +153,19 @@ export class Putting {
 }
 
 /** Why there is no sign-in, or no Space. */
-async function problemOf(error: unknown, name: string): Promise<Problem> {
+function problemOf(error: unknown, name: string): Problem {
   if (error instanceof SignInRefused) return { key: error.message === "access_denied" ? "teach_hub_denied" : "teach_hub_refused" };
   if (error instanceof NameTaken) return { key: "teach_hub_taken", values: { name } };
   if (error instanceof Unwanted) return { key: "teach_hub_kept" };
   if (error instanceof TypeError) return { key: "teach_hub_no_network" };
-  const { HubApiError } = await import("../../hub.js");
-  if (!(error instanceof HubApiError)) return whatWentWrong(error);
+  // The client's own class would have to be loaded for this, and may be what does not come.
+  if (!isOfHub(error)) return whatWentWrong(error);
   console.warn(error);
   if (error.statusCode === 401) signOut();
   return { key: ANSWERS[error.statusCode] ?? "teach_hub_failed", values: { name, status: error.statusCode } };
+}
+
+/** Whether it is a `HubApiError`. */
+function isOfHub(error: unknown): error is Error & { statusCode: number } {
+  return error instanceof Error && "statusCode" in error && typeof error.statusCode === "number";
 }

@@ -3,6 +3,7 @@
 import { find, make } from "../../page/dom.js";
 import type { Doubt, Taught } from "../types.js";
 import { words, type Desk } from "./desk.js";
+import { showRows } from "./lasting_list.js";
 import type { Decision } from "./store.js";
 import { addressOf, freeUnused } from "./thumbs.js";
 
@@ -10,14 +11,29 @@ export class Results {
   readonly #section = find(document, "#results");
   readonly #matrix = find(document, "#matrix");
   readonly #doubts = find(document, "#doubts");
+  readonly #parts = {
+    title: make("h3", { tabindex: -1 }),
+    hint: make("p", { class: "plain" }),
+    open: make("ul", { class: "doubts" }),
+    decidedTitle: make("h3"),
+    decided: make("ul", { class: "doubts decided" }),
+  };
   readonly #desk: Desk;
   readonly #decided: () => void;
   #taught: Taught | undefined;
+  #isPressed = false;
+  #isLate = false;
 
   /** @param decided called after each decision, and after one was taken back. */
   constructor(desk: Desk, decided: () => void) {
     this.#desk = desk;
     this.#decided = decided;
+    const { title, decidedTitle } = this.#parts;
+    title.textContent = words(desk, "teach_doubts");
+    decidedTitle.textContent = words(desk, "teach_decided");
+    this.#doubts.replaceChildren(...Object.values(this.#parts));
+    this.#doubts.addEventListener("pointerdown", () => (this.#isPressed = true));
+    for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => { this.#release(); });
   }
 
   show(taught: Taught): void {
@@ -36,20 +52,37 @@ export class Results {
   showDoubts(): void {
     const taught = this.#taught;
     if (!taught) return;
+    // What is pressed must not move away before it is released.
+    this.#isLate = this.#isPressed;
+    if (this.#isLate) return;
     const { album } = this.#desk;
     const hadFocus = this.#doubts.contains(document.activeElement);
     const open = taught.doubtful.filter(({ sha256 }) => album.get(sha256) && !album.decisionAbout(sha256));
     const decided = album.decisions.filter(({ sha256 }) => album.get(sha256)).reverse();
-    const list = make("ul", { class: "doubts" }, ...open.map((doubt) => this.#doubt(doubt)));
-    const done = make("ul", { class: "doubts decided" }, ...decided.map((decision) => this.#decision(decision)));
-    this.#doubts.replaceChildren(
-      make("h3", { tabindex: -1 }, words(this.#desk, "teach_doubts")),
-      make("p", { class: "plain" }, words(this.#desk, open.length ? "teach_doubts_text" : "teach_doubts_none")),
-      list,
-      ...(decided.length ? [make("h3", {}, words(this.#desk, "teach_decided")), done] : []),
+    const parts = this.#parts;
+    const classes = album.classes.map(({ name }) => name);
+    parts.hint.textContent = words(this.#desk, open.length ? "teach_doubts_text" : "teach_doubts_none");
+    showRows(
+      parts.open,
+      open.map((doubt) => ({
+        key: JSON.stringify([doubt.sha256, doubt.label, classes]),
+        words: this.#wordsOf(doubt),
+        make: (says) => this.#doubt(doubt, says),
+      })),
+    );
+    parts.decidedTitle.hidden = parts.decided.hidden = !decided.length;
+    showRows(
+      parts.decided,
+      decided.map((decision) => ({
+        key: JSON.stringify([decision.id, classes]),
+        words: this.#wordsOfDecision(decision),
+        make: (says) => this.#decision(decision, says),
+      })),
     );
     // The row that had the focus is gone: the next one gets it.
-    if (hadFocus) (this.#doubts.querySelector<HTMLElement>(".doubts button") ?? this.#doubts.querySelector<HTMLElement>("h3"))?.focus();
+    if (hadFocus && !this.#doubts.contains(document.activeElement)) {
+      (this.#doubts.querySelector<HTMLElement>(".doubts button") ?? this.#doubts.querySelector<HTMLElement>("h3"))?.focus();
+    }
     freeUnused();
   }
 
@@ -78,10 +111,14 @@ export class Results {
     );
   }
 
-  #doubt({ sha256, label, probability, suggested }: Doubt): HTMLElement {
+  #wordsOf({ label, probability, suggested }: Doubt): string {
+    const values = { label, other: suggested ?? "", percent: (100 * probability).toFixed(0) };
+    return words(this.#desk, suggested === null ? "teach_doubt_unsure" : "teach_doubt", values);
+  }
+
+  #doubt({ sha256, label, suggested }: Doubt, says: string): HTMLElement {
     const { album } = this.#desk;
     const picture = album.get(sha256);
-    const values = { label, other: suggested ?? "", percent: (100 * probability).toFixed(0) };
     const keep = make("button", { type: "button", class: "second small" }, words(this.#desk, "teach_keep", { label }));
     keep.addEventListener("click", () => void this.#decide(sha256, "keep"));
     const remove = make("button", { type: "button", class: "second small" }, words(this.#desk, "teach_delete"));
@@ -99,28 +136,32 @@ export class Results {
       make(
         "div",
         {},
-        make("p", {}, words(this.#desk, suggested === null ? "teach_doubt_unsure" : "teach_doubt", values)),
+        make("p", {}, says),
         make("div", { class: "line" }, keep, choice, remove),
       ),
     );
   }
 
-  #decision({ sha256, action, from, to }: Decision): HTMLElement {
+  #wordsOfDecision({ action, from, to }: Decision): string {
+    const { album } = this.#desk;
+    const key = { keep: "teach_kept", relabel: "teach_moved", delete: "teach_deleted" }[action];
+    return words(this.#desk, key, { label: album.name(from), other: album.name(to ?? from) });
+  }
+
+  #decision({ sha256, from }: Decision, says: string): HTMLElement {
     const { album } = this.#desk;
     const picture = album.get(sha256);
-    const key = { keep: "teach_kept", relabel: "teach_moved", delete: "teach_deleted" }[action];
     const undo = make("button", { type: "button", class: "second small" }, words(this.#desk, "teach_undo"));
     undo.addEventListener("click", () => {
       void album.undo(sha256).then(() => {
         this.#after();
       });
     });
-    const values = { label: album.name(from), other: album.name(to ?? from) };
     return make(
       "li",
       {},
-      make("img", { src: picture ? addressOf(picture.blob) : "", alt: words(this.#desk, "teach_picture_of", { label: values.label }) }),
-      make("div", {}, make("p", {}, words(this.#desk, key, values)), make("div", { class: "line" }, undo)),
+      make("img", { src: picture ? addressOf(picture.blob) : "", alt: words(this.#desk, "teach_picture_of", { label: album.name(from) }) }),
+      make("div", {}, make("p", {}, says), make("div", { class: "line" }, undo)),
     );
   }
 
@@ -128,6 +169,12 @@ export class Results {
     if (action === "relabel" && !to) return;
     await this.#desk.album.decide(sha256, action, to);
     this.#after();
+  }
+
+  #release(): void {
+    this.#isPressed = false;
+    // The click comes after this.
+    if (this.#isLate) setTimeout(() => { this.showDoubts(); });
   }
 
   #after(): void {

@@ -20,6 +20,8 @@ export class Shooting {
   // Pictures of one burst do not wait for each other's decoding.
   #saving: Promise<unknown> = Promise.resolve();
   #number = 0;
+  // Nobody ends it: where its class is gone, or another tab writes, the album takes nothing.
+  readonly #signal = new AbortController().signal;
 
   constructor(
     readonly desk: Desk,
@@ -40,10 +42,11 @@ export class Shooting {
   async open(): Promise<void> {
     this.#state.textContent = words(this.desk, "teach_camera_opening");
     try {
-      await this.desk.camera.show(this.#video, () => {
+      const isShown = await this.desk.camera.show(this.#video, () => {
         this.#isHeld = false;
         this.closed();
       });
+      if (!isShown) return;
       this.#state.textContent = words(this.desk, "teach_hold_hint");
       this.#hold.focus();
     } catch (error) {
@@ -118,7 +121,8 @@ export class Shooting {
     const name = `camera ${new Date().toISOString()} ${this.#number}`;
     const file = { path: name, file: new File([picture], name), origin: ownOrigin(name, "camera") };
     this.#saving = this.#saving.then(async () => {
-      const taken = await takeFiles(album, tutor, this.id, [file], () => undefined);
+      const taken = await takeFiles(album, tutor, this.id, [file], { signal: this.#signal });
+      if (taken.trouble) say(words(this.desk, taken.trouble.key, taken.trouble.values));
       if (taken.noRoom) say(words(this.desk, "teach_no_room", { count: taken.noRoom }));
       if (taken.tooMany) say(words(this.desk, "teach_too_many", { most: album.size, count: taken.tooMany }));
       tutor.workAhead();

@@ -14,6 +14,9 @@ export class NoRoom extends Error {}
 /** The browser keeps nothing for this page: a private window, or it is forbidden. */
 export class NoStore extends Error {}
 
+/** Another tab changes what is kept. */
+export class NotMine extends Error {}
+
 /** A picture as it is kept. */
 export interface StoredPicture extends KeptPicture {
   /** The id of the class that it was put into. */
@@ -45,11 +48,17 @@ interface KeptFeatures {
   features: Features;
 }
 
+/** What keeps it. */
+export type Shelf = Pick<Store, keyof Store>;
+
 /** The page's own database. */
 export class Store {
   /** Of the pictures. */
-  readonly tally: Tally;
+  readonly tally: Pick<Tally, keyof Tally>;
   #database: Promise<IDBDatabase> | undefined;
+  // What is being written.
+  readonly #writes = new Set<Promise<void>>();
+  #isResting = false;
   // Fails when the browser closes the database by itself: nothing that was under way comes to an end then.
   #closed = new Promise<never>(() => undefined);
   readonly #name: string;
@@ -85,6 +94,11 @@ export class Store {
   async pictures(): Promise<StoredPicture[]> {
     const found = (await this.#read("pictures", (store) => store.getAll())) as StoredPicture[];
     return found.sort((one, other) => one.order - other.order);
+  }
+
+  /** The hashes of the pictures that are there. */
+  async hashes(): Promise<Set<string>> {
+    return new Set((await this.#read("pictures", (store) => store.getAllKeys())) as string[]);
   }
 
   /** Oldest first. */
@@ -148,12 +162,34 @@ export class Store {
     });
   }
 
+  /** Write nothing, from now on: another tab does. What is being written has ended when this does. */
+  async rest(): Promise<void> {
+    this.#isResting = true;
+    await Promise.allSettled(this.#writes);
+  }
+
+  /** Write again. */
+  goOn(): void {
+    this.#isResting = false;
+  }
+
   async #read(name: Name, ask: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {
     const database = await this.#ready();
     return Promise.race([answer(ask(database.transaction(name, "readonly").objectStore(name))), this.#closed]);
   }
 
   async #write(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
+    if (this.#isResting) throw new NotMine("Another tab writes.");
+    const writing = this.#change(names, change);
+    this.#writes.add(writing);
+    try {
+      await writing;
+    } finally {
+      this.#writes.delete(writing);
+    }
+  }
+
+  async #change(names: readonly Name[], change: (of: (name: Name) => IDBObjectStore) => unknown): Promise<void> {
     const database = await this.#ready();
     // What is told to be kept is on the disk. A disk that is full later may still cost it: Chromium then sometimes drops all.
     const transaction = database.transaction([...names], "readwrite", { durability: "strict" });

@@ -25,8 +25,7 @@ export class Taking {
   constructor(desk: Desk, about: SiteJson) {
     this.#desk = desk;
     this.#putting = new Putting(desk, about.hub, async () => {
-      const teacher = await desk.tutor.get();
-      const lesson = desk.album.lesson();
+      const { teacher, lesson } = await desk.tutor.whole();
       const options = { title: this.#title, showOwn: this.#part.showOwn.checked };
       return { title: options.title, labels: lesson.labels, files: await teacher.siteFiles(lesson, options) };
     });
@@ -84,8 +83,7 @@ export class Taking {
     site.disabled = lesson.disabled = true;
     packed.textContent = words(this.#desk, "teach_packing");
     try {
-      const teacher = await this.#desk.tutor.get();
-      const album = this.#desk.album.lesson();
+      const { teacher, lesson: album } = await this.#desk.tutor.whole();
       const title = this.#title;
       const zip =
         what === "site"

@@ -3,18 +3,21 @@
 import { find, make } from "../../page/dom.js";
 import { chosenFiles, droppedFiles } from "../../page/drop.js";
 import { fillTexts, loadLanguage, tell, type Language } from "../../page/language.js";
+import { sayUnloaded } from "../../page/unloaded.js";
 import { readSite, type SiteJson } from "../../files.js";
 import { Adding } from "./adding.js";
 import { Album } from "./album.js";
+import { Begun } from "./begun.js";
 import { CameraDesk } from "./camera_desk.js";
 import { Cards } from "./cards.js";
 import type { Desk } from "./desk.js";
 import { Gallery } from "./gallery.js";
 import { Learning } from "./learning.js";
+import { MemoryStore } from "./memory.js";
 import { takeTurns } from "./only_tab.js";
 import { Results } from "./results.js";
 import { Search } from "./search.js";
-import { NoRoom, NoStore, Store } from "./store.js";
+import { NoRoom, NoStore, NotMine, Store, type Shelf } from "./store.js";
 import { Taking } from "./taking.js";
 import { whatIsMissing, whatWentWrong } from "./troubles.js";
 import { Trying } from "./trying.js";
@@ -36,14 +39,32 @@ async function start(): Promise<void> {
   }
   const about = await readSite(site);
   const name = `spotter teach ${site.pathname}`;
-  const store: Store = await Store.open(name, () => void page.lost());
-  const page = new TeachPage(language, about, store);
+  const store = await openStore(name, () => void page.lost());
+  const isKept = store instanceof Store;
+  const page = new TeachPage(language, about, store, new Begun(isKept ? name : undefined));
+  if (!isKept) {
+    // No other tab sees what this one has, and browsers that have no database for a page may have no locks either.
+    page.warn();
+    await page.enter();
+    return;
+  }
   await takeTurns(name, {
     mine: () => void page.enter(),
+    end: () => page.end(),
     others: (take) => {
       page.leave(take);
     },
   });
+}
+
+async function openStore(name: string, lost: () => void): Promise<Shelf> {
+  try {
+    return await Store.open(name, lost);
+  } catch (error) {
+    if (!(error instanceof NoStore)) throw error;
+    console.info("Nothing is kept:", error);
+    return new MemoryStore();
+  }
 }
 
 class TeachPage {
@@ -55,12 +76,19 @@ class TeachPage {
   readonly #trying: Trying;
   readonly #taking: Taking;
   readonly #about: SiteJson;
+  readonly #store: Shelf;
+  readonly #begun: Begun;
   readonly #main = find(document, "#teach");
   readonly #elsewhere = find(document, "#elsewhere");
+  #isKept = true;
   #isHere = false;
+  // How many files were not added when another tab took over.
+  #unadded = 0;
 
-  constructor(language: Language, about: SiteJson, store: Store) {
+  constructor(language: Language, about: SiteJson, store: Shelf, begun: Begun) {
     this.#about = about;
+    this.#store = store;
+    this.#begun = begun;
     const album = new Album(store, about.contents ?? about.revision, () => {
       this.#show();
     });
@@ -69,7 +97,12 @@ class TeachPage {
       language,
       site,
       album,
-      tutor: new Tutor(site, album, showLoading(language)),
+      tutor: new Tutor(site, album, showLoading(language), (error) => {
+        this.#results.forget();
+        this.#trying.forget();
+        this.#taking.forget();
+        this.#learning.lose(whatWentWrong(error));
+      }),
       camera: new CameraDesk(),
       say: (text: string) => {
         said.textContent = text;
@@ -85,13 +118,17 @@ class TeachPage {
       },
     };
     const desk = this.#desk;
-    this.#adding = new Adding(desk);
+    this.#adding = new Adding(desk, begun);
     const search = new Search(find<HTMLDialogElement>(document, "#search"), desk, (id, pictures) => {
       const files = pictures.map(({ blob, name, origin }) => ({ path: name, file: new File([blob], name), origin }));
       void this.#adding.take(id, files);
     });
     this.#cards = new Cards(find(document, "#classes"), desk, {
-      take: (id, files) => this.#adding.take(id, files),
+      take: (id, chosen) => this.#adding.take(id, chosen),
+      renamed: () => {
+        this.#relearn();
+      },
+      remove: (id) => this.#removeClass(id),
       search: (id) => {
         search.open(id);
       },
@@ -113,13 +150,18 @@ class TeachPage {
 
   /** It is this tab's turn: what is kept may have changed in another. */
   async enter(): Promise<void> {
-    const { album, tutor } = this.#desk;
+    const { album, language, say, tutor } = this.#desk;
     this.#isHere = true;
+    this.#store.goOn();
     const gone = await album.load();
     await this.#haveClasses();
-    this.#elsewhere.hidden = true;
+    this.#elsewhere.hidden = this.#isKept;
     this.#main.hidden = false;
-    if (gone) this.#desk.say(tell(this.#desk.language, "teach_gone", { count: gone }));
+    const begun = this.#begun.read();
+    this.#begun.forget();
+    const said = gone ? [tell(language, "teach_gone", { count: gone })] : [];
+    if (begun) said.push(tell(language, "teach_begun", { ...begun }));
+    if (said.length) say(said.join(" "));
     try {
       await tutor.get();
       find(document, "#loading").classList.add("done");
@@ -131,6 +173,17 @@ class TeachPage {
     }
     // As it was when the tab was closed.
     if (!album.isAnyWithoutFeatures() && !whatIsMissing(album)) await this.#learning.learn();
+  }
+
+  /** Nothing is kept on this device. */
+  warn(): void {
+    const { album, language } = this.#desk;
+    this.#isKept = false;
+    this.#elsewhere.replaceChildren(make("p", {}, tell(language, "teach_no_store")));
+    this.#elsewhere.hidden = false;
+    addEventListener("beforeunload", (event) => {
+      if (album.size) event.preventDefault();
+    });
   }
 
   /** The browser closed what it keeps: show what is there still. */
@@ -148,18 +201,39 @@ class TeachPage {
     say(said.join(" "));
   }
 
+  /** Another tab is to have the pictures: nothing is changed here any longer when this ends. */
+  async end(): Promise<void> {
+    if (!this.#isHere) return;
+    this.#isHere = false;
+    const { camera, tutor } = this.#desk;
+    camera.stop();
+    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+    this.#main.hidden = true;
+    tutor.stopAhead();
+    this.#forget();
+    const stopping = this.#adding.stop();
+    await this.#store.rest();
+    this.#unadded = await stopping;
+  }
+
   /** Another tab has the pictures. */
   leave(take: () => void): void {
-    this.#isHere = false;
-    this.#desk.camera.stop();
-    for (const dialog of document.querySelectorAll("dialog")) dialog.close();
-    this.#forget();
     const { language } = this.#desk;
+    const told = make("p", {}, tell(language, "teach_other_tab"));
     const here = make("button", { type: "button", class: "second" }, tell(language, "teach_go_on_here"));
-    here.addEventListener("click", take);
-    this.#elsewhere.replaceChildren(make("p", {}, tell(language, "teach_other_tab")), here);
+    here.addEventListener("click", () => {
+      here.disabled = true;
+      take();
+    });
+    this.#elsewhere.replaceChildren(told, here);
     this.#elsewhere.hidden = false;
     this.#main.hidden = true;
+    // Where the other tab did not ask, it has not ended yet.
+    void this.end().then(() => {
+      if (!this.#unadded) return;
+      told.append(" ", tell(language, "teach_not_added", { count: this.#unadded }));
+      this.#unadded = 0;
+    });
   }
 
   #show(): void {
@@ -223,7 +297,7 @@ class TeachPage {
       event.preventDefault();
       drop.classList.remove("dragged");
       const to = this.#cards.current();
-      if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((files) => this.#adding.takeFolders(files, to));
+      if (event.dataTransfer) void this.#adding.takeFolders(droppedFiles(event.dataTransfer), to);
     });
     // A picture that misses its place is no reason to leave the page.
     for (const kind of ["dragover", "drop"]) {
@@ -239,8 +313,10 @@ class TeachPage {
       void this.#adding.take(to, files.map((file) => ({ path: file.name, file })));
     });
     addEventListener("unhandledrejection", ({ reason }) => {
-      console.warn(reason);
-      this.#desk.say(tell(language, reason instanceof NoRoom ? "teach_no_room_change" : "teach_failed"));
+      // The page says already that another tab has the pictures.
+      if (reason instanceof NotMine) return;
+      const { key, values } = reason instanceof NoRoom ? { key: "teach_no_room_change", values: {} } : whatWentWrong(reason);
+      this.#desk.say(tell(language, key, values));
     });
   }
 
@@ -274,9 +350,26 @@ class TeachPage {
     if (!window.confirm(tell(language, "teach_wipe_sure", { count: album.size }))) return;
     camera.stop();
     this.#forget();
+    const left = await this.#stopAdding();
     await album.wipe();
     await this.#haveClasses();
-    say(tell(language, "teach_wiped"));
+    say([tell(language, "teach_wiped"), ...left].join(" "));
+  }
+
+  async #removeClass(id: string): Promise<void> {
+    const { album, say } = this.#desk;
+    const left = await this.#stopAdding();
+    await album.removeClass(id);
+    this.#relearn();
+    if (left.length) say(left.join(" "));
+  }
+
+  /** End what is being added, as it would go on in what was removed; what is said of it. */
+  async #stopAdding(): Promise<string[]> {
+    this.#desk.tutor.stopAhead();
+    const count = await this.#adding.stop();
+    this.#begun.forget();
+    return count ? [tell(this.#desk.language, "teach_adding_stopped", { count })] : [];
   }
 }
 
@@ -317,10 +410,11 @@ start().catch(async (error: unknown) => {
   root.classList.remove("foreign");
   try {
     const language = await loadLanguage(site, root.lang);
-    const { key, values } = error instanceof NoStore ? { key: "teach_no_store", values: {} } : whatWentWrong(error);
+    const { key, values } = whatWentWrong(error);
     stop(tell(language, key, values));
   } catch {
     // Nothing but the page itself is here.
-    stop("The page could not be loaded. Are you online? Load it again in a moment.");
+    find(document, "#teach").hidden = true;
+    sayUnloaded(document, root.lang);
   }
 });

@@ -26,6 +26,8 @@ const REASONS: Record<CannotTeach["reason"], string> = {
   "not-measured": "teach_failed",
   "not-numbers": "teach_failed",
   "not-learnt": "teach_not_learnt",
+  outdated: "teach_outdated",
+  ended: "teach_ended",
 };
 
 const CANNOT: Partial<Record<CannotRun["reason"], string>> = {

@@ -128,11 +128,12 @@ export class Trying {
     if (!this.#isReady()) return;
     const turn = ++this.#turn;
     try {
-      await this.#desk.camera.show(video, () => {
+      const isShown = await this.#desk.camera.show(video, () => {
         this.#turn += 1;
         video.hidden = true;
         camera.textContent = words(this.#desk, "name_camera");
       });
+      if (!isShown) return;
     } catch (error) {
       this.#say("web_no_camera", words(this.#desk, cameraProblem(error)));
       return;
