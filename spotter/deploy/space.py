@@ -37,6 +37,8 @@ LOOK: dict[str, object] = {
 BUILD_PATIENCE_S = 1200.0
 SMOKE_PATIENCE_S = 180.0
 ANSWER_PATIENCE_S = 60.0
+# For the answer to one request, however short the patience with all of them.
+REQUEST_S = 10.0
 # Of probabilities. An int8 network rounds between its layers, and another processor may round up what this rounds down.
 TOLERANCE, INT8_TOLERANCE = 0.01, 0.05
 
@@ -192,7 +194,7 @@ def _wait_for_revision(url: str, revision: str, patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            health = httpx2.get(f"{url}/readyz", timeout=min(10, patience_s)).json()
+            health = httpx2.get(f"{url}/readyz", timeout=REQUEST_S).json()
             found = health.get("revision")
             told = f"serves the revision {found}, not {revision}"
             if "problem" in health:

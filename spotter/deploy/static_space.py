@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 import httpx2
 
-from spotter.deploy.space import BUILD_PATIENCE_S, CARD, LOOK, SMOKE_PATIENCE_S, put_back, space_card
+from spotter.deploy.space import BUILD_PATIENCE_S, CARD, LOOK, REQUEST_S, SMOKE_PATIENCE_S, put_back, space_card
 from spotter.deploy.space_repo import STATIC, SpaceRepo, SpaceState
 from spotter.errors import SpaceFailed, SpotterError
 from spotter.inference.predictor import Predictor
 from spotter.web.browser import Browser
-from spotter.web.live import ask_site, check_usable
+from spotter.web.live import ask_site
 from spotter.web.packing import PACKED
 from spotter.web.site import SITE_JSON, read_site
 from spotter.web.teach import PAGE, HubPlace
@@ -71,10 +71,8 @@ def deploy_static(
 
     Raises:
         SpaceFailed: it is not served, or does not answer as the model does here; what was there before is back.
-        BrowserMissing: the browser is none that can be used for this.
         PaymentRequired, AccessRefused, StoreUnreachable, StoreUnwritable, LostRace: the Hub does not take it.
     """
-    check_usable(browser)
     if before is None:
         space.create(None, "write the site to a folder with spotter web, and put it on another host of files")
     commit = None
@@ -117,7 +115,7 @@ def _wait_for_site(client: httpx2.Client, url: str, wanted: bytes, revision: str
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            found = client.get(f"{url}/{SITE_JSON}", timeout=min(10, patience_s), headers={"Cache-Control": "no-cache"})
+            found = client.get(f"{url}/{SITE_JSON}", timeout=REQUEST_S, headers={"Cache-Control": "no-cache"})
             if found.content == wanted:
                 return
             other = read_site(found.content)

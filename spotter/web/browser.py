@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from spotter.errors import BrowserMissing
+from spotter.errors import BrowserFailed, BrowserMissing
 
 BROWSER = "SPOTTER_BROWSER"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
@@ -58,7 +58,8 @@ os.dup2(high[0], 3)
 os.dup2(high[1], 4)
 os.execvp(sys.argv[3], sys.argv[3:])
 """
-END_S = 5.0
+# A browser starts, and a page loads.
+START_S, END_S = 60.0, 5.0
 MOST_TOLD = 300
 
 
@@ -96,6 +97,20 @@ class Running:
         with self._log.open("rb") as file:
             file.seek(max(0, self._log.stat().st_size - MOST_TOLD))
             return " ".join(file.read().decode("utf-8", "replace").split())
+
+    def log(self) -> str:
+        """All of it."""
+        return self._log.read_text("utf-8", "replace")
+
+    def failure(self) -> BrowserFailed:
+        """What to raise where it has ended."""
+        return BrowserFailed(f"The browser has ended{self.last_words}.")
+
+    @property
+    def last_words(self) -> str:
+        """What it told, for the end of a sentence; "" where that is nothing."""
+        told = self.told
+        return f" (it says: {told})" if told else ""
 
     def has_ended(self) -> bool:
         return self.process.poll() is not None

@@ -9,17 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from spotter.errors import BrowserFailed
-from spotter.web.browser import Browser, Running, running
-
-# A browser starts, and a page loads.
-START_S = 60.0
+from spotter.web.browser import START_S, Browser, Running, running
 
 
-class Tab:
-    """A page that is open in a browser."""
+class ChromiumTab:
+    """A page that is open in Chromium. `process` is the browser's own."""
 
     def __init__(self, process: Running, reading: int, writing: int) -> None:
-        self._process, self._reading, self._writing = process, reading, writing
+        self.process, self._reading, self._writing = process, reading, writing
         self._rest = b""
         self._number = 0
         self._session = ""
@@ -66,7 +63,7 @@ class Tab:
             while rest:
                 rest = rest[os.write(self._writing, rest) :]
         except OSError as error:
-            raise self._ended() from error
+            raise self.process.failure() from error
         while True:
             told = self._next(deadline)
             if told.get("id") == self._number:
@@ -82,22 +79,18 @@ class Tab:
                 continue
             part = os.read(self._reading, 1 << 16)
             if not part:
-                raise self._ended()
+                raise self.process.failure()
             self._rest += part
         message, _, self._rest = self._rest.partition(b"\0")
         return json.loads(message)
 
-    def _ended(self) -> BrowserFailed:
-        told = f" (it says: {self._process.told})" if self._process.told else ""
-        return BrowserFailed(f"The browser has ended{told}.")
-
 
 @contextmanager
-def opened(browser: Browser, address: str) -> Iterator[Tab]:
-    """Open a page in a browser of its own, and wait until it is loaded. At the end both are gone.
+def chromium_tab(browser: Browser) -> Iterator[ChromiumTab]:
+    """Start Chromium with an empty page. At the end both are gone.
 
     Raises:
-        BrowserMissing: the browser cannot be started. BrowserFailed: it does not open the page.
+        BrowserMissing: it cannot be started.
     """
     (its_reading, writing), (reading, its_writing) = os.pipe(), os.pipe()
     ends = [reading, writing, its_reading, its_writing]
@@ -106,9 +99,7 @@ def opened(browser: Browser, address: str) -> Iterator[Tab]:
             # Only when it has ours no more does the pipe end with the browser.
             while len(ends) > 2:
                 os.close(ends.pop())
-            tab = Tab(process, reading, writing)
-            tab.open(address)
-            yield tab
+            yield ChromiumTab(process, reading, writing)
     finally:
         for end in ends:
             os.close(end)

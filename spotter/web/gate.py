@@ -1,15 +1,14 @@
 """The gate: a site is written only if it answers in a real browser as the model does here."""
 
 import html
-import io
 import json
 import queue
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,18 +26,18 @@ from spotter.publish.parity import parity_pictures
 from spotter.search.drawn.picture import draw_picture
 from spotter.utils.files import package_file, temporary_folder
 from spotter.utils.text import in_one_line
-from spotter.web.browser import Browser, find_browser, running
+from spotter.web.browser import BROWSER, Browser, Running, find_browser, running
 from spotter.web.site import INDEX
+from spotter.web.tabs import opened
 
 # Of probabilities and familiarity: of the same file, decoded by the browser; and of the same pixels.
 TOLERANCE, PIXEL_TOLERANCE = 1e-3, 1e-5
 # An int8 network rounds between its layers, and another processor may round up what this one rounds down: 0.026 was the
 # most on the bears, and 1 of 72 pictures got another answer.
 INT8_TOLERANCE, INT8_OTHERS = 0.05, 0.05
-# Of half transparent pictures in Firefox.
-TRANSLUCENT_TOLERANCE = 0.1
 # Without a word, and in all. The first one may take long: a browser starts, and a network is opened.
 SILENCE_S, LONGEST_S = 90.0, 900.0
+AGAIN = f"nothing was written, try again, or name another in {BROWSER}."
 DRAWN = 24
 POLICY = re.compile(r'http-equiv="Content-Security-Policy"\s+content="([^"]*)"')
 # What an answer says in words; it has to be the same.
@@ -50,15 +49,13 @@ DISTANT, SMALL = 12, 0.3
 @dataclass(frozen=True)
 class Parity:
     """How a site answered in a browser: to so many pictures, with the same words to `same`, and the largest difference
-    of any probability or familiarity, from the files and from the same pixels. `translucent` is that of files that are
-    half transparent, where a browser is known to round their colours otherwise: Firefox, up by one of 255."""
+    of any probability or familiarity, from the files and from the same pixels."""
 
     browser: str
     pictures: int
     same: int
     largest_difference: float
     from_pixels: float
-    translucent: float = 0.0
 
     def record(self) -> dict[str, Any]:
         """It, ready for JSON."""
@@ -71,7 +68,7 @@ class Parity:
         others = 0 if is_float else max(1, int(INT8_OTHERS * self.pictures))
         # Written so that NaN fails too.
         is_near = self.largest_difference <= allowed[0] and self.from_pixels <= allowed[1]
-        if self.pictures - self.same <= others and is_near and self.translucent <= TRANSLUCENT_TOLERANCE:
+        if self.pictures - self.same <= others and is_near:
             return ""
         return (
             f"The site does not answer like the model here ({self.sentence()}; allowed are {allowed[0]:g} and "
@@ -80,10 +77,9 @@ class Parity:
 
     def sentence(self) -> str:
         """It in words."""
-        translucent = f", half transparent ones by {self.translucent:.1g}" if self.translucent else ""
         return (
             f"{self.same} of {self.pictures} pictures get the same answer in {self.browser}; probabilities differ by "
-            f"{self.largest_difference:.1g} at most, from the same pixels by {self.from_pixels:.1g}{translucent}"
+            f"{self.largest_difference:.1g} at most, from the same pixels by {self.from_pixels:.1g}"
         )
 
 
@@ -114,8 +110,7 @@ def check_site(
     told: queue.Queue[dict[str, Any]] = queue.Queue()
     with _serving(_pages(files, pictures, squares, size), told) as address:
         agent, answers = _visit(browser, f"{address}/gate.html", told, len(pictures), silence_s)
-    apart = [number for number, picture in enumerate(pictures) if browser.is_firefox and _is_translucent(picture)]
-    found = compare(agent, answers, expected, apart, partial(say_again, predictor))
+    found = compare(agent, answers, expected, partial(say_again, predictor))
     if complaint := found.complaint(predictor.network):
         raise ParityError(f"{complaint}; nothing was written.")
     return found
@@ -144,28 +139,23 @@ def compare(
     browser: str,
     answers: Sequence[Sequence[Mapping[str, Any]]],
     expected: Sequence[Sequence[Mapping[str, Any]]],
-    apart: Collection[int] = (),
     again: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
 ) -> Parity:
     """Compare answers with those that were expected, picture by picture: of the file, and of its pixels if they were
     asked about too.
 
     Args:
-        apart: the numbers of the pictures whose files count as translucent. again: what is said here of the numbers of
-            an answer. A picture may lie so near to a threshold that the last digit decides; then the words are those of
-            the browser's own numbers, and these have to be as near as all others.
+        again: what is said here of the numbers of an answer. A picture may lie so near to a threshold that the last
+            digit decides; then the words are those of the browser's own numbers, and these have to be as near as all
+            others.
     """
-    same, largest = 0, [0.0, 0.0, 0.0]
-    for number, (given, wanted) in enumerate(zip(answers, expected, strict=True)):
+    same, largest = 0, [0.0, 0.0]
+    for given, wanted in zip(answers, expected, strict=True):
         alike = True
         for place, (one, other) in enumerate(zip(given, wanted, strict=True)):
-            kind = 2 if place == 0 and number in apart else place
             difference = _difference(one, other)
             # NaN must not be lost on the way.
-            largest[kind] = float(np.maximum(largest[kind], difference))
-            if kind == 2:
-                # Other colours may move the middle of the evidence by a step.
-                one, other = ({**each, "looked_at": "looked_at" in each} for each in (one, other))
+            largest[place] = float(np.maximum(largest[place], difference))
             on_edge = again is not None and difference <= TOLERANCE and _words(one) == _words(again(one))
             alike &= on_edge or _words(one) == _words(other)
         same += alike
@@ -188,12 +178,6 @@ def _from_afar(path: Path, number: int, side: int) -> bytes:
     left, top = (int(rng.integers(side - length)) for length in small.size)
     ground.paste(small, (left, top))
     return encode_jpeg(ground, 90)
-
-
-def _is_translucent(picture: bytes) -> bool:
-    with Image.open(io.BytesIO(picture)) as opened:
-        levels = opened.getchannel("A").getextrema() if "A" in opened.getbands() else (255, 255)
-    return levels != (255, 255)
 
 
 def _words(answer: Mapping[str, Any]) -> list[Any]:
@@ -219,12 +203,27 @@ def javascript_order(names: Iterable[str]) -> list[str]:
     return sorted(numbers, key=int) + [name for name in rest if name not in numbers]
 
 
+@contextmanager
+def _showing(browser: Browser, address: str) -> Iterator[Running]:
+    """Open a page in a browser of its own. Firefox is led there, and tells where it cannot go; Chromium can be led on
+    some systems alone, and gets the address as it starts."""
+    with ExitStack() as until_the_end:
+        if not browser.is_firefox:
+            yield until_the_end.enter_context(running(browser, address))
+            return
+        try:
+            tab = until_the_end.enter_context(opened(browser, address))
+        except BrowserFailed as error:
+            raise BrowserFailed(f"{browser.program}: {str(error).rstrip('.')}; {AGAIN}") from error
+        yield tab.process
+
+
 def _visit(
     browser: Browser, address: str, told: "queue.Queue[dict[str, Any]]", count: int, silence_s: float
 ) -> tuple[str, list[Sequence[Mapping[str, Any]]]]:
     """Open the gate's page in a browser, and collect what it tells: the browser's name, and the answers."""
     agent, answers = "", list[Sequence[Mapping[str, Any]]]()
-    with running(browser, address) as process:
+    with _showing(browser, address) as process:
         begun = heard = time.monotonic()
         while True:
             try:
@@ -237,11 +236,7 @@ def _visit(
                     why = f"said nothing for {time.monotonic() - heard:.0f} s, after {len(answers)} of {count} pictures"
                 if not why:
                     continue
-                last = f" (it says: {process.told})" if process.told else ""
-                raise BrowserFailed(
-                    f"{browser.program} {why}{last}; nothing was written, try again, or name "
-                    "another in SPOTTER_BROWSER."
-                ) from None
+                raise BrowserFailed(f"{browser.program} {why}{process.last_words}; {AGAIN}") from None
             heard = time.monotonic()
             if "failed" in said:
                 why = in_one_line(str(said["failed"])).rstrip(".")

@@ -4,12 +4,11 @@ import base64
 import json
 from functools import partial
 
-from spotter.errors import BrowserMissing
 from spotter.inference.predictor import Predictor
-from spotter.web.browser import BROWSER, Browser
-from spotter.web.devtools import opened
+from spotter.web.browser import Browser
 from spotter.web.gate import Parity, compare, name_of, say_again
 from spotter.web.self_test import choose_picture
+from spotter.web.tabs import opened
 
 PATIENCE_S = 180.0
 ASK = """(async () => {
@@ -21,18 +20,6 @@ ASK = """(async () => {
   }
   return { browser: navigator.userAgent, answers };
 })()"""
-
-
-def check_usable(browser: Browser) -> None:
-    """Find out whether `ask_site` can use a browser.
-
-    Raises:
-        BrowserMissing: it cannot.
-    """
-    if browser.is_firefox:
-        raise BrowserMissing(
-            f"A site at its address is tried in Chromium, Chrome or Edge; install one, or name it in {BROWSER}."
-        )
 
 
 def ask_site(url: str, predictor: Predictor, browser: Browser) -> Parity:

@@ -263,7 +263,8 @@ def _described(name: str, content: bytes) -> dict[str, Any]:
     told: dict[str, Any] = {"bytes": len(content), "sha256": hash_of(content)}
     if not name.endswith(PACKED):
         return told
-    return told | {"unpacked": len(gzip.decompress(content))}
+    unpacked = gzip.decompress(content)
+    return told | {"unpacked": len(unpacked), "unpacked_sha256": hash_of(unpacked)}
 
 
 def _to_json(content: object) -> bytes:

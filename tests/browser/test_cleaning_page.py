@@ -83,12 +83,12 @@ def page(window: Window, url: str) -> Iterator[Page]:
 
 def visit(page: Page, url: str, words: str = "") -> Page:
     page.goto(f"{url}/{words}")
-    expect(page.locator("#clean .card").first).to_be_visible(timeout=20_000)
+    expect(page.locator("#clean .card").first).to_be_visible()
     return page
 
 
 def says(page: Page, words: str) -> None:
-    expect(page.locator("#clean-status")).to_contain_text(words, timeout=30_000)
+    expect(page.locator("#clean-status")).to_contain_text(words)
 
 
 def focused(page: Page) -> str | None:
@@ -104,8 +104,9 @@ def press(page: Page, key: str) -> None:
 def open_queue(page: Page, name: str) -> None:
     page.locator(f"[data-queue={name}]").click()
     expect(page.locator(f"[data-queue={name}]")).to_have_attribute("aria-current", "true")
-    page.wait_for_function("document.querySelectorAll('#clean .card').length > 0")
-    page.wait_for_timeout(150)
+    # Until then there are cards of the queue before.
+    expect(page.locator("#clean-cards")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#clean .card").first).to_be_visible()
 
 
 def test_a_session_of_decisions_by_keyboard_survives_reload_and_is_undone(page: Page, url: str, folder: Path) -> None:
@@ -152,22 +153,22 @@ def test_two_windows_lose_nothing_and_see_each_other(page: Page, url: str, folde
     one.locator(f"[data-id='{first}'] button", has_text="Keep").click()
     other.locator(f"[data-id='{second}'] button", has_text="Delete").click()
     says(other, "decided in all")
-    expect(one.locator(f"[data-id='{second}']")).to_contain_text("deleted by ben", timeout=30_000)
-    expect(other.locator(f"[data-id='{first}']")).to_contain_text("by anna", timeout=30_000)
+    expect(one.locator(f"[data-id='{second}']")).to_contain_text("deleted by ben")
+    expect(other.locator(f"[data-id='{first}']")).to_contain_text("by anna")
     assert [(line["who"], line["action"]) for line in lines(folder)] == [("anna", "keep"), ("ben", "delete")]
     # Each takes back only what is theirs.
     other.locator("#clean-undo").click()
     says(other, "Undid")
-    expect(one.locator(f"[data-id='{second}']")).not_to_contain_text("deleted by ben", timeout=30_000)
+    expect(one.locator(f"[data-id='{second}']")).not_to_contain_text("deleted by ben")
     other.locator(f"[data-id='{first}'] button", has_text="Delete").click()
-    expect(one.locator("[data-queue=disputes]")).to_contain_text("1", timeout=30_000)
+    expect(one.locator("[data-queue=disputes]")).to_contain_text("1")
     open_queue(one, "disputes")
     expect(one.locator(".card")).to_contain_text("ben: deleted")
     expect(one.locator(".card")).to_contain_text("anna: kept as")
     one.locator("#clean-who").fill("carl")
     one.locator("#clean-who").blur()
     one.locator(".card button", has_text="Delete").click()
-    expect(one.locator("[data-queue=disputes]")).to_contain_text("0", timeout=30_000)
+    expect(one.locator("[data-queue=disputes]")).to_contain_text("0")
     assert lines(folder)[-1]["settles"] is True
     assert not one.problems + beside.errors
 
@@ -231,7 +232,7 @@ def test_on_a_phone_what_retraining_says_stays_in_sight(page: Page, url: str) ->
     visit(page, url)
     page.locator("#clean-retrain").click()
     expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "true")
-    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "false", timeout=30_000)
+    expect(page.locator("#clean-retrain")).to_have_attribute("aria-disabled", "false")
     expect(page.locator("[data-figures=before]")).to_be_visible()
     # What the lists have become arrives as well.
     page.wait_for_load_state("networkidle")
@@ -286,7 +287,7 @@ def test_retraining_shows_before_and_after_and_who_changed_sides(page: Page, url
         press(page, "a")
     says(page, "2 decided in all")
     page.locator("#clean-retrain").click()
-    expect(page.locator("[data-figures=after]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-figures=after]")).to_be_visible()
     state = httpx.get(f"{url}/clean/state").json()
     figures = {each["name"]: each for each in state["result"]["figures"]}
     assert figures["after"]["wrong"] <= figures["before"]["wrong"] - 2

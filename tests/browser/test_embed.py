@@ -66,7 +66,7 @@ def app_in(visit: Visit) -> FrameLocator:
     """The app in the page's frame, once it is ready."""
     visit.page.locator("spotter-app, iframe").first.scroll_into_view_if_needed()
     frame = visit.page.frame_locator("spotter-app iframe, .entry-content > iframe:not(#stranger)")
-    expect(frame.locator("#answer h2")).to_be_visible(timeout=30_000)
+    expect(frame.locator("#answer h2")).to_be_visible()
     return frame
 
 
@@ -74,7 +74,7 @@ def give(frame: FrameLocator) -> None:
     frame.locator("#picture input[type=file]").set_input_files(
         [{"name": "a.png", "mimeType": "image/png", "buffer": encode(plain(BLUE))}]
     )
-    expect(frame.locator("#answer")).to_contain_text("Black, con un 97 % de seguridad", timeout=30_000)
+    expect(frame.locator("#answer")).to_contain_text("Black, con un 97 % de seguridad")
     expect(frame.locator("#bars meter")).to_have_count(3)
 
 
@@ -170,7 +170,7 @@ def test_layouts_and_headers_of_the_page_around(window: Window, url: str) -> Non
             for kind in ODD_HOSTS:
                 visit.page.goto(f"{base}/{kind}")
                 frame = visit.page.locator("spotter-app iframe, div > iframe")
-                expect(frame.content_frame.locator("#answer h2")).to_be_visible(timeout=30_000)
+                expect(frame.content_frame.locator("#answer h2")).to_be_visible()
                 wide = DESKTOP["width"] - (200 if kind == "row" else 0)
                 box = frame.bounding_box()
                 assert abs(box["width"] - wide) < 20, kind

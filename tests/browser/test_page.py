@@ -182,7 +182,7 @@ def test_the_camera_is_the_rear_one(visit: Visit) -> None:
     visit.page.get_by_label("Use the camera").click()
     visit.page.locator("#picture [title='grant webcam access'] button").click()
     visit.page.wait_for_function("document.querySelector('#picture video')?.videoWidth > 0")
-    visit.page.get_by_label("Take the picture").click(timeout=30_000)
+    visit.page.get_by_label("Take the picture").click()
     visit.says("sure")
     assert "environment" in json.dumps(visit.page.evaluate("window.wanted.video"))
 
@@ -232,12 +232,12 @@ def test_many_pictures_give_a_table_and_a_csv(visit: Visit) -> None:
     visit.page.set_input_files(
         "#files input[type=file]", [{"name": name, "mimeType": kind, "buffer": data} for name, kind, data in files]
     )
-    expect(visit.page.locator("#files")).to_contain_text("more", timeout=30_000)
+    expect(visit.page.locator("#files")).to_contain_text("more")
     for name in ("Add files", "Remove all files"):
         expect(visit.page.get_by_label(name, exact=True)).to_have_attribute("title", name)
     visit.page.get_by_role("button", name="Classify them all").click()
     state = visit.page.locator("#many-state")
-    expect(state).to_contain_text("4 pictures: 2 recognised, 1 not sure, 1 not readable", timeout=30_000)
+    expect(state).to_contain_text("4 pictures: 2 recognised, 1 not sure, 1 not readable")
     rows = visit.page.locator("#many-table tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [
         ["a.png", "grizzly", "97 %"],
@@ -530,7 +530,7 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
     visit = Visit(page)
     page.add_init_script(SHIFTS)
     page.goto(f"{kept}/?__theme={theme}&lang={language}")
-    expect(page.locator("html.ready")).to_be_attached(timeout=30_000)
+    expect(page.locator("html.ready")).to_be_attached()
     page.wait_for_load_state("networkidle")
     # Nothing moves while it loads, for the first time.
     assert page.evaluate("window.shift") <= 0.01
@@ -552,7 +552,7 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
 
     look("start")
     visit.show("bear.png", encode(plain(RED)))
-    expect(page.locator("#bars li")).to_have_count(3, timeout=30_000)
+    expect(page.locator("#bars li")).to_have_count(3)
     page.locator("#right label").last.click()
     look("answer")
     troubles += [("answer", *ring) for ring in focus_rings(page) if ring[1]]
@@ -560,7 +560,7 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
     expect(page.locator("#why img").first).to_be_visible()
     fits("why")
     visit.show("wall.png", encode(plain(GREY)))
-    expect(page.locator("#answer .unsure")).to_be_visible(timeout=30_000)
+    expect(page.locator("#answer .unsure")).to_be_visible()
     look("unsure")
     tabs = page.locator("#rooms [role=tab]")
     for place in range(1, len(TABS)):
@@ -568,9 +568,9 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
         fits(TABS[place])
         if place == 1:
             page.set_input_files("#files input[type=file]", [bear])
-            expect(page.locator("#files")).to_contain_text("a", timeout=30_000)
+            expect(page.locator("#files")).to_contain_text("a")
             page.locator("#classify-all").click()
-            expect(page.locator("#many-table tbody tr")).to_have_count(1, timeout=30_000)
+            expect(page.locator("#many-table tbody tr")).to_have_count(1)
         page.wait_for_timeout(300)
         assert overflow(page) <= 0
         # Beside axe-core: Gradio's list of files has a button in a button.

@@ -57,7 +57,7 @@ def test_visitor_and_staff_in_one_browser(browser: Browser, window: Window, tmp_
         app.go_to("full")
         page.get_by_label("Remove the picture").click()
         show(page, encode(plain(RED)))
-        expect(page.locator("#answer")).to_contain_text("Grizzly, 97 % sure", timeout=30_000)
+        expect(page.locator("#answer")).to_contain_text("Grizzly, 97 % sure")
         expect(page.locator("#own-word")).to_be_hidden()
         expect(page.locator("#wait")).to_be_hidden()
         assert visit.errors == []
@@ -65,10 +65,10 @@ def test_visitor_and_staff_in_one_browser(browser: Browser, window: Window, tmp_
 
 def shadow(page: Page, app: Rolling, axe: str) -> None:
     answer = page.locator("#answer")
-    expect(answer).to_contain_text("Choose a picture", timeout=30_000)
+    expect(answer).to_contain_text("Choose a picture")
     expect(page.locator("#own-word")).to_be_hidden()
     show(page, encode(plain(RED)))
-    expect(answer).to_contain_text("What do you think it is?", timeout=30_000)
+    expect(answer).to_contain_text("What do you think it is?")
     assert "grizzly" not in (answer.inner_text() + page.locator("#bars").inner_text()).lower()
     expect(page.get_by_role("button", name="Why?")).to_be_hidden()
     page.locator("#say-it").click()
@@ -77,11 +77,11 @@ def shadow(page: Page, app: Rolling, axe: str) -> None:
     assert complaints(page, axe) == []
     page.locator("#own-label").get_by_text("black", exact=True).click()
     page.locator("#say-it").click()
-    expect(answer).to_contain_text("Grizzly, 97 % sure", timeout=30_000)
+    expect(answer).to_contain_text("Grizzly, 97 % sure")
     expect(page.locator("#stage-state")).to_contain_text("You said: black.")
     expect(page.locator("#own-word")).to_be_hidden()
     page.get_by_role("button", name="Why?").click()
-    expect(page.locator("#why img").first).to_be_visible(timeout=30_000)
+    expect(page.locator("#why img").first).to_be_visible()
     answers = logged(app, 1)
     assert (answers.label.tolist(), answers.right.tolist(), len(answers)) == (["grizzly"], ["black"], 1)
 
@@ -92,14 +92,14 @@ def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
     for color, key, words in ((RED, "Enter", "Grizzly"), (BLUE, "3", "Teddy"), (GREY, "0", "none of the things")):
         page.get_by_label("Remove the picture").click()
         show(page, encode(plain(color, (900, 600))))
-        expect(answer).to_contain_text("A person checks it first", timeout=30_000)
+        expect(answer).to_contain_text("A person checks it first")
         expect(page.locator("#bars meter")).to_have_count(0)
         page.locator("#ask-person").click()
         expect(state).to_contain_text("without your consent")
         assert list((app.folder / "waiting").glob("*")) == []
         page.locator("#consent-wait input").check()
         page.locator("#ask-person").click()
-        expect(answer).to_contain_text("Waiting for a person", timeout=30_000)
+        expect(answer).to_contain_text("Waiting for a person")
         assert re.search(r"Its number: [0-9a-f]{32}", state.inner_text())
         desk.reload()
         expect(desk.locator("h1")).to_have_text("1 answer to review")
@@ -109,7 +109,7 @@ def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
         expect(desk.locator("h2")).to_contain_text("Not sure" if color == GREY else "97 %")
         desk.keyboard.press(key)
         expect(desk.locator(".told")).to_have_text("Saved. The picture is deleted.")
-        expect(answer).to_contain_text(words, timeout=30_000)
+        expect(answer).to_contain_text(words)
         assert list(app.folder.rglob("*.jpg")) == []
     assert desk.title() != "1"
     assert logged(app, 4).right.tolist()[1:] == ["grizzly", "teddy", "none of these"]
@@ -117,7 +117,7 @@ def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
     show(page, encode(plain(RED)))
     page.locator("#consent-wait input").check()
     page.locator("#ask-person").click()
-    expect(answer).to_contain_text("Waiting for a person", timeout=30_000)
+    expect(answer).to_contain_text("Waiting for a person")
     page.locator("#withdraw").click()
     expect(answer).to_contain_text("It is deleted")
     assert app.waiting.read() == []

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import csv
+import gzip
 import io
 import json
 import random
@@ -22,7 +23,7 @@ from spotter.bundle.reading import read_bundle
 from spotter.inference.predictor import Predictor
 from spotter.serve.batch import Result, as_csv
 from spotter.serve.page import html
-from spotter.serve.page.translations import LANGUAGES, translate
+from spotter.serve.page.translations import LANGUAGES, join_labels, translate
 from spotter.stores.base import promised_name
 from tests.conftest import Revision
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
@@ -31,7 +32,7 @@ from tests.helpers.drawing import distant, draw, encode, turned
 from tests.helpers.host_pages import LOOK, STYLES, host_page
 from tests.helpers.loopback import JsonServer
 from tests.helpers.picture_files import SIGNATURE, chunk, png_header
-from tests.helpers.site import SiteServer, change_site, make_site, seal, serving_site
+from tests.helpers.site import SiteServer, broken_off, change_site, make_site, reworded, seal, serving_site
 from tests.helpers.visit import Visit, open_page
 from tests.helpers.window import Window
 
@@ -43,6 +44,17 @@ window.shift = 0;
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
 }).observe({ type: "layout-shift", buffered: true });
+"""
+# What becomes of the service worker that the page registers.
+WATCH_WORKER = """
+window.states = [];
+const register = ServiceWorkerContainer.prototype.register;
+ServiceWorkerContainer.prototype.register = async function (...settings) {
+  const found = await register.apply(this, settings);
+  const worker = found.installing;
+  worker.addEventListener("statechange", () => states.push(worker.state));
+  return found;
+};
 """
 # Where a browser has no store, and where it refuses to keep a site: the language that is chosen there.
 CHOSEN = {"none": "es", "refused": "zh"}
@@ -106,7 +118,7 @@ def home(opened: Visit, server: SiteServer) -> Iterator[Visit]:
 
 def ready(visit: Visit) -> Page:
     """The page, once the network is there."""
-    expect(visit.page.locator("#loading.done")).to_be_attached(timeout=30_000)
+    expect(visit.page.locator("#loading.done")).to_be_attached()
     return visit.page
 
 
@@ -315,6 +327,36 @@ def test_many_pictures_become_the_same_table_as_on_the_server(
             assert cell == same or abs(float(cell) - float(same)) < 1e-4
 
 
+def test_what_is_missing_beside_many_pictures_leaves_the_others_alone(
+    visit_of: Callable[..., Visit], site: Path
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.png", DISC)
+    files = [("one.png", DISC, "image/png"), ("all.zip", packed.getvalue(), "application/zip")]
+    with serving_site(site, replies={"archive.js": 404, "languages/en.json": 503}) as running:
+        page = ready(visit_of(running.url("?lang=de")))
+        page.get_by_role("tab", name="Viele").click()
+        page.set_input_files(
+            "#files .some", [{"name": name, "mimeType": kind, "buffer": content} for name, content, kind in files]
+        )
+        go = page.get_by_role("button", name="Alle bestimmen")
+        go.click()
+        rows, table = page.locator("#many-table tbody tr"), page.locator("#csv")
+        # No language for tables has come: they are in that of the page.
+        expect(table).to_be_visible()
+        expect(rows.nth(1)).to_have_text(re.compile(f"all.zip.*{re.escape(translate('web_no_zip', 'de'))}"))
+        expect(rows.nth(0)).to_contain_text("%")
+        with page.expect_download() as download:
+            table.click()
+        assert translate("web_no_zip", "de") in Path(download.value.path()).read_text("utf-8-sig")
+        running.replies = {}
+        go.click()
+        expect(table).to_be_visible()
+        expect(rows.nth(1)).to_contain_text("a.png")
+        expect(rows.nth(1)).to_contain_text("%")
+
+
 def test_many_pictures_are_stopped(home: Visit) -> None:
     page = home.page
     page.get_by_role("tab", name="Many").click()
@@ -402,6 +444,12 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
         page.reload()
         ready(visit)
         assert not [path for path in running.asked if not path.endswith(("site.json", "sw.js"))]
+        # The server has nothing but errors.
+        paths = [path.relative_to(tmp_path).as_posix().replace(" ", "%20") for path in tmp_path.rglob("*")]
+        running.replies = dict.fromkeys([*paths, "a/b%20c/"], 503)
+        page.goto(address + "?lang=es")
+        ready(visit)
+        expect(page.locator("#answer h2")).to_have_text(translate("start", "es"))
     # The server is gone.
     page.goto(address + "?lang=de")
     ready(visit)
@@ -417,6 +465,23 @@ def test_it_works_without_a_network_after_the_first_visit_from_a_folder_below(
     page.goto(f"{address}teach/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Teach it your own")
     expect(page.get_by_text("Try it with drawn bears")).to_be_visible()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["packed", "unpacked"])
+def test_changed_code_is_told_and_nothing_is_kept(
+    visit_of: Callable[..., Visit], site: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    used, whole = "ort/used.wasm.gz", "ort/ort-wasm-simd-threaded.wasm.gz"
+    changed = {path: pack(reworded(gzip.decompress((site / path).read_bytes()))) for path in (used, whole)}
+    with serving_site(site, replies={used: changed[used]}) as running:
+        page = visit_of(running.url()).page
+        expect(page.locator("#answer p")).to_contain_text("changed, missing or cut short")
+        assert page.evaluate("navigator.serviceWorker.getRegistrations()") == []
+        # What this visit does without is kept for others, and checked as well.
+        running.replies = {whole: changed[whole]}
+        page = ready(visit_of(running.url(), WATCH_WORKER))
+        wait_for(lambda: page.evaluate("states.at(-1)") == "redundant")
+        assert page.evaluate("caches.keys()") == []
 
 
 def kept(page: Page) -> None:
@@ -522,6 +587,134 @@ def test_a_model_that_does_not_arrive_is_asked_for_again(visit_of: Callable[...,
         running.replies.clear()
         page.get_by_role("button", name="Try again").click()
         expect(page.locator("#bars .share").first).to_be_visible()
+
+
+@pytest.mark.parametrize(("path", "reply"), [("model/model.json", 503), ("site.json", 404), ("site.json", b"{")])
+def test_what_is_known_of_a_model_may_come_late(
+    visit_of: Callable[..., Visit], site: Path, predictor: Predictor, path: str, reply: int | bytes
+) -> None:
+    with serving_site(site, replies={path: reply}) as running:
+        visit = visit_of(running.url())
+        page = visit.page
+        expect(page.locator("#answer h2")).to_have_text("The model is not here yet")
+        running.replies = {}
+        page.get_by_role("button", name="Try again").click()
+        expect(page.locator("#answer")).to_contain_text(f"I can tell apart {join_labels(predictor.labels, 'en')}")
+        expect(page.locator("#foot .revision")).to_have_text(re.compile(r"\w"))
+        page.locator("#examples button").first.click()
+        expect(page.locator("#bars .share")).to_have_count(len(predictor.labels))
+        # For a visit without a network, as after a first try.
+        kept(page)
+
+
+@pytest.mark.parametrize(
+    ("is_there", "said"),
+    [(True, "One of its files is changed"), (False, "Are you online?")],
+    ids=["changed", "missing"],
+)
+def test_an_example_that_is_not_the_one_of_the_revision_gets_no_answer(
+    visit_of: Callable[..., Visit], site: Path, is_there: bool, said: str
+) -> None:
+    name = next(iter(json.loads((site / "model" / "model.json").read_text())["examples"].values()))
+    content = bytearray((site / "model" / name).read_bytes())
+    # Of its metadata or pixels; it is a picture all the same.
+    content[-20] ^= 1
+    with serving_site(site, replies={f"model/{name}": bytes(content) if is_there else 404}) as running:
+        page = visit_of(running.url()).page
+        expect(page.locator("#answer")).to_contain_text("I can tell apart")
+        page.locator("#examples button").first.click()
+        expect(page.locator("#answer")).to_contain_text(said)
+        expect(page.locator("#bars .share")).to_have_count(0)
+        # The others are as they should be.
+        page.locator("#examples button").nth(1).click()
+        expect(page.locator("#bars .share").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "language", "address", "place"),
+    [
+        ("page.js", "en", "", "#answer"),
+        ("spotter.js", "de", "?lang=de", "#answer"),
+        ("languages/zh.json", "zh", "?lang=zh", "#answer"),
+        ("teach.js", "fr", "teach/?lang=fr", "#elsewhere"),
+        ("languages/es.json", "es", "teach/?lang=es", "#elsewhere"),
+    ],
+)
+def test_a_page_whose_script_does_not_come_says_so(
+    visit_of: Callable[..., Visit], site: Path, path: str, language: str, address: str, place: str
+) -> None:
+    content = (site / path).read_bytes()
+    half = len(content) // 2
+    with serving_site(site, headers={"Cache-Control": "no-store"}) as running:
+        page = visit_of("about:blank").page
+        for reply in (404, 503, broken_off(content), content):
+            running.replies = {path: reply}
+            running.cut = {path: half} if reply == content else {}
+            page.goto(running.url(address))
+            expect(page.locator(place)).to_contain_text(translate("web_unloaded", language))
+            expect(page.locator(place)).to_be_visible()
+        running.replies, running.cut = {}, {}
+        page.goto(running.url(address))
+        expect(page.locator(f"{place} .hint h2" if place == "#answer" else "#bears")).to_be_visible()
+
+
+def test_a_script_that_takes_too_long_is_told_and_takes_it_back(visit_of: Callable[..., Visit], site: Path) -> None:
+    hurried = "const wait = setTimeout; window.setTimeout = (work, ms) => wait(work, ms === 20000 ? 100 : ms);"
+    with serving_site(site) as running:
+        visit = visit_of("about:blank", hurried)
+        page, held = visit.page, []
+        page.route("**/page.js", lambda route: held.append(route))
+        page.goto(running.url(), wait_until="commit")
+        expect(page.locator("#answer")).to_contain_text("The page could not be loaded.")
+        held[0].continue_()
+        ready(visit)
+        expect(page.locator("#answer h2")).to_have_text("Choose a picture")
+
+
+@pytest.mark.parametrize(("address", "place"), [("", "#answer .hint p:not(:empty)"), ("teach/", "#bears")])
+def test_nobody_waits_any_longer_for_a_script_that_has_come(
+    visit_of: Callable[..., Visit], server: SiteServer, address: str, place: str
+) -> None:
+    waits = """
+    const [wait, clear] = [setTimeout, clearTimeout];
+    window.late = new Map();
+    window.setTimeout = (work, ms, ...more) => {
+      const timer = wait(work, ms, ...more);
+      if (ms === 20000) late.set(timer, work);
+      return timer;
+    };
+    window.clearTimeout = (timer) => { late.delete(timer); clear(timer); };
+    """
+    page = visit_of(server.url(address), waits).page
+    # What the script alone puts there.
+    expect(page.locator(place)).to_contain_text(re.compile(r"\w"))
+    # As if the time were over.
+    page.evaluate("for (const work of late.values()) work()")
+    expect(page.locator(place)).to_contain_text(re.compile(r"\w"))
+    expect(page.get_by_text("The page could not be loaded.")).to_have_count(0)
+
+
+def test_what_is_missing_beside_an_answer_leaves_it_alone(visit_of: Callable[..., Visit], site: Path) -> None:
+    for path in (test := "self-test.jpg", near := "model/thumbnails.safetensors"):
+        assert (site / path).exists()
+    changed = {path: (site / path).read_bytes()[:-1] + b"x" for path in (test, near)}
+    with serving_site(site, replies=changed) as running:
+        visit = visit_of(running.url())
+        page = ready(visit)
+        visit.show("disc.png", DISC)
+        expect(page.locator("#bars .share").first).to_be_visible()
+        expect(page.locator("#notice")).to_contain_text("I could not check whether this browser")
+        answer = says(page)
+        page.get_by_role("button", name="Why?").click()
+        expect(page.locator("#why canvas")).to_be_visible()
+        expect(page.locator("#why")).to_contain_text("The most similar pictures could not be loaded")
+        assert says(page) == answer
+        assert visit.errors == []
+        # Whoever asks about the next picture gets what is there by then.
+        running.replies = {}
+        visit.show("disc.png", DISC)
+        page.get_by_role("button", name="Why?").click()
+        expect(page.locator(".near li").first).to_be_visible()
 
 
 def test_a_browser_that_changes_pictures_is_told_so(visit_of: Callable[..., Visit], site: Path, tmp_path: Path) -> None:
@@ -691,7 +884,7 @@ def test_the_element_answers_on_a_page_of_another_site_once_it_is_near_and_chang
     expect(element.locator(".gallery-item").first).to_be_attached()
     assert not any("model.onnx" in url for url in visit.requests)
     element.scroll_into_view_if_needed()
-    expect(element.locator("#loading.done")).to_be_attached(timeout=30_000)
+    expect(element.locator("#loading.done")).to_be_attached()
     visit.page.set_input_files(
         "spotter-classifier #picture input", [{"name": "a.png", "mimeType": "image/png", "buffer": DISC}]
     )
@@ -710,7 +903,7 @@ def test_elements_share_one_model_and_a_page_colours_them_by_variables(
     elements = visit.page.locator("spotter-classifier")
     for number in range(2):
         elements.nth(number).scroll_into_view_if_needed()
-        expect(elements.nth(number).locator("#loading.done")).to_be_attached(timeout=30_000)
+        expect(elements.nth(number).locator("#loading.done")).to_be_attached()
     expect(elements.nth(1).locator("#answer h2")).to_have_text("Wähle ein Bild")
     expect(elements.nth(2).locator("#answer h2")).to_be_visible()
     assert sum(url.endswith("model.onnx.gz") for url in visit.requests) == 1
@@ -721,3 +914,19 @@ def test_elements_share_one_model_and_a_page_colours_them_by_variables(
         "rgb(1, 2, 3)",
     ]
     assert elements.nth(2).locator(".upload").evaluate("(one) => getComputedStyle(one).color") == "rgb(200, 0, 0)"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [("element.js", "The classifier could not be loaded."), ("languages/en.json", "The page could not be loaded.")],
+)
+def test_an_element_whose_files_do_not_come_says_so(
+    visit_of: Callable[..., Visit], site: Path, path: str, words: str
+) -> None:
+    with serving_site(site, headers=CORS, replies={path: 404}) as running:
+        embed = f'<script type="module" src="{running.url("spotter.js")}"></script>'
+        page_of = host_page("plain", embed + "<spotter-classifier></spotter-classifier>")
+        with JsonServer(lambda _path, _query: (200, {"Content-Type": "text/html"}, page_of)) as blog:
+            element = visit_of(blog.url).page.locator("spotter-classifier")
+            expect(element).to_contain_text(words)
+            expect(element).to_contain_text("Are you online?")

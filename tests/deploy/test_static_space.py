@@ -12,13 +12,13 @@ from spotter.cli import main
 from spotter.deploy.space import VARIABLES
 from spotter.deploy.space_repo import STATIC, SpaceRepo
 from spotter.deploy.static_space import check_files, deploy_static, plan_static
-from spotter.errors import AccessRefused, BrowserMissing, LostRace, SpaceFailed, StoreUnwritable
+from spotter.errors import AccessRefused, LostRace, SpaceFailed, StoreUnwritable
 from spotter.inference.predictor import Predictor
 from spotter.stores.hub import HubStore
 from spotter.web.browser import Browser
-from spotter.web.devtools import opened
 from spotter.web.gate import Parity
 from spotter.web.site import SITE_JSON, read_site, site_files
+from spotter.web.tabs import opened
 from tests.conftest import Revision
 from tests.helpers.built import ALTERED, altered, site_of
 from tests.helpers.hub import LOST, READER, Hub, Repo, Request, always, error, point_client, refusal
@@ -105,6 +105,16 @@ def test_a_new_space_is_made_filled_and_tried(
         tab.open(f"{url}/")
         assert tab.run("crossOriginIsolated && navigator.serviceWorker.controller !== null", 10) is True
         assert tab.run(AGREES, 60) is True
+
+
+@pytest.mark.slow
+def test_firefox_tries_it_too(
+    hub: Hub, space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, firefox: Browser
+) -> None:
+    hub.wants_money = True
+    said: list[str] = []
+    assert run(space, files, predictor, firefox, said=said) == f"{hub.static_url}/{NAME}"
+    assert "4 of 4 pictures get the same answer in Firefox" in said[-1]
 
 
 def test_an_older_one_is_brought_up_to_date_in_one_commit_whose_answer_got_lost(
@@ -222,9 +232,6 @@ def test_refusals_leave_the_space_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     head, before = old.head, space.state(VARIABLES)
-    assert "tried in Chromium" in refusal(
-        BrowserMissing, lambda: run(space, files, predictor, Browser("/usr/bin/firefox"))
-    )
     hub.fault = always(error(403, "no"), at="/commit/main")
     refusal(AccessRefused, lambda: run(space, files, predictor, chromium))
     hub.fault = None

@@ -21,6 +21,9 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+# What a page may take to come, and to say what it is asked for: playwright's half a minute is too little on a machine
+# that runs six tests at once.
+PATIENCE_MS = 120_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -29,6 +32,7 @@ def running_browser(*more: str) -> Iterator[Browser]:
     """Start it, with more arguments than all tests need."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(PROGRAM), args=[*ARGUMENTS, *more])
+        browser.on("context", lambda context: context.set_default_timeout(PATIENCE_MS))
         yield browser
         browser.close()
 
@@ -40,6 +44,7 @@ def running_profile(folder: Path) -> Iterator[BrowserContext]:
         context = playwright.chromium.launch_persistent_context(
             folder, executable_path=str(PROGRAM), args=ARGUMENTS, viewport=DESKTOP
         )
+        context.set_default_timeout(PATIENCE_MS)
         yield context
         context.close()
 

@@ -24,10 +24,12 @@ from spotter.inference.predictor import Predictor
 from spotter.stores.base import promised_name
 from spotter.web.packing import pack
 from spotter.web.site import site_files
+from spotter.web.tabs import Tab
 
 ROOT = Path(__file__).parents[2]
 STATIC, WEB = ROOT / "spotter" / "web" / "static", ROOT / "web"
 UNLISTED = {"site.json", "sw.js"}
+PATIENCE_S = 120.0
 BLANK = b"<!doctype html><meta charset=utf-8><title>A page</title>"
 # How pictures, pixels and answers travel between a test and JavaScript.
 TRAVEL = """
@@ -118,13 +120,26 @@ def _described(path: Path) -> dict[str, object]:
     told: dict[str, object] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     if path.suffix != ".gz":
         return told
-    return told | {"unpacked": _unpacked_length(content)}
+    return told | _unpacked_as(content)
+
+
+def reworded(code: bytes) -> bytes:
+    """The WebAssembly with one letter of a message in it changed: of the same length, and it runs as well."""
+    words = b"Unknown error"
+    assert words in code
+    return code.replace(words, words.swapcase())
+
+
+def broken_off(script: bytes) -> bytes:
+    """The first half of a script, so that no browser can read it: a cut may happen to fall between two statements."""
+    return script[: len(script) // 2] + b"{("
 
 
 # Each changed site has the same four large files, and one that changed.
 @functools.lru_cache(maxsize=64)
-def _unpacked_length(content: bytes) -> int:
-    return len(gzip.decompress(content))
+def _unpacked_as(content: bytes) -> dict[str, object]:
+    unpacked = gzip.decompress(content)
+    return {"unpacked": len(unpacked), "unpacked_sha256": hashlib.sha256(unpacked).hexdigest()}
 
 
 @dataclass
@@ -201,10 +216,24 @@ def serving_site(folder: Path, **settings: Any) -> Iterator[SiteServer]:
         thread.join()
 
 
+class TabPage:
+    """As much of Playwright's page as `SitePage` uses, in a tab that Spotter opened."""
+
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+
+    def goto(self, address: str) -> None:
+        self._tab.open(address)
+
+    def evaluate(self, code: str, given: object = None) -> Any:
+        """What a function gives for `given`, or an expression without it."""
+        return self._tab.run(code if given is None else f"({code})({json.dumps(given)})", PATIENCE_S)
+
+
 class SitePage:
     """The API in a page of a browser."""
 
-    def __init__(self, page: Page, code: str) -> None:
+    def __init__(self, page: Page | TabPage, code: str) -> None:
         self.page, self._code = page, code
 
     def open(self, address: str) -> "SitePage":

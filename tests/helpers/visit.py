@@ -19,7 +19,7 @@ class Visit:
         self.page.set_input_files("#picture input[type=file]", [{"name": name, "mimeType": kind, "buffer": content}])
 
     def says(self, words: str) -> None:
-        expect(self.page.locator("#answer")).to_contain_text(words, timeout=30_000)
+        expect(self.page.locator("#answer")).to_contain_text(words)
 
     def ready(self, words: str = "Choose a picture") -> None:
         self.says(words)

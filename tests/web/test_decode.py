@@ -12,13 +12,13 @@ from spotter.images import load_picture, to_square
 from spotter.inference.predictor import Predictor
 from spotter.publish.parity import parity_pictures
 from tests.conftest import Revision
-from tests.helpers import hostile
+from tests.helpers import hostile, translucent
 from tests.helpers.bad_pictures import bad_contents
 from tests.helpers.drawing import draw, turned
 from tests.helpers.picture_files import any_bmp, bmp, encode, exif, noise, odd_files
 from tests.helpers.site import SitePage, ToldError, told_by
 
-# Of 255. Browsers round differently when they lay a picture on white.
+# Of 255. JPEGs of four inks are rounded in another way.
 TOLERANCE = 2
 
 
@@ -87,6 +87,14 @@ FORMATS = list(formats())
 @pytest.mark.parametrize(("name", "content"), FORMATS, ids=[name for name, _ in FORMATS])
 def test_each_format(name: str, content: bytes, api: SitePage, predictor: Predictor) -> None:
     assert difference(seen(api, content, predictor), expected(content, predictor)) <= TOLERANCE
+
+
+def test_half_transparent_pictures_are_those_of_pillow(api: SitePage, predictor: Predictor) -> None:
+    wrong = set()
+    for name, content in (*translucent.pictures(), *translucent.deep()):
+        if difference(seen(api, content, predictor), expected(content, predictor)):
+            wrong.add(name)
+    assert wrong == set()
 
 
 def test_a_profile_of_colours_is_left_alone(api: SitePage, predictor: Predictor) -> None:

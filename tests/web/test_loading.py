@@ -23,7 +23,7 @@ from spotter.web.packing import STEPS
 from tests.conftest import Revision
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import draw, encode
-from tests.helpers.site import WEB, SitePage, SiteServer, change_site, seal, serving_site, told_by
+from tests.helpers.site import WEB, SitePage, SiteServer, broken_off, change_site, reworded, seal, serving_site, told_by
 
 NETWORK, REFERENCE, THUMBNAILS = "model.onnx", "reference.safetensors", "thumbnails.safetensors"
 Files = dict[str, bytes]
@@ -331,7 +331,46 @@ def test_code_that_cannot_even_start_is_no_loss(
         pytest.skip("node is not on this machine")
     site = shutil.copytree(small_site, tmp_path / "site")
     subprocess.run([node, "--input-type=module", "-e", NOTHING, site / WHOLE, site / USED], check=True)
+    seal(site)
     assert check_answer(page, site, predictor) == [USED, WHOLE]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bytes], ids=["packed", "unpacked"])
+def test_code_that_was_changed_is_refused(
+    pack: Callable[[bytes], bytes], small_site: Path, page: Page, tmp_path: Path
+) -> None:
+    reply = pack(reworded(gzip.decompress((small_site / USED).read_bytes())))
+    with serving_site(small_site, replies={USED: reply}) as server:
+        api = SitePage(page, server.url("spotter.js")).open(server.url("blank.html"))
+        assert told_by(api.load) == ("BrokenModel", "")
+        # It may have been the browser's own copy.
+        assert code_fetched(server) == [USED, USED]
+        server.replies[USED] = pack(gzip.decompress((small_site / USED).read_bytes()))
+        assert api.load()["labels"]
+    # Sites of before do not tell a hash of it.
+    before = Path(shutil.copytree(small_site, tmp_path / "before"))
+    told = json.loads((before / "site.json").read_text())
+    for entry in told["files"].values():
+        entry.pop("unpacked_sha256", None)
+    (before / "site.json").write_text(json.dumps(told))
+    assert load_error_at_home(page, before, replies={USED: reply}) == ("", "")
+
+
+def test_code_of_an_earlier_version_in_the_cache_is_fetched_again(small_site: Path, page: Page) -> None:
+    stale = {USED: gzip.compress(reworded(gzip.decompress((small_site / USED).read_bytes())))}
+    headers = {"Cache-Control": "max-age=600"}
+    assert load_error_at_home(page, small_site, stale=stale, headers=headers) == ("", "")
+    assert not stale
+
+
+@pytest.mark.parametrize("path", ["worker.js", "ort/start.mjs", "ort/ort-wasm-simd-threaded.mjs"])
+def test_a_script_that_is_changed_missing_or_cut(path: str, small_site: Path, page: Page) -> None:
+    content = (small_site / path).read_bytes()
+    for reply in (broken_off(content), b"export {};" if path == "ort/start.mjs" else b"}" + content, 404):
+        assert load_error_at_home(page, small_site, replies={path: reply}) == ("BrokenModel", ""), reply
+    broken = ("CannotRun", "no-network")
+    assert load_error_at_home(page, small_site, cut={path: len(content) // 2}) == broken
+    assert load_error_at_home(page, small_site, replies={path: 503}) == broken
 
 
 def test_no_server(small_site: Path, page: Page) -> None:

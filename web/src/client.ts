@@ -2,15 +2,17 @@
 
 import { BrokenModel, CannotRun } from "./errors.js";
 import { CodeLeftOut, unpackError, type Method, type Opened, type Question, type Reply } from "./messages.js";
+import { scriptProblem } from "./script_problem.js";
 import type { Answer, Card, ClassifyOptions, Evidence, LoadOptions, Neighbour, Picture, Spotter } from "./types.js";
 
 /** How long a worker may take to begin, and a network to be opened and tried once its files are here. */
 const PATIENCE_MS = { start: 30_000, silence: 120_000 };
 const MOST_THREADS = 4;
+const WORKER = "worker.js";
 
 /** Starts a worker and loads the model of a folder in it. */
 export async function loadInWorker(folder: URL, options: LoadOptions): Promise<Spotter> {
-  const code = new URL("./worker.js", import.meta.url);
+  const code = new URL(`./${WORKER}`, import.meta.url);
   const isOwn = code.origin === location.origin;
   // Threads share memory, which browsers allow on isolated pages alone, and their script must be of this origin.
   const most = isOwn && crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
@@ -86,14 +88,15 @@ class Talk {
         reject,
       });
     });
-    this.expect(PATIENCE_MS.start, noWorker());
+    this.watch = setTimeout(() => void this.endWithoutWorker(), PATIENCE_MS.start);
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
       this.hear(data);
     });
     worker.addEventListener("error", (event) => {
       const isMemory = /memory/i.test(event.message);
       const message = "There is not enough memory to run the model; close other pages and try again.";
-      this.end(isMemory ? new CannotRun("memory", message) : noWorker());
+      if (isMemory) this.end(new CannotRun("memory", message));
+      else void this.endWithoutWorker();
     });
     worker.addEventListener("messageerror", () => {
       this.end(noWorker());
@@ -125,6 +128,11 @@ class Talk {
     this.worker.terminate();
     for (const { reject } of this.waiting.values()) reject(this.ended);
     this.waiting.clear();
+  }
+
+  /** A worker that does not start is forbidden, or its script did not come as it should: no browser tells which. */
+  private async endWithoutWorker(): Promise<void> {
+    this.end((await scriptProblem(new URL(".", import.meta.url), WORKER)) ?? noWorker());
   }
 
   private next(): number {
@@ -159,16 +167,11 @@ class Talk {
     else waiting?.resolve(reply.kind === "done" ? reply.value : undefined);
   }
 
-  private expect(patience: number, otherwise: Error): void {
+  private expectNews(): void {
     clearTimeout(this.watch);
     this.watch = setTimeout(() => {
-      this.end(otherwise);
-    }, patience);
-  }
-
-  private expectNews(): void {
-    const seconds = PATIENCE_MS.silence / 1000;
-    this.expect(PATIENCE_MS.silence, new BrokenModel(`The model gave no sign of life for ${seconds} s.`));
+      this.end(new BrokenModel(`The model gave no sign of life for ${PATIENCE_MS.silence / 1000} s.`));
+    }, PATIENCE_MS.silence);
   }
 }
 

@@ -6,8 +6,10 @@
 import { withoutEmptyAlpha } from "./bitmap_alpha.js";
 import { BadPicture } from "./errors.js";
 import { damaged, readHeader, type Header } from "./header.js";
+import { AS_STORED, exactReader, pixelsOf, readBitmap, WITH_ALPHA } from "./on_white.js";
 import type { Pixels } from "./resize.js";
 import type { LoadOptions, Picture, RawPicture } from "./types.js";
+import { isWhole } from "./whole.js";
 
 /** As `PictureConfig` in Python. */
 export const MOST_PIXELS = 50_000_000;
@@ -64,13 +66,14 @@ async function decoded(bytes: Uint8Array, decode: NonNullable<LoadOptions["decod
   }
 }
 
-/** @throws BadPicture: it is damaged, too large or too small. */
-export async function decodeToBitmap(bytes: Uint8Array, header: Header): Promise<ImageBitmap> {
+/** @throws BadPicture: it is damaged or cut short, too large or too small. */
+export async function decodeToBitmap(bytes: Uint8Array, header: Header, options = AS_STORED): Promise<ImageBitmap> {
+  if (!isWhole(bytes, header)) throw damaged();
   const content = header.format === "BMP" ? withoutEmptyAlpha(bytes) : bytes;
   const blob = new Blob([content as Uint8Array<ArrayBuffer>], { type: `image/${header.format.toLowerCase()}` });
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", imageOrientation: "from-image" });
+    bitmap = await createImageBitmap(blob, options);
   } catch (error) {
     if (error instanceof RangeError) {
       throw new BadPicture("too-large", "There is not enough memory to decode the picture.");
@@ -87,35 +90,18 @@ export async function decodeToBitmap(bytes: Uint8Array, header: Header): Promise
 }
 
 async function decodeInBrowser(bytes: Uint8Array, header: Header): Promise<Decoded> {
-  const bitmap = await decodeToBitmap(bytes, header);
-  return {
-    pixels: readBitmap(bitmap),
-    close: () => {
-      bitmap.close();
-    },
+  const bitmap = await decodeToBitmap(bytes, header, header.hasAlpha ? WITH_ALPHA : AS_STORED);
+  const close = (): void => {
+    bitmap.close();
   };
-}
-
-function readBitmap(bitmap: ImageBitmap): Pixels {
-  // Only as large as what is read at a time: a canvas of the whole picture would take as much again.
-  let canvas: OffscreenCanvas | undefined;
-  let context: OffscreenCanvasRenderingContext2D | null = null;
-  return {
-    width: bitmap.width,
-    height: bitmap.height,
-    channels: 4,
-    read(left, top, width, height) {
-      if (canvas?.width !== width || canvas.height < height) {
-        canvas = new OffscreenCanvas(width, height);
-        context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-      }
-      if (!context) throw new BadPicture("too-large", "There is not enough memory to decode the picture.");
-      context.fillStyle = "white";
-      context.fillRect(0, 0, width, height);
-      context.drawImage(bitmap, left, top, width, height, 0, 0, width, height);
-      return context.getImageData(0, 0, width, height).data;
-    },
-  };
+  if (!header.hasAlpha) return { pixels: readBitmap(bitmap), close };
+  const read = await exactReader();
+  try {
+    return { pixels: await read(bitmap), close };
+  } catch {
+    // There may be too little memory to take it as a whole; a canvas takes it in parts.
+    return { pixels: readBitmap(bitmap), close };
+  }
 }
 
 function isBitmap(picture: Picture): picture is ImageBitmap {
@@ -126,39 +112,16 @@ function isRaw(picture: Exclude<Picture, ImageBitmap>): picture is RawPicture {
   return "data" in picture && "width" in picture;
 }
 
-/** Raw pixels; what is transparent is laid on white, rounded as Pillow does. */
-function readRaw({ data, width, height }: RawPicture): Pixels {
+/** @throws BadPicture: they are none, too large or too small. */
+function readRaw(raw: RawPicture): Pixels {
+  const { data, width, height } = raw;
   const isWhole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
   const channels = data.length / (width * height);
   if (!isWhole || (channels !== 3 && channels !== 4)) {
     throw new BadPicture("failed", "Raw pixels need width * height * 3 or 4 bytes.");
   }
   checkSize(width, height);
-  return {
-    width,
-    height,
-    channels: 3,
-    read(left, top, wide, high) {
-      const part = new Uint8Array(wide * high * 3);
-      for (let y = 0; y < high; y++) {
-        const start = ((top + y) * width + left) * channels;
-        const row = data.subarray(start, start + wide * channels);
-        if (channels === 3) part.set(row, y * wide * 3);
-        else layOnWhite(row, part.subarray(y * wide * 3, (y + 1) * wide * 3));
-      }
-      return part;
-    },
-  };
-}
-
-function layOnWhite(source: Uint8Array | Uint8ClampedArray, target: Uint8Array): void {
-  for (let from = 0, to = 0; from < source.length; from += 4, to += 3) {
-    const alpha = source[from + 3] ?? 255;
-    for (let channel = 0; channel < 3; channel++) {
-      const mixed = 128 * ((source[from + channel] ?? 0) * alpha + 255 * (255 - alpha)) + (128 << 7);
-      target[to + channel] = (((mixed >> 8) + mixed) >> 8) >> 7;
-    }
-  }
+  return pixelsOf(raw);
 }
 
 export function checkSize(width: number, height: number): void {

@@ -10,9 +10,10 @@ import markup from "../../spotter/web/templates/one.html";
 import css from "./page.css";
 import { find } from "./page/dom.js";
 import { readFacts } from "./page/facts.js";
-import { fillTexts, loadLanguage, pickLanguage, tell } from "./page/language.js";
+import { fillTexts, loadLanguage, pickLanguage } from "./page/language.js";
 import { Model } from "./page/model.js";
 import { OneRoom } from "./page/one.js";
+import { sayUnloaded } from "./page/unloaded.js";
 
 const LANGUAGES = ["en", "de", "es", "fr", "zh"];
 // As far below the view, in pixels, as a reader scrolls while it loads.
@@ -63,7 +64,7 @@ class SpotterClassifier extends HTMLElement {
     this.#filled = tag;
     const box = find(this.shadowRoot, "#element");
     try {
-      const [language, { labels, examples }] = await Promise.all([loadLanguage(base, tag), readFacts(base)]);
+      const [language, facts] = await Promise.all([loadLanguage(base, tag), readFacts(base)]);
       if (tag !== this.#filled) return;
       this.#room?.stopCamera();
       // Texts in other languages stand in what was there before.
@@ -73,19 +74,16 @@ class SpotterClassifier extends HTMLElement {
       const room = new OneRoom(box, {
         model,
         language,
-        labels,
-        answered: () => {
-          void model.agrees().then((agrees) => {
-            if (!agrees) room.note(tell(language, "web_disagrees"));
-          });
-        },
+        facts,
+        answered: () => void room.test(),
       });
       this.#room = room;
-      room.showExamples(examples);
       if (this.#isNear) void this.#prepare();
     } catch (error) {
       this.#filled = "";
       console.warn("spotter-classifier:", error);
+      // What was there before goes on.
+      if (!this.#room) sayUnloaded(box, tag);
     }
     box.classList.remove("foreign");
   }

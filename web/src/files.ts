@@ -24,7 +24,8 @@ const MOST_AT_ONCE = 64 << 20;
 const UNPACKED_CODE = 16 << 20;
 
 /**
- * What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it.
+ * What `site.json` says of a file: its bytes as they lie there, and where it is packed, those of what is in it. Sites of
+ * before have no hash of these.
  * `by_place`: it holds numbers of four bytes, and these were sorted by their place in a number before they were packed.
  * `steps`: it holds a matrix of whole multiples of 1/`steps`, and was packed as `mergeSteps` reads it.
  */
@@ -32,6 +33,7 @@ export interface FileEntry {
   bytes: number;
   sha256: string;
   unpacked?: number;
+  unpacked_sha256?: string;
   by_place?: boolean;
   steps?: number;
 }
@@ -149,41 +151,58 @@ function unsort(content: Uint8Array<ArrayBuffer>, { by_place, steps }: FileEntry
   }
 }
 
+/** Packed WebAssembly. */
+export interface CodeFile {
+  url: URL;
+  /** What it is called in messages. */
+  name: string;
+  /** Bytes. */
+  most: number;
+  arrived: Arrived;
+  /** Takes the file as it came. */
+  hand?: Hand | undefined;
+  /** The SHA-256 of what is in it; none where no `site.json` tells it. Compiling need not wait for it. */
+  promised?: string | Promise<string | undefined> | undefined;
+}
+
 /**
- * Read packed WebAssembly that no `site.json` speaks of, and compile it.
+ * Read packed WebAssembly, and compile it.
  *
- * @throws CannotRun: it cannot be reached or compiled. @throws BrokenModel: it is missing or larger than `most`.
+ * @throws CannotRun: it cannot be reached or compiled. @throws BrokenModel: it is missing, changed or larger than `most`.
  */
-export async function fetchCode(
-  url: URL,
-  name: string,
-  most: number,
-  arrived: Arrived,
-  hand?: Hand,
-): Promise<WebAssembly.Module> {
+export async function fetchCode(file: CodeFile): Promise<WebAssembly.Module> {
   try {
-    if (url.protocol !== "file:") {
-      const response = await request(url, name, "default");
-      // What the service worker has unpacked: of such an answer the browser keeps what it compiled.
-      if (response.headers.has(UNPACKED)) return await WebAssembly.compileStreaming(response);
-      const data = await readBody(response, name, most, arrived);
-      return await compilePacked(data, name, most, () => hand?.(url, data));
-    }
-    return await compilePacked(await readLocal(url, name, most, arrived), name, most);
+    // A changed one may be the code of an earlier version, from the browser's cache.
+    return await fetchCodeOnce(file, "default").catch((error: unknown) => {
+      if (error instanceof ChangedCode) return fetchCodeOnce(file, "reload");
+      throw error;
+    });
   } catch (error) {
     throw asCannotRun(error);
   }
 }
 
-async function compilePacked(
-  data: Uint8Array<ArrayBuffer>,
-  name: string,
-  most: number,
-  compiled?: () => void,
-): Promise<WebAssembly.Module> {
+/** The code is whole, but not the one that was promised. */
+class ChangedCode extends BrokenModel {}
+
+async function fetchCodeOnce(file: CodeFile, cache: RequestCache): Promise<WebAssembly.Module> {
+  const { url, name, most, arrived, hand, promised } = file;
+  const isLocal = url.protocol === "file:";
+  const response = isLocal ? undefined : await request(url, name, cache);
+  // What the service worker has checked and unpacked: of such an answer the browser keeps what it compiled.
+  if (response?.headers.has(UNPACKED)) return WebAssembly.compileStreaming(response);
+  const data = await (response ? readBody(response, name, most, arrived) : readLocal(url, name, most, arrived));
   const code = isPacked(data) ? await unpack(data, name, UNPACKED_CODE, most) : data;
-  const module = await compile(code);
-  compiled?.();
+  const hashing = promised && hashOf(code);
+  // What is wrong with it is told first: changed code may not compile.
+  const compiling = compile(code).catch((error: unknown) => ({ error }));
+  const wanted = await promised;
+  if (wanted !== undefined && (await hashing) !== wanted) {
+    throw new ChangedCode(`The site's ${name} is damaged or was changed: its hash is not the one that was promised.`);
+  }
+  const module = await compiling;
+  if ("error" in module) throw module.error;
+  if (!isLocal) hand?.(url, data);
   release(data);
   release(code);
   return module;
@@ -241,6 +260,7 @@ function isSite(site: Record<string, unknown>): site is Record<string, unknown> 
     isLength(entry.bytes) &&
     typeof entry.sha256 === "string" &&
     (entry.unpacked === undefined || isLength(entry.unpacked)) &&
+    (entry.unpacked_sha256 === undefined || typeof entry.unpacked_sha256 === "string") &&
     (entry.by_place === undefined || typeof entry.by_place === "boolean") &&
     (entry.steps === undefined || (isLength(entry.steps) && entry.steps > 0));
   const isTest =

@@ -14,7 +14,13 @@ export interface Header {
   /** Pixels, before any turning. */
   width: number;
   height: number;
+  /** Whether pixels may be half transparent. Those of a GIF are not there, or whole. */
+  hasAlpha: boolean;
+  /** Where the first scan of a JPEG begins, or the first frame of a GIF. */
+  pixelsAt?: number;
 }
+
+type Size = Pick<Header, "width" | "height">;
 
 /**
  * Find the format and the size of an encoded picture.
@@ -90,7 +96,7 @@ class Reader {
 
 function readJpeg(data: Reader): Header {
   let at = 2;
-  let size: { width: number; height: number } | undefined;
+  let size: Size | undefined;
   for (;;) {
     // Decoders skip junk between the segments, too.
     at = data.bytes.indexOf(0xff, at);
@@ -103,7 +109,7 @@ function readJpeg(data: Reader): Header {
     if (marker === 0xd8 || marker === 0xd9 || length < 2 || at + length > data.length) throw nothingInIt("JPEG");
     if (marker === 0xda) {
       if (!size) throw nothingInIt("JPEG");
-      return { format: "JPEG", ...size };
+      return { format: "JPEG", ...size, hasAlpha: false, pixelsAt: at };
     }
     // A frame's header; the other three of C0 to CF are tables.
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
@@ -116,7 +122,17 @@ function readJpeg(data: Reader): Header {
 function readPng(data: Reader): Header {
   const isWhole = data.length >= 33 && data.long(8) === 13 && data.text(12, 4) === "IHDR";
   if (!isWhole || checksum(data.bytes.subarray(12, 29)) !== data.long(29)) throw nothingInIt("PNG");
-  return { format: "PNG", width: data.long(16), height: data.long(20) };
+  return { format: "PNG", width: data.long(16), height: data.long(20), hasAlpha: hasPngAlpha(data) };
+}
+
+/** By the type of its colours, or by a chunk with the transparency of some of them. */
+function hasPngAlpha(data: Reader): boolean {
+  if (data.byte(25) & 4) return true;
+  for (let at = 33; at + 8 <= data.length; at += 12 + data.long(at)) {
+    const name = data.text(at + 4, 4);
+    if (name === "tRNS" || name === "IDAT") return name === "tRNS";
+  }
+  return false;
 }
 
 /** CRC-32, bit by bit: it is for a few bytes. */
@@ -147,6 +163,8 @@ function readGif(data: Reader): Header {
         format: "GIF",
         width: Math.max(data.short(6, true), (left ?? 0) + (width ?? 0)),
         height: Math.max(data.short(8, true), (top ?? 0) + (height ?? 0)),
+        hasAlpha: false,
+        pixelsAt: at,
       };
     } else {
       at++;
@@ -157,22 +175,26 @@ function readGif(data: Reader): Header {
 
 function readWebp(data: Reader): Header {
   const end = Math.min(data.length, 8 + data.long(4, true));
-  let canvas: { width: number; height: number } | undefined;
+  let canvas: Size | undefined;
+  let hasAlpha = false;
   for (let at = 12; at + 8 <= end;) {
     const name = data.text(at, 4);
     const length = data.long(at + 4, true);
     const body = at + 8;
     if (["VP8X", "VP8 ", "VP8L", "ALPH", "ANMF"].includes(name) && body + length > end) throw damaged();
+    // Also where it is there and not announced, and whatever the frames of an animation have.
+    hasAlpha ||= name === "ALPH" || name === "ANMF" || (name === "VP8X" && (data.byte(body) & 0x10) > 0);
+    if (name === "VP8L") hasAlpha ||= (data.byte(body + 4) & 0x10) > 0;
     if (name === "VP8X") canvas = { width: data.triple(body + 4) + 1, height: data.triple(body + 7) + 1 };
     const size = sizeOfWebp(data, name, body);
-    if (size) return { format: "WEBP", ...(canvas ?? size) };
+    if (size) return { format: "WEBP", ...(canvas ?? size), hasAlpha };
     at = body + length + (length % 2);
   }
   throw nothingInIt("WebP");
 }
 
 /** The size of the picture in a chunk, if there is one in it. */
-function sizeOfWebp(data: Reader, name: string, body: number): { width: number; height: number } | undefined {
+function sizeOfWebp(data: Reader, name: string, body: number): Size | undefined {
   if (name === "VP8 ")
     return { width: data.short(body + 6, true) & 0x3fff, height: data.short(body + 8, true) & 0x3fff };
   if (name === "ANMF") return { width: data.triple(body + 6) + 1, height: data.triple(body + 9) + 1 };
@@ -186,7 +208,7 @@ function readBmp(data: Reader): Header {
   const [width, height] =
     size === 12 ? [data.short(18, true), data.short(20, true)] : [data.signed(18), Math.abs(data.signed(22))];
   if (width <= 0 || height <= 0 || width > 65_535 || height > 65_535) throw damaged();
-  return { format: "BMP", width, height };
+  return { format: "BMP", width, height, hasAlpha: size !== 12 && [16, 32].includes(data.short(28, true)) };
 }
 
 /** Whether a container is one of AVIF, by the brand that stands first or by any of the others. */
@@ -201,7 +223,7 @@ function hasAvifBrand(data: Reader): boolean {
 
 /** The largest size that any part of it names: which one is shown, only the decoder can tell. */
 function readAvif(data: Reader): Header {
-  const found: Header = { format: "AVIF", width: 0, height: 0 };
+  const found: Header = { format: "AVIF", width: 0, height: 0, hasAlpha: false };
   // What a box holds before the boxes in it.
   const inside: Record<string, number> = { meta: 4, iprp: 0, ipco: 0 };
   const walk = (from: number, end: number): void => {
@@ -216,6 +238,8 @@ function readAvif(data: Reader): Header {
       if (last <= start) return;
       const name = data.text(at + 4, 4);
       const skipped = inside[name];
+      // Another picture, with the alpha of one; or films, which may have it.
+      if (name === "auxC" || name === "moov") found.hasAlpha = true;
       if (name === "ispe" && start + 12 <= last) {
         const [width, height] = [data.long(start + 4), data.long(start + 8)];
         if (width * height > found.width * found.height) Object.assign(found, { width, height });

@@ -8,7 +8,7 @@ import { cosines, meanOfNearest, weigh, type Reference } from "./familiarity.js"
 import { fetchCode, fetchFile, hashOf, readSite, release, type Arrived, type SiteJson } from "./files.js";
 import { handOver } from "./handed.js";
 import { CodeLeftOut } from "./messages.js";
-import { Network, type Output } from "./network.js";
+import { importStart, Network, type Output } from "./network.js";
 import { checkNetwork } from "./onnx.js";
 import { checkPrior } from "./prior.js";
 import { frame, toSquare, type Box, type Pixels } from "./resize.js";
@@ -50,15 +50,27 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
   const reading = readSite(folder);
   // Of the code alone it is known where it is before anything is here.
   let [early, arrived]: [number, Arrived | undefined] = [0, undefined];
-  const compiling = fetchCode(new URL(wasmPath, code), "network runtime", MOST_WASM, (bytes) => {
-    if (arrived) arrived(bytes);
-    else early += bytes;
-  }, hand);
+  // Another site speaks of its own code.
+  const promisedCode =
+    code.href === folder.href ? reading.then(({ files }) => files[wasmPath]?.unpacked_sha256) : undefined;
+  promisedCode?.catch(() => undefined);
+  const compiling = fetchCode({
+    url: new URL(wasmPath, code),
+    name: "network runtime",
+    most: MOST_WASM,
+    arrived: (bytes) => {
+      if (arrived) arrived(bytes);
+      else early += bytes;
+    },
+    hand,
+    promised: promisedCode,
+  });
   // Whatever is wrong with the site is told first.
   compiling.catch(() => undefined);
   const script = new URL(START, code);
   // It is imported when the network is here, and need not be fetched then.
-  import(script.href).catch(() => undefined);
+  const starting = importStart(script);
+  starting.catch(() => undefined);
   const site = await reading;
   const networkPath = `model/${site.network}.gz`;
   arrived = counter([MODEL_JSON, networkPath, REFERENCE, wasmPath], site, options.progress);
@@ -78,6 +90,7 @@ export async function openModel(folder: URL, options: OpenOptions): Promise<Mode
     fetchFile(folder, site, networkPath, hash(site.network), arrived, hand),
     fetchFile(folder, site, REFERENCE, hash("reference.safetensors"), arrived, hand),
     compiling,
+    starting,
   ]);
   const contents = await contentsOf(card, cardFile);
   if (site.contents !== null && site.contents !== contents) {
@@ -179,7 +192,11 @@ export class Model {
   async nearest(picture: Picture, count: number): Promise<Neighbour[]> {
     const { embedding } = await this.lookTwice(picture);
     this.thumbnails ??= this.readThumbnails();
-    const thumbnails = await this.thumbnails;
+    const thumbnails = await this.thumbnails.catch((error: unknown) => {
+      // Whoever asks next tries again.
+      this.thumbnails = undefined;
+      throw error;
+    });
     const found = cosines(embedding, this.reference, this.reference.rows - this.model.views);
     const rows = Array.from(found.keys()).sort((one, other) => at(found, other) - at(found, one) || one - other);
     return rows.slice(0, count).map((row) => {

@@ -3,6 +3,10 @@
 import { InferenceSession, Tensor, env } from "onnxruntime-web/wasm";
 import { BrokenModel } from "./errors.js";
 import { asCannotRun } from "./runs_here.js";
+import { scriptProblem } from "./script_problem.js";
+
+/** What starts the WebAssembly, as `site.json` has it: ours, and what it imports. */
+const STARTING = ["ort/start.mjs", "ort/ort-wasm-simd-threaded.mjs"];
 
 /** What it gives for one picture. `places` covers the picture with rows * columns numbers for each label. */
 export interface Output {
@@ -99,12 +103,33 @@ export class Network {
   }
 }
 
+type Give = (code: WebAssembly.Module) => void;
+
+/**
+ * Import `ort/start.mjs`, and what it imports.
+ *
+ * @returns what takes the compiled code. @throws BrokenModel: one is missing or changed. @throws CannotRun: one did not come.
+ */
+export async function importStart(script: URL): Promise<Give> {
+  try {
+    const { give } = (await import(script.href)) as { give?: Give };
+    if (!give) throw new TypeError("There is no 'give' in it.");
+    return give;
+  } catch (error) {
+    for (const path of STARTING) {
+      const problem = await scriptProblem(new URL("..", script), path);
+      if (problem) throw problem;
+    }
+    throw error;
+  }
+}
+
 /** @throws BrokenModel: it is no network. @throws CannotRun: this browser cannot run it. */
 export async function openSession(
   { onnx, file, wasm, script }: NetworkFiles,
   threads: number,
 ): Promise<InferenceSession> {
-  const { give } = (await import(script.href)) as { give: (code: WebAssembly.Module) => void };
+  const give = await importStart(script);
   give(wasm);
   env.wasm.wasmPaths = { mjs: script };
   env.wasm.numThreads = threads;

@@ -173,7 +173,10 @@ class Sums {
   }
 
   done(): Uint8Array {
-    return Uint8Array.from(this.sums, toByte);
+    // Not with `Uint8Array.from`, which takes five times as long.
+    const bytes = new Uint8Array(this.sums.length);
+    for (let at = 0; at < bytes.length; at++) bytes[at] = toByte(this.sums[at]!);
+    return bytes;
   }
 }
 

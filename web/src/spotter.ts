@@ -6,5 +6,17 @@ export type * from "./types.js";
 
 // On pages of others there is `<spotter-classifier>`, too. The site's own have no use for it.
 if (typeof customElements === "object" && !("spotterSite" in document.documentElement.dataset)) {
-  void import("./element.js");
+  import("./element.js").catch((error: unknown) => {
+    console.warn("spotter-classifier:", error);
+    // Neither the words nor their look are here.
+    customElements.define(
+      "spotter-classifier",
+      class extends HTMLElement {
+        connectedCallback(): void {
+          const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+          root.textContent = "The classifier could not be loaded. Are you online? Load the page again in a moment.";
+        }
+      },
+    );
+  });
 }

@@ -6,7 +6,7 @@
  */
 
 interface SiteJson {
-  files: Record<string, { bytes: number; sha256: string; unpacked?: number }>;
+  files: Record<string, { bytes: number; sha256: string; unpacked?: number; unpacked_sha256?: string }>;
 }
 
 const worker = globalThis as unknown as ServiceWorkerGlobalScope;
@@ -95,9 +95,11 @@ function keptHeaders(given: Headers): Headers {
   return kept;
 }
 
-async function isEntry(content: ArrayBuffer, { sha256, unpacked }: SiteJson["files"][string]): Promise<boolean> {
-  // Some servers unpack files on their way; then the model's own hashes tell.
-  return (await hashOf(content)) === sha256 || content.byteLength === unpacked;
+async function isEntry(content: ArrayBuffer, entry: SiteJson["files"][string]): Promise<boolean> {
+  const { sha256, unpacked, unpacked_sha256 } = entry;
+  const hash = await hashOf(content);
+  // Some servers unpack files on their way. Sites of before tell no hash of these; then the model's own tell.
+  return hash === sha256 || (unpacked_sha256 === undefined ? content.byteLength === unpacked : hash === unpacked_sha256);
 }
 
 async function removeOld(): Promise<void> {
@@ -136,18 +138,18 @@ async function giveFile(event: FetchEvent, url: URL): Promise<Response> {
     const passed = await caches.open(PASSED);
     await passed.put(pageAddress(event.resultingClientId), new Response());
   }
+  if (isPassed) return fetch(event.request, { cache: "no-cache" });
+  const kept = await match(url.href);
   // `offline.ts` asks whether there is a new version.
-  const isQuestion = event.request.cache === "no-cache";
-  if (isPassed || isQuestion) {
-    try {
-      return await fetch(event.request, isPassed ? { cache: "no-cache" } : {});
-    } catch (error) {
-      const kept = isPassed ? undefined : await match(url.href);
-      if (kept) return kept;
-      throw error;
-    }
+  if (kept && event.request.cache !== "no-cache") return kept;
+  try {
+    const answer = await fetch(event.request);
+    // A server in trouble is as good as none.
+    if (answer.ok || !kept) return answer;
+  } catch (error) {
+    if (!kept) throw error;
   }
-  return (await match(url.href)) ?? fetch(event.request);
+  return kept;
 }
 
 async function match(address: string): Promise<Response | undefined> {

@@ -73,8 +73,12 @@ async function planZip(name: string, file: File, budget: Budget): Promise<Plan[]
   const refuse = (problem: Problem): Plan[] => [() => Promise.resolve({ name, problem })];
   if (file.size > MOST_BYTES_TOGETHER) return refuse(tooLarge("file_too_large", MOST_BYTES_TOGETHER));
   // Loaded when the first zip comes.
-  const { openZip } = await import("./archive.js");
-  const entries = await openZip(file, 10 * MOST_PICTURES + 100);
+  const archive = await import("./archive.js").catch((error: unknown) => {
+    // The other files can do without it.
+    console.warn(error);
+  });
+  if (!archive) return refuse({ key: "web_no_zip" });
+  const entries = await archive.openZip(file, 10 * MOST_PICTURES + 100);
   if (entries === "many") return refuse({ key: "zip_many" });
   if (entries === "damaged") return refuse({ key: "zip_damaged" });
   const wanted = entries.filter(({ path }) => !isSystemPath(path));

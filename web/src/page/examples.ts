@@ -1,5 +1,6 @@
 /** The examples: small pictures to choose one. */
 
+import { hashOf } from "../files.js";
 import { make } from "./dom.js";
 import type { Example } from "./facts.js";
 import { tell, type Language } from "./language.js";
@@ -9,26 +10,27 @@ const MOST = 12;
 /**
  * Show them, or nothing where the model has none.
  *
- * @param take given the file of the one that is chosen. @param failed called where that cannot be fetched.
+ * @param take given the file of the one that is chosen. @param failed given the key of a text where that cannot be
+ * fetched, or is another one than it should be.
  */
 export function showExamples(
   place: HTMLElement,
   examples: Record<string, Example>,
   language: Language,
   take: (file: Blob) => Promise<void>,
-  failed: () => void,
+  failed: (why: string) => void,
 ): void {
   const buttons = Object.entries(examples)
     .slice(0, MOST)
-    .map(([label, { address, small }]) => {
+    .map(([label, { address, small, sha256 }]) => {
       // The network comes first.
       const image = make("img", { src: small, alt: "", width: 92, height: 92, loading: "lazy", fetchpriority: "low" });
       const name = `${tell(language, "example")}: ${label}`;
       const button = make("button", { type: "button", class: "gallery-item", "aria-label": name }, image);
       button.addEventListener("click", () => {
-        void fetchPicture(address).then((file) => {
-          if (file) void take(file);
-          else failed();
+        void fetchPicture(address, sha256).then((file) => {
+          if (typeof file === "string") failed(file);
+          else void take(file);
         });
       });
       return button;
@@ -37,12 +39,18 @@ export function showExamples(
   place.querySelector(".gallery")?.replaceChildren(...buttons);
 }
 
-async function fetchPicture(address: string): Promise<Blob | undefined> {
+async function fetchPicture(address: string, sha256: string | undefined): Promise<Blob | string> {
   try {
-    const answer = await fetch(address);
-    return answer.ok ? await answer.blob() : undefined;
+    // That of an earlier version may be in the browser's cache.
+    for (const cache of ["default", "reload"] as const) {
+      const answer = await fetch(address, { cache });
+      if (!answer.ok) return "web_no_network";
+      const data = new Uint8Array(await answer.arrayBuffer());
+      if (!sha256 || (await hashOf(data)) === sha256) return new Blob([data]);
+    }
+    return "web_broken";
   } catch {
     // There is no network.
-    return undefined;
+    return "web_no_network";
   }
 }

@@ -1,9 +1,10 @@
 /** What is known of a model before its network is here. */
 
-/** An example: where it is, and a smaller copy, if there is one. */
+/** An example: where it is, a smaller copy, if there is one, and the hash that its revision gave it. */
 export interface Example {
   address: string;
   small: string;
+  sha256: string | undefined;
 }
 
 /** As `model.json` and `site.json` have it. `examples` are by their labels. */
@@ -14,12 +15,22 @@ export interface Facts {
   /** The shares in which the labels were learnt; empty in older revisions, which take no prior. */
   shares: number[];
   revision: string;
+  /** Whether both files came. */
+  isWhole: boolean;
 }
 
-/** Read it from a site's folder. What is wrong with the files is said when the model is loaded. */
+interface ModelJson {
+  labels: string[];
+  examples: Record<string, string>;
+  summary: string;
+  shares: number[];
+  sha256: Record<string, string>;
+}
+
+/** Read it from a site's folder, as far as it is there. What is wrong with the files is said when the model is loaded. */
 export async function readFacts(base: URL): Promise<Facts> {
   const [model, site] = await Promise.all([
-    read<{ labels?: string[]; examples?: Record<string, string>; summary?: string; shares?: number[] }>("model/model.json", base),
+    read<ModelJson>("model/model.json", base),
     read<{ revision?: string; files?: Record<string, unknown> }>("site.json", base),
   ]);
   const isThere = (path: string): boolean => path in (site.files ?? {});
@@ -28,7 +39,8 @@ export async function readFacts(base: URL): Promise<Facts> {
     .filter(([, file]) => isThere(`model/${file}`))
     .map(([label, file]) => {
       const address = new URL(`model/${file}`, base).href;
-      return [label, { address, small: isThere(`examples/${file}`) ? new URL(`examples/${file}`, base).href : address }] as const;
+      const small = isThere(`examples/${file}`) ? new URL(`examples/${file}`, base).href : address;
+      return [label, { address, small, sha256: model.sha256?.[file] }] as const;
     });
   return {
     labels: model.labels ?? [],
@@ -36,14 +48,14 @@ export async function readFacts(base: URL): Promise<Facts> {
     summary: model.summary ?? "",
     shares: model.shares ?? [],
     revision: site.revision ?? "",
+    isWhole: model.labels !== undefined && site.revision !== undefined,
   };
 }
 
 async function read<T extends object>(path: string, base: URL): Promise<Partial<T>> {
-  const answer = await fetch(new URL(path, base));
-  if (!answer.ok) return {};
   try {
-    return (await answer.json()) as T;
+    const answer = await fetch(new URL(path, base));
+    return answer.ok ? ((await answer.json()) as T) : {};
   } catch {
     return {};
   }

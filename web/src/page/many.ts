@@ -191,9 +191,12 @@ export class ManyRoom {
   async #offerCsv(results: readonly Result[], spotter: Spotter): Promise<void> {
     const { csv } = this.#part;
     const { labels, advice } = spotter.card;
-    // Tables are for programs, and so in one language.
+    // Tables are for programs, and so in one language. Where it does not come, a table in another is better than none.
     const english = results.some(({ problem }) => problem)
-      ? await loadLanguage(this.#options.model.base, "en")
+      ? await loadLanguage(this.#options.model.base, "en").catch((error: unknown) => {
+          console.warn(error);
+          return this.#language;
+        })
       : this.#language;
     const rows: Row[] = results.map(({ name, answer, problem }) => ({
       name,

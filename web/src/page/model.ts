@@ -6,6 +6,9 @@ type Told = (loaded: number, total: number) => void;
 
 /** Loads when it is first asked for; after a failure, again. */
 export class Model {
+  /** Kept once the model is here, at whichever try. */
+  readonly here: Promise<void>;
+  #arrived: () => void = () => undefined;
   #loading: Promise<Spotter> | undefined;
   #test: Promise<boolean> | undefined;
   readonly #listeners = new Set<Told>();
@@ -14,7 +17,11 @@ export class Model {
   constructor(
     readonly base: URL,
     readonly keeps = false,
-  ) {}
+  ) {
+    this.here = new Promise((resolve) => {
+      this.#arrived = resolve;
+    });
+  }
 
   /** The model, ready to answer. */
   get(): Promise<Spotter> {
@@ -23,11 +30,17 @@ export class Model {
       progress: (loaded, total) => {
         for (const told of this.#listeners) told(loaded, total);
       },
-    }).catch((error: unknown) => {
-      // Whoever asks next tries again.
-      this.#loading = undefined;
-      throw error;
-    });
+    }).then(
+      (spotter) => {
+        this.#arrived();
+        return spotter;
+      },
+      (error: unknown) => {
+        // Whoever asks next tries again.
+        this.#loading = undefined;
+        throw error;
+      },
+    );
     return this.#loading;
   }
 

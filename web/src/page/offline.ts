@@ -1,5 +1,7 @@
 /** Keeps the site in the browser, so that it works without a network. */
 
+import { hashOf } from "../files.js";
+
 /** Whether nothing is kept yet that this page is served from. */
 export function isNew(): boolean {
   const workers = navigator.serviceWorker as ServiceWorkerContainer | undefined;
@@ -13,8 +15,8 @@ export async function keepForOffline(base: URL): Promise<void> {
   if (!workers) return;
   try {
     const answer = await fetch(new URL("site.json", base), { cache: "no-cache" });
-    const hash = await crypto.subtle.digest("SHA-256", await answer.arrayBuffer());
-    const version = [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    if (!answer.ok) throw new Error(`site.json: ${answer.status}`);
+    const version = await hashOf(new Uint8Array(await answer.arrayBuffer()));
     // The worker's own file is the same for all models: its address tells versions apart.
     await workers.register(new URL(`sw.js?version=${version}`, base), { scope: base.pathname });
   } catch (error) {

@@ -6,7 +6,7 @@ import { showBars, showEmptyBars } from "./bars.js";
 import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
 import { find, make } from "./dom.js";
 import { showExamples } from "./examples.js";
-import type { Example } from "./facts.js";
+import { readFacts, type Facts } from "./facts.js";
 import { tell, type Language } from "./language.js";
 import { answerLive, type Answerer } from "./live.js";
 import type { Model } from "./model.js";
@@ -22,8 +22,10 @@ const CALM_MS = 1000;
 export interface RoomOptions {
   model: Model;
   language: Language;
-  labels: readonly string[];
+  facts: Facts;
   prior?: Record<string, number> | undefined;
+  /** Told what is known of the model where it came late. */
+  known?: (facts: Facts) => void;
   /** Called after each answer to a picture. */
   answered?: () => void;
 }
@@ -33,6 +35,7 @@ export class OneRoom {
   readonly #part;
   readonly #options: RoomOptions;
   readonly #language: Language;
+  #facts: Facts;
   #picture: Blob | undefined;
   #stream: MediaStream | undefined;
   // Grows with every new picture and every end of the camera: who began before it is over.
@@ -42,6 +45,7 @@ export class OneRoom {
   constructor(root: ParentNode, options: RoomOptions) {
     this.#options = options;
     this.#language = options.language;
+    this.#facts = options.facts;
     this.#part = {
       box: find(root, "#picture"),
       drop: find<HTMLLabelElement>(root, "#picture .drop"),
@@ -66,6 +70,7 @@ export class OneRoom {
       why: find(root, "#why"),
     };
     this.#listen();
+    this.#showExamples();
     this.#start();
   }
 
@@ -78,6 +83,7 @@ export class OneRoom {
     try {
       const spotter = await model.get();
       this.#part.loading.classList.add("done");
+      if (!this.#facts.isWhole) await this.#learnFacts();
       return spotter;
     } catch (error) {
       this.#part.loading.classList.add("done");
@@ -91,13 +97,16 @@ export class OneRoom {
     this.#part.notice.textContent = text;
   }
 
-  /** Show the examples, which are chosen like other pictures. */
-  showExamples(examples: Record<string, Example>): void {
-    const failed = (): void => {
-      this.#start();
-      showWords(this.#part.answer, problemWords("no_answer", "try_again", this.#language));
-    };
-    showExamples(this.#part.examples, examples, this.#language, (file) => this.take(file), failed);
+  /** Say where this browser gives the network other pixels than it should, or where that could not be found out. */
+  async test(): Promise<void> {
+    let key = "web_disagrees";
+    try {
+      if (await this.#options.model.agrees()) return;
+    } catch (error) {
+      console.warn(error);
+      key = "web_untested";
+    }
+    this.note(tell(this.#language, key));
   }
 
   /** Classify a file. */
@@ -119,7 +128,7 @@ export class OneRoom {
       return;
     }
     showWords(answer, this.#words("looking"));
-    showEmptyBars(bars, this.#options.labels.length);
+    showEmptyBars(bars, this.#facts.labels.length);
     // The answer comes first: large pictures take their time to be drawn.
     const answering = this.#answer(file, turn);
     if ((await showPicture(shown, file)) && turn === this.#turn) shown.hidden = false;
@@ -162,6 +171,23 @@ export class OneRoom {
     this.#refuse(problem);
   }
 
+  /** What of the facts did not come at first has come with the model. */
+  async #learnFacts(): Promise<void> {
+    this.#facts = await readFacts(this.#options.model.base);
+    this.#options.known?.(this.#facts);
+    this.#showExamples();
+    if (!this.#picture && !this.#stream) this.#start();
+  }
+
+  /** Examples are chosen like other pictures. */
+  #showExamples(): void {
+    const failed = (why: string): void => {
+      this.#start();
+      showWords(this.#part.answer, problemWords("no_answer", why, this.#language));
+    };
+    showExamples(this.#part.examples, this.#facts.examples, this.#language, (file) => this.take(file), failed);
+  }
+
   #show(answer: Answer): void {
     showWords(this.#part.answer, answerWords(answer, this.#language));
     showBars(this.#part.bars, answer, this.#language);
@@ -198,7 +224,7 @@ export class OneRoom {
     box.classList.remove("full");
     bars.replaceChildren();
     why.replaceChildren();
-    showWords(answer, startWords(this.#options.labels, this.#language));
+    showWords(answer, startWords(this.#facts.labels, this.#language));
   }
 
   #progress(loaded: number, total: number): void {
@@ -313,7 +339,7 @@ export class OneRoom {
     // Figures that change with each frame are nothing to be read out.
     answer.setAttribute("aria-live", "off");
     showWords(answer, this.#words("web_point"));
-    showEmptyBars(bars, this.#options.labels.length);
+    showEmptyBars(bars, this.#facts.labels.length);
     await this.#live(turn);
   }
 
@@ -378,7 +404,7 @@ export class OneRoom {
   }
 
   async #why(): Promise<void> {
-    const { ask, why, answer } = this.#part;
+    const { ask, why } = this.#part;
     const picture = this.#picture;
     const turn = this.#turn;
     if (!picture) return;
@@ -386,13 +412,19 @@ export class OneRoom {
     try {
       const spotter = await this.#options.model.get();
       const evidence = spotter.card.explains ? await spotter.explain(picture) : undefined;
-      const near = await spotter.nearest(picture, ASKED_ROWS);
+      const near = await spotter.nearest(picture, ASKED_ROWS).catch((error: unknown) => {
+        // Where it looked is known all the same.
+        console.warn(error);
+        return undefined;
+      });
       const reasons = await reasonsOf(picture, evidence, near, this.#language);
       if (turn !== this.#turn) return;
       ask.hidden = true;
       why.replaceChildren(reasons);
     } catch (error) {
-      if (turn === this.#turn) showWords(answer, modelProblem(error, this.#language));
+      // The answer holds, whatever keeps its reasons away.
+      const { heading, more } = modelProblem(error, this.#language);
+      if (turn === this.#turn) why.replaceChildren(make("p", {}, heading), make("p", {}, more));
     } finally {
       ask.disabled = false;
     }

@@ -1,7 +1,7 @@
 /** The page of a site: its rooms, in the visitor's language. */
 
 import { showAbout } from "./about.js";
-import { find, make } from "./dom.js";
+import { find } from "./dom.js";
 import { readFacts, type Facts } from "./facts.js";
 import { fillTexts, loadLanguage, tell, type Language } from "./language.js";
 import { ManyRoom } from "./many.js";
@@ -11,6 +11,7 @@ import { OneRoom } from "./one.js";
 import { readPrior } from "./prior.js";
 import { showUse } from "./use.js";
 import { workTabs } from "./tabs.js";
+import { sayUnloaded } from "./unloaded.js";
 
 const root = document.documentElement;
 const base = new URL(".", import.meta.url);
@@ -28,19 +29,22 @@ async function start(): Promise<void> {
   fillTexts(document, language);
   root.classList.remove("foreign");
   showFoot(language, facts);
+  workLanguages(language);
   let answered = (): void => undefined;
   const answering = new Promise<void>((resolve) => {
     answered = () => {
       resolve();
-      void check();
+      void one.test();
     };
   });
   const named = asked.get("prior");
   const prior = named !== null && facts.shares.length ? readPrior(named, facts.labels) : undefined;
-  const one = new OneRoom(document, { model, language, labels: facts.labels, prior, answered });
+  const known = (later: Facts): void => {
+    showFoot(language, later);
+  };
+  const one = new OneRoom(document, { model, language, facts, known, prior, answered });
   if (named !== null && !prior) one.note(tell(language, "web_prior_wrong", { text: named.slice(0, 60) }));
   new ManyRoom(document, { model, language, prior });
-  one.showExamples(facts.examples);
   const rooms: Record<string, (room: HTMLElement) => void> = {
     "room-about": (room) => {
       showAbout(room, language, base);
@@ -56,13 +60,12 @@ async function start(): Promise<void> {
   });
   acceptPaste((file) => one.take(file));
   reportHeight();
-  const check = async (): Promise<void> => {
-    if (!(await model.agrees())) one.note(tell(language, "web_disagrees"));
-  };
-  if (!(await one.prepare())) return;
+  await one.prepare();
+  // Where that failed, a later try may not.
+  await model.here;
   // Whoever has a picture is not to wait for more than it needs.
   await Promise.race([answering, new Promise((resolve) => setTimeout(resolve, CALM_MS))]);
-  whenIdle(() => void check());
+  whenIdle(() => void one.test());
   if (keeps) whenIdle(() => void keepForOffline(base));
 }
 
@@ -71,6 +74,9 @@ function showFoot(language: Language, facts: Facts): void {
   find(document, "#foot .revision").textContent = facts.revision.slice(0, 12);
   const full = find<HTMLAnchorElement>(document, "#foot .full a");
   full.href = `./?lang=${language.tag}`;
+}
+
+function workLanguages(language: Language): void {
   for (const link of document.querySelectorAll<HTMLAnchorElement>("#foot .languages a")) {
     if (link.lang === language.tag) link.setAttribute("aria-current", "true");
     link.addEventListener("click", (event) => {
@@ -119,9 +125,7 @@ function whenIdle(work: () => void): void {
 }
 
 start().catch((error: unknown) => {
-  // Nothing but the page itself is here: neither its words nor the model.
   console.warn(error);
   root.classList.remove("foreign");
-  const words = make("p", {}, "The page could not be loaded. Are you online? Load it again in a moment.");
-  find(document, "#answer").replaceChildren(make("div", { class: "unsure" }, make("h2", {}, "Not ready"), words));
+  sayUnloaded(document, root.lang);
 });

@@ -12,17 +12,18 @@ const SHOWN = 6;
 // The longest side of the picture that evidence is drawn on, in pixels.
 const SIDE = 768;
 
-/** The reasons as an element; evidence may be missing, and who is near, too. */
+/** The reasons as an element; evidence may be missing. Who is near is undefined where that could not be loaded. */
 export async function reasonsOf(
   picture: Blob,
   evidence: Evidence | undefined,
-  near: readonly Neighbour[],
+  near: readonly Neighbour[] | undefined,
   language: Language,
 ): Promise<HTMLElement> {
   const element = make("div", { class: "reasons" });
   if (evidence) element.append(await evidenceFigure(picture, evidence, language));
-  const shown = await distinct(near);
-  element.append(make("p", {}, tell(language, shown.length ? "nearest" : "none_shown")));
+  const shown = await distinct(near ?? []);
+  const said = shown.length ? "nearest" : "none_shown";
+  element.append(make("p", {}, tell(language, near ? said : "web_no_nearest")));
   if (shown.length) {
     const items = shown.map((thumbnail) => nearItem(thumbnail, language));
     element.append(make("ul", { class: "near" }, ...(await Promise.all(items))));
