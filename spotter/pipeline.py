@@ -38,7 +38,7 @@ from spotter.stores.base import content_name
 from spotter.train.processes import meanwhile, start_server
 from spotter.utils.console import run_command, say, stage
 from spotter.utils.files import import_root, temporary_folder
-from spotter.utils.imports import lasting_imports
+from spotter.utils.imports import STATISTICS, TABLES, lasting_imports, put_off
 
 # fastai and torch are imported inside the stages that need them, so that a mistake in the recipe is reported at once
 # and not after seconds of imports.
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 # What the stages import that takes long, but for torch and fastai: these are loaded by a process of their own.
 FIRST = (
+    "sklearn.model_selection",
     "spotter.data.audit",
     "spotter.evaluate.comparison",
     "spotter.evaluate.report",
@@ -140,7 +141,7 @@ def load_libraries() -> None:
     start_server()
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-    with lasting_imports():
+    with lasting_imports(), put_off(STATISTICS), put_off(TABLES):
         for name in FIRST:
             import_module(name)
 
@@ -153,12 +154,14 @@ def compute_features(task: Task, dataset: Dataset) -> Features:
         UnknownArchitecture, WeightsUnavailable: there is no such backbone. DatasetUnwritable: the cache cannot be kept.
         TrainingFailed: the features are not finite numbers.
     """
+    from spotter.data.quality import Measured, measure_into
     from spotter.train import backbone, head
 
     head.share_cores(len(dataset.records))
-    body = backbone.load_backbone(task.config)
-    dataset, values = backbone.readable(dataset, backbone.compute_features(body, dataset))
-    return Features(dataset, body, values)
+    body, measured = backbone.load_backbone(task.config), dict[Path, Measured]()
+    values = backbone.compute_features(body, dataset, look=measure_into(measured))
+    dataset, values = backbone.readable(dataset, values)
+    return Features(dataset, body, values, measured=measured)
 
 
 @stage("Look at what was collected")
@@ -174,7 +177,7 @@ def audit_and_clean(task: Task, features: Features) -> Cleaned:
     body, values = features.backbone, features.values
     edits = EditLog(features.dataset.folder).read()
     logits, spreads = imagenet_logits(body, values), compute_spreads(body, features.dataset)
-    seen, sayings = review(features.dataset, values, logits, spreads, edits)
+    seen, sayings = review(features.dataset, values, logits, spreads, edits, features.measured)
     for saying in sayings:
         say(saying)
     edited = apply_edits(seen, EditLog(seen.folder).read())
@@ -213,28 +216,28 @@ def start_export(files: Path, task: Task, cleaned: Cleaned, trained: "Trained") 
 
 @stage("Judge it on pictures it did not see")
 def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
-    """Judge a trained learner, say how good it is and what is new, and write the report with the pictures.
+    """Judge a trained learner, and say how good it is and what is new.
 
     Raises:
         DatasetUnwritable: the measured looks of the pictures cannot be saved.
     """
     from spotter.evaluate import held_out
-    from spotter.evaluate.held_out import sentences
     from spotter.evaluate.ood import judge_strangers
-    from spotter.evaluate.report import REPORT, write_report
     from spotter.evaluate.second_look import choose_second_look, look_again_at_strangers
-    from spotter.evaluate.sources import leave_sources_out
+    from spotter.evaluate.sources import leave_sources_out, why_unknown
 
     dataset, folds, familiarity = cleaned.dataset, cleaned.folds, FamiliarityConfig()
     others = _strangers_features(task, trained)
     evaluation = held_out.evaluate_held_out(trained, dataset, folds, familiarity)
     again, told = choose_second_look(trained, dataset, folds, evaluation.familiarity, SecondLookConfig())
     say(told)
+    sources = leave_sources_out(trained, dataset)
     evaluation = replace(
         evaluation,
         second_look=again,
         stress=_stress(task, cleaned, trained, evaluation.familiarity, again.second_look if again else None),
-        sources=leave_sources_out(trained, dataset),
+        sources=sources,
+        sources_unknown="" if sources else why_unknown(trained, dataset),
     )
     coverage = task.config.coverage
     evaluation = held_out.judge_decisions(evaluation, trained, dataset, folds, task.costs, coverage)
@@ -245,30 +248,30 @@ def evaluate(task: Task, cleaned: Cleaned, trained: "Trained") -> Candidate:
         known, (paths, rows) = evaluation.familiarity, others
         seen = look_again_at_strangers(trained, folds, known, again.second_look, paths, rows) if again else None
         strangers = judge_strangers(known, trained, trained.head, folds, rows, familiarity, seen)
-    for line in sentences(evaluation, strangers):
+    for line in held_out.sentences(evaluation, strangers):
         say(line)
-    write_report(evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers, trained.backbone.square)
-    say(f"the full report, with pictures: {dataset.folder / REPORT}")
     return _with_changes(Candidate(task, cleaned, trained, evaluation, strangers))
 
 
 @stage("Write the files")
 def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSpec":
-    """Write everything that a revision holds into the folder `files`; return what its `model.json` says."""
+    """Write the report, and all that a revision holds into the folder `files`; return what its `model.json` says."""
     from spotter.bundle.format import ONNX, REFERENCE
     from spotter.evaluate.held_out import write_evaluation
     from spotter.evaluate.ood import make_reference
+    from spotter.evaluate.report import REPORT, write_report
     from spotter.publish import writing
     from spotter.train.graph import attach_head
 
-    task, trained, evaluation = candidate.task, candidate.trained, candidate.evaluation
-    dataset, body = candidate.cleaned.dataset, candidate.cleaned.backbone
-    # The plots, while the rest is written.
-    with meanwhile(write_evaluation, evaluation, candidate.strangers, dataset, files):
-        reference, views = make_reference(trained, candidate.cleaned.folds, evaluation.familiarity, FamiliarityConfig())
+    task, trained, evaluation, strangers = candidate.task, candidate.trained, candidate.evaluation, candidate.strangers
+    dataset, folds, body = candidate.cleaned.dataset, candidate.cleaned.folds, trained.backbone
+    showing = evaluation, trained, dataset, folds, dataset.folder / REPORT, strangers, body.square
+    # What is drawn, while the rest is written.
+    with meanwhile(write_evaluation, evaluation, strangers, dataset, files), meanwhile(write_report, *showing):
+        reference, views = make_reference(trained, folds, evaluation.familiarity, FamiliarityConfig())
         writing.write_reference(files / REFERENCE, reference)
         writing.write_nearest(files, dataset, trained.embeddings, trained.learnt_from, views)
-        (files / ONNX).write_bytes(attach_head(trained.backbone.body.onnx, trained.head.weight, trained.head.bias))
+        (files / ONNX).write_bytes(attach_head(body.body.onnx, trained.head.weight, trained.head.bias))
         writing.write_origins(files, dataset)
         examples = writing.write_examples(files, dataset, trained)
         stats, origins = (body.mean, body.std), writing.count_origins(dataset)
@@ -279,6 +282,7 @@ def write_files(files: Path, candidate: Candidate, export: "Export") -> "ModelSp
         shares = learnt_shares(dataset.targets[trained.learnt_from], dataset.labels, trained.head.balanced)
         made = {**card.made, "self_selected_share": share, "premortem": answers}
         card = replace(card, views=views, costs=task.costs, sets=sets, shares=shares, prior=task.prior, made=made)
+    say(f"the full report, with pictures: {dataset.folder / REPORT}")
     export.written.result()
     _write_cards(files, card, candidate)
     return card
@@ -389,7 +393,7 @@ def _stress(
     from spotter.train.backbone import compute_views
 
     dataset, folds = cleaned.dataset, cleaned.folds
-    plan = plan_stress(dataset, trained.judged, folds, StressConfig())
+    plan = plan_stress(dataset, trained.judged, StressConfig())
     # Of a network that was fine-tuned, the next training makes another.
     keep, weight = not trained.fine_tune_epochs, trained.head.weight if again else None
     shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep, weight)

@@ -1,7 +1,9 @@
 """An audit of a collected set, once a backbone has seen it: near duplicates, quality flags, the coverage report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,9 +13,10 @@ from spotter.data.duplicates import MOST_TWINS, confirm_duplicates
 from spotter.data.edit_log import Edit
 from spotter.data.edits import apply_edits
 from spotter.data.manifest import write_attribution, write_manifest
-from spotter.data.quality import find_quality_flags
+from spotter.data.quality import Measured, find_quality_flags, find_strips
 from spotter.data.splits import positions
 from spotter.errors import DatasetUnwritable
+from spotter.image_strips import describe_strips
 from spotter.utils.text import plural
 
 REPORT = "coverage.html"
@@ -25,6 +28,7 @@ def review(
     imagenet_logits: np.ndarray | None,
     spreads: np.ndarray | None = None,
     edits: Sequence[Edit] = (),
+    measured: Mapping[Path, Measured] = MappingProxyType({}),
 ) -> tuple[Dataset, list[str]]:
     """Group near duplicates, flag what a person should look at; write the set's manifest, coverage report and
     `ATTRIBUTION.csv`.
@@ -36,6 +40,7 @@ def review(
         imagenet_logits: float32 (n, 1000) of the same pictures, when the backbone has that classifier.
         spreads: float (n,), how far their subjects spread over them, when the backbone could tell.
         edits: what people decided; the reports show the set after them, the manifest how it was collected.
+        measured: what is known of pictures already, by their file.
 
     Returns:
         The set with groups and flags but without edits, and what there is to say about it, a sentence each.
@@ -44,7 +49,7 @@ def review(
         DatasetUnwritable: the report, the manifest or what was computed cannot be written.
     """
     dataset, twins = confirm_duplicates(dataset, features / np.linalg.norm(features, axis=1, keepdims=True))
-    flagged = find_quality_flags(dataset, features, imagenet_logits=imagenet_logits)
+    flagged = find_quality_flags(dataset, features, imagenet_logits=imagenet_logits, measured=measured)
     records = tuple(
         replace(record, flags=(*record.flags, *flags)) for record, flags in zip(dataset.records, flagged, strict=True)
     )
@@ -77,4 +82,6 @@ def review(
         f"{plural(alike, 'near duplicate')}; {plural(to_look_at, 'picture')} to look at, "
         f"among them {'at least ' if len(twins) == MOST_TWINS else ''}{plural(len(pairs), 'pair')} in two classes"
     ]
+    if told := describe_strips(edited.labels, edited.targets, find_strips(edited)):
+        sayings.append(told)
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

@@ -66,7 +66,7 @@ class FeatureCache:
         files = self._files()
         number = 1 + (int(files[-1].suffixes[-2][1:]) if files else 0)
         path = self.folder / f"{self.name}.{number:06}.safetensors"
-        _write(path, save({"features": np.ascontiguousarray(features)}, {"keys": "\n".join(keys)}))
+        write_cached(path, save({"features": np.ascontiguousarray(features)}, {"keys": "\n".join(keys)}))
 
     def tidy(self, keys: Sequence[str], features: np.ndarray) -> None:
         """Write everything anew, once much of what is stored is small files or of pictures that are gone."""
@@ -122,11 +122,16 @@ def measure_once(
             values.update((index, value) for index, value in found if value is not None)
             # What is known of pictures that are gone is left out.
             content = {keys[index]: value for index, value in values.items() if keys[index]}
-            _write(path, json.dumps(content).encode())
+            write_cached(path, json.dumps(content).encode())
     return [values.get(index, otherwise) for index in range(len(keys))]
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_cached(path: Path, content: bytes) -> None:
+    """Write a file of a cache in one step.
+
+    Raises:
+        DatasetUnwritable: there is no room for it.
+    """
     try:
         write_atomically(path, content)
     except OSError as error:

@@ -31,7 +31,7 @@ class Record:
     `file` is relative to the set's folder and None unless `decision` is "kept"; `sha256` is of the stored file,
     `original_sha256` of the bytes as they came; `phash` is 16 hex digits; `group` joins near duplicates; `flags` are
     reasons to look at a kept picture; `split` is "valid" where its author keeps it for judging. `fetched_at` is an ISO
-    time in UTC, for downloads.
+    time in UTC, for downloads. `origin` names the folder or table that it is from, where there were several.
     """
 
     label: str
@@ -62,6 +62,7 @@ class Record:
     license_url: str | None = None
     attribution: str | None = None
     split: str | None = None
+    origin: str | None = None
 
     @property
     def is_held_out(self) -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
-from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -118,6 +117,9 @@ def perceptual_hash(picture: Image.Image) -> int:
 
     On photos, half the size at JPEG quality 60 changes at most 4 bits.
     """
+    # Here, as it takes a third of all that a command imports before it can start on anything else.
+    from scipy.fft import dctn
+
     grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), dtype=np.float32)
     return int.from_bytes(np.packbits(dctn(grey)[:8, :8] > 0).tobytes())
 

@@ -1,5 +1,7 @@
-"""Folds for cross-validation: classes in equal shares, near duplicates always together."""
+"""Folds for cross-validation: classes in equal shares, near duplicates together. And a few that stand for many."""
 
+import hashlib
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -84,3 +86,25 @@ def positions(dataset: Dataset, edited: Dataset) -> np.ndarray:
     """Where the pictures of `edited` are in `dataset`: int64 (n,)."""
     rows = {record.sha256: index for index, record in enumerate(dataset.records)}
     return np.array([rows[record.sha256] for record in edited.records], dtype=np.int64)
+
+
+def choose_some(dataset: Dataset, rows: np.ndarray, most: int, name: str) -> np.ndarray:
+    """Choose at most so many of some pictures, of each class the same number as far as there are.
+
+    It goes by the pictures' hashes alone, and by a name: with another name, others are chosen. So it depends neither on
+    the order of the pictures nor on their folds, and each is there or not whatever most others are.
+
+    Args:
+        rows: int64 (k,), of the set; the same row may be there more than once.
+
+    Returns:
+        Their places in `rows`, int64, in order.
+    """
+    targets = dataset.targets[rows].tolist()
+    keys = [hashlib.sha256(f"{name}/{dataset.records[row].sha256}".encode()).digest() for row in rows.tolist()]
+    rank: Counter[int] = Counter()
+    order = []
+    for place in sorted(range(len(keys)), key=keys.__getitem__):
+        order.append((rank[targets[place]], keys[place], place))
+        rank[targets[place]] += 1
+    return np.array(sorted(place for *_, place in sorted(order)[:most]), dtype=np.int64)

@@ -102,6 +102,12 @@ def find_pictures(place: Path) -> Path:
     return folder
 
 
+def find_newest(folder: Path) -> Run | None:
+    """The last run over any of the picture sets in a folder; None: there is none that can be read."""
+    files = sorted(folder.glob(f"*/{RUN}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return next((run for file in files if (run := _read_if_there(file.parent, RUN))), None)
+
+
 def find_before(now: Run) -> Run | None:
     """The last run over the same set that learnt from something else or in another way than `now`; None: there is none.
 

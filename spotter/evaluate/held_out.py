@@ -17,7 +17,6 @@ from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
 from spotter.evaluate.plots import letter, plot_confusion, plot_top_losses
-from spotter.evaluate.sources import NOBODY_KNOWS
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
@@ -104,7 +103,7 @@ def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:
         said.append(evaluation.advice())
     if evaluation.stress:
         said += [f"stress test: {evaluation.stress.sentence()}", evaluation.stress.advice()]
-    said.append(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS)
+    said.append(evaluation.elsewhere())
     if sets := evaluation.sets:
         said += [line for line in (sets.sentence(), sets.remark) if line]
     if costs := evaluation.costs:

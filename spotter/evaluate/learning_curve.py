@@ -1,18 +1,13 @@
 """The learning curve: how the error falls with more pictures, and what more would bring."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spotter.config import TrainConfig
-from spotter.train.head import fit_linear
+from spotter.train.head import fit_parts
 from spotter.utils.stats import wilson_interval
 from spotter.utils.text import percent
-
-if TYPE_CHECKING:
-    # For its fields alone: the cleaning page judges heads too, and has no torch.
-    pass
 
 SHARES = (0.2, 0.4, 0.6, 0.8, 1.0)
 MORE_PER_CLASS = 50
@@ -94,17 +89,21 @@ def learning_curve(
     judged = np.isin(folds, judging)
     mistakes = np.zeros((len(SHARES), len(targets)))
     sizes = np.zeros(len(SHARES))
+    asked: list[tuple[int, int, np.ndarray]] = []
+    parts = []
     for repeat, fold in np.ndindex(repeats, len(judging)):
-        out = folds == judging[fold]
         rng = np.random.default_rng((config.seed, repeat, fold))
-        shares = _nested_shares(np.flatnonzero(~out), targets, groups, rng)
+        shares = _nested_shares(np.flatnonzero(folds != judging[fold]), targets, groups, rng)
         # All of them are the same ones in each repeat.
         for row, chosen in enumerate(shares if repeat == 0 else shares[:-1]):
             times = repeats if row == len(SHARES) - 1 else 1
-            head = fit_linear(features[chosen], targets[chosen], config.strengths[:1], balanced)[0]
-            predicted = head.probabilities(features[out]).argmax(axis=1)
-            mistakes[row, out] += times * (predicted != targets[out]) / repeats
+            asked.append((row, times, folds == judging[fold]))
+            parts.append((np.isin(np.arange(len(targets)), chosen), None))
             sizes[row] += times * len(chosen) / (repeats * len(judging))
+    heads = fit_parts(features, targets, parts, config.strengths[0], balanced)
+    for (row, times, out), head in zip(asked, heads, strict=True):
+        predicted = head.probabilities(features[out]).argmax(axis=1)
+        mistakes[row, out] += times * (predicted != targets[out]) / repeats
     mistakes = mistakes[:, judged]
     total = mistakes.shape[1]
     points = tuple(

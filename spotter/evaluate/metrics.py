@@ -84,7 +84,7 @@ class Evaluation:
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
-    nobody knows (all pictures are from one source, for example), `costs` where nobody said what mistakes
+    nobody knows (`sources_unknown` says why), `costs` where nobody said what mistakes
     cost, `sets` where too few pictures were held out, `second_look` where there is none.
     """
 
@@ -107,10 +107,11 @@ class Evaluation:
     costs: CostFigures | None = None
     sets: SetFigures | None = None
     second_look: SecondLookFigures | None = None
+    sources_unknown: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""
-        return asdict(self)
+        return asdict(self) | {"stress": self.stress.as_json() if self.stress else None}
 
     def sentence(self) -> str:
         """The error in words, with its interval."""
@@ -119,6 +120,12 @@ class Evaluation:
             f"{self.wrong} of {self.pictures} wrong: error {self.error:.1%} "
             f"(95 % interval {low:.1%} to {high:.1%}; {self.how})"
         )
+
+    def elsewhere(self) -> str:
+        """The error on pictures of sources that training never saw, in words, or why nobody knows it."""
+        if self.sources:
+            return self.sources.sentence()
+        return f"nobody knows the error on pictures from elsewhere: {self.sources_unknown or 'it was not measured'}"
 
     def advice(self) -> str:
         """What more pictures would bring, and of which class they are needed most; "" where that was not measured."""

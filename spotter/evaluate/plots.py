@@ -158,8 +158,11 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, letter
     drawn = io.BytesIO()
     # Read again at once, so not worth packing.
     figure.savefig(drawn, dpi=90, metadata={"Software": None}, pil_kwargs={"compress_level": 0})
-    # Photos as PNG are five times as large with all their colours.
-    Image.open(drawn, formats=["PNG"]).convert("RGB").quantize(COLORS).save(path, "PNG", optimize=True)
+    # Photos as PNG are five times as large with all their colours. Chosen from one pixel in sixteen, they are nearly as
+    # good, in a fifth of the time.
+    picture = Image.open(drawn, formats=["PNG"]).convert("RGB")
+    few = picture.resize((picture.width // 4, picture.height // 4), Image.Resampling.NEAREST).quantize(COLORS)
+    picture.quantize(palette=few, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
 
 
 def _save(figure: Figure, path: Path) -> None:

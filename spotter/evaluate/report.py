@@ -19,8 +19,7 @@ from spotter.evaluate.learning_curve import LearningCurve
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.shifts import SHIFTS, STRENGTHS
-from spotter.evaluate.sources import NOBODY_KNOWS
-from spotter.evaluate.stress_rows import STRENGTH_NAMES, StressExample, StressTest
+from spotter.evaluate.stress_rows import SHIFTED_SIDE, STRENGTH_NAMES, ShownShift, StressTest
 from spotter.images import load_stored, to_square
 from spotter.train.trained import Trained
 from spotter.train.views import Square
@@ -38,8 +37,6 @@ SHOWN_RIGHT = 600
 SHOWN_WRONG = 2000
 # An axis ends with one of these, so that a quarter of it is a short number too.
 DIGITS = (1, 2, 4, 8)
-# Of shifted pictures, which are to be looked at.
-SHIFTED_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,6 @@ class Cell:
     @property
     def anchor(self) -> str:
         return f"cell-{self.actual + 1}-{self.predicted + 1}"
-
-
-@dataclass(frozen=True)
-class ShownShift:
-    """A picture under a shift: `said` at each strength, with its name and the picture as a `data:` address."""
-
-    title: str
-    record: Record
-    said: tuple[tuple[str, str, StressExample], ...]
 
 
 def write_report(
@@ -142,7 +130,7 @@ def write_report(
         strangers=strangers,
         roc=draw_roc(strangers) if strangers else None,
         shifted=_shown_shifts(evaluation.stress, dataset, square or _default_square) if evaluation.stress else [],
-        elsewhere=evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS,
+        elsewhere=evaluation.elsewhere(),
     )
 
 
@@ -285,7 +273,9 @@ def _shown_shifts(stress: StressTest, dataset: Dataset, square: Square) -> list[
             pixels = shift.apply(squares[example.file], strength, str(records[example.file].sha256))
             said.append((STRENGTH_NAMES[strength], embed_small(Image.fromarray(pixels), SHIFTED_SIDE), example))
         if said:
-            found.append(ShownShift(shift.title, records[said[0][2].file], tuple(said)))
+            record = records[said[0][2].file]
+            origin = origin_words(record.backend, record.license_id)
+            found.append(ShownShift(shift.title, record.label, origin, tuple(said)))
     return found
 
 

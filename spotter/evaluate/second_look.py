@@ -10,13 +10,14 @@ import numpy as np
 from spotter.bundle.second_look import SecondLook
 from spotter.config import FamiliarityConfig, SecondLookConfig
 from spotter.data.dataset import Dataset
+from spotter.data.splits import choose_some
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity, SecondLookFigures
 from spotter.evaluate.ood import make_reference, score_known, score_pictures, score_strange, without_own
 from spotter.inference.familiarity import score, weigh
 from spotter.train.features import embed
 from spotter.train.views import FAMILIES, SHIFTED, ViewKind, family_of
-from spotter.train.windows import Look, look_again
+from spotter.train.windows import Look, look_again, look_cache
 
 if TYPE_CHECKING:
     # For its fields alone.
@@ -41,17 +42,20 @@ def choose_second_look(
     It is tried on held-out pictures and shifted views of them that are not familiar, and on strangers: the same
     pictures, and a model that lacks their class. The margin is the smallest one by which at most the share
     `config.strangers` of these get an answer more. It is kept if more answers are right than before, and at most the
-    share `config.wrong` of those that come in addition is wrong.
+    share `config.wrong` of those that come in addition is wrong, or one.
 
     Returns:
         It with what it was chosen by, and what there is to say.
     """
-    if trained.shifted is None or trained.judged.sum() < config.least:
-        return None, f"no second look: it is chosen on {config.least} held-out pictures or more, and shifted views"
+    if trained.shifted is None:
+        return None, "no second look: it is chosen on shifted views of held-out pictures, and there are none"
+    if (there := int(trained.judged.sum())) < config.least:
+        return None, f"no second look: it is chosen on {config.least} held-out pictures or more, and there are {there}"
     targets, familiar = dataset.targets, FamiliarityConfig()
     looks = _unsure(trained, dataset, folds, known, config.most)
     asked = len(looks)
-    rows = _some(np.flatnonzero(trained.judged), config.most)
+    rows = np.flatnonzero(trained.judged)
+    rows = rows[choose_some(dataset, rows, config.most, "strangers")]
     without = without_own(trained.probabilities[np.isin(np.flatnonzero(trained.judged), rows)], targets[rows])
     far = score_strange(trained, trained.embeddings[rows], rows, targets, folds, known, familiar)[1]
     refused = weigh(far, without, known.certainty) < known.threshold
@@ -76,10 +80,15 @@ def choose_second_look(
         strangers=len(rows),
         let_in=int((strange - margins[0] >= known.threshold).sum()),
     )
-    # Half as many wrong answers as right ones would be too many, however few there are.
-    if found.answered <= 2 * found.wrong or found.wrong > config.wrong * found.answered:
+    if not is_right_enough(found.answered, found.wrong, config.wrong):
         return None, f"no second look: {found.sentence()}"
     return found, f"a second look where the first is not sure: {found.sentence()}"
+
+
+def is_right_enough(answered: int, wrong: int, share: float) -> bool:
+    """Whether at most this share of some answers is wrong, or one of them. One says little about the share of few; but
+    half as many wrong answers as right ones are too many, however few there are."""
+    return answered > 2 * wrong and wrong <= max(1, share * answered)
 
 
 def answer_again(
@@ -146,7 +155,9 @@ def look(
     a label lies, not for which label.
     """
     paths, keys = dataset.paths, [str(record.sha256) for record in dataset.records]
-    features = look_again(trained.backbone, trained.head.weight, paths, keys, looks, second_look, kind)
+    # Of a network that was fine-tuned, the next training makes another.
+    cache = None if trained.fine_tune_epochs else look_cache(trained.backbone, kind, dataset.folder)
+    features = look_again(trained.backbone, trained.head.weight, paths, keys, looks, second_look, kind, cache)
     of = np.array([each.row for each in looks], dtype=np.int64)
     probabilities = held_out_probabilities(trained, features, folds[of])
     cosines = score_pictures(trained, features, folds[of], folds, known, FamiliarityConfig())
@@ -159,19 +170,16 @@ def _unsure(trained: "Trained", dataset: Dataset, folds: np.ndarray, known: Fami
     views, said, config = trained.shifted, trained.shifted_probabilities, FamiliarityConfig()
     places = np.flatnonzero(score_known(trained, folds, known, config) < known.threshold)
     rows, labels = np.flatnonzero(trained.judged), trained.probabilities.argmax(axis=1)
-    looks = [Look(int(rows[place]), int(labels[place])) for place in _some(places, most).tolist()]
+    places = places[choose_some(dataset, rows[places], most, "unsure")]
+    looks = [Look(int(rows[place]), int(labels[place])) for place in places.tolist()]
     if views is None or said is None:
         return looks
     cosines = score_pictures(trained, views.features, folds[views.of], folds, known, config)
     unsure = trained.judged[views.of] & (weigh(cosines, said, known.certainty) < known.threshold)
-    for place in _some(np.flatnonzero(unsure), most).tolist():
+    places = np.flatnonzero(unsure)
+    for place in places[choose_some(dataset, views.of[places], most, "unsure")].tolist():
         row = int(views.of[place])
         key = str(dataset.records[row].sha256)
         number = next(each for each in range(len(FAMILIES)) if family_of(each, key) == views.names[place])
         looks.append(Look(row, int(said[place].argmax()), number))
     return looks
-
-
-def _some(places: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of them, evenly spread, as the set lies class by class."""
-    return places[np.linspace(0, len(places) - 1, min(len(places), most)).round().astype(int)]

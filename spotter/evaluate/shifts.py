@@ -19,6 +19,9 @@ STRENGTHS = (1, 2)
 # The strengths are meant for squares of so many pixels a side, and grow with them.
 SIDE = 224
 
+# How much light the dark leaves, and how much of a picture fog hides, at each strength.
+LIGHT, FOG = (0.4, 0.15), (0.45, 0.7)
+
 Change = Callable[[Image.Image, np.random.Generator, int], Image.Image]
 
 
@@ -27,7 +30,8 @@ class Shift:
     """One way in which real pictures differ from collected ones.
 
     `collect` says which pictures to collect when this one hurts. `family` is the kind of view that a model learns from
-    which is most like it (see `spotter.train.views`); "" if none is.
+    which is most like it (see `spotter.train.views`); "" if none is. `keeps` is the share of all differences between
+    pixels that it leaves at each strength, before it adds noise of its own.
     """
 
     name: str
@@ -35,6 +39,14 @@ class Shift:
     collect: str
     family: str
     change: Change
+    keeps: tuple[float, float] = (1.0, 1.0)
+
+    def show(self, square: np.ndarray, strength: int, key: str) -> np.ndarray | None:
+        """What `apply` gives; None if nothing of the picture is to be seen on it, whatever noise or text is."""
+        if is_blank(square, self.keeps[strength - 1]):
+            return None
+        pixels = self.apply(square, strength, key)
+        return None if is_blank(pixels) else pixels
 
     def apply(self, square: np.ndarray, strength: int, key: str) -> np.ndarray:
         """Shift what a network sees: uint8 (size, size, 3), and the same again.
@@ -53,7 +65,7 @@ def _grey(picture: Image.Image, rng: np.random.Generator, strength: int) -> Imag
 
 
 def _dark(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
-    light, electrons = ((0.4, 60), (0.15, 25))[strength - 1]
+    light, electrons = LIGHT[strength - 1], (60, 25)[strength - 1]
     values = pixel_values(picture) * light
     # What a sensor counts varies as the root of it, and reading it adds the same noise everywhere.
     return as_picture(values + _noise(rng, values.shape) * np.sqrt(values / electrons + 0.02**2))
@@ -68,7 +80,7 @@ def _infrared(picture: Image.Image, rng: np.random.Generator, strength: int) -> 
 
 
 def _fog(picture: Image.Image, rng: np.random.Generator, strength: int) -> Image.Image:
-    share = (0.45, 0.7)[strength - 1]
+    share = FOG[strength - 1]
     values, cloud = pixel_values(picture), np.zeros(picture.size[::-1])
     for cells in (2, 4, 8):
         small = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
@@ -172,18 +184,25 @@ SHIFTS: dict[str, Shift] = {
     shift.name: shift
     for shift in (
         Shift("grey", "grey", "pictures without colour", "night", _grey),
-        Shift("dark", "dark and noisy", "pictures taken at dusk and at night", "night", _dark),
+        Shift("dark", "dark and noisy", "pictures taken at dusk and at night", "night", _dark, LIGHT),
         Shift("infrared", "infra-red flash", "pictures of a night camera", "night", _infrared),
-        Shift("fog", "fog, low contrast", "pictures in fog and rain, and through glass", "washed", _fog),
+        Shift(
+            "fog",
+            "fog, low contrast",
+            "pictures in fog and rain, and through glass",
+            "washed",
+            _fog,
+            (1 - FOG[0], 1 - FOG[1]),
+        ),
         Shift("defocus", "out of focus", "pictures that are out of focus", "soft", _defocus),
         Shift("motion", "motion blur", "pictures of fast movement", "soft", _motion),
         Shift("low-resolution", "low resolution", "small pictures, and cut-outs of large ones", "soft", _pixelate),
         Shift("jpeg", "heavy JPEG compression", "pictures as messengers send them", "washed", _jpeg),
-        Shift("hidden", "partly hidden", "pictures with something in front", "covered", _occlusion),
+        Shift("hidden", "partly hidden", "pictures with something in front", "", _occlusion),
         Shift("far", "small and far away", "pictures taken from far away", "distant", _far),
         Shift("tilted", "tilted, upside down", "pictures at odd angles", "turned", _tilt),
         Shift("drawn", "drawn or printed", "drawings and prints", "", _drawing),
-        Shift("text", "strips of text", "pictures with a strip of date and time", "covered", _text),
+        Shift("text", "strips of text", "pictures with a strip of date and time", "", _text),
         Shift("cast", "colour cast", "pictures in coloured light", "washed", _cast),
     )
 }
@@ -198,18 +217,18 @@ LEAST_SPREAD = 1.0
 def make_view(picture: Image.Image, square: Square, number: int, key: str) -> np.ndarray | None:
     """The shift of a number of `GRID` as a view of a picture; None if nothing is left to be seen."""
     name, strength = GRID[number]
-    pixels = SHIFTS[name].apply(square(picture), strength, key)
-    return None if is_blank(pixels) else pixels
+    return SHIFTS[name].show(square(picture), strength, key)
 
 
-def is_blank(pixels: np.ndarray) -> bool:
-    """Whether nothing is to be seen on a square, uint8 (size, size, 3): it is of one colour."""
+def is_blank(pixels: np.ndarray, left: float = 1.0) -> bool:
+    """Whether nothing is to be seen on a square, uint8 (size, size, 3), of whose differences this share is left: it is
+    of one colour."""
     # From its histogram, ten times as fast as numpy from the pixels.
-    return max(ImageStat.Stat(Image.fromarray(pixels)).stddev) < LEAST_SPREAD
+    return left * max(ImageStat.Stat(Image.fromarray(pixels)).stddev) < LEAST_SPREAD
 
 
 # Views to judge by, never to learn from. The name changes with what a shift does.
-STRESS = ViewKind("stress-1", make_view, lambda number, key: "/".join(map(str, GRID[number])), of_square=True)
+STRESS = ViewKind("stress-2", make_view, lambda number, key: "/".join(map(str, GRID[number])), of_square=True)
 
 
 def _convolve(picture: Image.Image, kernel: np.ndarray) -> Image.Image:

@@ -1,6 +1,7 @@
 """Leave-one-source-out error: pictures of a source, or of a web site, that training never saw."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from spotter.data.dataset import Dataset
 from spotter.train.head import judge_features
 from spotter.train.views import Views
 from spotter.utils.stats import wilson_interval
-from spotter.utils.text import percent, plural
+from spotter.utils.text import in_one_line, percent
 
 if TYPE_CHECKING:
     # For its fields alone.
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Sites are left out in so many groups, as there may be hundreds of them.
 GROUPS = 5
+# Of a group of so many sites or fewer, each is named.
+NAMED = 3
+# What stands for the site of a picture that came as a file.
+NO_SITE = "files"
 # With fewer pictures of other sources than of one, there is little left to learn from.
 LEAST_PER_CLASS = 5
 
@@ -27,7 +32,8 @@ LEAST_PER_CLASS = 5
 class SourceErrors:
     """Errors on pictures of sources that training never saw: (name, pictures, wrong) of each source or group of sites.
 
-    `kind` is "source" (a search source) or "site" (a web site, of pictures from one search source).
+    `kind` is "source" (a search source, or a folder of several) or "site" (a web site, of pictures from one source). A
+    group of sites has their names, or those of the largest and how many more there are.
     """
 
     kind: str
@@ -52,15 +58,17 @@ class SourceErrors:
         return (
             f"on pictures of {self.kind}s that training never saw, {self.wrong} of {self.pictures} wrong: error "
             f"{percent(self.wrong / self.pictures, 1, 'words')} (95 % interval {low} to {high}; each of "
-            f"{plural(len(self.left_out), self.kind if self.kind == 'source' else 'group of sites')} left out in turn)"
+            f"{self._those()} left out in turn)"
         )
 
-
-# Where `leave_sources_out` gives None.
-NOBODY_KNOWS = (
-    "nobody knows the error on pictures from elsewhere: all are from one source, or without it too few are left to "
-    "learn from, or only a part of the pictures was judged"
-)
+    def _those(self) -> str:
+        names = [name for name, _, _ in self.left_out]
+        # The name of a site or a source has no blank, one of several sites has.
+        if self.kind == "site" and any(" " in name for name in names):
+            return f"{len(names)} groups of sites"
+        # There are more than one.
+        count = f"{len(names)} {self.kind}s"
+        return f"{count}, {', '.join(names)}," if len(names) <= GROUPS else count
 
 
 def leave_sources_out(trained: "Trained", dataset: Dataset) -> SourceErrors | None:
@@ -71,13 +79,10 @@ def leave_sources_out(trained: "Trained", dataset: Dataset) -> SourceErrors | No
     if not trained.judged.all():
         return None
     kind, names = _sources(dataset)
-    targets, groups, found = dataset.targets, dataset.groups, []
+    targets, found = dataset.targets, []
     for name in sorted(set(names)):
-        rows = np.flatnonzero([own == name for own in names])
-        # What looks the same as a picture that is left out would tell what it is.
-        out = np.isin(groups, groups[rows])
-        left = np.bincount(targets[~out], minlength=len(dataset.labels))
-        if left.min() < LEAST_PER_CLASS:
+        rows, out = _leave_out(name, names, dataset)
+        if not _can_learn_without(out, dataset):
             continue
         judged = Views(trained.features[rows], rows, rows.astype(str))
         # All that is left out is one fold, and the rest another.
@@ -89,16 +94,53 @@ def leave_sources_out(trained: "Trained", dataset: Dataset) -> SourceErrors | No
     return SourceErrors(kind, tuple(found)) if len(found) > 1 else None
 
 
+def why_unknown(trained: "Trained", dataset: Dataset) -> str:
+    """Why `leave_sources_out` gives None, in words."""
+    if not trained.judged.all():
+        return "only a part of the pictures was judged"
+    kind, names = _sources(dataset)
+    every = sorted(set(names))
+    if len(every) == 1:
+        return f"all are from one site, {every[0]}" if kind == "site" else "all are from one source"
+    needed = [name for name in every if not _can_learn_without(_leave_out(name, names, dataset)[1], dataset)]
+    without = " or ".join(needed if len(needed) <= NAMED else [*needed[:NAMED], "others"])
+    return f"without {without}, fewer than {LEAST_PER_CLASS} pictures of a class are left to learn from"
+
+
+def _leave_out(name: str, names: Sequence[str], dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (k,) of a source's pictures, and which of the set's, bool (n,), are not to be learnt from."""
+    rows = np.flatnonzero([own == name for own in names])
+    # What looks the same as a picture that is left out would tell what it is.
+    return rows, np.isin(dataset.groups, dataset.groups[rows])
+
+
+def _can_learn_without(out: np.ndarray, dataset: Dataset) -> bool:
+    left = np.bincount(dataset.targets[~out], minlength=len(dataset.labels))
+    return bool(left.min() >= LEAST_PER_CLASS)
+
+
 def _sources(dataset: Dataset) -> tuple[str, list[str]]:
     """What kind of sources the pictures are from, and that of each picture."""
-    backends = [record.backend for record in dataset.records]
-    if len(set(backends)) > 1:
-        return "source", backends
-    sites = [urlsplit(record.page_url or record.image_url or "").hostname or "" for record in dataset.records]
-    counted = Counter(sites)
+    # The name of a folder may hold anything.
+    sources = [
+        f"{each.backend}:{in_one_line(each.origin)}" if each.origin else each.backend for each in dataset.records
+    ]
+    sites = [urlsplit(each.page_url or each.image_url or "").hostname or NO_SITE for each in dataset.records]
+    if len(set(sources)) > 1 or set(sites) == {NO_SITE}:
+        return "source", sources
     # The largest sites one by one into the group that is smallest by then.
-    sizes, groups = [0] * GROUPS, {}
-    for site, count in sorted(counted.items(), key=lambda pair: (-pair[1], pair[0])):
+    sizes: list[int] = [0] * GROUPS
+    groups: list[list[str]] = [[] for _ in sizes]
+    for site, count in sorted(Counter(sites).items(), key=lambda pair: (-pair[1], pair[0])):
         smallest = sizes.index(min(sizes))
-        groups[site], sizes[smallest] = f"sites, group {smallest + 1}", sizes[smallest] + count
-    return "site", [groups[site] for site in sites]
+        groups[smallest].append(site)
+        sizes[smallest] += count
+    names = {site: _name_group(group) for group in groups for site in group}
+    return "site", [names[site] for site in sites]
+
+
+def _name_group(sites: Sequence[str]) -> str:
+    """The name of a group, of which the largest sites come first."""
+    if len(sites) <= NAMED:
+        return ", ".join(sites)
+    return f"{', '.join(sites[: NAMED - 1])} and {len(sites) - NAMED + 1} more sites"

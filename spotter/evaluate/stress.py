@@ -1,6 +1,5 @@
 """The stress test: what a model makes of held-out pictures under distribution shifts, row by row, with intervals."""
 
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ import numpy as np
 from spotter.bundle.second_look import SecondLook
 from spotter.config import FamiliarityConfig, StressConfig
 from spotter.data.dataset import Dataset
+from spotter.data.splits import choose_some
 from spotter.decide.label_sets import COVERAGE
 from spotter.decide.set_figures import choose_by_fold, count_sets, sets_by_fold
 from spotter.evaluate.held_out import held_out_probabilities
@@ -18,9 +18,9 @@ from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
 from spotter.evaluate.second_look import answer_again
 from spotter.evaluate.shifts import GRID, SHIFTS, STRESS
-from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen, count_row
+from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen, count_row, rank_example
 from spotter.inference.familiarity import weigh
-from spotter.train.head import judge_features
+from spotter.train.head import fit_parts, softmax
 from spotter.train.views import FAMILIES, Views
 from spotter.train.windows import Look
 
@@ -29,26 +29,20 @@ if TYPE_CHECKING:
     from spotter.train.trained import Trained
 
 
-def plan_stress(dataset: Dataset, judged: np.ndarray, folds: np.ndarray, config: StressConfig) -> list[tuple[int, int]]:
+def plan_stress(dataset: Dataset, judged: np.ndarray, config: StressConfig) -> list[tuple[int, int]]:
     """Which pictures each shift is tried on, as many as `config` says: (row of the set, number in `GRID`).
 
-    Only judged ones, bool (n,), and of each class the same number as far as there are. It goes by the pictures' hashes,
-    so that a few more pictures change few rows. First come pictures of the folds that `judge_unseen` judges.
+    Only judged ones, bool (n,), and of each class the same number as far as there are. It goes by the pictures' hashes
+    alone, so that a few more pictures change few rows. Each shift takes others, the same at both strengths. In small
+    sets the shifts of a family share theirs: `_judge_unseen` learns without all of these, and the share of `config` is
+    the most that it may lack; in sets so small that `least` is more, no family is judged so.
     """
     most = min(config.pictures, max(config.least, int(config.share * judged.sum())))
-    keys = [zlib.crc32(str(record.sha256).encode()) for record in dataset.records]
-    plan, targets = [], dataset.targets.tolist()
-    rows = sorted(np.flatnonzero(judged).tolist(), key=keys.__getitem__)
-    for number, (name, _) in enumerate(GRID):
-        near = np.isin(folds, _folds_of(SHIFTS[name].family, folds))
-        rank: dict[tuple[int, bool], int] = {}
-        order = []
-        for row in rows:
-            place = targets[row], bool(near[row])
-            rank[place] = rank.get(place, -1) + 1
-            order.append((not near[row], rank[place], keys[row], row))
-        plan += [(row, number) for *_, row in sorted(order)[:most]]
-    return sorted(plan)
+    rows, shifts_of = np.flatnonzero(judged), Counter(shift.family for shift in SHIFTS.values() if shift.family)
+    is_small = most * max(shifts_of.values()) > config.share * len(rows)
+    group = {name: (shift.family if is_small else "") or name for name, shift in SHIFTS.items()}
+    chosen = {name: rows[choose_some(dataset, rows, most, name)].tolist() for name in set(group.values())}
+    return sorted((row, number) for number, (name, _) in enumerate(GRID) for row in chosen[group[name]])
 
 
 def judge_stress(
@@ -76,6 +70,8 @@ def judge_stress(
     probabilities = held_out_probabilities(trained, shifted.features, folds[shifted.of])
     cosines = score_pictures(trained, shifted.features, folds[shifted.of], folds, known, config)
     familiar = weigh(cosines, probabilities, known.certainty) >= known.threshold
+    # By one look, as here.
+    unseen = _judge_unseen(trained, dataset, folds, known, shifted, probabilities, familiar)
     if second_look:
         rows = np.flatnonzero(trained.judged).tolist()
         first = [Look(row, label) for row, label in zip(rows, plain.argmax(axis=1).tolist(), strict=True)]
@@ -93,7 +89,6 @@ def judge_stress(
     clean = make_row("clean", 0, plain, accepted, truth)
     if sets:
         clean = replace(clean, sets=count_sets(choose_by_fold(sets, plain, accepted, its_folds), truth))
-    unseen = _judge_unseen(trained, targets, folds, known, shifted)
     examples = _choose_examples(dataset, shifted, probabilities, familiar)
     inside = choose_by_fold(sets, probabilities, familiar, folds[shifted.of])
     asked = Counter(number for _, number in planned)
@@ -131,19 +126,11 @@ def _choose_examples(
         name, _, strength = shown.partition("/")
         said.setdefault(name, {}).setdefault(row, {})[int(strength)] = view
     wrong = probabilities.argmax(axis=1) != dataset.targets[shifted.of]
-    sure_and_wrong = wrong & familiar
     found = {}
     for name, by_row in said.items():
         ranked = [
-            (
-                len(views),
-                bool(sure_and_wrong[list(views.values())].any()),
-                not familiar[list(views.values())].all(),
-                # Of equal ones not always the first: the set lies class by class.
-                zlib.crc32(f"{name}/{dataset.records[row].sha256}".encode()),
-                row,
-            )
-            for row, views in by_row.items()
+            (*rank_example(name, str(dataset.records[row].sha256), wrong[each].tolist(), familiar[each].tolist()), row)
+            for row, each in ((row, list(views.values())) for row, views in by_row.items())
         ]
         row = max(ranked)[-1]
         for strength, view in by_row[row].items():
@@ -159,39 +146,82 @@ def _choose_examples(
 
 
 def _judge_unseen(
-    trained: "Trained", targets: np.ndarray, folds: np.ndarray, known: Familiarity, shifted: Views
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    known: Familiarity,
+    shifted: Views,
+    seen: np.ndarray,
+    seen_familiar: np.ndarray,
 ) -> dict[tuple[str, int], Unseen]:
-    """Each shift judged by a model that never saw its like: the head, the reference and the threshold are made again
-    without the family of views that is most like it. On the pictures of two folds, which is as much as time allows.
-    {} where nothing was learnt from views."""
-    config = FamiliarityConfig()
+    """Each shift judged by a model that never saw its like: one for each family of views, made again without these
+    views, without the pictures that the family's shifts are tried on, and without near duplicates of them. So are its
+    reference and its threshold. {} where nothing was learnt from views; none for a family that would leave too little
+    (see `_is_enough`).
+
+    Args:
+        seen, seen_familiar: what those with all views say of `shifted` by one look, (k, classes), and bool (k,).
+    """
+    config, targets, groups = FamiliarityConfig(), dataset.targets, dataset.groups
     found: dict[tuple[str, int], Unseen] = {}
     if trained.views is None or trained.shifted is None:
         return found
+    seen_right = seen.argmax(axis=1) == targets[shifted.of]
+    judged, rests = [], []
     for family in FAMILIES:
         names = [f"{name}/{strength}" for name, strength in GRID if SHIFTS[name].family == family]
-        rows = np.isin(shifted.names, names) & np.isin(folds[shifted.of], _folds_of(family, folds))
-        if not rows.any():
-            continue
+        rows = np.isin(shifted.names, names)
         mine = Views(shifted.features[rows], shifted.of[rows], shifted.names[rows])
-        views = trained.views.without(family)
-        probabilities = judge_features(trained.features, mine, targets, folds, trained.head, views)
-        without = replace(trained, shifted=trained.shifted.without(family))
-        threshold = choose_threshold(score_known(without, folds, known, config), known, config).threshold
-        cosines = score_pictures(without, mine.features, folds[mine.of], folds, known, config)
+        left_out = np.isin(groups, groups[mine.of])
+        learnt_from = trained.learnt_from & ~left_out
+        if len(mine.of) and _is_enough(trained, dataset, folds, mine.of, left_out, StressConfig()):
+            views, reference = trained.views.without(family), trained.shifted.without(family)
+            judged.append((names, mine, left_out))
+            rests.append(replace(trained, learnt_from=learnt_from, views=views, shifted=reference))
+    parts = [(rest.learnt_from, rest.views) for rest in rests]
+    heads = fit_parts(trained.features, targets, parts, trained.head.strength, trained.head.balanced)
+    for (names, mine, left_out), rest, head in zip(judged, rests, heads, strict=True):
+        others = score_known(rest, folds, known, config)[~left_out[trained.judged]]
+        threshold = choose_threshold(others, known, config).threshold
+        divisors = trained.head.temperatures_of(folds[mine.of])
+        probabilities = softmax((mine.features @ head.weight.T + head.bias) / divisors[:, None])
+        cosines = score_pictures(rest, mine.features, folds[mine.of], folds, known, config)
         familiar = weigh(cosines, probabilities, known.certainty) >= threshold
         right = probabilities.argmax(axis=1) == targets[mine.of]
         for name in names:
             here = mine.names == name
             shift, _, strength = name.partition("/")
+            answered, seen_answered = familiar & here, seen_familiar & (shifted.names == name)
             found[shift, int(strength)] = Unseen(
-                int(here.sum()), int((right & familiar & here).sum()), int((~right & familiar & here).sum())
+                int(here.sum()),
+                int((right & answered).sum()),
+                int((~right & answered).sum()),
+                int((seen_right & seen_answered).sum()),
+                int((~seen_right & seen_answered).sum()),
             )
     return found
 
 
-def _folds_of(family: str, folds: np.ndarray) -> np.ndarray:
-    """The folds whose pictures judge a family that was left out: two, others for each, so that twelve fits do."""
-    numbers = np.unique(folds)
-    place = list(FAMILIES).index(family) if family else 0
-    return numbers[[place % len(numbers), (place + 1) % len(numbers)]]
+def _is_enough(
+    trained: "Trained",
+    dataset: Dataset,
+    folds: np.ndarray,
+    tried: np.ndarray,
+    left_out: np.ndarray,
+    config: StressConfig,
+) -> bool:
+    """Whether a model made without some pictures, `left_out` bool (n,), says something of its like.
+
+    Of what was learnt from, at most `config.share` is tried, `tried` int64 (k,). Its threshold comes from
+    `config.least` held-out pictures or more, each compared with those of other folds: each class has them in two.
+    """
+    tried_of_learnt = trained.learnt_from[np.unique(tried)].sum()
+    learnt_from = trained.learnt_from & ~left_out
+    return bool(
+        tried_of_learnt <= int(config.share * trained.learnt_from.sum())
+        and (trained.judged & ~left_out).sum() >= config.least
+        and all(
+            len(np.unique(folds[learnt_from & (dataset.targets == target)])) >= 2
+            for target in range(len(dataset.labels))
+        )
+    )

@@ -1,27 +1,34 @@
 """What a stress test found: counts with Wilson intervals, which shift hurts most, and what to collect against it."""
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
-from spotter.config import RELIABILITY_BINS
+from spotter.config import RELIABILITY_BINS, StressConfig
 from spotter.decide.set_figures import SetCounts
 from spotter.evaluate.shifts import SHIFTS
 from spotter.utils.stats import calibration_error, wilson_interval
 from spotter.utils.text import percent, plural
 
 STRENGTH_NAMES = {0: "", 1: "moderate", 2: "strong"}
+AS_THEY_ARE = "as they are"
+# In pixels: of shifted pictures, which are to be looked at.
+SHIFTED_SIDE = 128
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """Of `pictures` under a shift, by a model that learnt from no views like it: right and answered, wrong and
-    answered."""
+    """Of `pictures` under a shift, by one look of a model that learnt from no views like it: right and answered, wrong
+    and answered. `seen_right_answered` and `seen_wrong_answered` are the same of one that did, by one look too."""
 
     pictures: int
     right_answered: int
     wrong_answered: int
+    seen_right_answered: int
+    seen_wrong_answered: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,17 @@ class StressExample:
     called: str
     probability: float
     familiar: bool
+
+
+@dataclass(frozen=True)
+class ShownShift:
+    """A picture under a shift, to be looked at: `said` at each strength, with its name and the picture as a `data:`
+    address; what it is, and where it is from, in words."""
+
+    title: str
+    label: str
+    origin: str
+    said: tuple[tuple[str, str, StressExample], ...]
 
 
 @dataclass(frozen=True)
@@ -69,12 +87,21 @@ class StressRow:
     def title(self) -> str:
         """Its name in words."""
         if self.name not in SHIFTS:
-            return "as they are"
+            return AS_THEY_ARE
         return f"{SHIFTS[self.name].title}, {STRENGTH_NAMES[self.strength]}"
 
     def share(self, count: int) -> float:
         """A count as a share of the pictures, in [0, 1]; NaN where there are none."""
         return count / self.pictures if self.pictures else float("nan")
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The Wilson 95 % interval of each share, by its count; {} where there are no pictures."""
+        names = ("wrong", "answered", "right_answered", "wrong_answered") if self.pictures else ()
+        return {name: interval_of(self, getattr(self, name)) for name in names}
+
+    def as_json(self) -> dict[str, Any]:
+        """It as a row of `metrics.json`."""
+        return asdict(self) | {"intervals": self.intervals()}
 
     def sentence(self) -> str:
         """What was answered, right and wrong, in words."""
@@ -95,6 +122,10 @@ class StressTest:
 
     clean: StressRow
     rows: tuple[StressRow, ...] = field(default=())
+
+    def as_json(self) -> dict[str, Any]:
+        """It as `metrics.json` has it."""
+        return {"clean": self.clean.as_json(), "rows": [row.as_json() for row in self.rows]}
 
     @property
     def judged(self) -> tuple[StressRow, ...]:
@@ -128,33 +159,51 @@ class StressTest:
         )
 
     def unseen_sentence(self) -> str:
-        """The same by models that learnt from no views like the shift; "" where there are none."""
+        """What models made of shifts that learnt from no views like them, beside those that did: of the same pictures,
+        by one look. "" where there are none."""
         unseen = [row.unseen for row in self.judged if row.unseen and row.unseen.pictures]
         if not unseen:
             return ""
-        right, wrong = (
-            _mean([getattr(each, name) / each.pictures for each in unseen])
-            for name in ("right_answered", "wrong_answered")
-        )
+
+        def share(name: str) -> float:
+            return _mean([getattr(each, name) / each.pictures for each in unseen])
+
         return (
             "by models that had learnt from no views like the shift they were judged by, right and answered on "
-            f"{percent(right, 0, 'words')} of them on average, wrong and answered on {percent(wrong, 1, 'words')}"
+            f"{percent(share('right_answered'), 0, 'words')} of pictures on average, wrong and answered on "
+            f"{percent(share('wrong_answered'), 1, 'words')} (with such views, on the same pictures in "
+            f"{len(unseen)} of {plural(len(self.judged), 'row')} and by one look too: "
+            f"{percent(share('seen_right_answered'), 0, 'words')} and "
+            f"{percent(share('seen_wrong_answered'), 1, 'words')})"
         )
 
     def advice(self) -> str:
-        """Which shift hurts most, and what to collect against it; "" where nothing does."""
+        """Which shift hurts most, and what to collect against it; "" where nothing does. Where that cannot be told, why
+        not."""
         if not self.judged:
             return ""
-        worst = min(self.judged, key=lambda row: row.share(row.right_answered))
-        riskiest = max(self.judged, key=lambda row: row.share(row.wrong_answered))
+        config, clean = StressConfig(), self.clean
+        usual = clean.share(clean.right_answered)
+        if usual <= config.hardly:
+            return (
+                "Even as they are, hardly any pictures are right and answered "
+                f"({clean.right_answered} of {clean.pictures}), so this does not tell what shifts cost."
+            )
+        telling = [row for row in self.judged if row.pictures >= config.least]
+        if not telling:
+            return f"Fewer than {config.least} pictures do not tell which shift hurts most."
+        worst = min(telling, key=lambda row: row.share(row.right_answered))
+        # One wrong answer may be chance.
+        risky = [row for row in telling if row.wrong_answered > 1]
+        riskiest = max(risky, key=lambda row: row.share(row.wrong_answered), default=worst)
         least = worst.share(worst.right_answered)
-        if self.clean.pictures and least >= 0.9 * self.clean.share(self.clean.right_answered):
+        if least >= config.harmless * usual:
             return "No shift costs much."
         said = (
             f"The hardest shift is “{worst.title}”: {percent(least, 0, 'words')} right and answered. If your pictures "
             f"will be like that, collect {SHIFTS[worst.name].collect}."
         )
-        if riskiest.wrong_answered and riskiest is not worst:
+        if riskiest is not worst:
             said += (
                 f" Wrong answers were most frequent under “{riskiest.title}”: {riskiest.wrong_answered} of "
                 f"{plural(riskiest.pictures, 'picture')}."
@@ -174,6 +223,20 @@ def count_row(name: str, strength: int, confidence: np.ndarray, right: np.ndarra
     return StressRow(
         name, strength, len(right), int((~right).sum()), int(familiar.sum()), int((~right & familiar).sum()), error
     )
+
+
+def rank_example(
+    shift: str, sha256: str, wrong: Sequence[bool], familiar: Sequence[bool]
+) -> tuple[int, bool, bool, int]:
+    """The larger, the sooner a picture is shown for a shift: judged at more strengths, wrong and answered at one of
+    them, refused at one of them.
+
+    Args:
+        wrong, familiar: at each strength that it was judged at.
+    """
+    is_harm = any(is_wrong and is_familiar for is_wrong, is_familiar in zip(wrong, familiar, strict=True))
+    # Of equal ones not always the first: a set lies class by class.
+    return len(wrong), is_harm, not all(familiar), zlib.crc32(f"{shift}/{sha256}".encode())
 
 
 def interval_of(row: StressRow, count: int) -> tuple[float, float]:

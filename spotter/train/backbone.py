@@ -32,6 +32,7 @@ from spotter.train.features import (
     PLACES,
     Backbone,
     Body,
+    Look,
     RunBody,
     activate,
     has_places,
@@ -70,12 +71,15 @@ def load_backbone(config: TrainConfig) -> Backbone:
     return built
 
 
-def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody | None = None) -> np.ndarray:
+def compute_features(
+    backbone: Backbone, dataset: Dataset, part: int = PART, run: RunBody | None = None, look: Look | None = None
+) -> np.ndarray:
     """Run the body once over the pictures; what an earlier run computed is read from the cache.
 
     The body runs in ONNX Runtime, several times faster on a CPU than torch; the gate before publishing compares
     the result with torch. A run that is killed loses the last `part` pictures at most. `run` says where it runs; None:
-    here, and what it sees is kept for what else is made of these pictures.
+    here, and what it sees is kept for what else is made of these pictures; `look` is called with each of them that has
+    to be decoded, several at once.
 
     Returns:
         float32 array of shape (n, width): the pooled features; 0 throughout for a picture that cannot be read.
@@ -84,7 +88,7 @@ def compute_features(backbone: Backbone, dataset: Dataset, part: int = PART, run
         DatasetUnwritable: the cache cannot be written.
         TrainingFailed: the features are not finite numbers.
     """
-    return _compute(backbone, dataset, part, run or functools.partial(run_here, seen=backbone.seen))[0]
+    return _compute(backbone, dataset, part, run or functools.partial(run_here, seen=backbone.seen, look=look))[0]
 
 
 def readable(dataset: Dataset, features: np.ndarray) -> tuple[Dataset, np.ndarray]:
@@ -179,12 +183,14 @@ def compute_views(
             missing.setdefault(row, []).append(number)
     if missing:
         session = open_body(backbone.body.onnx)
-        sees_places = weight is not None and has_places(session)
+        wanted = [FEATURES, PLACES] if has_places(session) else [FEATURES]
 
         def see(key: str, pixels: np.ndarray) -> np.ndarray:
-            features, *places = session.run([FEATURES, PLACES] if sees_places else [FEATURES], {PIXELS: pixels[None]})
-            if weight is not None and places:
-                seen[key] = Seen(pixels, activate(weight, places[0][0]))
+            features, *places = session.run(wanted, {PIXELS: pixels[None]})
+            if places:
+                if weight is not None:
+                    seen[key] = Seen(pixels, activate(weight, places[0][0]))
+                backbone.keep_places(f"{kind.name}-{key}", places[0][0])
             own: np.ndarray = features[0]
             return own
 

@@ -19,11 +19,13 @@ from spotter.config import TrainConfig
 from spotter.data.subject_size import centre_classifier
 from spotter.errors import UnknownArchitecture, WeightsUnavailable
 from spotter.train.features import FEATURES, PACKAGED_ARCH, PIXELS, PLACES, Backbone, Body
-from spotter.train.rounding import fold_and_round
 from spotter.utils.files import temporary_folder
 
 # How `images` prepares a picture for the body; cached features of another way are not read.
 PREPARED = "as fastai's Resize, Pillow bilinear"
+# Of a weight of the packaged network, as many as bfloat16 has: the two lower bytes of each are 0. Training,
+# `export.pkl`, ONNX and the browser all use the same rounded numbers, and these pack to less than half.
+SIGNIFICANT_BITS = 8
 
 
 def build_backbone(config: TrainConfig) -> Backbone:
@@ -261,3 +263,33 @@ def _fingerprint(body: nn.Module, mean: tuple[float, ...], std: tuple[float, ...
     for tensor in body.state_dict().values():
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def fold_and_round(model: nn.Module) -> None:
+    """Fold each batch normalisation into the convolution before it, and round the convolutions' weights.
+
+    The normalisations stay, and then only add. They have to be folded first, as an export to ONNX folds them, and
+    products of rounded numbers are not rounded.
+
+    Args:
+        model: changed in place. Each of its convolutions is without bias, and followed by a normalisation.
+    """
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for convolution, norm in zip(convolutions, norms, strict=True):
+            mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+            scale = norm.weight.double() / torch.sqrt(variance.double() + norm.eps)
+            folded = convolution.weight.double() * scale.view(-1, 1, 1, 1)
+            convolution.weight.copy_(torch.from_numpy(round_to_bits(folded.numpy())))
+            norm.bias.copy_(norm.bias.double() - mean.double() * scale)
+            norm.weight.fill_(1)
+            mean.fill_(0)
+            # So that it divides by exactly 1.
+            variance.fill_(1 - norm.eps)
+
+
+def round_to_bits(values: np.ndarray, bits: int = SIGNIFICANT_BITS) -> np.ndarray:
+    """The nearest numbers with so many significant bits, of any shape."""
+    fractions, exponents = np.frexp(values)
+    return np.ldexp(np.rint(fractions * 2**bits), exponents - bits)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
@@ -26,8 +26,10 @@ _log = logging.getLogger(__name__)
 PIXELS, FEATURES, PLACES = "pixels", "features", "places"
 # The one whose ImageNet weights come with a package, without a download.
 PACKAGED_ARCH = "tf_efficientnet_lite0"
-# Of so many pictures it is kept what the network saw: 0.4 MB each.
-MOST_SEEN = 400
+# Of so many pictures it is kept what the network saw, 0.2 MB each, and of so many views the map of places, 28 kB each.
+MOST_SEEN, MOST_PLACES = 400, 2000
+# A map of the default network takes 28 kB, with its zeros 251.
+MOST_BYTES = 60_000
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,38 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Places:
+    """A map of places without its zeros, nine of ten numbers: `there`, the bits of what is not zero, and these numbers,
+    `values`, float32. `shape` is that of the map, (width, rows, columns)."""
+
+    shape: tuple[int, ...]
+    there: np.ndarray
+    values: np.ndarray
+
+    @classmethod
+    def of(cls, places: np.ndarray) -> Self:
+        """Pack a map, float32 (width, rows, columns)."""
+        there = places != 0
+        return cls(places.shape, np.packbits(there), places[there])
+
+    @property
+    def is_small(self) -> bool:
+        """Whether to keep it. Maps of some other networks have few zeros, and are made again instead."""
+        return self.there.nbytes + self.values.nbytes <= MOST_BYTES
+
+    def unpack(self) -> np.ndarray:
+        """The map again, the same to the last bit."""
+        places = np.zeros(self.shape, dtype=np.float32)
+        places[np.unpackbits(self.there, count=places.size).view(bool).reshape(self.shape)] = self.values
+        return places
+
+
+@dataclass(frozen=True)
 class Sight:
-    """What a network saw of a picture: `square`, uint8 (size, size, 3), and its map of `places`, float32 (width, rows,
-    columns)."""
+    """What a network saw of a picture: `square`, uint8 (size, size, 3), and its map of `places`."""
 
     square: np.ndarray
-    places: np.ndarray
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -63,7 +91,8 @@ class Backbone:
     It reads RGB pictures of `size` pixels a side, made by `resize` (see `images.frame`) and normalised by channel with
     `mean` and `std` (of pixels in [0, 1]). `fingerprint` stands for its weights. `imagenet` are weight (1000, width)
     and bias (1000,) of its ImageNet classifier, where that is known. `modules` are the torch modules, body and pooling,
-    where they are loaded. `seen` is what it saw of pictures in this process, by their file, of the first `MOST_SEEN`.
+    where they are loaded. `seen` is what it saw of pictures in this process, by their file, of the first `MOST_SEEN`,
+    and `places` are the maps of views, by their kind and key.
     """
 
     arch: str
@@ -77,18 +106,36 @@ class Backbone:
     imagenet: tuple[np.ndarray, np.ndarray] | None = None
     modules: Any = None
     seen: dict[Path, Sight] = field(default_factory=dict, repr=False, compare=False)
+    places: dict[str, Places] = field(default_factory=dict, repr=False, compare=False)
 
     def square(self, picture: Image.Image) -> np.ndarray:
         """A picture as the network sees it: uint8 (size, size, 3)."""
         return to_square(picture, self.size, self.resize)
 
+    def keep_places(self, key: str, places: np.ndarray) -> None:
+        """Keep the map of a view, float32 (width, rows, columns), if it is small and there are not too many."""
+        packed = Places.of(places)
+        if packed.is_small and len(self.places) < MOST_PLACES:
+            self.places[key] = packed
+
+
+# What else is made of a picture while it is decoded, by its file.
+Look = Callable[[Path, Image.Image], object]
+
 
 class BodyRunner:
     """Runs a body over pictures, one picture on each of `cores` (None: all). The features do not depend on their
-    number: each picture has one thread. What it saw of the first `MOST_SEEN` goes into `seen`, if it has the places."""
+    number: each picture has one thread. What it saw of the first `MOST_SEEN` goes into `seen`, if it has the places;
+    `look` is called with each picture, several at once."""
 
-    def __init__(self, body: Body, cores: int | None = None, seen: dict[Path, Sight] | None = None) -> None:
-        self.body, self.cores, self._seen = body, cores or os.cpu_count() or 1, seen
+    def __init__(
+        self,
+        body: Body,
+        cores: int | None = None,
+        seen: dict[Path, Sight] | None = None,
+        look: Look | None = None,
+    ) -> None:
+        self.body, self.cores, self._seen, self._look = body, cores or os.cpu_count() or 1, seen, look
         self._session = open_body(body.onnx)
 
     def run(
@@ -112,10 +159,13 @@ class BodyRunner:
     def _run_one(self, path: Path) -> tuple[np.ndarray, float | None]:
         try:
             with own_reason():
-                square = to_square(load_picture(path), self.body.size, self.body.resize)
+                picture = load_picture(path)
+                if self._look:
+                    self._look(path, picture)
+                square = to_square(picture, self.body.size, self.body.resize)
                 features, *places = self._session.run(self.body.outputs, {PIXELS: square[None]})
                 if self._seen is not None and places and len(self._seen) < MOST_SEEN:
-                    self._seen[path] = Sight(square, places[0][0])
+                    self._seen[path] = Sight(square, Places.of(places[0][0]))
                 return features[0], measure_spread(
                     places[0][0], *self.body.classifier
                 ) if self.body.classifier else None
@@ -129,10 +179,14 @@ RunBody = Callable[[Body, Sequence[Path], int], Iterator[tuple[np.ndarray, np.nd
 
 
 def run_here(
-    body: Body, paths: Sequence[Path], part: int, seen: dict[Path, Sight] | None = None
+    body: Body,
+    paths: Sequence[Path],
+    part: int,
+    seen: dict[Path, Sight] | None = None,
+    look: Look | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Run a body over pictures on all cores of this machine; see `RunBody`, and for `seen` `BodyRunner`."""
-    runner = BodyRunner(body, seen=seen)
+    """Run a body over pictures on all cores of this machine; see `RunBody`, and for `seen` and `look` `BodyRunner`."""
+    runner = BodyRunner(body, seen=seen, look=look)
     with tqdm(desc="  pictures", unit="", total=len(paths)) as bar:
         for start in range(0, len(paths), part):
             yield runner.run(paths[start : start + part], bar.update)

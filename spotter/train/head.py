@@ -3,7 +3,6 @@
 import functools
 import itertools
 import os
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
 from spotter.train.features import embed
+from spotter.train.regression import regress
 from spotter.train.views import Views, join_views
 
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
@@ -28,6 +26,7 @@ AS_GOOD = 0.05
 FEW = 1000
 # The share of held-out pictures that may lose their right answer to shifted views; two pictures may always.
 MOST_COST = 0.01
+Part = tuple[np.ndarray, Views | None]
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,11 @@ class Head:
             out = folds == fold
             said[out] = self.of_folds[fold].probabilities(features[out])
         return said
+
+    def temperatures_of(self, folds: np.ndarray) -> np.ndarray:
+        """The temperatures, float64 (n,), that the other folds chose for pictures of `folds` (n,); its own for a fold
+        that it did not learn from."""
+        return np.array([self.of_folds.get(fold, self).temperature for fold in folds.tolist()])
 
 
 @dataclass(frozen=True)
@@ -257,8 +261,21 @@ def judge_features(
     table = _Table(features, targets, folds, views, judged)
     numbers = np.unique(folds[judged.of])
     logits = _hold_out(table, numbers, [head.strength], [head.balanced])[head.strength, head.balanced].views
-    divisors = [head.of_folds[fold].temperature if fold in head.of_folds else 1.0 for fold in folds[judged.of].tolist()]
-    return softmax(logits / np.array(divisors)[:, None])
+    return softmax(logits / head.temperatures_of(folds[judged.of])[:, None])
+
+
+def fit_parts(
+    features: np.ndarray, targets: np.ndarray, parts: Sequence[Part], strength: float, balanced: bool = False
+) -> list[Head]:
+    """Heads of one strength, not cooled, each learnt from a part of the pictures that has all classes, bool (n,), and
+    those of the views that are of it. Features (n, width), targets (n,)."""
+
+    def fit_part(part: Part) -> Head:
+        rows, views = part
+        return _fit_linear_alone(*_learnt_from(features, targets, views, rows), [strength], balanced)[0]
+
+    with _one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(fit_part, parts))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -285,14 +302,17 @@ class _Table:
 
     def learnt_from(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Features and targets of some pictures, bool (n,), and of their views."""
-        features, targets = self.features[rows], self.targets[rows]
-        if self.views is None:
-            return features, targets
-        there = rows[self.views.of]
-        return (
-            np.concatenate([features, self.views.features[there]]),
-            np.concatenate([targets, self.targets[self.views.of[there]]]),
-        )
+        return _learnt_from(self.features, self.targets, self.views, rows)
+
+
+def _learnt_from(
+    features: np.ndarray, targets: np.ndarray, views: Views | None, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    if views is None:
+        return features[rows], targets[rows]
+    there = rows[views.of]
+    own = np.concatenate([targets[rows], targets[views.of[there]]])
+    return np.concatenate([features[rows], views.features[there]]), own
 
 
 @dataclass(frozen=True)
@@ -350,9 +370,7 @@ def fit_linear(
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
-    with _blas_threads().limit(limits=1), warnings.catch_warnings():
-        # A share of a small class may be one picture.
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+    with _blas_threads().limit(limits=1):
         yield
 
 
@@ -375,27 +393,9 @@ def _fit_linear_alone(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool
 ) -> list[Head]:
     mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
-    points = standard = (features - mean) / spread
-    factor = None
-    if len(points) < points.shape[1]:
-        # The best weights are a sum of the pictures' features, and only products of pictures matter to the fit. Their
-        # Cholesky factor has the same ones in fewer coordinates; a trace of noise keeps it from being singular.
-        products = (points @ points.T).astype(np.float64)
-        products[np.diag_indices(len(points))] += 1e-5 * products.trace() / len(points) + 1e-12
-        factor = cholesky(products, lower=True, overwrite_a=True)
-        # Half the memory to go through in each step, and the same weights to six digits.
-        points = factor.astype(np.float32)
-    heads = []
-    # Each fit starts where the one before ended.
-    model = LogisticRegression(max_iter=500, warm_start=True, class_weight="balanced" if balanced else None)
-    for strength in sorted(strengths):
-        model.set_params(C=strength).fit(points, targets)
-        weight, bias = model.coef_, model.intercept_
-        if factor is not None:
-            weight = solve_triangular(factor, weight.T, lower=True, trans="T").T @ standard
-        if len(weight) == 1:
-            # scikit-learn keeps one row for two classes; half of it each way gives the same probabilities.
-            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    ascending, heads = sorted(strengths), []
+    found = regress((features - mean) / spread, targets, ascending, balanced)
+    for strength, (weight, bias) in zip(ascending, found, strict=True):
         # The standardisation is folded in, so that the head works on plain features.
         weight = weight / spread
         heads.append(

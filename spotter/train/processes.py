@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from spotter.errors import TrainingFailed
 from spotter.utils.files import import_root
-from spotter.utils.imports import lasting_imports, put_off
+from spotter.utils.imports import STATISTICS, Later, lasting_imports, put_off
 
 T = TypeVar("T")
 # What the server loads before it is asked for anything.
@@ -126,9 +126,12 @@ def serve(loaded: Sequence[str]) -> None:
     # A warning about timm's own code.
     warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
     # What goes wrong here, the work meets again, and tells.
-    with _ending_with_stdin(), lasting_imports(), put_off(_COMPILER), contextlib.suppress(Exception):
-        for name in loaded:
-            import_module(name)
+    with _ending_with_stdin(), lasting_imports(), contextlib.ExitStack() as stack:
+        for modules in (_COMPILER, _FITTING, STATISTICS):
+            stack.enter_context(put_off(modules))
+        with contextlib.suppress(Exception):
+            for name in loaded:
+                import_module(name)
     # Until here it ends this process.
     signal.signal(signal.SIGTERM, _kill_fork)
     while True:
@@ -154,6 +157,15 @@ def _can_compile(device: str) -> bool:
 _COMPILER: Mapping[str, Mapping[str, Any]] = {
     "torch._dynamo": {"disable": _as_it_is},
     "torch._dynamo.utils": {"is_compile_supported": _can_compile},
+}
+
+
+# What fits heads, splits sets and measures: none of it makes or opens an export.
+_FITTING: Mapping[str, Mapping[str, Any]] = {
+    "scipy.optimize": {"minimize": Later("scipy.optimize", "minimize")},
+    "sklearn": {},
+    "sklearn.metrics": {},
+    "sklearn.model_selection": {"train_test_split": Later("sklearn.model_selection", "train_test_split")},
 }
 
 

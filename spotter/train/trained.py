@@ -45,7 +45,7 @@ class Trained(Judged):
             shifted=None,
             shifted_probabilities=None,
             views=None,
-            backbone=replace(self.backbone, body=body, imagenet=None, seen={}),
+            backbone=replace(self.backbone, body=body, imagenet=None, seen={}, places={}),
         )
 
 

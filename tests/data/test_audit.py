@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from spotter.collect.collector import collect
 from spotter.data.audit import REPORT, review
@@ -39,6 +40,27 @@ def test_what_is_alike_or_strange_is_flagged_written_down_and_kept(tmp_path: Pat
     with (tmp_path / "set" / "ATTRIBUTION.csv").open() as rows:
         assert len(list(csv.DictReader(rows))) == 13
     assert "twin" in (tmp_path / "set" / REPORT).read_text()
+
+
+@pytest.mark.parametrize("kinds", [("disc",), ("disc", "cross"), ()])
+def test_strips_that_one_class_alone_has_are_told(kinds: tuple[str, ...], tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", kinds=("disc", "cross"), count=12)
+    for path in (path for kind in kinds for path in (source / kind).iterdir()):
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+        draw_on = ImageDraw.Draw(picture)
+        draw_on.rectangle((0, picture.height - 15, picture.width, picture.height), fill=(0, 0, 0))
+        draw_on.text(
+            (4, picture.height - 15), "CAM07 2026-06-12", fill=(255, 255, 255), font=ImageFont.load_default(11)
+        )
+        picture.save(path, quality=95)
+    dataset = collect(RECIPE, [Folder(str(source))], tmp_path / "set")
+    for _ in range(2):
+        # The second time from what was kept.
+        sayings = review(dataset, np.eye(len(dataset.records), dtype=np.float32), None)[1]
+        told = [saying for saying in sayings if saying.startswith("strips of text along the edge: ")]
+        assert len(told) == (kinds == ("disc",))
+        assert all(" disc, but 0 of 12 cross. " in saying for saying in told)
 
 
 def test_a_set_that_cannot_be_written_any_more_is_told(tmp_path: Path) -> None:

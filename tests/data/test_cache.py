@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spotter.collect.collector import collect
 from spotter.config import TrainConfig
@@ -95,6 +96,17 @@ def test_ten_more_pictures_cost_ten_pictures(tmp_path: Path, backbone: Backbone)
     assert all((place[record.sha256] == row).all() for record, row in zip(dataset.records, first, strict=True))
     again = tmp_path / "again"
     assert np.array_equal(compute_features(backbone, collected(again, source)), features)
+
+
+def test_what_else_is_made_of_a_picture_is_made_once_while_it_is_decoded(tmp_path: Path, backbone: Backbone) -> None:
+    dataset = collected(tmp_path, write_folder(tmp_path / "source", count=5))
+    dataset.paths[1].write_bytes(b"cut")
+    seen: list[tuple[Path, tuple[int, int]]] = []
+    compute_features(backbone, dataset, look=lambda path, picture: seen.append((path, picture.size)))
+    whole = [path for row, path in enumerate(dataset.paths) if row != 1]
+    assert sorted(seen) == sorted((path, Image.open(path).size) for path in whole)
+    compute_features(backbone, dataset, look=lambda path, picture: seen.append((path, picture.size)))
+    assert len(seen) == len(whole)
 
 
 def test_a_run_cut_short_goes_on_from_what_it_had_computed(tmp_path: Path, backbone: Backbone) -> None:

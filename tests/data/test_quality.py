@@ -3,7 +3,7 @@
 import random
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,18 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from spotter.data.dataset import Dataset, Record
+from spotter.data.image_stats import measure_images
 from spotter.data.quality import (
     IMAGENET_PAGES,
     QUALITY_FLAGS,
+    Measured,
     QualityConfig,
     _percentile_is_below,
     _twice_the_median,
     find_quality_flags,
+    measure_into,
 )
+from spotter.image_stats import measure_image
 from spotter.images import encode_jpeg, fit_within, load_picture
 from tests.conftest import ROOT
 
@@ -83,7 +87,7 @@ def make_dataset(folder: Path, pictures: list[Image.Image], label: str = "bear")
     records = []
     for index, picture in enumerate(pictures):
         file = f"{label}/{index:03}.jpg"
-        (folder / label).mkdir(exist_ok=True)
+        (folder / label).mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(encode_jpeg(picture, 95))
         records.append(
             Record(label, "folder", str(index), label, index, "kept", file=file, sha256=str(index), group=index)
@@ -137,6 +141,21 @@ def test_strangers_are_found_among_a_part_of_a_large_class(tmp_path: Path) -> No
     assert [index for index, found in enumerate(flags) if "far-from-class" in found] == [3, 17, 130]
 
 
+def test_what_was_measured_while_it_was_decoded_is_not_decoded_again(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "first", [photo(), page(), dim(photo())])
+    measured: dict[Path, Measured] = {}
+    for path in dataset.paths:
+        measure_into(measured)(path, load_picture(path))
+    flags = find_quality_flags(make_dataset(tmp_path / "second", [photo(), page(), dim(photo())]), alike(3))
+    for path in dataset.paths:
+        path.unlink()
+    assert find_quality_flags(dataset, alike(3), measured=measured) == flags
+    assert [("text" in found, "dark" in found) for found in flags] == [(False, False), (True, False), (False, True)]
+    # Nor are the statistics by which the next run compares itself with this one.
+    looks = measure_images(dataset.folder, [record.sha256 for record in dataset.records], dataset.paths)
+    assert looks.tolist() == [list(astuple(measured[path].looks)) for path in dataset.paths]
+
+
 def test_a_picture_is_measured_once_for_the_same_bounds(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, [photo(), page()])
     flags = find_quality_flags(dataset, alike(2))
@@ -188,9 +207,19 @@ def test_it_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_the_next_run_compares_is_measured_in_passing(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path, [photo(), cartoon(), photo(size=(300, 200))])
+    find_quality_flags(dataset, alike(3))
+    wanted = [astuple(measure_image(load_picture(path))) for path in dataset.paths]
+    for path in dataset.paths:
+        path.unlink()
+    keys = [str(record.sha256) for record in dataset.records]
+    assert measure_images(dataset.folder, keys, dataset.paths).tolist() == [list(values) for values in wanted]
+
+
 @pytest.mark.slow
 def test_importing_it_is_quick() -> None:
-    code = "import sys, spotter.data.quality; print({'cleanvision', 'torch'} & set(sys.modules))"
+    code = "import sys, spotter.data.quality; print({'pandas', 'torch'} & set(sys.modules))"
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "set()"
 

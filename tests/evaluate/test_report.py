@@ -17,6 +17,7 @@ from spotter.errors import DatasetUnwritable
 from spotter.evaluate.held_out import evaluate_held_out, judge_decisions
 from spotter.evaluate.report import write_report
 from spotter.evaluate.shifts import GRID
+from spotter.utils.stats import wilson_interval
 from tests.helpers.evaluation_report import CALLED, HOSTILE, PICTURES, color_of, make_report, make_stress, make_trained
 from tests.helpers.markup import Page
 
@@ -98,6 +99,8 @@ def test_shifts_are_shown_beside_the_pictures_as_they_are(tmp_path: Path) -> Non
     assert "grey, strong 0 30 blank nothing was left to see" in text
     assert "The hardest shift is “dark and noisy, strong”: 50 % right and answered." in text
     assert "By models that had learnt from no views like the shift" in text
+    assert "(with such views, on the same pictures in 21 of 27 rows and by one look too: 60 % and 20.0 %)." in text
+    assert "“–”: nothing like it is learnt from, or too little would be left" in text
     assert "heavy JPEG compression moderate: called" in text
     assert "strong: “not sure”, at most grizzly , 75.0 % is R2-D2 & friends'" in text
     # The picture at both strengths, but for what nothing was left of.
@@ -119,7 +122,7 @@ def test_what_is_known_of_other_sources_is_told(tmp_path: Path) -> None:
 def test_without_a_stress_test_it_says_so(tmp_path: Path) -> None:
     page = make_report(tmp_path, judged=False)
     assert "from far away and so on was not measured" in page.texts["shifts"]
-    assert "Nobody knows the error on pictures from elsewhere:" in page.texts["elsewhere"]
+    assert "Nobody knows the error on pictures from elsewhere: it was not measured." in page.texts["elsewhere"]
     assert "shifts" not in page.pictures
 
 
@@ -156,6 +159,9 @@ def test_sets_of_labels_are_told_for_all_for_each_class_and_under_shifts(tmp_pat
     assert f"{row.title}, moderate 30 70.0 %" in text
     assert "theory promises only twice the error" in text
     assert judged.as_json()["sets"]["counts"]["interval"] == counts.interval
+    rows = shown.as_json()["stress"]["rows"]
+    assert (rows[0]["sets"]["covered"], rows[0]["intervals"]["answered"]) == (21, wilson_interval(25, 30))
+    assert judged.as_json()["stress"] is None
     write_report(replace(judged, sets=None), trained, dataset, folds, path)
     assert "Sets of labels" not in path.read_text()
 

@@ -15,16 +15,16 @@ from spotter.config import FamiliarityConfig, SecondLookConfig, StressConfig, Tr
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.metrics import Familiarity
 from spotter.evaluate.ood import choose_familiarity, judge_strangers, score_known
-from spotter.evaluate.second_look import answer_again, choose_second_look, look_again_at_strangers
+from spotter.evaluate.second_look import answer_again, choose_second_look, is_right_enough, look_again_at_strangers
 from spotter.evaluate.shifts import STRESS
 from spotter.evaluate.stress import judge_stress, plan_stress
 from spotter.images import load_picture
 from spotter.train.backbone import compute_features, compute_views, folder_features, run_body
-from spotter.train.features import Backbone, Body, embed
+from spotter.train.features import Backbone, Body, embed, open_body
 from spotter.train.head import choose_head
 from spotter.train.trained import Trained
-from spotter.train.views import CROPPED, SHIFTED, plan_cropped, plan_shifted
-from spotter.train.windows import Look, look_again
+from spotter.train.views import CROPPED, SHIFTED, ViewKind, plan_cropped, plan_shifted
+from spotter.train.windows import Look, look_again, look_cache
 from tests.helpers.learnt import make_trained_of
 
 LABELS, COLOURS, SIZE, COUNT = ("red", "green", "blue"), np.eye(3, dtype=np.uint8) * 150, 64, 66
@@ -108,13 +108,13 @@ def test_what_was_seen_before_gives_the_same_views_and_windows(
     shutil.copytree(dataset.folder, tmp_path / "set")
     moved = replace(dataset, folder=tmp_path / "set")
     body = replace(trained.backbone.body, classifier=(np.eye(3, dtype=np.float32), np.zeros(3, dtype=np.float32)))
-    before = replace(trained.backbone, body=body, seen={})
-    nothing = replace(before, seen={})
+    before = replace(trained.backbone, body=body, seen={}, places={})
+    nothing = replace(before, seen={}, places={})
     compute_features(before, moved)
     assert set(before.seen) == set(moved.paths)
 
     weight, keys = trained.head.weight, [str(record.sha256) for record in moved.records]
-    stress = plan_stress(moved, trained.judged, folds, StressConfig(pictures=2, least=2))
+    stress = plan_stress(moved, trained.judged, StressConfig(pictures=2, least=2))
     plans = {SHIFTED: plan_shifted(moved, TrainConfig()), CROPPED: plan_cropped(moved, TrainConfig()), STRESS: stress}
     for kind, plan in plans.items():
         views = [compute_views(each, moved, kind, plan, False, weight).features for each in (before, nothing)]
@@ -129,6 +129,52 @@ def test_what_was_seen_before_gives_the_same_views_and_windows(
     shutil.rmtree(moved.folder)
     assert len(compute_views(before, moved, SHIFTED, plans[SHIFTED], False).of) == len(plans[SHIFTED])
     assert not len(compute_views(nothing, moved, SHIFTED, plans[SHIFTED], False).of)
+
+
+def test_looks_of_the_last_training_give_the_same_windows(
+    trained: Trained, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(dataset.folder, tmp_path / "set")
+    moved = replace(dataset, folder=tmp_path / "set")
+    backbone = replace(trained.backbone, seen={}, places={})
+    keys, second = [str(record.sha256) for record in moved.records], SecondLook(0.4, 0.0)
+    runs: list[int] = []
+
+    def open_counted(onnx: bytes) -> object:
+        session = open_body(onnx)
+
+        class Counted:
+            get_outputs = session.get_outputs
+
+            def run(self, *arguments: object) -> object:
+                runs.append(1)
+                return session.run(*arguments)
+
+        return Counted()
+
+    monkeypatch.setattr("spotter.train.windows.open_body", open_counted)
+    for kind in (SHIFTED, STRESS):
+        looks = [Look(row, row % 3, view) for row in range(9) for view in (None, 0, 1)]
+
+        def look(weight: np.ndarray, looks: list[Look], cache: bool, kind: ViewKind = kind) -> tuple[np.ndarray, int]:
+            runs.clear()
+            where = look_cache(backbone, kind, moved.folder) if cache else None
+            return look_again(backbone, weight, moved.paths, keys, looks, second, kind, where), len(runs)
+
+        wanted, cold = look(trained.head.weight, looks, False)
+        kept, first = look(trained.head.weight, looks, True)
+        again, warm = look(trained.head.weight, looks, True)
+        assert wanted.any()
+        assert wanted.tobytes() == kept.tobytes() == again.tobytes()
+        assert (cold == first > len(looks)) & (warm == 0)
+        # Another head looks elsewhere: what the first look saw is known, what is in the windows mostly not.
+        turned = trained.head.weight[[1, 2, 0]]
+        other, less = look(turned, looks, True)
+        assert 0 < less <= len(looks)
+        assert other.tobytes() == look(turned, looks, False)[0].tobytes()
+    # Of what is known, no file is needed.
+    (moved.folder / "0.png").unlink()
+    assert look(turned, [looks[0]], True)[0].tobytes() == other[:1].tobytes()
 
 
 def test_the_margin_lets_no_more_strangers_in_than_it_may(
@@ -152,12 +198,31 @@ def test_it_is_not_chosen_on_too_little(
     trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
 ) -> None:
     plain = replace(trained, shifted=None, shifted_probabilities=None)
-    assert choose_second_look(plain, dataset, folds, known, CONFIG)[0] is None
+    found, said = choose_second_look(plain, dataset, folds, known, CONFIG)
+    assert found is None
+    # However many pictures there are: the reason is the one that applies.
+    assert said == "no second look: it is chosen on shifted views of held-out pictures, and there are none"
     few = replace(CONFIG, least=COUNT + 1)
-    assert choose_second_look(trained, dataset, folds, known, few)[0] is None
-    # Of every second look, some would be wrong.
-    strict = replace(CONFIG, wrong=-0.1)
-    assert choose_second_look(trained, dataset, folds, known, strict)[0] is None
+    found, said = choose_second_look(trained, dataset, folds, known, few)
+    assert found is None
+    assert said == f"no second look: it is chosen on {COUNT + 1} held-out pictures or more, and there are {COUNT}"
+
+
+@pytest.mark.parametrize(
+    ("answered", "wrong", "expected"),
+    [
+        (0, 0, False),
+        (1, 0, True),
+        (2, 1, False),
+        (3, 1, True),
+        (7, 1, True),
+        (19, 2, False),
+        (20, 2, True),
+        (40, 5, False),
+    ],
+)
+def test_one_wrong_answer_of_few_says_little(answered: int, wrong: int, expected: bool) -> None:
+    assert is_right_enough(answered, wrong, 0.1) is expected
 
 
 def test_only_what_was_not_sure_is_answered_anew(
@@ -173,7 +238,7 @@ def test_only_what_was_not_sure_is_answered_anew(
     assert answered.sum() > familiar.sum()
     kept = familiar | ~answered
     assert np.array_equal(said[kept], trained.probabilities[kept])
-    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=3, least=3))
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=3, least=3))
     shifted = compute_views(trained.backbone, dataset, STRESS, plan, keep=False)
     once, twice = (
         judge_stress(trained, dataset, folds, known, shifted, plan, second_look=second)
@@ -183,6 +248,9 @@ def test_only_what_was_not_sure_is_answered_anew(
     more = [two.answered - one.answered for one, two in zip(once.rows, twice.rows, strict=True)]
     assert min(more) >= 0
     assert max(more) > 0
+    # Models that never saw the like of a shift have no second look, and are compared with one look of those that did.
+    assert any(row.unseen for row in once.rows)
+    assert [row.unseen for row in twice.rows] == [row.unseen for row in once.rows]
     # What the first look saw may be kept: then no view is made again, and the network does not run on it again.
     seen = compute_views(trained.backbone, dataset, STRESS, plan, keep=False, weight=trained.head.weight)
     assert all(each is not None for each in seen.seen)

@@ -1,7 +1,9 @@
 """The stress test counts what it should, on held-out pictures alone, and says what to do about it."""
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,12 +11,13 @@ import pytest
 from spotter.config import FamiliarityConfig, StressConfig, TrainConfig
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.metrics import Familiarity
-from spotter.evaluate.ood import choose_familiarity, make_reference, score_known
+from spotter.evaluate.ood import choose_familiarity, make_reference, score_known, score_pictures
 from spotter.evaluate.shifts import GRID, SHIFTS
 from spotter.evaluate.sources import leave_sources_out
 from spotter.evaluate.stress import judge_stress, make_row, plan_stress
 from spotter.evaluate.stress_rows import StressRow, StressTest, interval_of
-from spotter.train.head import choose_head
+from spotter.train.features import embed
+from spotter.train.head import Head, choose_head, fit_parts
 from spotter.train.trained import Trained
 from spotter.train.views import FAMILIES, Views
 from spotter.utils.stats import wilson_interval
@@ -43,14 +46,14 @@ def dim(features: np.ndarray, by: float = 0.6) -> np.ndarray:
 
 def learn(dataset: Dataset, folds: np.ndarray, shifts: bool = True, by: float = 0.5) -> Trained:
     rng = np.random.default_rng(2)
-    targets = dataset.targets
-    features = (np.eye(3, WIDTH)[targets] * 9 + rng.normal(size=(COUNT, WIDTH)) + 2).astype(np.float32)
-    names = np.array([list(FAMILIES)[row % len(FAMILIES)] for row in range(COUNT)])
-    shifted = Views(dim(features, by), np.arange(COUNT), names) if shifts else None
+    targets, count = dataset.targets, len(dataset.records)
+    features = (np.eye(3, WIDTH)[targets] * 9 + rng.normal(size=(count, WIDTH)) + 2).astype(np.float32)
+    names = np.array([list(FAMILIES)[row % len(FAMILIES)] for row in range(count)])
+    shifted = Views(dim(features, by), np.arange(count), names) if shifts else None
     fit = choose_head(features, targets, folds, TrainConfig(), None, shifted)
     return make_trained_of(
         features,
-        np.ones(COUNT, dtype=bool),
+        np.ones(count, dtype=bool),
         fit.probabilities,
         fit.head,
         shifted=shifted,
@@ -65,28 +68,52 @@ def shifted_features(trained: Trained, plan: list[tuple[int, int]]) -> Views:
 
 
 def test_a_plan_asks_each_shift_of_as_many_judged_pictures_of_each_class(tmp_path: Path) -> None:
-    dataset, folds = make_set(tmp_path)
+    dataset, _ = make_set(tmp_path)
     judged = np.arange(COUNT) < 60
-    plan = plan_stress(dataset, judged, folds, StressConfig(pictures=12))
+    plan = plan_stress(dataset, judged, StressConfig(pictures=12))
     assert len(plan) == len(set(plan)) == 12 * len(GRID)
     assert all(judged[row] for row, _ in plan)
-    for number in range(len(GRID)):
-        rows = [row for row, of in plan if of == number]
+    asked = rows_of(plan)
+    for rows in asked.values():
         assert np.bincount(dataset.targets[rows]).tolist() == [4, 4, 4]
-    small = plan_stress(dataset, np.arange(COUNT) < 9, folds, StressConfig(pictures=12))
+    # In so small a set, the shifts of a family are tried on the same pictures, at both strengths, and other families on
+    # others.
+    by_family = {(SHIFTS[name].family or name): rows for (name, _), rows in asked.items()}
+    assert all(rows == by_family[SHIFTS[name].family or name] for (name, _), rows in asked.items())
+    assert len(set(map(tuple, by_family.values()))) == len(FAMILIES) + sum(not each.family for each in SHIFTS.values())
+    # In larger ones, each shift on others.
+    few = rows_of(plan_stress(dataset, judged, StressConfig(pictures=6)))
+    assert all(few[name, 1] == few[name, 2] for name in SHIFTS)
+    assert len(set(map(tuple, few.values()))) == len(SHIFTS)
+    small = plan_stress(dataset, np.arange(COUNT) < 9, StressConfig(pictures=12))
     assert len(small) == 8 * len(GRID)
-    assert len(plan_stress(dataset, judged, folds, StressConfig(pictures=30))) == 20 * len(GRID)
-    # A picture more changes little.
-    more = replace(dataset, records=(*dataset.records, replace(dataset.records[0], sha256="new", file="new.jpg")))
-    again = plan_stress(more, np.append(judged, True), np.append(folds, 0), StressConfig(pictures=12))
-    assert len(set(again) ^ set(plan)) <= 2 * len(GRID)
+    assert len(plan_stress(dataset, judged, StressConfig(pictures=30))) == 20 * len(GRID)
+
+
+def test_a_plan_goes_by_the_pictures_alone(tmp_path: Path) -> None:
+    dataset, _ = make_set(tmp_path)
+    judged, config = np.ones(COUNT, dtype=bool), StressConfig(pictures=12)
+    plan = plan_stress(dataset, judged, config)
+    files = {(dataset.records[row].sha256, number) for row, number in plan}
+    turned = replace(dataset, records=dataset.records[::-1])
+    assert {(turned.records[row].sha256, number) for row, number in plan_stress(turned, judged, config)} == files
+    # Three more pictures of 90: in each row they take the places of three at most, and mostly of none.
+    new = tuple(replace(record, sha256=f"new {record.label}") for record in dataset.records[:3])
+    more = replace(dataset, records=(*new, *dataset.records))
+    again = plan_stress(more, np.ones(COUNT + 3, dtype=bool), config)
+    changed = files - {(more.records[row].sha256, number) for row, number in again}
+    assert len(changed) == sum(row < 3 for row, _ in again) < len(GRID)
+
+
+def rows_of(plan: list[tuple[int, int]]) -> dict[tuple[str, int], list[int]]:
+    return {of: [row for row, number in plan if GRID[number] == of] for of in GRID}
 
 
 def test_it_counts_what_was_said_of_held_out_pictures(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path)
     trained = learn(dataset, folds)
     known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
-    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=30))
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=30))
     found = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan), plan)
     assert [(row.name, row.strength) for row in found.rows] == list(GRID)
     assert all(row.pictures == 30 and row.blank == 0 for row in found.rows)
@@ -94,19 +121,107 @@ def test_it_counts_what_was_said_of_held_out_pictures(tmp_path: Path) -> None:
     familiar = score_known(trained, folds, known, FamiliarityConfig()) >= known.threshold
     assert replace(found.clean, sets=None) == make_row("clean", 0, trained.probabilities, familiar, dataset.targets)
     assert (found.clean.wrong, found.clean.answered) == (wrong.sum(), familiar.sum())
-    # Each shift that is like something learnt from is judged without that as well.
+    # Each shift that is like something learnt from is judged without that as well, on the same pictures.
     assert all((row.unseen is not None) == bool(SHIFTS[row.name].family) for row in found.rows)
-    assert all(row.unseen is None or 0 < row.unseen.pictures <= row.pictures for row in found.rows)
+    told = [(row, row.unseen) for row in found.rows if row.unseen]
+    assert all(unseen.pictures == row.pictures for row, unseen in told)
+    # What it is compared with is what was said with such views, on the same pictures.
+    assert all(
+        (unseen.seen_right_answered, unseen.seen_wrong_answered) == (row.right_answered, row.wrong_answered)
+        for row, unseen in told
+    )
+    right, wrong = (
+        np.mean([getattr(row, name) / row.pictures for row, _ in told]) for name in ("right_answered", "wrong_answered")
+    )
+    assert (
+        f"in 22 of 28 rows and by one look too: {100 * right:.0f} % and {100 * wrong:.1f} %)" in found.unseen_sentence()
+    )
+
+
+def test_who_judges_a_shift_never_seen_has_seen_no_judged_picture_nor_its_twin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, _ = make_set(tmp_path)
+    # Each picture has a near duplicate, in the same fold.
+    twins = (replace(record, group=number // 6 * 3 + number % 3) for number, record in enumerate(plain.records))
+    dataset = replace(plain, records=tuple(twins))
+    groups = dataset.groups
+    folds = groups % 5
+    trained = learn(dataset, folds)
+    assert trained.shifted is not None
+    known, config = replace(Familiarity(0, 0, 3), with_views=True), FamiliarityConfig()
+    learnt: list[tuple[np.ndarray, Views]] = []
+    compared: list[tuple[Trained, np.ndarray]] = []
+
+    def learn_and_tell(features: np.ndarray, targets: np.ndarray, parts: Any, *others: Any) -> list[Head]:
+        learnt.extend(parts)
+        return fit_parts(features, targets, parts, *others)
+
+    def compare_and_tell(rest: Trained, features: np.ndarray, *others: Any) -> np.ndarray:
+        compared.append((rest, features))
+        return score_pictures(rest, features, *others)
+
+    monkeypatch.setattr("spotter.evaluate.stress.fit_parts", learn_and_tell)
+    monkeypatch.setattr("spotter.evaluate.stress.score_pictures", compare_and_tell)
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=12))
+    found = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan), plan)
+    asked = rows_of(plan)
+    # The first comparison is that of the published model.
+    for family, (rows, views), (rest, features) in zip(FAMILIES, learnt, compared[1:], strict=True):
+        names = [(name, strength) for name, strength in GRID if SHIFTS[name].family == family]
+        judged = np.isin(groups, groups[np.concatenate([asked[of] for of in names])])
+        assert 12 < judged.sum() <= 24
+        assert not (rows & judged).any()
+        assert rows.sum() == COUNT - judged.sum()
+        assert family in trained.shifted.names
+        assert family not in views.names
+        assert len(features) == sum(found.rows[GRID.index(of)].pictures for of in names)
+        # Which picture or view each of the reference is; its numbers are rounded.
+        reference = make_reference(rest, folds, known, config)[0]
+        shown = np.concatenate([trained.embeddings, embed(trained.shifted.features)])
+        kept = np.concatenate([~judged, ~judged & (trained.shifted.names != family)])
+        assert sorted((reference @ shown.T).argmax(axis=1)) == np.flatnonzero(kept).tolist()
+
+
+@pytest.mark.parametrize("in_one_fold", [False, True])
+def test_no_figure_where_a_class_would_be_left_without_pictures_of_two_folds(tmp_path: Path, in_one_fold: bool) -> None:
+    dataset, folds = make_set(tmp_path)
+    # All of one class, or all but those of one fold, are near duplicates: without one of them there is none.
+    alike = dataset.targets == 0
+    if in_one_fold:
+        alike &= folds != 3
+    records = (replace(record, group=0 if alike[row] else record.group) for row, record in enumerate(dataset.records))
+    dataset, trained = replace(dataset, records=tuple(records)), learn(dataset, folds)
+    known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=12))
+    found = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan), plan)
+    assert all(row.pictures == 12 and row.unseen is None for row in found.rows)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [9, 12, 18, 21, 24, 48])
+def test_no_figure_where_more_than_a_third_would_be_left_out(tmp_path: Path, count: int) -> None:
+    whole, folds = make_set(tmp_path)
+    dataset, folds = replace(whole, records=whole.records[:count]), folds[:count]
+    trained, config = learn(dataset, folds), StressConfig()
+    known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
+    plan = plan_stress(dataset, trained.judged, config)
+    found = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan), plan)
+    assert all(row.pictures >= config.least for row in found.rows)
+    told = {name for name, shift in SHIFTS.items() if shift.family} if count >= 3 * config.least else set()
+    assert {row.name for row in found.rows if row.unseen} == told
+    assert bool(found.unseen_sentence()) == bool(told)
 
 
 def test_one_picture_of_each_shift_is_to_be_looked_at(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path)
     trained = learn(dataset, folds)
     known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
-    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=12))
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=12))
     shifted = shifted_features(trained, plan)
     # Under fog, one picture looks like those of another class, if the fog is strong; under noise, some like nothing.
-    row, fog, jpeg = plan[0][0], GRID.index(("fog", 2)), GRID.index(("jpeg", 1))
+    fog, jpeg = GRID.index(("fog", 2)), GRID.index(("jpeg", 1))
+    row = next(row for row, number in plan if number == fog)
     for view, (of, number) in enumerate(plan):
         if (of, number) == (row, fog):
             other = int(np.flatnonzero(dataset.targets == (dataset.targets[row] + 1) % 3)[0])
@@ -135,13 +250,17 @@ def test_what_could_not_be_made_is_counted(tmp_path: Path) -> None:
     dataset, folds = make_set(tmp_path)
     trained = learn(dataset, folds)
     known = choose_familiarity(trained, dataset.targets, folds, FamiliarityConfig())
-    plan = plan_stress(dataset, trained.judged, folds, StressConfig(pictures=10))
+    plan = plan_stress(dataset, trained.judged, StressConfig(pictures=10))
     some = [pair for pair in plan if pair[1] != 3][:-2]
     found = judge_stress(trained, dataset, folds, known, shifted_features(trained, some), plan)
     assert (found.rows[3].pictures, found.rows[3].blank) == (0, 10)
     assert sum(row.blank for row in found.rows) == 12
     assert len(found.judged) == len(GRID) - 1
     assert 0 <= found.right_answered <= 1
+    # Nothing at all: pictures of one colour each.
+    nothing = judge_stress(trained, dataset, folds, known, shifted_features(trained, plan).keep(folds < 0), plan)
+    assert (nothing.clean, nothing.judged, nothing.unseen_sentence()) == (found.clean, (), "")
+    assert all(row.blank == 10 for row in nothing.rows)
     assert StressTest(found.clean).sentence() == "under shifts, nothing was left to judge"
     assert StressTest(found.clean).advice() == ""
 
@@ -152,6 +271,11 @@ def test_a_row_is_counted_as_by_hand() -> None:
     assert (row.pictures, row.wrong, row.answered, row.wrong_answered, row.right_answered) == (4, 2, 3, 1, 2)
     assert row.share(row.right_answered) == 0.5
     assert interval_of(row, 2) == wilson_interval(2, 4)
+    told = json.loads(json.dumps(StressTest(row, (replace(row, pictures=0),)).as_json()))
+    counts = {"wrong": 2, "answered": 3, "right_answered": 2, "wrong_answered": 1}
+    assert told["clean"]["intervals"] == {name: list(wilson_interval(count, 4)) for name, count in counts.items()}
+    assert told["rows"][0]["intervals"] == {}
+    assert {each.name for each in fields(StressRow)} | {"intervals"} == set(told["rows"][0])
     empty = make_row("grey", 1, probabilities[:0], np.zeros(0, dtype=bool), np.zeros(0, dtype=int))
     assert np.isnan(empty.share(0))
 
@@ -165,6 +289,33 @@ def test_it_says_which_shift_hurts_most_and_what_to_collect() -> None:
     assert "collect pictures taken at dusk and at night" in test.advice()
     assert "93 % and 2.0 %" in test.sentence()
     assert StressTest(clean, rows).advice() == "No shift costs much."
+    # One wrong answer does not tell where they are most frequent, two do.
+    for wrong in (1, 2):
+        risky = replace(rows[3], name="fog", strength=2, wrong_answered=wrong, answered=28)
+        said = StressTest(clean, (*rows, replace(worst, wrong_answered=0), risky)).advice()
+        assert ("most frequent under “fog, low contrast, strong”: 2 of 30 pictures." in said) == (wrong == 2)
+        assert ("most frequent" in said) == (wrong == 2)
+
+
+@pytest.mark.parametrize(("pictures", "right", "shifted"), [(1, 0, 0), (2, 0, 1), (40, 0, 0), (40, 8, 0), (40, 8, 8)])
+def test_where_hardly_anything_is_answered_no_shift_is_said_to_cost_much_or_little(
+    pictures: int, right: int, shifted: int
+) -> None:
+    clean = StressRow("clean", 0, pictures, pictures - right, right, 0, 0.1)
+    rows = tuple(StressRow(name, strength, pictures, 0, shifted, 0, 0.1) for name, strength in GRID)
+    said = StressTest(clean, rows).advice()
+    assert said.startswith(f"Even as they are, hardly any pictures are right and answered ({right} of {pictures}), so")
+
+
+def test_few_pictures_do_not_tell_which_shift_hurts_most() -> None:
+    clean, least = StressRow("clean", 0, 7, 0, 7, 0, 0.01), StressConfig.least
+    rows = tuple(StressRow(name, strength, least - 1, 0, 7, 0, 0.02) for name, strength in GRID)
+    few = replace(rows[0], answered=0)
+    for some in (rows, (few, *rows[1:])):
+        assert StressTest(clean, some).advice() == "Fewer than 8 pictures do not tell which shift hurts most."
+    # Nor does a row of few beside others: here nearly all pictures are blank.
+    others = tuple(replace(row, pictures=least, answered=least) for row in rows[1:])
+    assert StressTest(clean, (replace(few, pictures=1), *others)).advice() == "No shift costs much."
 
 
 def test_views_and_doubts_are_used_where_they_tell_right_answers_from_others(tmp_path: Path) -> None:

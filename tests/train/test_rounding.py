@@ -13,10 +13,16 @@ from torch import nn
 
 from spotter.config import TrainConfig
 from spotter.train.backbone import load_backbone
-from spotter.train.body import FeatureNetwork, load_modules, load_modules_to_tune
+from spotter.train.body import (
+    SIGNIFICANT_BITS,
+    FeatureNetwork,
+    fold_and_round,
+    load_modules,
+    load_modules_to_tune,
+    round_to_bits,
+)
 from spotter.train.export import ServingNetwork, export_serving
 from spotter.train.features import Backbone
-from spotter.train.rounding import SIGNIFICANT_BITS, fold_and_round, round_to_bits
 
 
 @pytest.fixture(scope="module")

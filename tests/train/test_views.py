@@ -14,6 +14,7 @@ from spotter.images import to_square
 from spotter.train.views import (
     CROPPED,
     FAMILIES,
+    SHARES,
     SHIFTED,
     family_of,
     plan_cropped,
@@ -63,11 +64,29 @@ def test_pictures_of_one_colour_have_views_too(color: tuple[int, int, int]) -> N
         assert SHIFTED.make(picture, square, number, "a").shape == (96, 96, 3)
 
 
+def test_what_is_distant_is_in_front_of_one_of_the_pictures_corners() -> None:
+    # Each quarter has a colour of its own.
+    quarters = np.array([[(250, 0, 0), (0, 250, 0)], [(0, 0, 250), (250, 250, 0)]], dtype=np.uint8)
+    picture = Image.fromarray(quarters.repeat(48, axis=0).repeat(48, axis=1))
+    keys = [key for key in map(str, range(200)) if family_of(0, key) == "distant"]
+    grounds = set()
+    for key in keys:
+        view = SHIFTED.make(picture, square, 0, key)
+        colors, counts = np.unique(view.reshape(-1, 3), axis=0, return_counts=True)
+        # The ground is at least half of the view, and all four colours are in front of it.
+        assert counts.max() > 96 * 96 / 2
+        assert {tuple(color) for color in quarters.reshape(-1, 3)} <= {tuple(color) for color in colors}
+        grounds.add(tuple(colors[counts.argmax()]))
+    assert grounds == {tuple(color) for color in quarters.reshape(-1, 3)}
+
+
 def test_the_views_of_a_picture_are_of_different_kinds_and_all_kinds_come() -> None:
     for key in map(str, range(50)):
         assert len({family_of(number, key) for number in range(len(FAMILIES))}) == len(FAMILIES)
-    first = [family_of(0, str(key)) for key in range(600)]
-    assert all(50 < first.count(family) < 150 for family in FAMILIES)
+    first, total = [family_of(0, str(key)) for key in range(800)], sum(SHARES.values())
+    assert SHARES.keys() == FAMILIES.keys()
+    for family, share in SHARES.items():
+        assert first.count(family) == pytest.approx(800 * share / total, abs=40)
 
 
 def test_each_kind_changes_the_picture() -> None:
@@ -78,7 +97,7 @@ def test_each_kind_changes_the_picture() -> None:
 
 
 def test_a_plan_is_bounded_even_and_stays_when_pictures_come(tmp_path: Path) -> None:
-    config = TrainConfig(shifts=2, most_shifted=90)
+    config = TrainConfig(shifts=2, enough_shifted=90, most_shifted=90)
     few = make_set(tmp_path, {"a": 20, "b": 25})
     assert len(plan_shifted(few, config)) == 90
     many = make_set(tmp_path, {"a": 30, "b": 400})
