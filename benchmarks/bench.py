@@ -225,6 +225,7 @@ def main() -> None:
     parser.add_argument("--teach", type=Path, metavar="STORE", help="teaching in the browser on this model's site")
     parser.add_argument("--shifts", type=Path, metavar="FOLDER", help="judge pictures as cameras may give them")
     parser.add_argument("--camera", type=Path, metavar="FOLDER", help="with --shifts: real camera pictures to list")
+    parser.add_argument("--others", type=Path, metavar="FOLDER", help="with --shifts: other pictures to judge by")
     parser.add_argument("--start", type=Path, metavar="STORE", help="how the app starts, beside --baseline")
     parser.add_argument("--baseline", type=Path, metavar="FOLDER", help="another checkout of Spotter, to compare with")
     options = parser.parse_args()
@@ -242,7 +243,7 @@ def main() -> None:
         print_start(options.start, options.baseline)
         return
     if options.shifts:
-        print_shifts(options.shifts, options.unfamiliar, options.camera)
+        print_shifts(options.shifts, options.unfamiliar, options.camera, options.others)
         return
     if options.page:
         # Here: the browser is no package of what is measured otherwise.

@@ -30,19 +30,27 @@ EVERY, HELD_OUT = 5, (1, 3)
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model said: of held-out pictures as they are, of each shift of them, and of strangers by folder."""
+    """What a model said: of held-out pictures as they are, of each shift of them, of strangers by folder, and of each
+    shift of all strangers."""
 
     targets: Sequence[str]
     plain: Sequence[Prediction]
     shifted: dict[str, Sequence[Prediction]]
     strangers: dict[str, Sequence[Prediction]]
+    strange: dict[str, Sequence[Prediction]]
 
 
-def print_shifts(pictures: Path, strangers: Path, camera: Path | None) -> None:
-    """Train on three fifths of the pictures in class folders, with shifted views and without; judge the others."""
+def print_shifts(pictures: Path, strangers: Path, camera: Path | None, others: Path | None) -> None:
+    """Train on pictures in class folders, with shifted views and without, and judge others.
+
+    Args:
+        others: pictures in class folders to judge by; None: three fifths of `pictures` train, and the others judge.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        held_out = _deal(pictures, folder / "pictures")
+        held_out = _deal(pictures, folder / "pictures", HELD_OUT if others is None else ())
+        if others:
+            held_out = [(path, own.name) for own in sorted(others.iterdir()) for path in sorted(walk_files(own))]
         models = {"without": ["--no-shifts"], "with": []}
         predictors = {name: _train(folder, name, words) for name, words in models.items()}
         bundle = read_bundle(next((folder / "with" / "revisions").iterdir()))
@@ -63,12 +71,12 @@ def print_shifts(pictures: Path, strangers: Path, camera: Path | None) -> None:
             print(f"| {path.relative_to(camera)} | {' | '.join(said)} |")
 
 
-def _deal(pictures: Path, folder: Path) -> list[tuple[Path, str]]:
+def _deal(pictures: Path, folder: Path, out: Sequence[int]) -> list[tuple[Path, str]]:
     held_out = []
     for own in sorted(path for path in pictures.iterdir() if path.is_dir()):
         (folder / own.name).mkdir(parents=True)
         for number, path in enumerate(sorted(walk_files(own))):
-            if number % EVERY in HELD_OUT:
+            if number % EVERY in out:
                 held_out.append((path, own.name))
             else:
                 (folder / own.name / path.name).symlink_to(path.absolute())
@@ -99,6 +107,10 @@ def _judge(predictor: Predictor, held_out: Sequence[tuple[Path, str]], strangers
         answers(paths),
         {name: answers(paths, change) for name, change in (SHIFTS | ASIDE).items()},
         {name: answers(found) for name, found in others.items()},
+        {
+            name: answers([path for found in others.values() for path in found], change)
+            for name, change in SHIFTS.items()
+        },
     )
 
 
@@ -124,6 +136,11 @@ def _figures(judged: Judged) -> list[tuple[str, str]]:
         area = roc_auc_score([1] * len(known) + [0] * len(scores), known + scores)
         refused = sum(not answer.familiar for answer in said)
         rows.append((f"{name}: full-spectrum AUROC; refused", f"{area:.3f}; {refused} of {len(said)}"))
+    kept = {name: sum(answer.familiar for answer in said) for name, said in judged.strange.items()}
+    worst = max(kept, key=lambda name: kept[name])
+    all_of = sum(len(said) for said in judged.strange.values())
+    told = f"{sum(kept.values())} of {all_of}; {worst}: {kept[worst]} of {len(judged.strange[worst])}"
+    rows.append(("strangers under the shifts: answered; most of them", told))
     return rows
 
 

@@ -76,9 +76,9 @@ class TrainConfig:
     `find_rate` finds the learning rate first.
     When the largest class has more than `uneven` times the pictures of the smallest, each class counts the same.
     With more than `many` pictures, one held-out fold is enough to choose a strength on; with at most `few`, mirrored
-    and cropped views of them are tried too. `shifts` views of each picture as a camera may give it (dark, blurred, far
-    away ...) are learnt from too, but at most `most_shifted` in all. Sets of
-    labels are to hold the truth for the share `coverage` of pictures.
+    and cropped views of them are tried too. Views of pictures as a camera may give them (dark, blurred, far away ...)
+    are learnt from too: one of each picture, but at most `most_shifted` in all, and of few pictures up to `shifts` of
+    each until there are `enough_shifted`. Sets of labels are to hold the truth for the share `coverage` of pictures.
     """
 
     arch: str = "tf_efficientnet_lite0"
@@ -96,6 +96,7 @@ class TrainConfig:
     many: int = 2000
     few: int = 200
     shifts: int = 2
+    enough_shifted: int = 300
     most_shifted: int = 1500
     coverage: float = 0.95
     strengths: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -124,7 +125,7 @@ class SecondLookConfig:
     held-out pictures, of which one says nothing about one in a hundred.
 
     At most the share `strangers` of strangers may get an answer more, and at most the share `wrong` of the answers that
-    are added may be wrong.
+    are added may be wrong, or one of them.
     """
 
     window: float = 0.4
@@ -138,11 +139,17 @@ class SecondLookConfig:
 @dataclass(frozen=True)
 class StressConfig:
     """The stress test: each shift, at each strength, is tried on at most so many held-out pictures, and on at most the
-    share `share` of them, but on `least` where there are as many."""
+    share `share` of them, but on `least` where there are as many. Fewer than that say nothing of which shift is worst.
+
+    A shift that leaves the share `harmless` of the right answers to pictures as they are is not worth a warning. Where
+    no more than the share `hardly` of these is right and answered, it does not tell what a shift costs.
+    """
 
     pictures: int = 16
     share: float = 1 / 3
     least: int = 8
+    harmless: float = 0.9
+    hardly: float = 0.2
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,7 +20,7 @@ from playwright.sync_api import Browser, expect
 from spotter.inference.predictor import Predictor
 from spotter.utils.console import log_to_stderr
 from spotter.utils.locks import LockedFile
-from tests.helpers.browser import CHROMIUM, COMPILER, running_browser
+from tests.helpers.browser import CHROMIUM, COMPILER, PATIENCE_MS, running_browser
 from tests.helpers.drawing import KINDS, write_folder
 from tests.helpers.hub import WRITER, Hub, running_hub
 from tests.helpers.window import Window
@@ -34,7 +35,7 @@ ASSETS = ROOT / "tests" / "assets"
 # A test must never leave this machine: what would download weights has to fail at once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # Its own five seconds are few while other tests use the machine.
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +57,13 @@ def _certificates_are_read_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _servers_here_have_a_minute() -> Iterator[None]:
+def _servers_here_have_two_minutes() -> Iterator[None]:
     """httpx, by which only tests ask, gives a server five seconds; on a busy machine one may need more."""
     from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
     with pytest.MonkeyPatch.context() as patch:
         for part in ("connect", "read", "write", "pool"):
-            patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
+            patch.setattr(DEFAULT_TIMEOUT_CONFIG, part, 120.0)
         yield
 
 
@@ -173,6 +174,17 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> "Gated":
     program.write_text(f'#!/bin/sh\nexec {CHROMIUM} {COMPILER} "$@"\n')
     program.chmod(0o755)
     return Gated(str(program))
+
+
+@pytest.fixture(scope="session")
+def firefox() -> "Gated":
+    """Firefox, as Debian has it."""
+    from spotter.web.browser import Browser as Gated
+
+    found = shutil.which("firefox-esr") or shutil.which("firefox")
+    if not found:
+        pytest.skip("Firefox is not on this machine")
+    return Gated(found)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from spotter.config import PictureConfig
 from spotter.errors import BadPicture
@@ -34,6 +35,7 @@ from tests.helpers.picture_files import (
     riff,
     segment,
     webp_chunks,
+    xmp,
 )
 
 TURNS = {
@@ -187,6 +189,20 @@ def test_the_first_exif_counts_and_xmp_does_not() -> None:
     assert np.array_equal(pixels(jpeg_with(xmp)), plain)
     assert np.array_equal(np.asarray(load_picture(Image.open(io.BytesIO(jpeg_with(xmp))))), plain)
     assert np.array_equal(np.asarray(load_picture(Image.open(io.BytesIO(jpeg_with(six))))), turn(plain, 6))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_an_orientation_in_xmp_alone_turns_nothing(kind: str) -> None:
+    picture, told = noise(random.Random(4), 16, 12), xmp(6)
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", told.decode())
+    content = encode(picture, kind, xmp=told, pnginfo=text)
+    assert told in content
+    with Image.open(io.BytesIO(content)) as opened:
+        # As Pillow itself has it.
+        assert ImageOps.exif_transpose(opened).size == (12, 16)
+    assert load_picture(content).size == (16, 12)
+    assert load_picture(Image.open(io.BytesIO(content))).size == (16, 12)
 
 
 def test_a_webp_is_shown_as_it_is_stored() -> None:

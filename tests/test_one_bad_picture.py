@@ -174,7 +174,7 @@ def test_a_batch_over_http_loses_no_other_picture() -> None:
     files = [("files", (f"{number}.png", content)) for number, content in enumerate(contents)]
     app = create_app(predict_or_fail, ModelInfo("Bears?", LABELS, "r-1", 0.5), ServeConfig())
     with serving(app) as url:
-        results = httpx.post(f"{url}/api/classify/batch", files=files, timeout=60)
+        results = httpx.post(f"{url}/api/classify/batch", files=files)
         alone = httpx.post(f"{url}/api/classify", content=strange)
     assert results.status_code == 200
     told = results.json()["results"]

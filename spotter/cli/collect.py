@@ -9,6 +9,7 @@ set. The exit status is 1 when a class has too few pictures.
 """
 
 import warnings
+from pathlib import Path
 
 from spotter.cli.common import add_cluster_option, add_picture_options, with_cluster
 from spotter.config import TrainConfig
@@ -42,13 +43,15 @@ def run(options: Options) -> str:
         # Imported late, so that a mistake in the recipe is reported at once and not after seconds of imports.
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
         from spotter.data.audit import review
+        from spotter.data.quality import Measured, measure_into
         from spotter.train.backbone import compute_features, compute_spreads, imagenet_logits, load_backbone, readable
 
-        backbone = load_backbone(TrainConfig())
-        dataset, features = readable(dataset, compute_features(backbone, dataset))
+        backbone, measured = load_backbone(TrainConfig()), dict[Path, Measured]()
+        features = compute_features(backbone, dataset, look=measure_into(measured))
+        dataset, features = readable(dataset, features)
         edits = EditLog(dataset.folder).read()
         logits, spreads = imagenet_logits(backbone, features), compute_spreads(backbone, dataset)
-        _, sayings = review(dataset, features, logits, spreads, edits)
+        _, sayings = review(dataset, features, logits, spreads, edits, measured)
         for saying in sayings:
             say(saying)
     return str(dataset.folder)

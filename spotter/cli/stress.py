@@ -2,7 +2,7 @@
 
     spotter stress models/bears --pictures pictures/new
     spotter stress models/bears --pictures pictures/night --shifts none
-    spotter stress hf://owner/bears --pictures pictures/new --shifts grey,dark
+    spotter stress hf://owner/bears --pictures pictures/new --shifts grey,dark --report stress.html
 
 The folder has a sub-folder for each class. Its pictures are judged as they are, and changed by code as cameras, weather
 and distance change pictures, moderately and strongly. Take pictures that the model did not learn from.
@@ -44,9 +44,15 @@ def add_arguments(parser: Parser) -> None:
         "already (default: all)",
     )
 
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="also write the table, and pictures to look at, as an HTML page"
+    )
+
     def check(options: Options) -> None:
         if not options.pictures.is_dir():
             parser.error(f"--pictures: there is no folder {str(options.pictures)!r}")
+        if options.report and (options.report.is_dir() or not options.report.parent.is_dir()):
+            parser.error(f"--report: {str(options.report)!r} is a folder, or in none that there is")
         names = [name.strip() for name in options.shifts.split(",")]
         options.names = [] if names == [NONE] else list(dict.fromkeys(names))
         for name in options.names:
@@ -63,7 +69,7 @@ def run(options: Options) -> str:
     """Judge the model, print a row for each shift; return what to collect, or how good it is on the pictures."""
     from tqdm import tqdm
 
-    from spotter.evaluate.stress_folder import judge_folder
+    from spotter.evaluate.stress_folder import judge_folder, write_stress_page
     from spotter.search.folder import Folder
     from spotter.utils.text import as_sentence, plural
 
@@ -74,16 +80,24 @@ def run(options: Options) -> str:
         say(plural(len(pictures), "picture") + (f", none of {', '.join(missing)}" if missing else ""))
     with stage("Judge"), tqdm(desc="  pictures", unit="", total=len(pictures)) as bar:
         found = judge_folder(predictor, pictures, options.names, bar.update)
+    remarks = []
     if found.unread:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.unread.items())
-        say(f"left out, as they cannot be read: {reasons}")
+        remarks.append(f"left out, as they cannot be read: {reasons}")
+        say(remarks[-1])
     if not found.test.clean.pictures:
-        raise NothingToJudge(f"None of the pictures in {str(options.pictures)!r} can be read.")
+        why = "shows anything: each is of one colour" if found.test.clean.blank else "can be read"
+        raise NothingToJudge(f"None of the pictures in {str(options.pictures)!r} {why}.")
     if found.learnt:
-        say(
-            f"{found.learnt} of {plural(found.test.clean.pictures, 'picture')} are copies of pictures that the model "
-            "learnt from; this flatters the figures"
+        copies = "is a copy of a picture" if found.learnt == 1 else "are copies of pictures"
+        remarks.append(
+            f"{found.learnt} of {plural(found.test.clean.pictures, 'picture')} {copies} that the model learnt from; "
+            "this flatters the figures"
         )
+        say(remarks[-1])
+    if options.report:
+        write_stress_page(options.report, found, predictor, options.pictures, [as_sentence(each) for each in remarks])
+        say(f"the figures as a page, with pictures: {options.report}")
     print(printable_table(found.test))
     if not options.names:
         return found.test.clean.sentence()
@@ -123,7 +137,9 @@ def find_pictures(folder: "Folder", labels: tuple[str, ...]) -> list[tuple[str, 
 
 def printable_table(test: "StressTest") -> str:
     """A line for each row, with the Wilson 95 % interval of each share."""
-    heads = ("pictures are", "number", "right and answered", "wrong and answered", "wrong", "calibration error")
+    heads = (
+        "pictures are", "number", "right and answered", "wrong and answered", "answered", "wrong", "calibration error",
+    )  # fmt: skip
     rows = [heads, *(_cells(row) for row in (test.clean, *test.rows))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
@@ -135,9 +151,9 @@ def printable_table(test: "StressTest") -> str:
 def _cells(row: "StressRow") -> tuple[str, ...]:
     number = f"{row.pictures}, {row.blank} blank" if row.blank else str(row.pictures)
     if not row.pictures:
-        return row.title, number, "-", "-", "-", "-"
+        return row.title, number, *5 * "-"
     from spotter.evaluate.stress_rows import share_in_words
     from spotter.utils.text import percent
 
-    shares = (share_in_words(row, count) for count in (row.right_answered, row.wrong_answered, row.wrong))
+    shares = (share_in_words(row, count) for count in (row.right_answered, row.wrong_answered, row.answered, row.wrong))
     return row.title, number, *shares, percent(row.calibration)

@@ -187,7 +187,7 @@ class _Gathering:
         """Yield records from one source until `wanted` are kept."""
         if wanted <= 0:
             return
-        seen = {(record.backend, record.backend_id) for record in records}
+        seen = {(record.backend, record.backend_id, record.origin) for record in records}
         # Some hits fail, so a search is asked for more than is wanted.
         limit = 3 * wanted + len(seen) if source.searches else wanted
         refused: list[Record] = []
@@ -197,7 +197,7 @@ class _Gathering:
             try:
                 for found in source.search(spec.label if source.by_label else query, limit):
                     hit = _as_text(replace(found, label=spec.label))
-                    if (hit.backend, hit.backend_id) in seen:
+                    if (hit.backend, hit.backend_id, hit.origin) in seen:
                         continue
                     if reason := self._refusal(hit):
                         refused.append(make_record(hit, "dropped", reason=reason))

@@ -322,6 +322,7 @@ def make_record(hit: ImageHit, decision: str, **facts: Any) -> Record:
         license_url=hit.license_url,
         attribution=hit.attribution,
         split=hit.split,
+        origin=hit.origin,
         **facts,
     )
 
@@ -338,8 +339,8 @@ def map_ahead(function: Callable[[Item], Result], values: Iterable[Item], thread
             yield running.popleft().result()
 
 
-def _id(hit: ImageHit | Record) -> tuple[str, str, str, str]:
-    return str(hit.label), hit.backend, hit.backend_id, hit.query
+def _id(hit: ImageHit | Record) -> tuple[str, str, str, str, str | None]:
+    return str(hit.label), hit.backend, hit.backend_id, hit.query, hit.origin
 
 
 def _with_facts(hit: ImageHit, known: Record) -> Record:

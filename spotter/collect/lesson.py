@@ -83,12 +83,15 @@ class LessonPicture:
 class Taught:
     """What the page learnt, by SHA-256 of the pictures.
 
-    `views_kept` says whether the head learnt from shifted views, `fold` in which part each picture was held out. In the
-    order of the labels, `held_out` are the probabilities of heads that did not see it, `plain` those of heads that did
+    `views_kept` says whether the head learnt from shifted views, `shifted` how many there were, and `views` how these
+    are made (a name of `spotter.train.views`). `fold` says in which part each picture was held out. In the order of the
+    labels, `held_out` are the probabilities of heads that did not see it, `plain` those of heads that did
     not learn from shifted views either, and `answers` those of the taught network.
     """
 
     views_kept: bool
+    views: str
+    shifted: int
     fold: dict[str, int]
     plain: dict[str, list[float]]
     held_out: dict[str, list[float]]

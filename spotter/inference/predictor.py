@@ -228,7 +228,14 @@ class Predictor:
 
     def probabilities(self, pictures: Sequence[PictureSource]) -> np.ndarray:
         """Class probabilities of pictures: float32 array of shape (n, classes), in the order of `labels`."""
-        return np.concatenate([self._run(squares, ["probabilities"])[0] for squares in self._batches(pictures)])
+
+        def ask(source: PictureSource) -> np.ndarray:
+            with self._counted():
+                return self._run(self._square(source)[None], ["probabilities"])[0]
+
+        # Alone, as a picture is asked that somebody sends; the maps of several take as much time to get memory for.
+        with ThreadPoolExecutor(self.cores) as pool:
+            return np.concatenate(list(pool.map(ask, pictures)))
 
     def _seen(self, box: Box | None, size: tuple[int, int], shown: tuple[int, int]) -> tuple[int, int, int, int]:
         """Where the network looked, in pixels of a picture of a size that is `shown` in another."""
@@ -241,15 +248,6 @@ class Predictor:
 
     def _square(self, source: PictureSource) -> np.ndarray:
         return to_square(load_picture(source), self.card.size, self.card.resize)
-
-    def _batches(self, sources: Iterable[PictureSource]) -> Iterator[np.ndarray]:
-        rest = iter(sources)
-        with ThreadPoolExecutor(self.cores) as pool:
-            ahead = [pool.submit(self._square, source) for source in islice(rest, BATCH)]
-            while ahead:
-                squares = np.stack([future.result() for future in ahead])
-                ahead = [pool.submit(self._square, source) for source in islice(rest, BATCH)]
-                yield squares
 
     def _run(self, squares: np.ndarray, names: list[str]) -> list[np.ndarray]:
         return self._choose().run(names, {"pixels": squares})

@@ -8,13 +8,14 @@ from spotter.collect.lesson import Taught
 from spotter.data.dataset import Dataset
 from spotter.errors import ParityError
 from spotter.publish.candidate import Candidate
+from spotter.train.views import SHIFTED
 
 # Probabilities so close are the same; of so large a share of the pictures they must be.
 CLOSE, MOST_CLOSE = 0.02, 0.99
 # Errors that one side may have more than the other, of so many pictures; one may always be.
 ONE_OF = 376
-# Shifted views are drawn with other random numbers in a browser. Of so large a share of the pictures another label may
-# be the most probable one then, though by so much on both sides.
+# Somebody may take a lesson away before the browser has made all shifted views. Of so large a share of the pictures
+# another label may be the most probable one then, though by so much on both sides.
 OTHER_LABELS, CLEAR = 0.02, 0.1
 
 
@@ -95,8 +96,9 @@ def check_adoption(taught: Taught, candidate: Candidate, answers: np.ndarray) ->
     dataset, targets = cleaned.dataset, cleaned.dataset.targets
     _check_folds(taught, dataset, cleaned.folds)
     views_kept = bool(trained.head.spectrum and trained.head.spectrum.is_kept)
-    # Beside the same random numbers, all is the same on both sides.
-    strict = not views_kept and not taught.views_kept
+    shifted = len(trained.shifted.of) if trained.shifted else 0
+    same_views = (taught.views, taught.shifted) == (SHIFTED.name, shifted)
+    strict = same_views or not (views_kept or taught.views_kept)
     said = []
     for what, given, own, is_strict in (
         ("held out, without shifted views", taught.plain, plain_probabilities(candidate), True),

@@ -21,6 +21,7 @@ from spotter.utils.files import import_root
 
 # torch and scikit-learn come with these: nothing of them before a training needs it.
 if TYPE_CHECKING:
+    from spotter.data.quality import Measured
     from spotter.evaluate.comparison import Changes
     from spotter.evaluate.metrics import Evaluation
     from spotter.evaluate.ood import Strangers
@@ -67,11 +68,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Features:
-    """A picture set with its features, float32 (n, width), by a backbone."""
+    """A picture set with its features, float32 (n, width), by a backbone, and what was measured of the pictures that
+    were decoded for them, by their file."""
 
     dataset: Dataset
     backbone: "Backbone"
     values: np.ndarray
+    measured: "Mapping[Path, Measured]" = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True)

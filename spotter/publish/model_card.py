@@ -15,7 +15,6 @@ from spotter.evaluate.comparison import Changes
 from spotter.evaluate.metrics import Evaluation
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.shifts import SHIFTS, STRENGTHS
-from spotter.evaluate.sources import NOBODY_KNOWS
 from spotter.evaluate.stress_rows import StressTest, share_in_words
 from spotter.image_stats import REAL
 from spotter.publish.premortem import QUESTIONS
@@ -118,7 +117,7 @@ def _body(
         shifts=_shift_rows(stress) if stress else [],
         tried=max((row.pictures for row in stress.judged), default=0) if stress else 0,
         stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
-        elsewhere=as_sentence(evaluation.sources.sentence() if evaluation.sources else NOBODY_KNOWS),
+        elsewhere=as_sentence(escape_markdown(evaluation.elsewhere())),
         sets=_join([evaluation.sets.sentence(), evaluation.sets.remark]) if evaluation.sets else "",
         table=list(zip(card.labels, card.costs.values, strict=True)) if card.costs else [],
         actions=card.costs.actions if card.costs else (),

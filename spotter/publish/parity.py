@@ -35,7 +35,8 @@ def check_parity(
         raise ParityError(f"The parity gate needs {config.min_pictures} pictures and was given {len(pictures)}.")
     with ThreadPoolExecutor() as pool:
         decoded = list(pool.map(load_picture, pictures))
-    first, second = learner(decoded), bundle(decoded)
+    # In this order, as the learner may still be answering elsewhere.
+    second, first = bundle(decoded), learner(decoded)
     if first.shape != second.shape:
         raise ParityError(f"The learner answers in the shape {first.shape}, the published files in {second.shape}.")
     report = compare_probabilities(first, second)
@@ -94,5 +95,6 @@ def _variants() -> list[Callable[[Image.Image], bytes]]:
 
 def _encode(picture: Image.Image, format_: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format_, **options)
+    # Read again at once, so hardly worth packing; the pixels are the same.
+    picture.save(buffer, format_, **({"compress_level": 1} if format_ == "PNG" else {}), **options)
     return buffer.getvalue()

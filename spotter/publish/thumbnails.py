@@ -1,21 +1,21 @@
 """Thumbnails of training pictures with their credits: chosen and written when a revision is published."""
 
+import base64
 import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image
 from safetensors.numpy import save as save_tensors
 
 from spotter.bundle.thumbnails import Thumbnail
+from spotter.data.cache import FOLDER, measure_once
 from spotter.data.dataset import Record
-from spotter.errors import BadPicture
-from spotter.images import own_reason
 from spotter.utils.licenses import may_be_shown
 
 # Pixels of the longer side; JPEG quality; how many at most, so that the file stays near 3 MB.
@@ -50,14 +50,25 @@ def choose_thumbnails(
 
 
 def write_thumbnails(path: Path, chosen: dict[int, int], records: Sequence[Record], folder: Path) -> None:
-    """Write the chosen pictures of `folder`, small, with their credits; nothing when none is chosen."""
+    """Write the chosen pictures of `folder`, small, with their credits; nothing when none is chosen.
+
+    Raises:
+        DatasetUnwritable: what was made small cannot be kept for the next training.
+    """
     if not chosen:
         return
-    thumbnails: dict[int, Thumbnail] = {}
-    for row, index in chosen.items():
-        # One that is gone by now is not shown.
-        with suppress(BadPicture), own_reason():
-            thumbnails[row] = _make(records[index], folder / str(records[index].file))
+    mine = [records[index] for index in chosen.values()]
+    # What they are made by is in the name.
+    place = folder / FOLDER / f"thumbnails-{SIDE}-{QUALITY}-{PIL.__version__}.json"
+    made = measure_once(
+        place, [each.sha256 for each in mine], lambda at: _encode(folder / str(mine[at].file)), otherwise=""
+    )
+    # One that is gone by now is not shown.
+    thumbnails = {
+        row: _credit(record, base64.b64decode(jpeg))
+        for row, record, jpeg in zip(chosen, mine, made, strict=True)
+        if jpeg
+    }
     if thumbnails:
         path.write_bytes(encode_thumbnails(thumbnails))
 
@@ -80,14 +91,19 @@ def encode_thumbnails(thumbnails: dict[int, Thumbnail]) -> bytes:
     )
 
 
-def _make(record: Record, path: Path) -> Thumbnail:
+def _encode(path: Path) -> str:
+    """A stored picture, small, as a JPEG in base64."""
     buffer = io.BytesIO()
     with Image.open(path, formats=["JPEG"]) as picture:
         # Stored pictures are upright and bare; a JPEG decodes faster at half its size.
         picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
         picture.convert("RGB").save(buffer, "JPEG", quality=QUALITY)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _credit(record: Record, jpeg: bytes) -> Thumbnail:
     return Thumbnail(
-        buffer.getvalue(),
+        jpeg,
         record.label,
         creator=record.creator or "",
         license_id=record.license_id if record.backend != "folder" else "",

@@ -1,5 +1,7 @@
 """The picture sources: a literal dict from name to class."""
 
+from pathlib import Path
+
 from spotter.errors import UnknownSource, did_you_mean
 from spotter.search.base import ImageHit, LabelledSource, RegionalSource, SearchBackend
 from spotter.search.brave import Brave
@@ -73,6 +75,9 @@ def get_backend(address: str, region: str = "") -> SearchBackend:
 def get_backends(addresses: str, region: str = "") -> list[SearchBackend]:
     """Open the sources named by `addresses`, separated by commas, in their order; commas in paths are left alone.
 
+    Of several folders and tables, each gets an `origin`: the end of its path, as long as it takes to tell them apart.
+    Whole paths say more of a machine than a published manifest should.
+
     Raises:
         UnknownSource, RecipeError: as `get_backend`.
     """
@@ -83,4 +88,17 @@ def get_backends(addresses: str, region: str = "") -> list[SearchBackend]:
             whole[-1] += f",{part}"
         else:
             whole.append(part)
-    return [get_backend(address, region) for address in whole]
+    opened = [get_backend(address, region) for address in whole]
+    own = [source for source in opened if isinstance(source, Folder | Table)]
+    places = [source.root.resolve() if isinstance(source, Folder) else source.path.resolve() for source in own]
+    for source, place in zip(own, places, strict=True):
+        source.origin = _name_apart(place, {*places} - {place})
+    return opened
+
+
+def _name_apart(place: Path, others: set[Path]) -> str | None:
+    """The last parts of a path, as many as the others do not end with; None where there are no others."""
+    ends = (place.parts[-count:] for count in range(1, len(place.parts) + 1))
+    if not others:
+        return None
+    return next(("/".join(end) for end in ends if all(other.parts[-len(end) :] != end for other in others)), str(place))

@@ -18,6 +18,7 @@ class ImageHit:
     for the same picture. `label` is the class it was asked for. `license_id` is an SPDX id (CC0-1.0, CC-BY-SA-4.0,
     "PDM-1.0" for the public domain mark) or "unknown"; `attribution` is the sentence that the licence asks to show.
     `split` is "valid" where the author of the source keeps the picture for judging; it is never learnt from.
+    `origin` names the folder or table where several were given: the same `backend_id` may be in each.
     A source that repeats an earlier run knows what the bytes must hash to (`sha256`) and when they were `fetched_at`.
     """
 
@@ -41,6 +42,7 @@ class ImageHit:
     license_url: str | None = None
     attribution: str | None = None
     split: str | None = None
+    origin: str | None = None
     sha256: str | None = None
     fetched_at: str | None = None
 

@@ -40,6 +40,8 @@ class Folder:
         if not self.root.is_dir():
             raise FolderMissing(f"There is no folder {str(self.root)!r}; give one that holds a sub-folder per class.")
         self._parts = _parts(self.root)
+        # What tells it from others that were given with it.
+        self.origin: str | None = None
 
     def labels(self) -> tuple[str, ...]:
         """The names of the sub-folders that hold a picture, in their order, once where they differ only in case or
@@ -75,6 +77,7 @@ class Folder:
                 path=path,
                 title=path.stem,
                 split=split,
+                origin=self.origin,
             )
 
     def _folders_of(self, label: str) -> list[tuple[Path, str | None]]:

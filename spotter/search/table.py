@@ -76,6 +76,8 @@ class Table:
 
     def __init__(self, argument: str) -> None:
         self.path = Path(argument).expanduser()
+        # What tells it from others that were given with it.
+        self.origin: str | None = None
         if not self.path.exists():
             raise FolderMissing(f"There is no file {str(self.path)!r}; give a table of pictures and labels.")
         try:
@@ -112,6 +114,7 @@ class Table:
                 content=picture if isinstance(picture, bytes) else None,
                 title=Path(row.place).stem if row.place and not is_address else None,
                 split="valid" if row.is_held_out else None,
+                origin=None if is_address else self.origin,
             )
 
     def _read(self) -> list[_Row]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from spotter.bundle.format import ModelSpec
+from spotter.config import StressConfig
 from spotter.errors import BrokenModel
 from spotter.serve.page.translations import as_written, has_text, translate, translate_html
 from spotter.utils.stats import wilson_interval
@@ -23,16 +24,13 @@ class ClassRow:
     right: int
 
 
-# A shift that leaves this part of the right answers is not worth a warning.
-HARMLESS = 0.9
-
-
 @dataclass(frozen=True)
 class Shifts:
     """What was said of pictures under distribution shifts, as shares in [0, 1].
 
     `right` and `wrong` were answered so, the mean of all shifts; `clean_right` and `clean_wrong` are those of the
-    pictures as they are. `worst` is the name of the shift with the fewest right answers, `worst_right` their share.
+    pictures as they are. `worst` is the name of the shift with the fewest right answers, `worst_right` their share; ""
+    where too few pictures were judged to tell. `rows` are (name of a shift, right, wrong), means of its strengths.
     """
 
     right: float
@@ -41,11 +39,17 @@ class Shifts:
     clean_wrong: float
     worst: str
     worst_right: float
+    rows: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def is_harmless(self) -> bool:
         """Whether even the worst one costs little."""
-        return self.worst_right >= HARMLESS * self.clean_right
+        return self.worst_right >= StressConfig.harmless * self.clean_right
+
+    @property
+    def is_telling(self) -> bool:
+        """Whether enough pictures as they are got the right answer to tell what shifts cost."""
+        return self.clean_right > StressConfig.hardly
 
 
 @dataclass(frozen=True)
@@ -119,14 +123,17 @@ def _with_figures(about: About, metrics: dict[str, Any]) -> About:
 def _read_shifts(stress: Mapping[str, Any]) -> Shifts | None:
     """The figures of a stress test, as `metrics.json` has them; None where nothing was left to judge."""
     clean = _read_row(stress["clean"])
-    rows = [(str(row["name"]), found) for row in stress["rows"] if (found := _read_row(row))]
+    rows = [(row, found) for row in stress["rows"] if (found := _read_row(row))]
     if not clean or not rows:
         return None
     right, wrong = (_mean([found[side] for _, found in rows]) for side in (0, 1))
-    # Of a shift at several strengths, the mean.
-    by_name = {name: _mean([found[0] for other, found in rows if other == name]) for name, _ in rows}
-    worst = min(by_name, key=lambda name: by_name[name])
-    return Shifts(right, wrong, *clean, worst, by_name[worst])
+    means: list[tuple[str, float, float]] = []
+    enough = [(str(row["name"]), found) for row, found in rows if int(row["pictures"]) >= StressConfig.least]
+    for name in dict.fromkeys(name for name, _ in enough):
+        own = [found for other, found in enough if other == name]
+        means.append((name, _mean([right for right, _ in own]), _mean([wrong for _, wrong in own])))
+    worst, worst_right, _ = min(means, key=lambda row: row[1], default=("", 0.0, 0.0))
+    return Shifts(right, wrong, *clean, worst, worst_right, tuple(means))
 
 
 def _read_costs(costs: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -177,6 +184,10 @@ def about_html(about: About, language: str) -> str:
         sentence=error_sentence(about, language),
         accepted=share(about.accepted) if about.accepted is not None else "",
         shifts=_shift_sentences(about.shifts, language) if about.shifts else (),
+        shift_rows=[
+            (_shift_name(name, language), share(right), share(wrong))
+            for name, right, wrong in (about.shifts.rows if about.shifts and about.shifts.is_telling else ())
+        ],
         costs={name: as_written(cost_figure(cost), language) for name, cost in about.costs},
         sets={
             name: as_written(f"{value:.2f}", language) if name == "size" else share(value) for name, value in about.sets
@@ -193,11 +204,17 @@ def _shift_sentences(shifts: Shifts, language: str) -> tuple[str, ...]:
         name: _share(getattr(shifts, name), language) for name in ("right", "wrong", "clean_right", "clean_wrong")
     }
     told = translate("about_shifts_text", language, **shares)
-    if shifts.is_harmless:
+    if not shifts.is_telling:
+        return told, translate("about_shifts_hardly", language)
+    if not shifts.worst or shifts.is_harmless:
         return (told,)
+    name, right = _shift_name(shifts.worst, language), _share(shifts.worst_right, language)
+    return told, translate("about_shifts_worst", language, shift=name, right=right)
+
+
+def _shift_name(name: str, language: str) -> str:
     # A model of a newer version may name others.
-    name = translate(key, language) if has_text(key := f"shift_{shifts.worst}") else shifts.worst
-    return told, translate("about_shifts_worst", language, shift=name, right=_share(shifts.worst_right, language))
+    return translate(key, language) if has_text(key := f"shift_{name}") else name
 
 
 def _class_cells(row: ClassRow, language: str) -> tuple[str | int, ...]:

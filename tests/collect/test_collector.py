@@ -1,6 +1,8 @@
 """Collecting from several sources over real sockets: fill in turn, fall over, thumbnails, licences, restart."""
 
 import functools
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import read_manifest, read_searched
 from spotter.errors import RecipeError, SourceUnavailable, TooFewPictures
 from spotter.recipe import make_recipe, recipe_from_options
-from spotter.search import BACKENDS
+from spotter.search import BACKENDS, get_backends
 from spotter.search.folder import Folder
 from spotter.search.manifest import Manifest
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
@@ -153,3 +155,23 @@ def test_pictures_of_an_earlier_run_do_not_pass_for_a_search(server: JsonServer,
     again = gather(tmp_path / "again", Manifest(str(tmp_path / "first")))  # type: ignore[arg-type]
     assert {record.backend for record in again.records} == {"openverse"}
     assert (read_searched(tmp_path / "first"), read_searched(tmp_path / "again")) == (["openverse"], [])
+
+
+def test_files_of_the_same_name_in_several_folders_are_all_there(tmp_path: Path) -> None:
+    kinds = tuple(spec.label for spec in RECIPE.classes)
+    for number, place in enumerate(("siteA", "siteB")):
+        for kind in kinds:
+            (tmp_path / place / kind).mkdir(parents=True)
+            for seed in range(8):
+                (tmp_path / place / kind / f"{seed}.jpg").write_bytes(encode(draw(kind, 100 * number + seed)))
+    searched = f"folder:{tmp_path / 'siteA'},folder:{tmp_path / 'siteB'}"
+    for _ in range(2):
+        dataset = collect(RECIPE, get_backends(searched), tmp_path / "set")
+        assert Counter(record.origin for record in dataset.records) == {"siteA": 16, "siteB": 16}
+        assert not dataset.dropped
+    # A set from before there was an origin is gone on with, as are its stored pictures.
+    path = tmp_path / "set" / "manifest.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({k: v for k, v in line.items() if k != "origin"}) + "\n" for line in lines))
+    assert {record.origin for record in read_manifest(tmp_path / "set")} == {None}
+    assert collect(RECIPE, get_backends(searched), tmp_path / "set").records == dataset.records

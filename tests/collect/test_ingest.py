@@ -226,7 +226,7 @@ def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, tmp_
     wait_for_journal(tmp_path / "set" / JOURNAL, 10)
     started = time.monotonic()
     child.send_signal(signal.SIGINT)
-    out, errors = child.communicate(timeout=60)
+    out, errors = child.communicate(timeout=120)
     assert time.monotonic() - started < 20
     assert out.strip() == "130", errors
     assert "Stopped. What arrived is kept; to go on from there: scripts/collect 'a b' --more" in errors

@@ -121,10 +121,11 @@ def test_the_commands_of_the_stress_test_run(
     monkeypatch.chdir(tmp_path)
     found = [words for words in pages.commands(DOCS / "publishing.md") if words[:2] == ["spotter", "stress"]]
     here = [words for words in found if "models/bears" in words]
-    assert len(here) == 3
+    assert len(here) == 4
     for words in here:
         assert main(words[1:]) == 0
         assert re.search("^as they are  +6 ", capsys.readouterr().out, re.MULTILINE)
+    assert (tmp_path / "stress.html").is_file()
 
 
 def test_the_table_of_shifts_names_them_all() -> None:

@@ -63,7 +63,7 @@ def make_stress(dataset: Dataset) -> StressTest:
         called = LABELS[1 - LABELS.index(record.label) % 2] if is_wrong else record.label
         example = StressExample(str(record.file), record.label, called, 0.75, not is_wrong)
         row = StressRow(name, strength, 30, 4, 25 if strength == 1 else 17, 0 if strength == 1 else 2, 0.125)
-        unseen = Unseen(10, 4, 1) if SHIFTS[name].family else None
+        unseen = Unseen(10, 4, 1, 6, 2) if SHIFTS[name].family else None
         rows.append(replace(row, unseen=unseen, example=example))
     rows[1] = StressRow("grey", 2, 0, 0, 0, 0, 0.0, blank=30)
     return StressTest(StressRow("clean", 0, 60, 3, 55, 0, 0.05), tuple(rows))

@@ -1,22 +1,28 @@
 """The questions before launch: asked one by one, kept at once, told in the card."""
 
 import io
+import json
+import os
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spotter.cli import make_parser, train
-from spotter.cli.premortem import run
+from spotter.cli.premortem import KINDS, run
 from spotter.config import TrainConfig
-from spotter.data.training_run import Run, write_run
+from spotter.data.training_run import RUN, Run, write_run
 from spotter.errors import BadCosts, DatasetUnwritable, NoTrainingRun
+from spotter.evaluate.shifts import GRID, SHIFTS
+from spotter.evaluate.stress_rows import StressRow, StressTest
 from spotter.pipeline import read_recipe
 from spotter.publish.premortem import PREMORTEM, QUESTIONS, read_answers, read_costs, write_answers
 from spotter.recipe import recipe_from_options
+from spotter.stores import open_store
 from tests.conftest import ROOT
 
 LABELS = ("grizzly", "black", "teddy")
@@ -74,6 +80,68 @@ def test_costs_that_are_none_are_told_and_not_kept(
     assert read_answers(tmp_path / "bears") == {"objective": "Fewer accidents.", "success": "Many use it."}
 
 
+def note_run(folder: Path, store: Path, revision: str) -> None:
+    told = {"command": "", "store": str(store), "revision": revision, "threshold": 0.5, "features": "", "width": 1}
+    numbers = {"probabilities": np.ones((1, 3)), "familiarity": np.ones(1), "folds": np.zeros(1, int)}
+    recipe = recipe_from_options(LABELS)
+    write_run(Run(folder, recipe, TrainConfig(), keys=("k",), given=(LABELS[0],), **told, **numbers))
+
+
+@pytest.mark.parametrize("by", ["recipe", "store", "set"])
+def test_what_the_stress_test_found_hardest_is_told_before_it_asks_which_pictures_will_come(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store = tmp_path / "bears" / "folder", tmp_path / "store"
+    for each in (folder, folder.parent / "older"):
+        each.mkdir(parents=True)
+        note_run(each, tmp_path / "gone", "r")
+    # Of 30 pictures each: in the order of the grid, one more is right and answered than in the row before.
+    rows = [StressRow(name, strength, 30, 4, 2 + place, 2, 0.1) for place, (name, strength) in enumerate(GRID)]
+    blank = StressRow("grey", 1, 0, 0, 0, 0, 0.0, blank=30)
+    stress = asdict(StressTest(rows[0], (*rows[::-1], blank)))
+    write_store(store, json.dumps({"stress": stress}).encode())
+    note_run(folder, store, "r")
+    os.utime(folder.parent / "older" / RUN, (0, 0))
+    model = {"recipe": ROOT / "recipes" / "bears.toml", "store": store, "set": folder}[by]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    run(Namespace(model=model, data=tmp_path))
+    lines = capsys.readouterr().out.removeprefix("> ").replace("> ", "\n").splitlines()
+    asked = lines.index(QUESTIONS["pictures"])
+    assert lines[asked + 1] == f"  such as: {', '.join(KINDS.values())}"
+    assert lines[asked - 4 : asked] == [
+        "What the last training found hardest:",
+        "  grey, moderate: 0 of 30 right and answered, 2 wrong and answered",
+        "  grey, strong: 1 of 30 right and answered, 2 wrong and answered",
+        "  dark and noisy, moderate: 2 of 30 right and answered, 2 wrong and answered",
+    ]
+
+
+def write_store(store: Path, metrics: bytes) -> None:
+    (store / "revisions" / "r").mkdir(parents=True)
+    (store / "revisions" / "r" / "model.json").write_text("{}")
+    (store / "revisions" / "r" / "metrics.json").write_bytes(metrics)
+    assert open_store(store).pull("r")
+
+
+@pytest.mark.parametrize("metrics", [b"", b"[]", b"{}", b'{"stress": null}', b'{"stress": {"rows": [{"name": 1}]}}'])
+def test_without_figures_of_a_stress_test_it_only_asks(
+    metrics: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, store = tmp_path / "set", tmp_path / "store"
+    folder.mkdir()
+    write_store(store, metrics)
+    note_run(folder, store, "r")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    run(Namespace(model=folder, data=tmp_path))
+    out = capsys.readouterr().out
+    assert QUESTIONS["pictures"] in out
+    assert "hardest" not in out
+
+
+def test_the_kinds_that_it_names_are_those_of_the_stress_test() -> None:
+    assert list(KINDS) == list(SHIFTS)
+
+
 @pytest.mark.parametrize("place", ["store", "set"])
 def test_who_trained_without_a_recipe_names_the_store_or_the_set(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,10 +149,7 @@ def test_who_trained_without_a_recipe_names_the_store_or_the_set(
     folder, store = tmp_path / "data" / "mine" / "folder", tmp_path / "store"
     for each in (folder, store):
         each.mkdir(parents=True)
-    told = {"command": "", "store": str(store), "revision": "r", "threshold": 0.5, "features": "", "width": 1}
-    numbers = {"probabilities": np.ones((1, 3)), "familiarity": np.ones(1), "folds": np.zeros(1, int)}
-    recipe = recipe_from_options(LABELS)
-    write_run(Run(folder, recipe, TrainConfig(), keys=("k",), given=(LABELS[0],), **told, **numbers))
+    note_run(folder, store, "r")
     monkeypatch.setattr("sys.stdin", io.StringIO("Fewer accidents.\n"))
     run(Namespace(model=store if place == "store" else folder, data=tmp_path / "elsewhere"))
     # Where the next training over the set looks for it.

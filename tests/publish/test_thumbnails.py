@@ -52,6 +52,22 @@ def test_for_a_thinned_reference_a_picture_stands_for_the_row_it_is_nearest_to()
     assert chosen[0] == shown[int((rows[shown] @ reference[0]).argmax())]
 
 
+def test_a_picture_that_was_made_small_before_is_not_read_again(tmp_path: Path) -> None:
+    records = [replace(OPEN, sha256="1"), replace(OPEN, sha256="2", file="b.jpg")]
+    for record in records:
+        (tmp_path / str(record.file)).write_bytes(encode(draw("disc", int(str(record.sha256)), (700, 300))))
+    write_thumbnails(tmp_path / "first", {5: 0}, records, tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    write_thumbnails(tmp_path / "second", {3: 1, 5: 0}, records, tmp_path)
+    first, second = (decode_thumbnails((tmp_path / name).read_bytes()) for name in ("first", "second"))
+    assert second.keys() == {3, 5}
+    assert first[5] == second[5] != second[3]
+    # What is gone, and was never made small, is not shown.
+    (tmp_path / "b.jpg").unlink()
+    write_thumbnails(tmp_path / "third", {3: 0}, [replace(records[1], sha256="3")], tmp_path)
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_file_holds_what_was_chosen(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(encode(draw("disc", 1, (700, 300))))
     write_thumbnails(tmp_path / "t", {5: 0}, [OPEN], tmp_path)

@@ -32,12 +32,14 @@ from spotter.config import DownloadConfig, EndpointConfig, ScaleConfig, TrainCon
 from spotter.data.cache import FeatureCache
 from spotter.data.manifest import read_manifest
 from spotter.errors import AnswersUnwritable, BadPicture, ClusterUnavailable, ExtraMissing, ListUnreadable
+from spotter.evaluate.shifts import STRESS
 from spotter.inference.prediction import table_cells
 from spotter.recipe import recipe_from_options
 from spotter.scale.answers import AnswerFile
 from spotter.scale.classify import ClassifyJob, Done, Model, Unread, classify_all, read, run_here
 from spotter.scale.listing import Entry, Part, list_pictures
 from spotter.search import get_backends
+from spotter.train.views import SHIFTED
 from tests.conftest import Published, Revision
 from tests.helpers.loopback import JsonServer
 from tests.helpers.parquet import damage_group
@@ -415,9 +417,9 @@ def test_features_are_the_same_to_the_last_bit_and_train_finds_them(
     names = {path.name.split(".")[0] for path in (original / "features").glob("*.safetensors")}
     assert len(names) == 5
     # Views are kept under the picture's key and a number; those of the stress test are train.py's alone.
-    views = {"cropped": 3, "shifted-1": TrainConfig.shifts}
+    views = {"cropped": 3, SHIFTED.name: TrainConfig.shifts}
     for name in names:
-        if name.endswith("stress-1"):
+        if name.endswith(STRESS.name):
             continue
         count = next((number for kind, number in views.items() if name.endswith(kind)), 0)
         asked = [f"{key}-{number}" for key in keys for number in range(count)] or keys

@@ -17,6 +17,22 @@ def test_several_are_opened_in_their_order(tmp_path: Path) -> None:
     assert [source.name for source in sources] == ["openverse", "folder", "wikimedia"]
 
 
+def test_folders_and_tables_are_told_apart_by_the_end_of_their_paths(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("one/photos", "two/photos", "other")]
+    for place in places:
+        (place / "bear").mkdir(parents=True)
+        (place / "bear" / "1.jpg").touch()
+    (tmp_path / "list.csv").write_text("file,label\nother/bear/1.jpg,bear\nhttps://a.example/2.jpg,bear\n")
+    searched = ",".join(f"folder:{place}" for place in (*places, tmp_path / "two" / ".." / "other"))
+    sources = get_backends(f"openverse,{searched},table:{tmp_path / 'list.csv'}")
+    hits = [hit for source in sources[1:] for hit in source.search("bear", 9)]
+    assert [hit.origin for hit in hits] == ["one/photos", "two/photos", "other", "other", "list.csv", None]
+    # One alone needs no name, and the same one twice is one.
+    for alone in (f"folder:{places[0]},openverse", f"folder:{places[0]},folder:{places[0]}/"):
+        (hit, *_) = get_backends(alone)[0].search("bear", 9)
+        assert hit.origin is None
+
+
 @pytest.mark.parametrize("address", ["altavista", "openverse,altavista", "", "openverse,"])
 def test_an_unknown_name_lists_the_choices(address: str) -> None:
     with pytest.raises(UnknownSource, match=r"choose one of: brave, duckduckgo, feedback, folder,"):

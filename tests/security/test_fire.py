@@ -105,7 +105,7 @@ class Running:
                 return True, self.client.predict(handle_file(str(path)), api_name=way)["label"]
             except AppError as error:
                 return False, str(error)
-        response = httpx.post(**self.request(way, content), timeout=60)
+        response = httpx.post(**self.request(way, content))
         answer = response.json()
         if way == "batch" and response.status_code == 200:
             (answer,) = answer["results"]
@@ -137,7 +137,7 @@ def sending(app: Running, path: str, kind: str, length: int | None, body: bytes 
     """A connection on which a request has begun; without a length it comes in chunks."""
     host, port = app.url.removeprefix("http://").split(":")
     how = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(
             f"POST {path} HTTP/1.1\r\nHost: app\r\nContent-Type: {kind}\r\n{how}\r\n\r\n".encode() + body
         )
@@ -393,7 +393,7 @@ def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(app: Running
         path = upload(app, PICTURE)
 
         def post() -> int:
-            response = join(app, path) if way == "/predict" else httpx.post(**app.request(way, PICTURE), timeout=60)
+            response = join(app, path) if way == "/predict" else httpx.post(**app.request(way, PICTURE))
             if response.status_code == 503:
                 assert int(response.headers["retry-after"]) >= 1
                 assert "try again" in response.text
@@ -410,7 +410,7 @@ def test_row_28_a_hundred_at_once_are_answered_or_told_to_come_back(app: Running
 def wait_for_refusals(answers: Sequence[Future[int]], count: int) -> list[Future[int]]:
     """Wait until so many were told to come back; what is answered by then."""
     done: list[Future[int]] = []
-    for answer in as_completed(answers, timeout=60):
+    for answer in as_completed(answers, timeout=120):
         done.append(answer)
         if [each.result() for each in done].count(503) == count:
             break
@@ -418,13 +418,13 @@ def wait_for_refusals(answers: Sequence[Future[int]], count: int) -> list[Future
 
 
 def upload(app: Running, content: bytes) -> str:
-    response = httpx.post(f"{app.url}/gradio_api/upload", files={"files": ("a.jpg", content)}, timeout=60)
+    response = httpx.post(f"{app.url}/gradio_api/upload", files={"files": ("a.jpg", content)})
     return response.raise_for_status().json()[0]
 
 
 def join(app: Running, path: str) -> httpx.Response:
     data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-    return httpx.post(f"{app.url}/gradio_api/call/predict", json=data, timeout=60)
+    return httpx.post(f"{app.url}/gradio_api/call/predict", json=data)
 
 
 def test_row_28_a_full_queue_of_gradio_says_when_to_come_back(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_row_28_one_client_leaves_room_for_another(tmp_path: Path) -> None:
 
         def post(client: str) -> int:
             request = app.request("raw", PICTURE)
-            return httpx.post(**request, headers={"X-Forwarded-For": client}, timeout=60).status_code
+            return httpx.post(**request, headers={"X-Forwarded-For": client}).status_code
 
         with app.model.held():
             greedy = [pool.submit(post, "198.41.0.4") for _ in range(16)]
@@ -466,7 +466,7 @@ def test_row_28_many_clients_together_are_too_many_as_well(tmp_path: Path) -> No
 
         def post(number: int) -> int:
             request = app.request("raw", PICTURE)
-            return httpx.post(**request, headers={"X-Forwarded-For": f"9.9.9.{number}"}, timeout=60).status_code
+            return httpx.post(**request, headers={"X-Forwarded-For": f"9.9.9.{number}"}).status_code
 
         with app.model.held():
             codes = [pool.submit(post, number) for number in range(12)]
@@ -739,7 +739,7 @@ def apart() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with served(stop_s=0.5) as (url, process):
         yield url, process
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
         assert process.returncode == 0
         assert "Traceback" not in errors
 
@@ -752,7 +752,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_cleanly(tmp_path: Path) -> 
     with ThreadPoolExecutor(4) as pool, served() as (url, process):
         assert process.stdout
         client = Client(url, verbose=False, analytics_enabled=False)
-        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE, timeout=60) for _ in range(2)]
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=PICTURE) for _ in range(2)]
         through = pool.submit(client.predict, handle_file(str(picture)), api_name="/predict")
         assert [process.stdout.readline() for _ in range(AT_ONCE)] == ["looking\n"] * 3
         with httpx.stream("GET", f"{url}/gradio_api/heartbeat/abc") as open_page:
@@ -773,7 +773,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_cleanly(tmp_path: Path) -> 
         let_go(process, AT_ONCE)
         assert [answer.result().json()["label"] for answer in answers] == ["black", "black"]
         assert through.result()["label"] == "black"
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=120)
         assert (process.returncode, rest) == (0, "")
         assert "Traceback" not in errors
 
@@ -785,7 +785,7 @@ def test_connections_that_send_nothing_are_closed(apart: tuple[str, subprocess.P
         host, port = url.removeprefix("http://").split(":")
 
         def connect(start: bytes) -> socket.socket:
-            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            connection = stack.enter_context(socket.create_connection((host, int(port)), timeout=120))
             connection.sendall(start)
             return connection
 
@@ -813,7 +813,7 @@ def test_connections_that_send_nothing_are_closed(apart: tuple[str, subprocess.P
 def test_a_body_that_goes_wrong_after_its_answer_ends_quietly(apart: tuple[str, subprocess.Popen[str]]) -> None:
     """What the app writes is looked at when it ends."""
     host, port = apart[0].removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n")
         told = b""
         while not told.endswith(b"}"):
@@ -846,7 +846,7 @@ def test_an_upload_that_never_ends_does_not_keep_it_from_stopping(apart: tuple[s
         connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nContent-Length: 9000\r\n\r\nabc")
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
 
 
 @pytest.mark.slow

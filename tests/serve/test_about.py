@@ -1,8 +1,10 @@
 """The About tab's figures, from what a revision holds."""
 
+import html
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from spotter.bundle.reading import read_bundle
@@ -81,11 +83,43 @@ def test_what_shifts_cost_is_told_with_the_worst_of_them(prebuilt: Revision) -> 
     assert (about.shifts.worst, about.shifts.clean_right, about.shifts.clean_wrong) == ("far", 0.9, 0.05)
     assert (about.shifts.right, about.shifts.wrong) == pytest.approx((0.65, 0.05))
     assert about.shifts.worst_right == pytest.approx(0.4)
+    assert [row[0] for row in about.shifts.rows] == ["far", "dark"]
+    assert np.array([row[1:] for row in about.shifts.rows]) == pytest.approx(np.array([[0.4, 0.05], [0.9, 0.05]]))
     text = about_html(about, "en")
     assert "the right answer for 65.0 % of them, and a wrong one for 5.0 %" in text
     assert "Hardest: small and far away. There it gave the right answer for 40.0 % only" in text
+    assert "<tr><td>dark and noisy</td><td>90.0 %</td><td>5.0 %</td></tr>" in text
     for language in LANGUAGES:
-        assert translate("shift_far", language) in about_html(about, language)
+        # In the sentence and in the table.
+        assert about_html(about, language).count(translate("shift_far", language)) == 2
+        assert translate("about_shift_wrong", language) in about_html(about, language)
+
+
+def told_of(prebuilt: Revision, stress: dict, language: str = "en") -> str:
+    bundle = read_bundle(prebuilt.folder)
+    return about_html(read_about(bundle.card, {**bundle.metrics, "stress": stress}, "r"), language)
+
+
+@pytest.mark.parametrize("shifted", [0, 2])
+def test_where_hardly_anything_is_right_as_it_is_that_is_told_instead_of_the_worst(
+    prebuilt: Revision, shifted: int
+) -> None:
+    stress = {"clean": row("clean", 0, 2, 0), "rows": [row("far", 1, shifted, 0), row("dark", 1, 2, 0)]}
+    for language in LANGUAGES:
+        text = told_of(prebuilt, stress, language)
+        assert translate("about_shifts_hardly", language) in html.unescape(text)
+        assert translate("shift_far", language) not in text
+    assert "about_shifts_hardly" not in text
+    assert "hardly ever gave" not in told_of(prebuilt, STRESS)
+
+
+def test_few_pictures_do_not_tell_which_shift_is_worst(prebuilt: Revision) -> None:
+    rows = [row("far", 1, 0, 0, 7), row("far", 2, 0, 0, 7), row("dark", 1, 3, 0, 8)]
+    text = told_of(prebuilt, {"clean": STRESS["clean"], "rows": rows})
+    assert "Hardest: dark" in text
+    few = told_of(prebuilt, {"clean": STRESS["clean"], "rows": rows[:2]})
+    assert "the right answer for 0.0 % of them" in few
+    assert "Hardest" not in few
 
 
 def written(number: str, language: str) -> str:

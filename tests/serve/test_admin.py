@@ -133,7 +133,7 @@ def test_a_form_of_another_site_decides_nothing(url: str) -> None:
 
 def test_a_body_is_not_read_before_the_password(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(b"POST /staff/decide HTTP/1.1\r\nHost: app\r\nContent-Length: 1000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 401")
 

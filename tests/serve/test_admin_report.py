@@ -16,7 +16,7 @@ from spotter.monitor.log import AnswerLog, add_answers
 from spotter.monitor.report import advise, gather
 from spotter.serve.app import create_app
 from spotter.serve.service import AppOptions, ModelInfo
-from spotter.serve.staff.report import CHILD, FRESH_S, ReportPage
+from spotter.serve.staff.report import CHILD, FRESH_S, LONGEST_S, ReportPage
 from tests.conftest import ROOT, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.bare import bare_environment
@@ -55,7 +55,7 @@ def url(log: AnswerLog) -> Iterator[str]:
 
 def test_staff_see_what_the_command_writes(url: str, log: AnswerLog) -> None:
     assert httpx.get(f"{url}/staff/report").status_code == 401
-    response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60)
+    response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=LONGEST_S)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/html")
     assert response.headers["cache-control"] == "no-store"
@@ -67,7 +67,7 @@ def test_staff_see_what_the_command_writes(url: str, log: AnswerLog) -> None:
 def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(url: str, log: AnswerLog) -> None:
     CLOCK.now += 2 * FRESH_S
     with ThreadPoolExecutor(3) as pool:
-        reports = [pool.submit(httpx.get, f"{url}/staff/report", auth=STAFF, timeout=60) for _ in range(3)]
+        reports = [pool.submit(httpx.get, f"{url}/staff/report", auth=STAFF, timeout=LONGEST_S) for _ in range(3)]
         answer = httpx.post(f"{url}/api/classify", content=encode(plain()))
         assert answer.json()["label"] == "grizzly"
         assert not any(report.done() for report in reports)
@@ -76,7 +76,7 @@ def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(url: str, lo
 
 def test_an_old_page_is_made_again(url: str, log: AnswerLog) -> None:
     def answers_told() -> str:
-        return httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60).text
+        return httpx.get(f"{url}/staff/report", auth=STAFF, timeout=LONGEST_S).text
 
     CLOCK.now += 2 * FRESH_S
     before = answers_told()
@@ -91,7 +91,7 @@ def test_a_log_without_answers_is_one_sentence(tmp_path: Path) -> None:
     options = AppOptions(report=ReportPage(tmp_path / "none", "models/none"))
     info = ModelInfo("Which bear is this?", LABELS, "r1", options=options)
     with serving(create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)) as url:
-        response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=60)
+        response = httpx.get(f"{url}/staff/report", auth=STAFF, timeout=LONGEST_S)
         assert response.status_code == 503
         assert response.text.startswith("There is no answer log in ")
 

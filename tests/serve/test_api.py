@@ -256,7 +256,7 @@ def test_an_unknown_route_is_told_before_the_body_comes(url: str, path: str, ann
     host, port = url.removeprefix("http://").split(":")
     body = b"x" * 20_000
     sent = body if "Length" in announced else b"4e20\r\n" + body + b"\r\n0\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=60) as connection, connection.makefile("rb") as answers:
+    with socket.create_connection((host, int(port)), timeout=120) as connection, connection.makefile("rb") as answers:
         # Who sends all the same may go on with the same connection.
         for _ in range(2):
             connection.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{announced}\r\n\r\n".encode())

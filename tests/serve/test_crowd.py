@@ -142,7 +142,7 @@ def test_a_connection_too_many_is_told_so(url: str) -> None:
     try:
         crowd.push(MOST + SPARE_CONNECTIONS)
         host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=60, source_address=(FIRST, 0)) as one:
+        with socket.create_connection((host, int(port)), timeout=120, source_address=(FIRST, 0)) as one:
             assert one.recv(100).startswith(b"HTTP/1.1 503 ")
     finally:
         crowd.close()

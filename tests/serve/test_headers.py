@@ -49,6 +49,6 @@ def test_failures_and_what_is_no_request_say_it_too(url: str) -> None:
     assert failed.status_code >= 400
     assert failed.headers.get_list("x-content-type-options") == ["nosniff"]
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(b"this is no HTTP\r\n\r\n")
         assert b"x-content-type-options: nosniff" in connection.recv(1000)

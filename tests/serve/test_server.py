@@ -190,7 +190,7 @@ def test_plain_http_refuses_what_is_no_picture(url: str, content: bytes, status:
 
 def test_size_is_checked_while_a_body_of_unknown_length_arrives(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with socket.create_connection((host, int(port)), timeout=120) as connection:
         connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nTransfer-Encoding: chunked\r\n\r\n")
         connection.sendall(b"30d41\r\n" + b"x" * 200_001 + b"\r\n")
         # The body has not ended, and need not for an answer.
@@ -386,7 +386,7 @@ def test_a_few_pictures_are_taken_at_once_and_health_does_not_wait(url: str, mod
     model.free.clear()
     picture = encode(plain())
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=60) for _ in range(8)]
+        answers = [pool.submit(httpx.post, f"{url}/api/classify", content=picture) for _ in range(8)]
         wait_until(lambda: model.most_at_once >= AT_ONCE)
         assert httpx.get(f"{url}/healthz").status_code == 200
         model.free.set()
@@ -409,8 +409,8 @@ def test_too_many_at_once_are_told_to_come_back() -> None:
     slow.free.clear()
     picture = encode(plain())
     with serving(create_app(slow, INFO, ServeConfig(max_queue=2))) as url, ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(httpx.post, f"{url}/api/classify", content=picture, timeout=60) for _ in range(8)]
-        next(as_completed(asked, timeout=60))
+        asked = [pool.submit(httpx.post, f"{url}/api/classify", content=picture) for _ in range(8)]
+        next(as_completed(asked, timeout=120))
         slow.free.set()
         answers = [answer.result() for answer in asked]
     codes = [answer.status_code for answer in answers]

@@ -77,7 +77,7 @@ def test_before_there_is_a_model_it_is_alive_and_not_ready() -> None:
 def test_what_comes_before_the_model_waits_for_it() -> None:
     with starting() as (front, url):
         post = lambda: httpx.post(f"{url}/api/classify", content=PICTURE)  # noqa: E731
-        with asking(front, post, lambda: httpx.get(f"{url}/api"), lambda: httpx.get(url, timeout=60)) as asked:
+        with asking(front, post, lambda: httpx.get(f"{url}/api"), lambda: httpx.get(url)) as asked:
             front.answer(service(front))
             assert asked[0].result().json()["label"] == "black"
             assert "curl" in asked[1].result().text
@@ -127,7 +127,7 @@ def test_the_limits_hold_from_the_first_moment_on() -> None:
 
 def test_one_client_cannot_take_all_places_to_wait() -> None:
     with starting(ServeConfig(max_connections=8)) as (front, url), ThreadPoolExecutor(6) as pool:
-        asked = [pool.submit(httpx.get, url, timeout=60) for _ in range(6)]
+        asked = [pool.submit(httpx.get, url) for _ in range(6)]
         wait_until(lambda: sum(each.done() for each in asked) == 3)
         assert {each.result().status_code for each in asked if each.done()} <= {429, 503}
         assert httpx.get(f"{url}/healthz").status_code == 200
@@ -145,7 +145,7 @@ def test_a_page_of_another_site_may_not_ask_an_app_of_this_machine() -> None:
 
 
 def test_a_stop_does_not_wait_for_what_never_comes() -> None:
-    with starting() as (front, url), asking(front, lambda: httpx.get(url, timeout=60)) as asked:
+    with starting() as (front, url), asking(front, lambda: httpx.get(url)) as asked:
         front.traffic.stopping = True
         assert front._loop
         front._loop.call_soon_threadsafe(front.state.end_streams)

@@ -1,5 +1,6 @@
 """Modules that are put off are loaded when they are needed, and not before."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -8,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from spotter.utils.imports import put_off
+from spotter.utils.imports import STATISTICS, TABLES, Later, put_off
+from tests.conftest import ROOT
 
 HEAVY = {"heavy_one": {}, "heavy_one.part": {"helper": "a stand-in's"}}
 HELPER = "from heavy_one.part import helper\nimport heavy_one\nthing = lambda: heavy_one.thing\n"
@@ -20,9 +22,10 @@ def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "heavy_one" / "__init__.py").write_text("thing = 'the real thing'\n")
     (tmp_path / "heavy_one" / "part.py").write_text("helper = 'the real helper'\n")
     (tmp_path / "light_one.py").write_text(HELPER)
+    (tmp_path / "part_by_name.py").write_text("import heavy_one.part as part\n")
     monkeypatch.syspath_prepend(tmp_path)
     yield
-    for name in ("light_one", *HEAVY):
+    for name in ("light_one", "part_by_name", *HEAVY):
         sys.modules.pop(name, None)
 
 
@@ -47,6 +50,13 @@ def test_it_is_loaded_when_more_is_asked_of_it(within: bool) -> None:
     assert import_module("heavy_one").thing == "the real thing"
 
 
+def test_a_part_is_got_of_its_package_without_loading_either() -> None:
+    with put_off(HEAVY):
+        part = import_module("part_by_name").part
+        assert part.helper == "a stand-in's"
+        assert sys.modules["heavy_one.part"] is part
+
+
 def test_nobody_loads_it_who_looks_through_all_modules() -> None:
     with put_off(HEAVY):
         assert not [name for name in HEAVY if hasattr(sys.modules[name], "__file__")]
@@ -59,3 +69,21 @@ def test_what_is_loaded_already_stays_as_it_is() -> None:
     with put_off(HEAVY):
         assert import_light().helper == "the real helper"
     assert sys.modules["heavy_one.part"] is real
+
+
+def test_what_stands_for_a_part_of_a_module_loads_it_when_it_is_used() -> None:
+    helper = Later("heavy_one.part", "helper")
+    assert not hasattr(helper, "__wrapped__")
+    assert not set(HEAVY) & set(sys.modules)
+    assert helper.upper() == "THE REAL HELPER"
+    assert Later("json", "dumps")([1]) == "[1]"
+
+
+def test_training_loads_neither_statistics_nor_tables() -> None:
+    code = (
+        "import sys; from spotter import pipeline; pipeline.start_server = lambda: None; pipeline.load_libraries(); "
+        f"print(set({[*STATISTICS, *TABLES]}) & set(sys.modules)); "
+        "import scipy.stats, sklearn.covariance; print(scipy.stats.chi2.isf(0.05, 1).round(2))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert finished.stdout.splitlines()[-2:] == ["set()", "3.84"]

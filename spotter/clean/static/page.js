@@ -138,8 +138,13 @@
     if (document.activeElement?.closest("aside")) get("heading").scrollIntoView({ block: "nearest" });
   });
   // What is typed while pictures are on their way is about those that come.
-  const load = () => { turning = readList(); return turning; };
-  const turn = (to) => { turning = showPage(to); return turning; };
+  const wait = (pictures) => {
+    get("cards").setAttribute("aria-busy", "true");
+    const mine = turning = pictures.finally(() => { if (mine === turning) get("cards").removeAttribute("aria-busy"); });
+    return mine;
+  };
+  const load = () => wait(readList());
+  const turn = (to) => wait(showPage(to));
   const readList = async () => {
     const mine = ++loads;
     await sending;
