@@ -1,7 +1,7 @@
 """The page that teaches, in a browser."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,16 @@ from tests.helpers.browser import DESKTOP
 from tests.helpers.drawing import draw, encode
 
 # A network is loaded, or pictures are looked at, while other tests use the machine.
-LONG_MS = 60_000
+LONG_MS = 240_000
+# In the worker that reads files: those of these names come when it is told to read on, as from a drive that stalls.
+STALL = """names => {
+    const read = Blob.prototype.arrayBuffer;
+    const going = new Promise(done => { globalThis.readOn = done; });
+    Blob.prototype.arrayBuffer = async function () {
+        if (names.includes(this.name)) await going;
+        return read.call(this);
+    };
+}"""
 
 
 def picture(kind: str, seed: int) -> dict[str, Any]:
@@ -62,6 +71,15 @@ class Lesson:
         expect(self.said).to_contain_text(re.compile("Added: |not added|Could not"), timeout=LONG_MS)
         expect(self.said).not_to_contain_text("Adding", timeout=LONG_MS)
         return self.said.inner_text()
+
+    def stall(self, files: Sequence[Mapping[str, Any]]) -> Callable[[], object]:
+        """Let the reading of files not end, so that what adds them is at it still, however fast it is; until the call
+        that is returned."""
+        if not self.page.workers:
+            self.page.wait_for_event("worker", timeout=LONG_MS)
+        worker = self.page.workers[-1]
+        worker.evaluate(STALL, [file["name"] for file in files])
+        return lambda: worker.evaluate("readOn()")
 
     def add_kinds(self, kinds: Mapping[str, int]) -> None:
         """Name a class after each kind of drawn pictures, and add so many to it."""
