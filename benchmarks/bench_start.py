@@ -4,6 +4,7 @@ Both sides run in turn, with the same model; ratios are what to compare.
 """
 
 import os
+import secrets
 import socket
 import statistics
 import subprocess
@@ -182,10 +183,12 @@ def print_start(store: Path, baseline: Path, rounds: int = 5) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, below those that systems give to whoever asks for any."""
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
 
 
 def _write_photo(path: Path) -> Path:

@@ -25,7 +25,8 @@ from tests.conftest import ROOT, Published
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.cleaning import HOSTILE, RECIPE, lines, make_run
 from tests.helpers.patience import wait_until
-from tests.helpers.pictures import free_port, serving
+from tests.helpers.pictures import serving
+from tests.helpers.ports import free_port
 from tests.helpers.visit import Visit
 from tests.helpers.window import Window
 

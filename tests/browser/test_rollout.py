@@ -24,7 +24,8 @@ from tests.helpers.access import poor_contrasts, small_targets
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
 from tests.helpers.page import make_info
-from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, free_port, plain, predict_by_color, serving
+from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
+from tests.helpers.ports import free_port
 from tests.helpers.rolling import PASSWORD, Rolling, logged, rolling
 from tests.helpers.visit import visiting
 from tests.helpers.window import Window

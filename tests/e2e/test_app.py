@@ -25,7 +25,7 @@ from spotter.stores.hub import HubStore
 from tests.conftest import ROOT, Revision
 from tests.helpers.drawing import draw, encode
 from tests.helpers.hub import LOST, OWNER, WRITER, Answer, Hub, Request, point_client
-from tests.helpers.pictures import free_port
+from tests.helpers.ports import free_port
 from tests.helpers.processes import address_of, start, stop
 
 

@@ -18,7 +18,7 @@ from spotter import Predictor
 from tests.conftest import ROOT, Published, Revision
 from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
-from tests.helpers.pictures import free_port
+from tests.helpers.ports import free_port
 
 FILES = {
     "export.pkl",

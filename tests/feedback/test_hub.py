@@ -25,7 +25,7 @@ from spotter.inference.prediction import Prediction
 from tests.conftest import ROOT, Revision
 from tests.helpers.hub import LOST, WRITER, Answer, Hub, Repo, Request, error
 from tests.helpers.patience import wait_until
-from tests.helpers.pictures import free_port
+from tests.helpers.ports import free_port
 from tests.helpers.processes import address_of, start
 
 NAME = "anna/words"

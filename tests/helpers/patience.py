@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = 240) -> None:
     """Come back as soon as it holds; fail when it does not in time."""
     end = time.monotonic() + seconds
     while not holds():

@@ -14,6 +14,7 @@ from PIL import Image
 from spotter.config import ServeConfig
 from spotter.inference.prediction import Prediction
 from spotter.serve.server import uvicorn_settings
+from tests.helpers.ports import free_port
 
 LABELS = ("grizzly", "black", "teddy")
 RED, BLUE, GREEN, GREY, WHITE = (200, 30, 30), (30, 30, 200), (30, 200, 30), (128, 128, 128), (255, 255, 255)
@@ -43,13 +44,6 @@ def predict_by_color(picture: Image.Image) -> Prediction:
     return Prediction(label, probabilities, 0.9 if familiar else 0.2, familiar, threshold=0.5)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
     """Serve `app` in a thread, with the settings of `serve`, on a free port or on one; yields its address."""
@@ -67,8 +61,8 @@ def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
     server.startup = startup
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    if not ready.wait(30):
+    if not ready.wait(240):
         raise RuntimeError("The app did not start.")
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join()

@@ -13,6 +13,7 @@ from spotter.monitor.baseline import Share
 from spotter.monitor.drift import BUDGET, ODDS, Change
 from spotter.utils.http import TIMEOUT_S
 from spotter.utils.text import short_percent
+from tests.helpers.ports import deaf_port
 from tests.helpers.webhook import listening
 
 BLACK = Change("labels", "black", "r1", True, 900, 1_700_000_000, 850, 1_699_990_000, Share(300, 849), Share(33, 50))
@@ -132,10 +133,8 @@ def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_nobody_there_is_one_sentence(tmp_path: Path) -> None:
-    with listening() as webhook:
-        pass
-    with pytest.raises(WebhookFailed, match="ConnectError"):
-        send_new([BLACK], webhook.url, tmp_path, wait=no_wait)
+    with deaf_port() as port, pytest.raises(WebhookFailed, match="ConnectError"):
+        send_new([BLACK], f"http://127.0.0.1:{port}/", tmp_path, wait=no_wait)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ from spotter.train.views import SHIFTED
 from tests.conftest import Published, Revision
 from tests.helpers.loopback import JsonServer
 from tests.helpers.parquet import damage_group
-from tests.helpers.pictures import free_port
+from tests.helpers.ports import free_port
 
 if TYPE_CHECKING:
     from spotter.scale.cluster import Cluster

@@ -12,6 +12,7 @@ import pytest
 from spotter.errors import SourceThrottled, SourceUnavailable
 from spotter.search.json_client import LONGEST_WAIT_S, MAX_ANSWER_BYTES, RETRIES, JsonClient
 from tests.helpers.loopback import Answer, JsonServer
+from tests.helpers.ports import deaf_port
 
 KEY = "s3cret-key"
 OK: Answer = (200, {}, b'{"results": []}')
@@ -191,9 +192,10 @@ def test_half_a_character_in_a_query_is_replaced(clock: Clock) -> None:
 
 
 def test_no_connection(clock: Clock) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(SourceUnavailable, match=r"^Service cannot be reached \(no connection\)\.$"):
+    with (
+        deaf_port() as port,
+        pytest.raises(SourceUnavailable, match=r"^Service cannot be reached \(no connection\)\.$"),
+    ):
         client(clock, headers={"X-Key": KEY}).get(f"http://127.0.0.1:{port}", {})
     assert waits(clock) == [1.0, 2.0]
 

@@ -41,7 +41,8 @@ from tests.conftest import ROOT, Published, Revision
 from tests.helpers.drawing import draw, turned
 from tests.helpers.hostile import MB, MODES, jpeg, memory_below, obscure, pixel_bomb, png_damaged_at, tell_tale, zipped
 from tests.helpers.patience import wait_until
-from tests.helpers.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
+from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color, serving
+from tests.helpers.ports import free_port
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import bench_serving

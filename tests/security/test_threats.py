@@ -78,6 +78,7 @@ from tests.helpers.hostile import (
 from tests.helpers.loopback import Answer, JsonServer
 from tests.helpers.markup import Page
 from tests.helpers.picture_server import USUAL_TRUST, Handler, Route, Server, body, in_turn, redirect, rules, status
+from tests.helpers.ports import free_port
 
 HERE = "127.0.0.77"
 RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
@@ -95,7 +96,8 @@ class Site(Server):
         self.routes["/picture.jpg"] = body(jpeg())
 
     def server_bind(self) -> None:
-        self.server_address = (HERE, 0)
+        # At 127.0.0.1 others may listen at the same port.
+        self.server_address = (HERE, free_port(HERE, "127.0.0.1"))
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HERE, self.server_address[1]
 
@@ -124,8 +126,8 @@ class Canary:
     """Listens at this machine's usual addresses, IPv4 and IPv6, and tells whether anyone connected."""
 
     def __init__(self) -> None:
-        self._sockets = [socket.create_server(("127.0.0.1", 0))]
-        self.port = self._sockets[0].getsockname()[1]
+        self.port = free_port("127.0.0.1", "::1") if socket.has_ipv6 else free_port()
+        self._sockets = [socket.create_server(("127.0.0.1", self.port))]
         if socket.has_ipv6:
             self._sockets.append(socket.create_server(("::1", self.port), family=socket.AF_INET6))
 

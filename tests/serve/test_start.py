@@ -24,7 +24,8 @@ from spotter.serve.server import running
 from spotter.serve.service import ModelInfo, Service
 from tests.conftest import Revision
 from tests.helpers.patience import wait_until
-from tests.helpers.pictures import BLUE, LABELS, encode, free_port, plain, predict_by_color, serving
+from tests.helpers.pictures import BLUE, LABELS, encode, plain, predict_by_color, serving
+from tests.helpers.ports import free_port
 
 PICTURE = encode(plain(BLUE))
 INFO = ModelInfo("Which bear?", LABELS, "r-1", threshold=0.5)
