@@ -6,7 +6,7 @@
 The answers go into its model card. What mistakes cost fills the table of costs of the next training, unless the recipe
 or --cost say something else. Earlier answers are shown; an empty line keeps one. Before the question which pictures
 will come, it tells what the model that was trained last made of the hardest ones in its stress test. Its report has
-all of them, and `spotter stress` judges it on pictures of yours.
+all of them, and `spotter stress` judges it on pictures of yours. Strips of text that one class alone has are told too.
 """
 
 import json
@@ -56,8 +56,12 @@ def run(options: Options) -> str:
         last = find_newest(folder)
     answers = read_answers(folder)
     for key, question in QUESTIONS.items():
-        if key == "pictures" and last and (worst := tell_worst(read_metrics(last))):
-            print("\n".join(["What the last training found hardest:", *(f"  {line}" for line in worst)]))
+        if key == "pictures" and last:
+            metrics = read_metrics(last)
+            if worst := tell_worst(metrics):
+                print("\n".join(["What the last training found hardest:", *(f"  {line}" for line in worst)]))
+            if isinstance(strips := metrics.get("strips"), str) and strips:
+                print(f"What it found in its pictures:\n  {strips}")
         print(question)
         if key in HELP:
             print(f"  such as: {HELP[key]}")

@@ -13,10 +13,9 @@ from spotter.data.duplicates import MOST_TWINS, confirm_duplicates
 from spotter.data.edit_log import Edit
 from spotter.data.edits import apply_edits
 from spotter.data.manifest import write_attribution, write_manifest
-from spotter.data.quality import Measured, find_quality_flags, find_strips
+from spotter.data.quality import Measured, find_quality_flags, tell_strips
 from spotter.data.splits import positions
 from spotter.errors import DatasetUnwritable
-from spotter.image_strips import describe_strips
 from spotter.utils.text import plural
 
 REPORT = "coverage.html"
@@ -82,6 +81,6 @@ def review(
         f"{plural(alike, 'near duplicate')}; {plural(to_look_at, 'picture')} to look at, "
         f"among them {'at least ' if len(twins) == MOST_TWINS else ''}{plural(len(pairs), 'pair')} in two classes"
     ]
-    if told := describe_strips(edited.labels, edited.targets, find_strips(edited)):
+    if told := tell_strips(edited):
         sayings.append(told)
     return dataset, [*sayings, f"what the pictures show and what they lack: {report}"]

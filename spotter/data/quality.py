@@ -18,7 +18,7 @@ from spotter.data.cache import FOLDER, PART, measure_once
 from spotter.data.dataset import Dataset
 from spotter.data.image_stats import measure_images
 from spotter.image_stats import ImageStats, measure_image
-from spotter.image_strips import has_strip
+from spotter.image_strips import describe_strips, has_strip
 from spotter.images import load_picture
 
 # In the order in which flags are given.
@@ -155,13 +155,14 @@ def measure_tones(dataset: Dataset) -> np.ndarray:
     return np.array([tones for _, *tones, _ in _measure(dataset, QualityConfig())], dtype=bool).reshape(-1, 2)
 
 
-def find_strips(dataset: Dataset) -> np.ndarray:
-    """Whether each picture has a strip of text along an edge: bool (n,).
+def tell_strips(dataset: Dataset) -> str:
+    """A warning where one class has strips of text along an edge far more often than another; "" where none has.
 
     Raises:
         DatasetUnwritable: what was measured cannot be stored.
     """
-    return np.array([strip for *_, strip in _measure(dataset, QualityConfig())], dtype=bool)
+    strips = np.array([strip for *_, strip in _measure(dataset, QualityConfig())], dtype=bool)
+    return describe_strips(dataset.labels, dataset.targets, strips)
 
 
 def _measure(

@@ -9,6 +9,7 @@ import numpy as np
 
 from spotter.config import FamiliarityConfig, TrainConfig
 from spotter.data.dataset import Dataset
+from spotter.data.quality import tell_strips
 from spotter.decide.cost_figures import judge_costs
 from spotter.decide.costs import CostTable
 from spotter.decide.label_sets import COVERAGE
@@ -35,7 +36,7 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
     if judged.all():
         settings = TrainConfig(strengths=(trained.head.strength,))
         learning = learning_curve(trained.features, targets, folds, settings, dataset.groups, trained.head.balanced)
-    return evaluate(
+    evaluation = evaluate(
         trained.probabilities,
         targets[judged],
         dataset.labels,
@@ -46,6 +47,7 @@ def evaluate_held_out(trained: "Trained", dataset: Dataset, folds: np.ndarray, c
         judged_temperatures=trained.judged_temperatures,
         learning=learning,
     )
+    return replace(evaluation, strips=tell_strips(dataset))
 
 
 def judge_decisions(

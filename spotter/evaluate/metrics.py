@@ -84,8 +84,8 @@ class Evaluation:
     class i that were called class j. `calibration` is of the probabilities after temperature scaling, `uncalibrated` of
     those before; each fold is scaled by a temperature that the other folds chose, `temperature` is what all chose.
     `learning` is None where there is no learning curve, `stress` where there was no stress test, `sources` where
-    nobody knows (`sources_unknown` says why), `costs` where nobody said what mistakes
-    cost, `sets` where too few pictures were held out, `second_look` where there is none.
+    nobody knows (`sources_unknown` says why), `costs` where nobody said what mistakes cost, `sets` where too few
+    pictures were held out, `second_look` where there is none. `strips` warns where one class alone has strips of text.
     """
 
     how: str
@@ -108,6 +108,7 @@ class Evaluation:
     sets: SetFigures | None = None
     second_look: SecondLookFigures | None = None
     sources_unknown: str = ""
+    strips: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The contents of `metrics.json`."""

@@ -117,6 +117,7 @@ def _body(
         shifts=_shift_rows(stress) if stress else [],
         tried=max((row.pictures for row in stress.judged), default=0) if stress else 0,
         stress=_join([stress.sentence(), stress.unseen_sentence(), stress.advice()]) if stress else "",
+        strips=escape_markdown(evaluation.strips),
         elsewhere=as_sentence(escape_markdown(evaluation.elsewhere())),
         sets=_join([evaluation.sets.sentence(), evaluation.sets.remark]) if evaluation.sets else "",
         table=list(zip(card.labels, card.costs.values, strict=True)) if card.costs else [],

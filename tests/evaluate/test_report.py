@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from spotter.config import FamiliarityConfig
 from spotter.decide.costs import make_costs
@@ -110,6 +110,23 @@ def test_shifts_are_shown_beside_the_pictures_as_they_are(tmp_path: Path) -> Non
     grey = color_at(shown[0])
     red, green, blue = color_of(0)
     assert max(grey) - min(grey) < 0.4 * (max(red, green, blue) - min(red, green, blue))
+
+
+def test_strips_of_text_that_one_class_alone_has_are_told(tmp_path: Path) -> None:
+    trained, dataset, folds = make_trained(tmp_path)
+    for row, path in enumerate(dataset.paths):
+        picture = Image.new("RGB", (256, 192), color_of(row))
+        if dataset.targets[row] == 1:
+            draw = ImageDraw.Draw(picture)
+            draw.rectangle((0, 172, 256, 192), fill=(0, 0, 0))
+            draw.text((4, 174), "CAM07 2026-06-12 23:47", fill=(255, 255, 255), font=ImageFont.load_default(14))
+        picture.save(path, quality=95)
+    evaluation = evaluate_held_out(trained, dataset, folds, FamiliarityConfig())
+    write_report(evaluation, trained, dataset, folds, tmp_path / "report.html")
+    _, text = read_section(tmp_path / "report.html", "shifts")
+    assert "Strips of text along the edge: 20 of 20 R2-D2 & friends', but 0 of 20 grizzly. A model may take" in text
+    (tmp_path / "plain").mkdir()
+    assert "Strips of text" not in make_report(tmp_path / "plain").text
 
 
 def test_what_is_known_of_other_sources_is_told(tmp_path: Path) -> None:

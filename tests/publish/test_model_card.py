@@ -77,7 +77,7 @@ def written(folder: Path, card: ModelSpec, **more) -> str:
     labels = (card.labels[0], card.labels[1])
     dataset = more.pop("dataset", make_dataset(labels))
     evaluation = replace(make_evaluation(labels), stress=more.pop("stress", None), sources=more.pop("sources", None))
-    evaluation = replace(evaluation, costs=more.pop("costs", None))
+    evaluation = replace(evaluation, costs=more.pop("costs", None), strips=more.pop("strips", ""))
     write_card(folder, card, evaluation, dataset, **more)
     return (folder / "README.md").read_text(encoding="utf-8")
 
@@ -174,6 +174,17 @@ def test_what_shifts_cost_is_told_in_a_table(tmp_path: Path) -> None:
     assert "| fog, low contrast | 100.0 % (83.9 to 100.0) | - |" in written(
         tmp_path, make_card(), stress=make_stress(blank=True)
     )
+
+
+def test_strips_of_one_class_alone_are_told_whether_there_was_a_stress_test_or_not(tmp_path: Path) -> None:
+    told = "strips of text along the edge: 40 of 50 disc_a, but 1 of 60 cross. A model may take the strip for the class"
+    for stress in (make_stress(), None):
+        text = written(tmp_path, make_card(), stress=stress, strips=told)
+        section = text.partition("## Pictures as they will come")[2].partition("\n## ")[0]
+        assert (
+            r"Of the pictures it learned from: strips of text along the edge\: 40 of 50 disc\_a, but 1 of 60" in section
+        )
+    assert "strips of text along" not in written(tmp_path, make_card(), stress=make_stress())
 
 
 def test_without_a_stress_test_the_card_says_how_to_make_one(tmp_path: Path) -> None:

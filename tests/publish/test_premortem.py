@@ -99,7 +99,8 @@ def test_what_the_stress_test_found_hardest_is_told_before_it_asks_which_picture
     rows = [StressRow(name, strength, 30, 4, 2 + place, 2, 0.1) for place, (name, strength) in enumerate(GRID)]
     blank = StressRow("grey", 1, 0, 0, 0, 0, 0.0, blank=30)
     stress = asdict(StressTest(rows[0], (*rows[::-1], blank)))
-    write_store(store, json.dumps({"stress": stress}).encode())
+    strips = "strips of text along the edge: 40 of 50 grizzly, but 1 of 60 black"
+    write_store(store, json.dumps({"stress": stress, "strips": strips}).encode())
     note_run(folder, store, "r")
     os.utime(folder.parent / "older" / RUN, (0, 0))
     model = {"recipe": ROOT / "recipes" / "bears.toml", "store": store, "set": folder}[by]
@@ -108,11 +109,13 @@ def test_what_the_stress_test_found_hardest_is_told_before_it_asks_which_picture
     lines = capsys.readouterr().out.removeprefix("> ").replace("> ", "\n").splitlines()
     asked = lines.index(QUESTIONS["pictures"])
     assert lines[asked + 1] == f"  such as: {', '.join(KINDS.values())}"
-    assert lines[asked - 4 : asked] == [
+    assert lines[asked - 6 : asked] == [
         "What the last training found hardest:",
         "  grey, moderate: 0 of 30 right and answered, 2 wrong and answered",
         "  grey, strong: 1 of 30 right and answered, 2 wrong and answered",
         "  dark and noisy, moderate: 2 of 30 right and answered, 2 wrong and answered",
+        "What it found in its pictures:",
+        f"  {strips}",
     ]
 
 
@@ -123,7 +126,9 @@ def write_store(store: Path, metrics: bytes) -> None:
     assert open_store(store).pull("r")
 
 
-@pytest.mark.parametrize("metrics", [b"", b"[]", b"{}", b'{"stress": null}', b'{"stress": {"rows": [{"name": 1}]}}'])
+@pytest.mark.parametrize(
+    "metrics", [b"", b"[]", b"{}", b'{"stress": null, "strips": 1}', b'{"stress": {"rows": [{"name": 1}]}}']
+)
 def test_without_figures_of_a_stress_test_it_only_asks(
     metrics: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +141,7 @@ def test_without_figures_of_a_stress_test_it_only_asks(
     out = capsys.readouterr().out
     assert QUESTIONS["pictures"] in out
     assert "hardest" not in out
+    assert "in its pictures" not in out
 
 
 def test_the_kinds_that_it_names_are_those_of_the_stress_test() -> None:
