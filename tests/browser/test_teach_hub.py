@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
-from spotter.deploy.static_space import check_files, hub_place, plan_static
-from spotter.inference.predictor import Predictor
-from spotter.web.site import SITE_JSON, site_files
+from spotter.deploy.static_space import check_files
+from spotter.web.site import SITE_JSON
 from tests.conftest import Revision
-from tests.helpers.built import built_or_skip
 from tests.helpers.hub import LOST, Hub, Repo, always, card_problems, error, read_card, running_hub
+from tests.helpers.hub_site import OLD, host_site
 from tests.helpers.teach import LONG_MS, Lesson, lesson_in
 from tests.helpers.window import Window
 
-OLD, MADE = "spaces/anna/app", "spaces/anna/disc-cross"
+MADE = "spaces/anna/disc-cross"
 
 
 @dataclass
@@ -40,16 +39,6 @@ class Visit:
 
     def said(self) -> str:
         return self.page.locator("#hub-state").inner_text()
-
-
-def host_site(hub: Hub, revision: Revision) -> str:
-    """A Space with the site of a revision; the address of the page that teaches."""
-    predictor = Predictor.load(str(revision.store))
-    place = hub_place(hub.url, (hub.storage_url,))
-    files = plan_static("hf://anna/shapes", predictor, site_files(revision.folder, predictor, built_or_skip(), place))
-    hub.repos[OLD] = Repo(sdk="static", hardware=None, host=f"{hub.static_url}/anna/app")
-    hub.repos[OLD].add("site", files)
-    return f"{hub.repos[OLD].host}/teach/"
 
 
 @pytest.fixture(scope="module")

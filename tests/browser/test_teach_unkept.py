@@ -10,6 +10,8 @@ from playwright.sync_api import BrowserContext, expect
 from spotter.inference.predictor import Predictor
 from tests.conftest import Revision
 from tests.helpers.browser import running_profile
+from tests.helpers.hub import running_hub
+from tests.helpers.hub_site import host_site
 from tests.helpers.site import make_site, serving_site
 from tests.helpers.teach import LONG_MS, Lesson, picture
 
@@ -69,3 +71,17 @@ def test_it_teaches_in_memory_says_so_and_asks_before_it_is_closed(
         page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
         page.goto(address)
         assert asked == ["beforeunload"]
+
+
+def test_on_a_space_it_offers_no_sign_in_that_would_leave_the_page(context: BrowserContext, prebuilt: Revision) -> None:
+    with running_hub() as hub:
+        page = context.new_page()
+        lesson = Lesson(page).open(host_site(hub, prebuilt))
+        expect(page.locator("#elsewhere")).to_contain_text("This browser keeps nothing for this page")
+        lesson.add_kinds({"disc": 6, "cross": 6})
+        assert "Wrong: " in lesson.learn()
+        expect(page.locator("#take")).to_be_visible(timeout=LONG_MS)
+        expect(page.locator("#hub-text")).to_contain_text("Signing in to the Hub would leave this page")
+        expect(page.locator("#hub-sign-in")).to_be_hidden()
+        with page.expect_download(timeout=LONG_MS):
+            page.get_by_role("button", name="Download the site").click()

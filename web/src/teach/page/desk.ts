@@ -10,6 +10,8 @@ export interface Desk {
   /** The site's folder. */
   site: URL;
   album: Album;
+  /** Whether the browser keeps anything for a next visit. */
+  keeps: boolean;
   tutor: Tutor;
   camera: CameraDesk;
   /** Say something about pictures that were added or removed. */

@@ -55,6 +55,10 @@ export class Putting {
       this.#offerOwnTab();
       return;
     }
+    if (!desk.keeps) {
+      this.#offerDownload();
+      return;
+    }
     enter.addEventListener("click", () => void this.#signIn(place));
     leave.addEventListener("click", () => {
       signOut();
@@ -78,6 +82,13 @@ export class Putting {
     text.textContent = words(this.#desk, "teach_hub_frame");
     const link = make("a", { href: location.origin + location.pathname, target: "_blank" }, words(this.#desk, "open_full"));
     state.replaceChildren(link);
+  }
+
+  /** The Hub comes back to a page without pictures; and where cookies are forbidden, a tab notes no sign-in. */
+  #offerDownload(): void {
+    const { text, signIn: enter } = this.#part;
+    enter.hidden = true;
+    text.textContent = words(this.#desk, "teach_hub_unkept");
   }
 
   #show(): void {

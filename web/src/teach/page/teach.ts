@@ -40,9 +40,9 @@ async function start(): Promise<void> {
   const about = await readSite(site);
   const name = `spotter teach ${site.pathname}`;
   const store = await openStore(name, () => void page.lost());
-  const isKept = store instanceof Store;
-  const page = new TeachPage(language, about, store, new Begun(isKept ? name : undefined));
-  if (!isKept) {
+  const keeps = store instanceof Store;
+  const page = new TeachPage(language, about, { store, keeps }, new Begun(keeps ? name : undefined));
+  if (!keeps) {
     // No other tab sees what this one has, and browsers that have no database for a page may have no locks either.
     page.warn();
     await page.enter();
@@ -80,12 +80,11 @@ class TeachPage {
   readonly #begun: Begun;
   readonly #main = find(document, "#teach");
   readonly #elsewhere = find(document, "#elsewhere");
-  #isKept = true;
   #isHere = false;
   // How many files were not added when another tab took over.
   #unadded = 0;
 
-  constructor(language: Language, about: SiteJson, store: Shelf, begun: Begun) {
+  constructor(language: Language, about: SiteJson, { store, keeps }: { store: Shelf; keeps: boolean }, begun: Begun) {
     this.#about = about;
     this.#store = store;
     this.#begun = begun;
@@ -97,6 +96,7 @@ class TeachPage {
       language,
       site,
       album,
+      keeps,
       tutor: new Tutor(site, album, showLoading(language), (error) => {
         this.#results.forget();
         this.#trying.forget();
@@ -138,11 +138,11 @@ class TeachPage {
     this.#results = new Results(desk, () => {
       this.#relearn();
     });
-    this.#learning = new Learning(desk, (taught, isWhole) => {
+    this.#learning = new Learning(desk, (taught, isLast) => {
       this.#results.show(taught);
       this.#trying.learnt(taught.labels);
-      // What is taken away has learnt all that it can.
-      if (isWhole) this.#taking.show(taught.labels);
+      // What is taken away has learnt all that it was to.
+      if (isLast) this.#taking.show(taught.labels);
       else this.#taking.forget();
     });
     this.#listen();
@@ -155,7 +155,7 @@ class TeachPage {
     this.#store.goOn();
     const gone = await album.load();
     await this.#haveClasses();
-    this.#elsewhere.hidden = this.#isKept;
+    this.#elsewhere.hidden = this.#desk.keeps;
     this.#main.hidden = false;
     const begun = this.#begun.read();
     this.#begun.forget();
@@ -178,7 +178,6 @@ class TeachPage {
   /** Nothing is kept on this device. */
   warn(): void {
     const { album, language } = this.#desk;
-    this.#isKept = false;
     this.#elsewhere.replaceChildren(make("p", {}, tell(language, "teach_no_store")));
     this.#elsewhere.hidden = false;
     addEventListener("beforeunload", (event) => {
