@@ -84,7 +84,8 @@ class Taught:
     """What the page learnt, by SHA-256 of the pictures.
 
     `views_kept` says whether the head learnt from shifted views, `shifted` how many there were, and `views` how these
-    are made (a name of `spotter.train.views`). `fold` says in which part each picture was held out. In the order of the
+    are made (a name of `spotter.train.views`). `cropped` says how many cropped views there were; None where a page of
+    before says nothing, and had all. `fold` says in which part each picture was held out. In the order of the
     labels, `held_out` are the probabilities of heads that did not see it, `plain` those of heads that did
     not learn from shifted views either, and `answers` those of the taught network.
     """
@@ -96,6 +97,7 @@ class Taught:
     plain: dict[str, list[float]]
     held_out: dict[str, list[float]]
     answers: dict[str, list[float]]
+    cropped: int | None = None
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from spotter.collect.lesson import Taught
 from spotter.data.dataset import Dataset
 from spotter.errors import ParityError
 from spotter.publish.candidate import Candidate
-from spotter.train.views import SHIFTED
+from spotter.train.views import SHIFTED, plan_cropped
 
 # Probabilities so close are the same; of so large a share of the pictures they must be.
 CLOSE, MOST_CLOSE = 0.02, 0.99
 # Errors that one side may have more than the other, of so many pictures; one may always be.
 ONE_OF = 376
-# Somebody may take a lesson away before the browser has made all shifted views. Of so large a share of the pictures
+# Somebody may take a lesson away before the browser has made all views. Of so large a share of the pictures
 # another label may be the most probable one then, though by so much on both sides.
 OTHER_LABELS, CLEAR = 0.02, 0.1
 
@@ -98,10 +98,11 @@ def check_adoption(taught: Taught, candidate: Candidate, answers: np.ndarray) ->
     views_kept = bool(trained.head.spectrum and trained.head.spectrum.is_kept)
     shifted = len(trained.shifted.of) if trained.shifted else 0
     same_views = (taught.views, taught.shifted) == (SHIFTED.name, shifted)
-    strict = same_views or not (views_kept or taught.views_kept)
+    same_crops = taught.cropped in (None, len(plan_cropped(dataset, candidate.task.config)))
+    strict = same_crops and (same_views or not (views_kept or taught.views_kept))
     said = []
     for what, given, own, is_strict in (
-        ("held out, without shifted views", taught.plain, plain_probabilities(candidate), True),
+        ("held out, without shifted views", taught.plain, plain_probabilities(candidate), same_crops),
         ("held out", taught.held_out, trained.probabilities, strict),
         ("answers of the published model", taught.answers, answers, strict),
     ):
@@ -149,7 +150,7 @@ def plain_probabilities(candidate: Candidate) -> np.ndarray:
         return trained.probabilities
     from spotter.train.backbone import compute_views
     from spotter.train.head import choose_head
-    from spotter.train.views import CROPPED, plan_cropped
+    from spotter.train.views import CROPPED
 
     dataset = cleaned.dataset
     plan = plan_cropped(dataset, config)

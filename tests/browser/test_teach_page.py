@@ -160,7 +160,18 @@ def test_it_can_be_tried_while_views_are_still_learnt_from(cold: Lesson) -> None
     expect(page.locator("#answer h2")).to_contain_text("Disc", timeout=LONG_MS)
     expect(working).to_be_visible()
     page.locator("#stop").click()
-    expect(lesson.learnt.locator(".wrong")).to_contain_text("Stopped")
+    # What it knows by then stays, is told, answers, and can be taken away.
+    expect(lesson.learnt.locator(".wrong")).to_contain_text("Stopped. It knows the pictures themselves")
+    expect(lesson.learnt).to_contain_text("Wrong: ")
+    with page.expect_download(timeout=LONG_MS) as waiting:
+        page.get_by_role("button", name="Download for Spotter").click()
+    with zipfile.ZipFile(waiting.value.path()) as file:
+        taught = json.loads(file.read("spotter-lesson.json"))["taught"]
+    # Some views may have been made before it learnt, and never all.
+    assert taught["shifted"] < len(taught["fold"]) == 180
+    assert taught["cropped"] < 3 * 180
+    page.locator("#try-input").set_input_files([picture("cross", 93)])
+    expect(page.locator("#answer h2")).to_contain_text("Cross", timeout=LONG_MS)
     # Pictures do not wait for the rest. On a busy machine the rest may be done first.
     page.locator("#learn").click()
     lesson.add(1, [picture("cross", 92)])

@@ -21,6 +21,7 @@ from spotter.errors import ParityError
 from spotter.pipeline import publish_again
 from spotter.publish.adoption import check_adoption
 from spotter.publish.candidate import Candidate
+from spotter.train.head import choose_head
 from spotter.web.browser import Browser
 from spotter.web.site import read_site
 from tests.conftest import ROOT
@@ -145,6 +146,26 @@ def refusal(told: dict[str, Any], adopted: Adopted, candidate: Candidate, path: 
 def test_each_kind_of_answers_is_compared(kind: str, adopted: Adopted, candidate: Candidate, tmp_path: Path) -> None:
     said = refusal(turned_round(adopted, kind), adopted, candidate, tmp_path / "a.zip")
     assert "would not answer like the one that was taught in the browser" in said
+
+
+def test_what_was_learnt_before_there_were_views_is_held_to_clear_labels(
+    adopted: Adopted, candidate: Candidate, tmp_path: Path
+) -> None:
+    cleaned = candidate.cleaned
+    early = choose_head(cleaned.values, cleaned.dataset.targets, cleaned.folds, candidate.task.config)
+    keys = [str(record.sha256) for record in cleaned.dataset.records]
+    rows = dict(zip(keys, early.probabilities.tolist(), strict=True))
+    told = json.loads(json.dumps(adopted.told))
+    told["taught"] |= {"cropped": 0, "plain": rows, "held_out": rows}
+    lesson = read_lesson(write_lesson(tmp_path / "early.zip", told, flat(PICTURES)))
+    answers = np.array([adopted.told["taught"]["answers"][key] for key in keys])
+    assert "30 pictures within 0.02" in check_adoption(lesson.taught, candidate, answers)[0]
+    # It counts as learnt from all views where nothing is said of them.
+    del told["taught"]["cropped"]
+    assert "differ by more than 0.02" in refusal(told, adopted, candidate, tmp_path / "a.zip")
+    turned = {key: row[1:] + row[:1] for key, row in rows.items()}
+    told["taught"] |= {"cropped": 0, "plain": turned}
+    assert "clearly get another label" in refusal(told, adopted, candidate, tmp_path / "b.zip")
 
 
 def test_other_folds_and_other_pictures_are_refused(adopted: Adopted, candidate: Candidate, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from spotter.images import encode_jpeg
 from spotter.publish.adoption import plain_probabilities
 from spotter.publish.candidate import Candidate, Task
 from spotter.stores import open_store
-from spotter.train.views import SHIFTED
+from spotter.train.views import SHIFTED, plan_cropped
 from tests.helpers import tiny
 from tests.helpers.drawing import KINDS, draw
 
@@ -117,6 +117,7 @@ def learnt(path: Path) -> dict[str, Any]:
         "views_kept": bool(spectrum and spectrum.is_kept),
         "views": SHIFTED.name,
         "shifted": len(trained.shifted.of) if trained.shifted else 0,
+        "cropped": len(plan_cropped(cleaned.dataset, candidate.task.config)),
         "fold": rows(cleaned.folds),
         "plain": rows(plain_probabilities(candidate)),
         "held_out": rows(trained.probabilities),

@@ -59,7 +59,7 @@ function summarise({ taught, lesson, chosen }: Learnt): Record<string, unknown> 
     ...{ strength, balanced, temperature, threshold, certainty, wrong, judged },
     views_kept: chosen.shiftedKept,
     views: VIEWS,
-    shifted: taught.shifted.count,
+    ...{ shifted: taught.shifted.count, cropped: taught.cropped.count },
     fold: byPicture((row) => lesson.folds[row] ?? 0),
     held_out: rowsOf(chosen.probabilities),
     plain: rowsOf(chosen.plain),

@@ -114,38 +114,48 @@ test.each([
   expect(ended).toHaveBeenCalledOnce();
 });
 
-test("a lesson is whole when all of it has been learnt as it is", async () => {
+test("a lesson leaves when all of it has been learnt as it is, with views of it or without", async () => {
   const { album, id } = await albumOf(5);
   const tutor = new Tutor(SITE, album, nothing, nothing);
   const outdated = { name: "CannotTeach", reason: "outdated" };
-  await expect(tutor.whole()).rejects.toMatchObject(outdated);
+  await expect(tutor.learnt()).rejects.toMatchObject(outdated);
   const learn = async (): Promise<void> => {
     const learning = tutor.learn(never, nothing, nothing);
     await settle();
+    await expect(tutor.learnt()).rejects.toMatchObject(outdated);
+    // The pictures, and views of them.
     while (OneTeacher.last.open.length) {
-      await expect(tutor.whole()).rejects.toMatchObject(outdated);
       OneTeacher.last.look();
       await settle();
+      expect((await tutor.learnt()).lesson.pictures).toHaveLength(album.size);
     }
     await learning;
   };
   await learn();
-  expect((await tutor.whole()).lesson.pictures).toHaveLength(5);
   await album.add(id, newPictures(5, 1));
-  await expect(tutor.whole()).rejects.toMatchObject(outdated);
-  await learn();
-  expect((await tutor.whole()).lesson.pictures).toHaveLength(6);
+  await expect(tutor.learnt()).rejects.toMatchObject(outdated);
+  // Stopped before there are views.
+  const ending = new AbortController();
+  const learning = tutor.learn(ending.signal, nothing, () => {
+    ending.abort(new Error("stopped"));
+  });
+  const stopped = expect(learning).rejects.toThrow("stopped");
+  await settle();
+  OneTeacher.last.look();
+  await settle();
+  await stopped;
+  expect((await tutor.learnt()).lesson.pictures).toHaveLength(6);
   await album.rename(id, "b");
-  await expect(tutor.whole()).rejects.toMatchObject(outdated);
+  await expect(tutor.learnt()).rejects.toMatchObject(outdated);
   // What has its old name, or its old place again, was learnt so.
   await album.rename(id, "a");
   const { sha256 } = newPictures(0, 1)[0]?.picture ?? { sha256: "" };
   await album.decide(sha256, "delete");
-  await expect(tutor.whole()).rejects.toMatchObject(outdated);
+  await expect(tutor.learnt()).rejects.toMatchObject(outdated);
   await album.undo(sha256);
-  expect((await tutor.whole()).lesson.labels).toEqual(["a"]);
+  expect((await tutor.learnt()).lesson.labels).toEqual(["a"]);
   OneTeacher.last.die();
-  await expect(tutor.whole()).rejects.toMatchObject(outdated);
+  await expect(tutor.learnt()).rejects.toMatchObject(outdated);
 });
 
 test("a worker that found no memory is not asked again", async () => {

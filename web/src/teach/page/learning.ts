@@ -8,6 +8,9 @@ import { words, type Desk } from "./desk.js";
 import { whatIsMissing, whatWentWrong } from "./troubles.js";
 import { until } from "./until.js";
 
+// Why learning ends where the visitor wanted it to.
+const STOPPED = new DOMException("stopped", "AbortError");
+
 export class Learning {
   readonly #part = {
     learn: find<HTMLButtonElement>(document, "#learn"),
@@ -16,19 +19,20 @@ export class Learning {
     tried: find<HTMLVideoElement>(document, "#try-box video"),
   };
   readonly #desk: Desk;
-  readonly #told: (taught: Taught, isWhole: boolean) => void;
+  readonly #told: (taught: Taught, isLast: boolean) => void;
   #ending: AbortController | undefined;
   #again = false;
-  #isRefining = false;
+  // What was learnt from the pictures alone, while views of them are made.
+  #soon: Taught | undefined;
 
-  /** @param told called with what was learnt, and whether views of the pictures were learnt from too. */
-  constructor(desk: Desk, told: (taught: Taught, isWhole: boolean) => void) {
+  /** @param told called with what was learnt, and whether nothing more is learnt behind it. */
+  constructor(desk: Desk, told: (taught: Taught, isLast: boolean) => void) {
     this.#desk = desk;
     this.#told = told;
     this.#part.learn.addEventListener("click", () => void this.learn());
     this.#part.stop.addEventListener("click", () => {
       this.#again = false;
-      this.#ending?.abort(new DOMException("stopped", "AbortError"));
+      this.#ending?.abort(STOPPED);
     });
   }
 
@@ -42,7 +46,7 @@ export class Learning {
     if (this.#ending) {
       this.#again = true;
       // What is still to come would be out of date.
-      if (this.#isRefining) this.#ending.abort(new DOMException("again", "AbortError"));
+      if (this.#soon) this.#ending.abort(new DOMException("again", "AbortError"));
       return;
     }
     const isAskedAgain = (): boolean => this.#again;
@@ -55,7 +59,7 @@ export class Learning {
   /** Nothing is learnt any longer. */
   forget(): void {
     this.#again = false;
-    this.#ending?.abort(new DOMException("stopped", "AbortError"));
+    this.#ending?.abort(new DOMException("forgotten", "AbortError"));
     this.#haveNothing();
   }
 
@@ -97,11 +101,11 @@ export class Learning {
       const show = (done: number, total: number): void => {
         bar.max = total;
         bar.value = done;
-        told.data = words(this.#desk, this.#isRefining ? "teach_views" : "teach_looking", { done, total });
+        told.data = words(this.#desk, this.#soon ? "teach_views" : "teach_looking", { done, total });
       };
       const teaching = tutor.learn(ending.signal, show, (soon) => {
         if (ending.signal.aborted) return;
-        this.#isRefining = true;
+        this.#soon = soon;
         this.#show(soon);
         learnt.prepend(working);
         stop.hidden = false;
@@ -115,15 +119,21 @@ export class Learning {
     } catch (error) {
       working.remove();
       if (!ending.signal.aborted) this.#refuse(whatWentWrong(error));
-      else if (!this.#again) this.#note(words(this.#desk, "teach_stopped"));
+      else if (ending.signal.reason === STOPPED) this.#stopped();
     } finally {
       clearTimeout(slow);
       working.remove();
       stop.hidden = true;
       learn.disabled = false;
       this.#ending = undefined;
-      this.#isRefining = false;
+      this.#soon = undefined;
     }
+  }
+
+  /** What was learnt from the pictures alone stays, and may be taken away. */
+  #stopped(): void {
+    this.#note(words(this.#desk, this.#soon ? "teach_stopped_early" : "teach_stopped"));
+    if (this.#soon) this.#told(this.#soon, true);
   }
 
   #show(taught: Taught): void {

@@ -25,7 +25,7 @@ export class Taking {
   constructor(desk: Desk, about: SiteJson) {
     this.#desk = desk;
     this.#putting = new Putting(desk, about.hub, async () => {
-      const { teacher, lesson } = await desk.tutor.whole();
+      const { teacher, lesson } = await desk.tutor.learnt();
       const options = { title: this.#title, showOwn: this.#part.showOwn.checked };
       return { title: options.title, labels: lesson.labels, files: await teacher.siteFiles(lesson, options) };
     });
@@ -83,7 +83,7 @@ export class Taking {
     site.disabled = lesson.disabled = true;
     packed.textContent = words(this.#desk, "teach_packing");
     try {
-      const { teacher, lesson: album } = await this.#desk.tutor.whole();
+      const { teacher, lesson: album } = await this.#desk.tutor.learnt();
       const title = this.#title;
       const zip =
         what === "site"

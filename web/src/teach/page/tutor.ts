@@ -22,7 +22,7 @@ export class Tutor {
   #learning = 0;
   #isAheadAfter = false;
   #keepsFeatures = true;
-  // What the last lesson said that was learnt as a whole.
+  // What the last lesson said that was learnt.
   #learnt = "";
   readonly #site: URL;
   readonly #album: Album;
@@ -105,8 +105,8 @@ export class Tutor {
     }
   }
 
-  /** The teacher and the lesson that it has learnt, views and all. @throws CannotTeach: it is another one by now. */
-  async whole(): Promise<{ teacher: Teacher; lesson: Lesson }> {
+  /** The teacher and the lesson that it has learnt. @throws CannotTeach: it is another one by now. */
+  async learnt(): Promise<{ teacher: Teacher; lesson: Lesson }> {
     const lesson = this.#album.lesson();
     if (saidIn(lesson) !== this.#learnt) throw new CannotTeach("outdated", "The lesson has changed since it was learnt.");
     return { teacher: await this.get(), lesson };
@@ -129,7 +129,10 @@ export class Tutor {
       await this.#measure(signal, told, false);
       if (!this.#album.isAnyWithoutFeatures() && lacksViews(this.#album.lesson().pictures)) {
         this.#learnt = "";
-        soon(await teacher.learn(this.#album.lesson(), { signal }));
+        const lesson = this.#album.lesson();
+        const taught = await teacher.learn(lesson, { signal });
+        this.#learnt = saidIn(lesson);
+        soon(taught);
         await this.#measure(signal, told, true);
       }
     } while (!signal.aborted && this.#album.isAnyWithoutFeatures());
