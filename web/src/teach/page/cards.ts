@@ -77,7 +77,7 @@ class Card {
   readonly #name: HTMLInputElement;
   readonly #wrong = make("p", { class: "wrong", role: "alert" });
   readonly #count = make("span", { class: "count" });
-  readonly #thumbs = make("ul", { class: "thumbs" });
+  readonly #thumbs = make("ul", { class: "thumbs", "aria-hidden": "true" });
   readonly #camera: HTMLButtonElement;
   readonly #place = make("div");
   readonly #remove: HTMLButtonElement;

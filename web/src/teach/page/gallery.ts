@@ -99,7 +99,7 @@ export function closeOnBackdrop(dialog: HTMLDialogElement): void {
 
 /** Who a picture is from, and its licence. */
 function originNodes({ origin }: StoredPicture, desk: Without): Node[] {
-  if (origin.source === "folder" || origin.source === "camera") return [document.createTextNode(words(desk, "own"))];
+  if (origin.source === "folder" || origin.source === "camera") return [document.createTextNode(words(desk, "teach_own"))];
   const page = origin.page_url ?? "";
   const creator = webLink((origin.creator ?? "") || siteOf(page), page);
   const license = origin.license_id && origin.license_id !== "unknown" ? origin.license_id : words(desk, "teach_no_license");
