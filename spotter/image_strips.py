@@ -24,22 +24,23 @@ ENDING, BEYOND = 0.6, 0.35
 
 def has_strip(pixels: np.ndarray) -> bool:
     """Whether there is a strip of text along the upper or lower edge of a picture, uint8 (h, w, 3)."""
-    values = pixels.astype(np.int16)
-    return any(_is_strip(each) for each in (values, values[::-1]))
+    return any(_is_strip(each) for each in (pixels, pixels[::-1]))
 
 
-def _is_strip(values: np.ndarray) -> bool:
+def _is_strip(pixels: np.ndarray) -> bool:
     """Whether the first rows are one."""
-    rows = len(values)
+    rows = len(pixels)
     first, most = max(2, rows // 40), int(MOST * rows)
     if most <= first:
         return False
-    color = np.median(values[:first].reshape(-1, 3), axis=0)
-    away = np.abs(values - color).max(axis=2)
-    plain = (away <= GROUND).mean(axis=1)
+    color = np.median(pixels[:first].reshape(-1, 3), axis=0)
+    # Most pictures end here, before the other rows were looked at.
+    if (_distances(pixels[:2], color) <= GROUND).mean() < MARGIN:
+        return False
+    away = _distances(pixels[: most + 3], color)
     # Up to the first row that is none of it, or to `most`.
-    thick = int(np.append(plain[:most] < PLAIN, True).argmax())
-    if thick == most or thick < LEAST * rows or plain[:2].mean() < MARGIN:
+    thick = int(np.append((away[:most] <= GROUND).mean(axis=1) < PLAIN, True).argmax())
+    if thick == most or thick < LEAST * rows:
         return False
     inside, outside = away[max(thick - 3, 0)] <= GROUND, away[min(thick + 1, rows - 1)] > GROUND
     written = (away[:thick] >= WRITING).mean()
@@ -48,6 +49,11 @@ def _is_strip(values: np.ndarray) -> bool:
         and WRITTEN[0] <= written <= WRITTEN[1]
         and (away[thick : thick + 3] <= GROUND).mean() < BEYOND
     )
+
+
+def _distances(pixels: np.ndarray, color: np.ndarray) -> np.ndarray:
+    """How far each pixel is from a colour in the channel where it is farthest: (h, w)."""
+    return np.abs(pixels - color).max(axis=2)
 
 
 def describe_strips(labels: Sequence[str], targets: np.ndarray, strips: np.ndarray) -> str:
