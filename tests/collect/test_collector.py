@@ -46,7 +46,7 @@ def server() -> Iterator[JsonServer]:
 
 def gather(folder: Path, *sources: Stand, license: str = "any", min_per_class: int = 5) -> Dataset:
     config = CollectConfig(license=license, min_per_class=min_per_class)
-    downloads = DownloadConfig(retries=0, deadline_s=5)
+    downloads = DownloadConfig(retries=0, deadline_s=240)
     return collect(RECIPE, sources, folder, config, downloads=downloads, fetch=fetch_loopback)
 
 

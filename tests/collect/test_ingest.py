@@ -3,10 +3,12 @@
 import functools
 import hashlib
 import json
+import math
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +36,7 @@ from tests.helpers.patience import wait_until
 from tests.helpers.stand import Stand
 
 RECIPE = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
-DOWNLOADS = DownloadConfig(retries=0, deadline_s=60)
+DOWNLOADS = DownloadConfig(retries=0, deadline_s=900)
 fetch_loopback = functools.partial(download_all, address_policy=lambda address: True)
 
 # The same as `gather` below, in a process that can be killed. It would import all tests' helpers with this file.
@@ -50,18 +52,41 @@ from spotter.utils.console import run_command
 def gather():
     recipe = make_recipe({"disc": "a disc", "cross": "a cross"}, name="two", per_class=1000)
     addresses, folder = map(Path, sys.argv[1:])
-    downloads = DownloadConfig(retries=0, deadline_s=60)
+    downloads = DownloadConfig(retries=0, deadline_s=900)
     fetch = functools.partial(download_all, address_policy=lambda address: True)
     return collect(recipe, [Urls(str(addresses))], folder, downloads=downloads, fetch=fetch)
 """
 CHILD = GATHER + "gather()"
 
 
+class Gate:
+    """Lets so many pictures leave the server, so that nobody has all of them before a test has its turn."""
+
+    def __init__(self) -> None:
+        self.left, self._changed = math.inf, threading.Condition()
+
+    def open_for(self, count: float) -> None:
+        with self._changed:
+            self.left = count
+            self._changed.notify_all()
+
+    def pass_one(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.left > 0, 240)
+            self.left -= 1
+
+
 @pytest.fixture
-def server() -> Iterator[JsonServer]:
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def server(gate: Gate) -> Iterator[JsonServer]:
     def answer(path: str, query: dict) -> tuple[int, dict[str, str], bytes]:
         if path == "/robots.txt":
             return 404, {}, b""
+        gate.pass_one()
         time.sleep(0.02)
         kind, name = path.strip("/").split("/")
         number = int(name.split(".")[0])
@@ -103,11 +128,14 @@ def wait_for_journal(path: Path, lines: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_nothing_is_lost_or_fetched_twice(server: JsonServer, tmp_path: Path) -> None:
+def test_killed_at_any_moment_nothing_is_lost_or_fetched_twice(server: JsonServer, gate: Gate, tmp_path: Path) -> None:
     addresses, folder = write_list(tmp_path / "list.txt", server), tmp_path / "set"
     rng = random.Random(3)
     arrived: set[str] = set()
+    lines: list[bytes] = []
     for cut in range(1, 5):
+        # It goes on a little after that, and never comes to its end.
+        gate.open_for(14 * cut + 10 - len(lines))
         child = start(addresses, folder)
         wait_for_journal(folder / JOURNAL, 14 * cut)
         time.sleep(rng.random() * 0.1)
@@ -120,6 +148,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_fetched_twice(server: JsonServe
         arrived |= {url for url in addresses.read_text().split() if hashlib.sha256(url.encode()).hexdigest() in aside}
         for path in folder.glob("*/*.jpg"):
             load_picture(path)
+    gate.open_for(math.inf)
     dataset = gather(addresses, folder)
     again = {f"{server.url}{request.path}" for request in server.requests[asked:]}
     assert len(arrived) >= 40
@@ -151,12 +180,14 @@ def test_half_a_line_of_the_journal_is_no_obstacle(server: JsonServer, tmp_path:
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_do_not_share_a_set(server: JsonServer, tmp_path: Path) -> None:
+def test_two_runs_at_once_do_not_share_a_set(server: JsonServer, gate: Gate, tmp_path: Path) -> None:
     addresses, folder = write_list(tmp_path / "list.txt", server), tmp_path / "set"
+    gate.open_for(10)
     child = start(addresses, folder)
     wait_for_journal(folder / JOURNAL, 1)
     with pytest.raises(DatasetUnwritable, match="Another run is collecting"):
         gather(addresses, folder)
+    gate.open_for(math.inf)
     assert child.wait() == 0
 
 
@@ -217,17 +248,18 @@ def test_passing_failures_are_tried_again_and_others_are_not(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_set_to_go_on_from_and_says_how(server: JsonServer, gate: Gate, tmp_path: Path) -> None:
     code = GATHER + 'print(run_command("scripts/collect", gather, ["a b", "--more"]))'
     write_list(tmp_path / "list.txt", server)
+    gate.open_for(20)
     child = subprocess.Popen(
         [sys.executable, "-c", code, tmp_path / "list.txt", tmp_path / "set"], cwd=ROOT, stdout=-1, stderr=-1, text=True
     )
     wait_for_journal(tmp_path / "set" / JOURNAL, 10)
-    started = time.monotonic()
     child.send_signal(signal.SIGINT)
-    out, errors = child.communicate(timeout=120)
-    assert time.monotonic() - started < 20
+    # It waits for no picture that is still to come.
+    out, errors = child.communicate(timeout=200)
+    gate.open_for(math.inf)
     assert out.strip() == "130", errors
     assert "Stopped. What arrived is kept; to go on from there: scripts/collect 'a b' --more" in errors
     assert "Traceback" not in errors

@@ -122,11 +122,12 @@ def test_only_the_first_part_counts_and_no_half_line() -> None:
 def test_many_agents_with_many_rules_are_read_quickly() -> None:
     agents = "".join(f"User-agent: bot{n}\n" for n in range(12_000))
     text = agents + "".join(f"Disallow: /{n}\n" for n in range(12_000)) + "User-agent: *\nDisallow: /a\n"
-    started = time.monotonic()
+    # That of this thread: others may have the machine meanwhile.
+    started = time.thread_time()
     rules = parse_rules(text.encode(), "Spotter")
     assert not rules.allows("/a", "Spotter")
     assert rules.allows("/1", "Spotter")
-    assert time.monotonic() - started < 15
+    assert time.thread_time() - started < 15
 
 
 def test_rules_are_fetched_once_even_when_all_ask_at_once() -> None:
@@ -135,7 +136,7 @@ def test_rules_are_fetched_once_even_when_all_ask_at_once() -> None:
 
     def fetch(address: str) -> Rules:
         asked.append(address)
-        assert go.wait(5)
+        assert go.wait(240)
         return Rules(error=address)
 
     cache = RobotsCache(fetch)
