@@ -156,7 +156,7 @@ def app_running(command: Sequence[object], url: str, **environment: str) -> Iter
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen([str(word) for word in command], env=os.environ | environment, **quiet)
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while True:
             try:
                 httpx.get(f"{url}/config", timeout=5)
@@ -291,7 +291,7 @@ def soak(
     every = max(1, requests // samples)
 
     def work() -> None:
-        with TemporaryDirectory(prefix="spotter-bench-") as folder, httpx.Client(timeout=60) as client:
+        with TemporaryDirectory(prefix="spotter-bench-") as folder, httpx.Client(timeout=300) as client:
             gradio = Client(url, verbose=False, analytics_enabled=False)
             while True:
                 with lock:

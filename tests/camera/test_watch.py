@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from spotter.utils.http import Refusal
 from tests.conftest import ROOT, Revision
 from tests.helpers.bundles import advising
 from tests.helpers.camera import NOON, read_table, shoot
-from tests.helpers.patience import wait_until
+from tests.helpers.patience import at_some_pace, wait_until
 from tests.helpers.webhook import listening
 
 SOON = FollowConfig(settle_s=0.2, patience_s=1.0, list_s=0.5)
@@ -126,37 +127,43 @@ class Running:
 
 
 @contextmanager
-def running(predictor: Predictor, folder: Path, table: Path, gap_s: float = 0.5) -> Iterator[Running]:
+def running(
+    predictor: Predictor, folder: Path, table: Path, gap_s: float = 0.5, config: FollowConfig = SOON
+) -> Iterator[Running]:
     over = threading.Event()
     events = EventConfig(gap_s=gap_s, alike_gap_s=gap_s)
     with (
         closing(EventLog(table, predictor.labels, "r")) as log,
-        Follower(folder, SOON, log.files.__contains__) as follower,
+        Follower(folder, config, log.files.__contains__) as follower,
     ):
-        watching = Watch(follower, predictor, EventBuilder(predictor, events), log, SOON)
+        watching = Watch(follower, predictor, EventBuilder(predictor, events), log, config)
         thread = threading.Thread(target=watching.run, args=(over.is_set,))
         thread.start()
         try:
             yield Running(watching, log)
         finally:
             over.set()
-            thread.join(30)
+            thread.join(240)
     assert not thread.is_alive()
 
 
 def test_a_file_that_is_still_being_written_waits(predictor: Predictor, tmp_path: Path) -> None:
-    folder = tmp_path / "in"
     whole = shoot(tmp_path / "whole.jpg", "disc", 230, 0).read_bytes()
-    folder.mkdir()
-    with running(predictor, folder, tmp_path / "events.csv") as found:
-        with (folder / "a.jpg").open("wb") as file:
-            for start in range(0, len(whole), len(whole) // 8):
-                file.write(whole[start : start + len(whole) // 8])
-                file.flush()
-                wait_until(lambda: True)
-                threading.Event().wait(0.1)
-        wait_until(found.rows)
-    assert summary(tmp_path / "events.csv") == [("", "12:00:00", "1", "1", "disc")]
+
+    def check(pace: float) -> None:
+        folder, table = tmp_path / str(pace) / "in", tmp_path / str(pace) / "events.csv"
+        folder.mkdir(parents=True)
+        config = replace(SOON, settle_s=SOON.settle_s * pace, patience_s=SOON.patience_s * pace)
+        with running(predictor, folder, table, config=config) as found:
+            with (folder / "a.jpg").open("wb") as file:
+                for start in range(0, len(whole), len(whole) // 8):
+                    file.write(whole[start : start + len(whole) // 8])
+                    file.flush()
+                    time.sleep(0.1)
+            wait_until(found.rows)
+        assert summary(table) == [("", "12:00:00", "1", "1", "disc")]
+
+    at_some_pace(check)
 
 
 def test_a_card_that_is_pulled_out_and_comes_back_ends_nothing(

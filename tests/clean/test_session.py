@@ -38,7 +38,7 @@ def key_of(session: Session, backend_id: str) -> str:
 
 
 def wait(session: Session) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while session.job and session.job.state == "running" and time.monotonic() < deadline:
         time.sleep(0.02)
 

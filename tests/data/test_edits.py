@@ -113,7 +113,7 @@ def test_two_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     mine = EditLog(tmp_path)
     for number in range(60):
         mine.append([Edit("carl", KEEP, f"carl{number}", to="disc")])
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(240) for writer in writers] == [0, 0]
     edits = mine.read()
     assert len(edits) == 180
     for name in ("anna", "ben", "carl"):

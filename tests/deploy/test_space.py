@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +62,7 @@ from tests.helpers.hub import (
     point_client,
     refusal,
 )
+from tests.helpers.patience import at_some_pace
 from tests.helpers.pictures import serving
 from tests.helpers.processes import address_of, stop
 
@@ -109,7 +111,7 @@ def old(hub: Hub, app: str) -> Repo:
 
 
 def run(
-    space: SpaceRepo, plan: Plan, predictor: Predictor, said: list[str] | None = None, patience: float = 0.5
+    space: SpaceRepo, plan: Plan, predictor: Predictor, said: list[str] | None = None, patience: float = 240
 ) -> str:
     say = (said if said is not None else []).append
     return deploy(space, plan, space.state(VARIABLES), predictor, say, build_patience_s=60, smoke_patience_s=patience)
@@ -352,15 +354,15 @@ def test_what_answers_otherwise_is_told(predictor: Predictor) -> None:
 
     now = [predictor.predict]
     with serving_as(predictor, predictor.revision, lambda picture: now[0](picture)) as url:
-        check_answers(url, predictor, 5)
+        check_answers(url, predictor, 240)
         now[0] = near
-        check_answers(url, predictor, 5, INT8_TOLERANCE)
+        check_answers(url, predictor, 240, INT8_TOLERANCE)
         for predict, words in (
             (near, "answers '"), (wrong, "answers 'disc' where"), (vague, "answers '"), (broken, "does not answer as"),
         ):  # fmt: skip
             now[0] = predict
             with pytest.raises(SpaceFailed, match=words):
-                check_answers(url, predictor, 5)
+                check_answers(url, predictor, 240)
 
 
 @pytest.mark.slow
@@ -371,7 +373,7 @@ def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
     done = threading.Event()
 
     def never(picture: Image.Image) -> Prediction:
-        done.wait(60)
+        done.wait(600)
         return predictor.predict(picture)
 
     app = create_app(never, ModelInfo("x", predictor.labels, predictor.revision), ServeConfig())
@@ -380,14 +382,17 @@ def test_a_page_that_never_answers_is_left_alone_and_shown_no_token(
         asked.append(f"{scope.get('path')} {scope.get('headers')}")
         await app(scope, receive, send)
 
-    monkeypatch.setattr("spotter.deploy.space.ANSWER_PATIENCE_S", 1.5)
+    def check(pace: float) -> None:
+        monkeypatch.setattr("spotter.deploy.space.ANSWER_PATIENCE_S", 1.5 * pace)
+        with pytest.raises(SpaceFailed, match="does not answer as it should \\(TimeoutError\\)"):
+            check_answers(url, predictor, 240)
+        assert [line for line in asked if "cancel" in line]
+
     with serving(recorded) as url:
         try:
-            with pytest.raises(SpaceFailed, match="does not answer as it should \\(TimeoutError\\)"):
-                check_answers(url, predictor, 5)
+            at_some_pace(check)
         finally:
             done.set()
-    assert [line for line in asked if "cancel" in line]
     assert not [line for line in asked if WRITER in line]
 
 
@@ -406,7 +411,7 @@ def test_a_page_of_anything_is_told(predictor: Predictor) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with pytest.raises(SpaceFailed, match="does not answer as it should"):
-            check_answers(f"http://127.0.0.1:{server.server_address[1]}", predictor, 5)
+            check_answers(f"http://127.0.0.1:{server.server_address[1]}", predictor, 240)
         server.shutdown()
 
 
@@ -515,13 +520,20 @@ def test_cut_at_any_request_the_space_is_the_old_or_the_new_one(
 def test_a_hub_that_falls_silent_is_told_and_the_space_stays_as_it_was(
     at: str, first: int, kind: type[SpotterError], hub: Hub, old: Repo, plan: Plan, predictor: Predictor, without_rest
 ) -> None:
+    kept = deepcopy(hub.repos)
     before = (old.head.files, dict(old.variables))
-    space = SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None, silence_s=SHORT_S / 2)
-    # Until it is told: nothing is in the way of the way back.
-    attempts = 6 if at == "/preupload/" else 2
-    hub.fault = at_numbers(range(first, first + attempts), SILENT, at)
-    assert "does not answer" in refusal(kind, lambda: run(space, plan, predictor))
-    assert (old.head.files, old.variables) == before
+
+    def check(pace: float) -> None:
+        hub.repos = deepcopy(kept)
+        space = SpaceRepo(NAME, endpoint=hub.url, sleep=lambda _: None, silence_s=SHORT_S / 2 * pace)
+        # Until it is told: nothing is in the way of the way back.
+        attempts = 6 if at == "/preupload/" else 2
+        hub.fault = at_numbers(range(first, first + attempts), SILENT, at)
+        assert "does not answer" in refusal(kind, lambda: run(space, plan, predictor))
+        now = hub.repos[SPACE]
+        assert (now.head.files, now.variables) == before
+
+    at_some_pace(check)
 
 
 def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Predictor) -> None:
@@ -529,7 +541,7 @@ def test_a_space_that_falls_silent_is_told(hub: Hub, plan: Plan, predictor: Pred
     started = time.monotonic()
     with pytest.raises(SpaceFailed, match="does not answer at /readyz"):
         check_answers(hub.url, predictor, 0.5)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 300
 
 
 # Refusals

@@ -54,7 +54,7 @@ def old(hub: Hub, files: dict[str, bytes]) -> Repo:
 
 
 def run(
-    space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, browser: Browser, patience: float = 5.0,
+    space: SpaceRepo, files: dict[str, bytes], predictor: Predictor, browser: Browser, patience: float = 240,
     said: list[str] | None = None,
 ) -> str:  # fmt: skip
     say = (said if said is not None else []).append
@@ -96,14 +96,14 @@ def test_a_new_space_is_made_filled_and_tried(
     assert (created["type"], created["sdk"], created.get("hardware")) == ("space", "static", None)
     assert "4 of 4 pictures get the same answer in Chromium" in said[-1]
     with opened(chromium, f"{url}/") as tab:
-        assert tab.run("crossOriginIsolated", 10) is True
+        assert tab.run("crossOriginIsolated", 240) is True
         # The Hub has put its own script into the page.
-        assert tab.run("typeof window.huggingface", 10) == "object"
+        assert tab.run("typeof window.huggingface", 240) == "object"
         # A second visit is as isolated as the first, whose answers were compared, and what the service worker has kept
         # runs there too.
         tab.run("navigator.serviceWorker.ready.then(() => true)", 60)
         tab.open(f"{url}/")
-        assert tab.run("crossOriginIsolated && navigator.serviceWorker.controller !== null", 10) is True
+        assert tab.run("crossOriginIsolated && navigator.serviceWorker.controller !== null", 240) is True
         assert tab.run(AGREES, 60) is True
 
 

@@ -214,7 +214,7 @@ def test_a_store_that_cannot_be_reached_is_told_and_read_later(
 
 
 def wait_for_status(port: int, status: int) -> dict:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
@@ -236,11 +236,13 @@ def test_a_store_that_is_slow_keeps_nobody_from_learning_that_the_app_lives(
     HubStore(f"{OWNER}/shapes", endpoint=hub.url, cache=tmp_path / "cache").push(prebuilt.folder)
 
     def slow(request: Request, usual: Callable[[Request], Answer]) -> Answer:
-        let_go.wait(60)
+        let_go.wait(600)
         return usual(request)
 
     hub.fault = slow
     settings = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    # Longer than it is slow, on a busy machine too.
+    settings |= {"HF_HUB_ETAG_TIMEOUT": "600", "HF_HUB_DOWNLOAD_TIMEOUT": "600"}
     process = start("--model", f"hf://{OWNER}/shapes", "--port", port, **settings)
     try:
         assert wait_for_alive(port) == {"status": "starting", "revision": None}

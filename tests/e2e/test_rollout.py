@@ -283,7 +283,7 @@ def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
         assert ask(f"{url}/api/classify", picture, "POST")[0] == 200
         night = make_answers(80, 2, revision=prebuilt.revision[:16], brightness=0.05)
         add_answers(tmp_path, joined(quiet, night))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while ask(f"{url}/healthz")[1]["stage"] == "full":
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -292,7 +292,7 @@ def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
         assert (last.action, last.to) == ("demoted", "gradual")
         assert last.why.startswith("alert: Pictures became darker")
         # The process that looks for alerts says it after it has written it down.
-        late = threading.Timer(60, process.kill)
+        late = threading.Timer(240, process.kill)
         late.start()
         assert process.stderr
         assert any("The rollout went back to gradual: alert: Pictures became darker" in line for line in process.stderr)

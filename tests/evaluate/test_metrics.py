@@ -2,7 +2,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -235,11 +235,12 @@ def test_near_duplicates_come_or_stay_away_together() -> None:
 
 
 def test_the_learning_curve_is_quick() -> None:
-    started = perf_counter()
+    # Of the processor: others may have it meanwhile.
+    started = process_time()
     learning_curve(*blobs(376, 1280), TrainConfig(strengths=(0.01,)))
     learning_curve(*blobs(5000, 1280), TrainConfig(strengths=(0.01,)))
     # About 2 s on two idle cores.
-    assert perf_counter() - started < 20
+    assert process_time() - started < 20
 
 
 def trained_on(

@@ -222,7 +222,7 @@ def test_a_hub_that_is_down_is_told_once_and_nothing_is_lost(
 ) -> None:
     ids = add(entries, 2)
     hub.fault = lambda request, answer: error(503, "down")
-    with Sender(entries, open_(), FeedbackConfig(batch_s=0.01)) as sender:
+    with Sender(entries, open_(), FeedbackConfig(batch_s=0.01, close_s=240)) as sender:
         wait_until(lambda: sender.problem and hub.asked("GET") > 9)
         more = add(entries)
         hub.fault = None
@@ -243,7 +243,7 @@ def test_what_a_visitor_deletes_goes_on_the_hub_too_also_when_the_folder_was_los
     (tmp_path / "new").mkdir()
     (entries.folder / here).rename(tmp_path / "new" / here)
     begun_anew = FeedbackFolder(tmp_path / "new")
-    with Sender(begun_anew, open_(), FeedbackConfig(batch_s=600)) as sender:
+    with Sender(begun_anew, open_(), FeedbackConfig(batch_s=600, close_s=240)) as sender:
         for nonsense in ("", "0" * 32, "../x", lost[:-1]):
             assert sender.remove(nonsense) is Removal.UNKNOWN
         wait_until(lambda: sender.remove(lost) is Removal.SOON)
@@ -256,7 +256,7 @@ def test_what_a_visitor_deletes_goes_on_the_hub_too_also_when_the_folder_was_los
 def test_what_came_last_goes_out_when_the_app_stops(
     hub: Hub, entries: FeedbackFolder, open_: Callable[[], FeedbackDataset]
 ) -> None:
-    with Sender(entries, open_()):
+    with Sender(entries, open_(), FeedbackConfig(close_s=240)):
         wait_until(lambda: f"datasets/{NAME}" in hub.repos)
         ids = add(entries, 2)
     assert there(hub) == set(ids)

@@ -40,7 +40,7 @@ COMMITS_A_PAGE = 3
 SHARED = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "X-Error-Message, X-Request-Id"}
 ANY = "authorization, content-type, accept, x-request-id"
 # Seconds after which a silent connection is let go, so that no test hangs.
-LONGEST_SILENCE = 60
+LONGEST_SILENCE = 600
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Waiting for what other threads and processes do, on a machine that may be busy."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -15,9 +16,8 @@ def wait_until(holds: Callable[[], object], seconds: float = 240) -> None:
 def at_some_pace(check: Callable[[float], object]) -> None:
     """Check what is about short times, each multiplied by a factor: in slow motion where a busy machine misses them."""
     for pace in (1, 8):
-        try:
+        # What comes too late ends in many ways.
+        with contextlib.suppress(Exception):
             check(pace)
-        except Exception:  # noqa: BLE001 (a picture that comes too late ends in many ways)
-            continue
-        return
+            return
     check(64)

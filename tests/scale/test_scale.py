@@ -365,7 +365,7 @@ def test_two_processes_of_which_one_is_killed_give_the_same_file(
         (tmp_path / "list.txt").write_text("\n".join([*files, *addresses]))
         listing = list_pictures(tmp_path / "list.txt", CONFIG)
         errors = classify_all(job(prebuilt, there, predictor, fetch=fetch), listing, two.run)
-        killer.join(60)
+        killer.join(240)
         assert not killer.is_alive()
         # The pid file is there now, so nobody waits.
         classify_all(job(prebuilt, here, predictor, fetch=fetch), listing)
@@ -474,7 +474,7 @@ def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", prebuilt: Rev
 
         def ask(content: bytes) -> dict[str, Any]:
             request = urllib.request.Request(f"{address}/api/classify", content)
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=240) as answer:
                 return json.load(answer)
 
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -483,7 +483,7 @@ def test_two_replicas_answer_as_the_predictor_does(two: "Cluster", prebuilt: Rev
             ask(b"hello")
         assert refused.value.code == 415
         assert "not a picture" in json.load(refused.value)["error"]
-        with urllib.request.urlopen(f"{address}/healthz", timeout=30) as health:
+        with urllib.request.urlopen(f"{address}/healthz", timeout=240) as health:
             assert json.load(health) == {"status": "ok", "revision": prebuilt.revision}
     for path, answer in zip(paths, answers, strict=True):
         told = predictor.predict(path)

@@ -1,5 +1,7 @@
 """The report as a page of the running app, for staff alone."""
 
+import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from spotter.serve.staff.report import CHILD, FRESH_S, LONGEST_S, ReportPage
 from tests.conftest import ROOT, Revision
 from tests.helpers.answers import make_answers, reviewed
 from tests.helpers.bare import bare_environment
+from tests.helpers.patience import wait_until
 from tests.helpers.pictures import LABELS, encode, plain, predict_by_color, serving
 
 PASSWORD = "correct horse"  # noqa: S105
@@ -64,13 +67,30 @@ def test_staff_see_what_the_command_writes(url: str, log: AnswerLog) -> None:
     assert "There is no comparison with training" in response.text
 
 
-def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(url: str, log: AnswerLog) -> None:
-    CLOCK.now += 2 * FRESH_S
-    with ThreadPoolExecutor(3) as pool:
+def test_pictures_are_answered_while_it_is_made_and_it_is_made_once(log: AnswerLog, tmp_path: Path) -> None:
+    # It waits for what the store says of its past.
+    (tmp_path / "store").mkdir()
+    past = tmp_path / "store" / "history.jsonl"
+    os.mkfifo(past)
+    options = AppOptions(log=log, report=ReportPage(log.folder, str(past.parent)))
+    info = ModelInfo("Which bear is this?", LABELS, "r1", options=options)
+    app = create_app(predict_by_color, info, ServeConfig(), password=PASSWORD)
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with contextlib.suppress(OSError):
+            opened.append(os.open(past, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    with serving(app) as url, ThreadPoolExecutor(3) as pool:
         reports = [pool.submit(httpx.get, f"{url}/staff/report", auth=STAFF, timeout=LONGEST_S) for _ in range(3)]
+        wait_until(is_read)
         answer = httpx.post(f"{url}/api/classify", content=encode(plain()))
         assert answer.json()["label"] == "grizzly"
         assert not any(report.done() for report in reports)
+        past.unlink()
+        os.close(opened[0])
+        assert {report.result().status_code for report in reports} == {200}
         assert len({report.result().text for report in reports}) == 1
 
 

@@ -202,13 +202,13 @@ def test_a_batch_ends_when_nobody_waits_for_it() -> None:
 
     def predict(picture: Image.Image) -> Prediction:
         seen.append(picture)
-        go_on.wait(20)
+        go_on.wait(240)
         return predict_by_color(picture)
 
     with serving(create_app(predict, INFO, CONFIG)) as url:
         request = httpx.Request("POST", f"{url}/api/classify/batch", **form(*[PICTURE] * 4))
         head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
-        with socket.create_connection((request.url.host, request.url.port or 0)) as connection:
+        with socket.create_connection((request.url.host, request.url.port or 0), timeout=240) as connection:
             connection.sendall(f"POST /api/classify/batch HTTP/1.1\r\n{head}\r\n".encode() + request.read())
             while not seen:
                 time.sleep(0.01)

@@ -410,7 +410,7 @@ def test_too_many_at_once_are_told_to_come_back() -> None:
     picture = encode(plain())
     with serving(create_app(slow, INFO, ServeConfig(max_queue=2))) as url, ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(httpx.post, f"{url}/api/classify", content=picture) for _ in range(8)]
-        next(as_completed(asked, timeout=120))
+        next(as_completed(asked, timeout=240))
         slow.free.set()
         answers = [answer.result() for answer in asked]
     codes = [answer.status_code for answer in answers]

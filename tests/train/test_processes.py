@@ -161,7 +161,7 @@ def test_what_goes_on_meanwhile_has_ended_after_the_block_however_that_ends() ->
     let_go = threading.Event()
 
     def tell() -> None:
-        let_go.wait(60)
+        let_go.wait(240)
         told.append("told")
 
     def fail(sentence: str) -> None:

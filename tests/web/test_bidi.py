@@ -80,7 +80,7 @@ def is_gone(folder: Path) -> bool:
 
 def test_a_page_is_opened_and_code_runs_in_it(tmp_path: Path) -> None:
     with firefox(tmp_path, usual) as (browser, asked), opened(browser, "http://x/") as tab:
-        assert tab.run("[1]", 5) == [1]
+        assert tab.run("[1]", 240) == [1]
         assert [each["method"] for each in asked] == [
             "session.new",
             "browsingContext.getTree",
@@ -105,7 +105,7 @@ def test_events_and_late_answers_are_passed_over(tmp_path: Path) -> None:
         return usual(connection, asked)
 
     with firefox(tmp_path, answer) as (browser, _), opened(browser, "http://x/") as tab:
-        assert tab.run("[1]", 5) == [1]
+        assert tab.run("[1]", 240) == [1]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_it_refuses_is_told(method: str, words: str, tmp_path: Path) -> Non
         pytest.raises(BrowserFailed, match=words),
         opened(browser, "http://x/") as tab,
     ):
-        tab.run("[1]", 5)
+        tab.run("[1]", 240)
     assert is_gone(tmp_path)
 
 
@@ -144,9 +144,9 @@ def test_silence_and_an_end_are_told(tmp_path: Path) -> None:
         with pytest.raises(BrowserFailed, match="does not answer"):
             tab.run("silence", 0.2)
         with pytest.raises(BrowserFailed, match="The browser has ended"):
-            tab.run("end", 5)
+            tab.run("end", 240)
         with pytest.raises(BrowserFailed, match="The browser has ended"):
-            tab.run("and again", 5)
+            tab.run("and again", 240)
 
 
 def test_one_that_crashes_or_does_not_listen_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

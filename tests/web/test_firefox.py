@@ -50,19 +50,19 @@ def api(tab: Tab, small_site: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_a_page_runs_code_and_tells_what_fails(tab: Tab) -> None:
-    assert tab.run("1 + 1", 10) == 2
-    assert tab.run("(async () => ({ a: [null, 'ä'] }))() // so", 10) == {"a": [None, "ä"]}
-    assert tab.run("undefined", 10) is None
+    assert tab.run("1 + 1", 240) == 2
+    assert tab.run("(async () => ({ a: [null, 'ä'] }))() // so", 240) == {"a": [None, "ä"]}
+    assert tab.run("undefined", 240) is None
     with pytest.raises(BrowserFailed, match=r"fails in the browser \(TypeError: no\)"):
-        tab.run("Promise.reject(new TypeError('no'))", 10)
+        tab.run("Promise.reject(new TypeError('no'))", 240)
     with pytest.raises(BrowserFailed, match=r"fails in the browser \(SyntaxError"):
-        tab.run("one two", 10)
+        tab.run("one two", 240)
     with pytest.raises(BrowserFailed, match="does not answer"):
         tab.run("new Promise(() => {})", 0.3)
     # What comes too late is not taken for the answer to another question.
     with pytest.raises(BrowserFailed, match="does not answer"):
         tab.run("new Promise((done) => setTimeout(done, 400, 'late'))", 0.1)
-    assert tab.run("new Promise((done) => setTimeout(done, 500, 'in time'))", 10) == "in time"
+    assert tab.run("new Promise((done) => setTimeout(done, 500, 'in time'))", 240) == "in time"
     with pytest.raises(BrowserFailed, match=r"http://127\.0\.0\.1:9/ cannot be opened in the browser"):
         tab.open("http://127.0.0.1:9/")
 

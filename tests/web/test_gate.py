@@ -94,7 +94,7 @@ def test_a_site_with_a_damaged_file_is_refused(
 ) -> None:
     damaged = {**files, name: broken_off(files[name])}
     with pytest.raises((ParityError, BrowserFailed), match=words):
-        check_site(damaged, predictor, chromium, silence_s=15)
+        check_site(damaged, predictor, chromium)
 
 
 def test_code_that_cannot_be_read_is_told(files: dict[str, bytes], predictor: Predictor, chromium: Browser) -> None:
