@@ -50,7 +50,7 @@ def run(language: str, code: str, place: Path, node: Path | None = None) -> str:
     program = {"python": sys.executable, "javascript": "node", "sh": "sh"}[language]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(place)}
     done = subprocess.run(
-        [program, file.name], cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [program, file.name], cwd=place, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

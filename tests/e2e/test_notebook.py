@@ -26,7 +26,7 @@ def test_it_is_stored_without_outputs(notebook: nbformat.NotebookNode) -> None:
 @pytest.mark.slow
 def test_every_cell_runs(notebook: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPOTTER_WORK", str(tmp_path))
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(PAGE.parent)}}).execute()
+    NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(PAGE.parent)}}).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     assert "revision " in said

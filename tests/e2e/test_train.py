@@ -209,7 +209,7 @@ def test_two_machines_fine_tune_together(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]
-    (said, errors), (helper_said, helper_errors) = (machine.communicate(timeout=300) for machine in machines)
+    (said, errors), (helper_said, helper_errors) = (machine.communicate(timeout=1200) for machine in machines)
     assert [machine.returncode for machine in machines] == [0, 0], (errors[-2000:], helper_errors[-2000:])
     assert said.splitlines()[-1].startswith("revision ")
     # The second one collects, judges and publishes nothing, but it does fine-tune.

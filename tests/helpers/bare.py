@@ -24,7 +24,7 @@ def make_bare_python(folder: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
         install = [*pip, "--no-compile", "--require-hashes", "--only-binary", ":all:", "-r", locked]
         try:
-            made = subprocess.run(install, capture_output=True, text=True, timeout=400, check=False)
+            made = subprocess.run(install, capture_output=True, text=True, timeout=1200, check=False)
         except subprocess.TimeoutExpired:
             pytest.skip("pip takes more than 400 s to install locked.txt here")
         if made.returncode:

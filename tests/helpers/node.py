@@ -27,7 +27,7 @@ def make_node_folder(folder: Path) -> Path:
             "--ignore-scripts",
         ]
         try:
-            made = subprocess.run([*command, *PACKAGES], capture_output=True, text=True, timeout=200, check=False)
+            made = subprocess.run([*command, *PACKAGES], capture_output=True, text=True, timeout=1200, check=False)
         except subprocess.TimeoutExpired:
             pytest.skip("npm takes more than 200 s to install what the tests need here")
         if made.returncode:

@@ -51,7 +51,7 @@ def ask(code: Path, folder: str, *questions: list[Any], decodes: bool = False) -
         input=json.dumps(told),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=False,
     )
     assert (done.returncode, done.stderr[-500:]) == (0, "")
