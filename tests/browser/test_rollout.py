@@ -101,7 +101,7 @@ def supervised(page: Page, desk: Page, app: Rolling, axe: str) -> None:
         page.locator("#consent-wait input").check()
         page.locator("#ask-person").click()
         expect(answer).to_contain_text("Waiting for a person")
-        assert re.search(r"Its number: [0-9a-f]{32}", state.inner_text())
+        expect(state).to_contain_text(re.compile(r"Its number: [0-9a-f]{32}"))
         desk.reload()
         expect(desk.locator("h1")).to_have_text("1 answer to review")
         assert desk.locator("img").evaluate("image => image.naturalWidth") == 900
@@ -146,7 +146,8 @@ def ask(page: Page) -> None:
 
 def send(page: Page) -> None:
     ask(page)
-    if page.locator("#right").count():
+    expect(page.locator("#right:visible, #said:visible").first).to_be_visible()
+    if page.locator("#right").is_visible():
         page.locator("#right label").last.click()
     page.locator("#said").get_by_text("grizzly", exact=True).click()
     page.locator("#consent input").check()

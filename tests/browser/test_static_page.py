@@ -9,7 +9,6 @@ import json
 import random
 import re
 import shutil
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +30,7 @@ from tests.helpers.bundles import advising
 from tests.helpers.drawing import distant, draw, encode, turned
 from tests.helpers.host_pages import LOOK, STYLES, host_page
 from tests.helpers.loopback import JsonServer
+from tests.helpers.patience import wait_until
 from tests.helpers.picture_files import SIGNATURE, chunk, png_header
 from tests.helpers.site import SiteServer, broken_off, change_site, make_site, reworded, seal, serving_site
 from tests.helpers.visit import Visit, open_page
@@ -480,21 +480,14 @@ def test_changed_code_is_told_and_nothing_is_kept(
         # What this visit does without is kept for others, and checked as well.
         running.replies = {whole: changed[whole]}
         page = ready(visit_of(running.url(), WATCH_WORKER))
-        wait_for(lambda: page.evaluate("states.at(-1)") == "redundant")
-        assert page.evaluate("caches.keys()") == []
+        wait_until(lambda: page.evaluate("states.at(-1)") == "redundant")
+        wait_until(lambda: page.evaluate("caches.keys()") == [])
 
 
 def kept(page: Page) -> None:
     """Wait until the site is kept for a visit without a network."""
     state = "navigator.serviceWorker.getRegistration().then((found) => found?.active?.state ?? '')"
-    wait_for(lambda: page.evaluate(state) == "activated")
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: page.evaluate(state) == "activated")
 
 
 def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit], site: Path, tmp_path: Path) -> None:
@@ -513,16 +506,16 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
         shutil.rmtree(folder)
         shutil.copytree(changed, folder)
         # A server that takes too long is taken for one that is not there.
-        wait_for(lambda: "New: " in (page.reload() and page.title()))
+        wait_until(lambda: "New: " in (page.reload() and page.title()))
         ready(visit)
         expect(page.locator("#foot .revision")).to_have_text("f" * 12)
         # The next one is ready, and the old one goes when no page needs it.
         newest = "navigator.serviceWorker.getRegistration().then((all) => (all.waiting ?? all.active).scriptURL)"
-        wait_for(lambda: page.evaluate(newest) != worker)
+        wait_until(lambda: page.evaluate(newest) != worker)
         page.goto("about:blank")
         page.goto(running.url())
         ready(visit)
-        wait_for(lambda: len(page.evaluate("caches.keys()")) == 1)
+        wait_until(lambda: len(page.evaluate("caches.keys()")) == 1)
         assert page.evaluate("caches.keys()") != before
         expect(page.locator("#foot .revision")).to_have_text("f" * 12)
     page.reload()
@@ -666,6 +659,8 @@ def test_a_script_that_takes_too_long_is_told_and_takes_it_back(visit_of: Callab
         page.route("**/page.js", lambda route: held.append(route))
         page.goto(running.url(), wait_until="commit")
         expect(page.locator("#answer")).to_contain_text("The page could not be loaded.")
+        while not held:
+            page.wait_for_timeout(10)
         held[0].continue_()
         ready(visit)
         expect(page.locator("#answer h2")).to_have_text("Choose a picture")

@@ -49,6 +49,14 @@ def running_profile(folder: Path) -> Iterator[BrowserContext]:
         context.close()
 
 
+def settle(page: Page) -> None:
+    """Wait until nothing moves or fades any more."""
+    page.wait_for_function(
+        """() => document.getAnimations().every(({ playState, effect }) =>
+            playState !== "running" || effect.getComputedTiming().endTime === Infinity)"""
+    )
+
+
 def read_axe(node_folder: Path) -> str:
     """The code of axe-core, for `complaints`."""
     return (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Worker, expect
 
 from tests.helpers.browser import DESKTOP
 from tests.helpers.drawing import draw, encode
@@ -26,6 +26,24 @@ STALL = """names => {
 def picture(kind: str, seed: int) -> dict[str, Any]:
     """A drawn picture as a file that can be chosen."""
     return {"name": f"{kind}-{seed}.jpg", "mimeType": "image/jpeg", "buffer": encode(draw(kind, seed), quality=92)}
+
+
+# In the worker: views of pictures are made, and nobody hears of them before `hearOn()`.
+HOLD_VIEWS = """() => {
+    const held = [], asked = new Set(), post = self.postMessage.bind(self);
+    let isHeld = true;
+    self.addEventListener("message", ({ data }) => {
+        if (data.method === "measure" && data.parameters[1]) asked.add(data.id);
+    });
+    self.postMessage = reply => {
+        if (isHeld && asked.has(reply.id) && ["keep", "done"].includes(reply.kind)) held.push(reply);
+        else post(reply);
+    };
+    self.hearOn = () => {
+        isHeld = false;
+        held.forEach(reply => post(reply));
+    };
+}"""
 
 
 class Lesson:
@@ -75,11 +93,21 @@ class Lesson:
     def stall(self, files: Sequence[Mapping[str, Any]]) -> Callable[[], object]:
         """Let the reading of files not end, so that what adds them is at it still, however fast it is; until the call
         that is returned."""
-        if not self.page.workers:
-            self.page.wait_for_event("worker", timeout=LONG_MS)
-        worker = self.page.workers[-1]
+        worker = self.worker()
         worker.evaluate(STALL, [file["name"] for file in files])
         return lambda: worker.evaluate("readOn()")
+
+    def hold_views(self) -> Callable[[], object]:
+        """Let it not come to the end of learning from views, until the call that is returned."""
+        worker = self.worker()
+        worker.evaluate(HOLD_VIEWS)
+        return lambda: worker.evaluate("hearOn()")
+
+    def worker(self) -> Worker:
+        """The one that reads files and learns."""
+        if not self.page.workers:
+            self.page.wait_for_event("worker", timeout=LONG_MS)
+        return self.page.workers[-1]
 
     def add_kinds(self, kinds: Mapping[str, int]) -> None:
         """Name a class after each kind of drawn pictures, and add so many to it."""
