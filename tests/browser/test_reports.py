@@ -1,7 +1,7 @@
 """The reports in a browser: of an evaluation, of what a set covers, and of what an app was asked."""
 
 import pytest
-from playwright.sync_api import ConsoleMessage
+from playwright.sync_api import ConsoleMessage, expect
 
 from tests.helpers import coverage_report, evaluation_report, monitor_report
 from tests.helpers.window import Window
@@ -59,9 +59,9 @@ def test_a_number_opens_its_pictures(window: Window, addresses: dict[str, str]) 
     with window.visiting(addresses["evaluation"]) as visit:
         page = visit.page
         shown = page.locator("#cell-3-3 img").first
-        assert not shown.is_visible()
+        expect(shown).to_be_hidden()
         page.get_by_role("link", name="teddy called teddy: 20").click()
-        assert shown.is_visible()
+        expect(shown).to_be_visible()
         page.locator("#cell-3-3").get_by_role("link", name="hide").click()
-        assert not shown.is_visible()
-        assert page.locator("#cell-1-2 img").first.is_visible()
+        expect(shown).to_be_hidden()
+        expect(page.locator("#cell-1-2 img").first).to_be_visible()

@@ -96,7 +96,7 @@ def test_what_was_taught_becomes_a_space_that_teaches_too(visit: Visit, window: 
     assert card["custom_headers"] == read_card(visit.hub.repos[OLD].head.files)["custom_headers"]
     site = json.loads(files[SITE_JSON])
     assert site["title"] == "disc, cross"
-    check_files(repo.host, files, patience_s=5)
+    check_files(repo.host, files, patience_s=240)
     # What the Hub put into the pages of the Space that it was taught on is not this one's.
     assert not [name for name, content in files.items() if name.endswith(".html") and b"OAUTH" in content]
     # No picture of the visitor's own, as nobody said that they may be shown.

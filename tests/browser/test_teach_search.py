@@ -120,6 +120,7 @@ def test_what_is_found_keeps_its_creator_and_licence_as_in_python(
         expect(page.locator("#search")).to_contain_text(
             hits[0].license_id if hits[0].license_id != "unknown" else "licence unknown"
         )
+        page.evaluate("document.querySelector('#said').textContent = ''")
         page.get_by_role("button", name=f"Add the chosen ({len(hits)})").click()
         expect(lesson.said).to_contain_text("Added: ", timeout=LONG_MS)
     host, asked = sources.asked[0]

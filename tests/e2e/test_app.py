@@ -109,7 +109,7 @@ def test_what_is_no_picture_is_a_4xx(address: str) -> None:
 
 def fails(*arguments: object) -> str:
     process = start(*arguments)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 1
     assert output == ""
     assert len(errors.splitlines()) == 1, errors
@@ -273,7 +273,7 @@ def test_an_app_that_is_stopped_while_it_starts_ends_as_any_other(prebuilt: Revi
     # Its page is still to come.
     wait_for_alive(port)
     process.send_signal(signal.SIGTERM)
-    rest, errors = process.communicate(timeout=120)
+    rest, errors = process.communicate(timeout=600)
     assert (process.returncode, rest) == (0, "")
     assert "Traceback" not in errors
 

@@ -67,7 +67,7 @@ def quickstart(checkout: Path) -> tuple[list[str], bytes]:
         raise AssertionError("\n".join(lines))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=120)
+        process.wait(timeout=600)
         process.stdout.close()
 
 

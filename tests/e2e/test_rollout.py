@@ -303,7 +303,7 @@ def test_an_alert_demotes_a_running_app(prebuilt: Revision, tmp_path: Path) -> N
         assert ask(f"{url}/api/classify?consent=yes", picture, "POST")[0] == 202
     finally:
         process.terminate()
-        process.communicate(timeout=120)
+        process.communicate(timeout=600)
     assert process.returncode == 0
 
 

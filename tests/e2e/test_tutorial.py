@@ -98,7 +98,7 @@ class Reader:
     def stop(self) -> None:
         if self.server:
             self.server.terminate()
-            self.server.communicate(timeout=120)
+            self.server.communicate(timeout=600)
             self.server = None
 
 

@@ -23,7 +23,7 @@ ARGUMENTS = [
 ]
 # What a page may take to come, and to say what it is asked for: playwright's half a minute is too little on a machine
 # that runs six tests at once.
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 

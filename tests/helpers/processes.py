@@ -25,5 +25,5 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 def stop(process: subprocess.Popen[str]) -> int:
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     return process.returncode

@@ -29,7 +29,7 @@ from spotter.web.tabs import Tab
 ROOT = Path(__file__).parents[2]
 STATIC, WEB = ROOT / "spotter" / "web" / "static", ROOT / "web"
 UNLISTED = {"site.json", "sw.js"}
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 BLANK = b"<!doctype html><meta charset=utf-8><title>A page</title>"
 # How pictures, pixels and answers travel between a test and JavaScript.
 TRAVEL = """

@@ -238,7 +238,7 @@ def test_killed_at_any_moment_at_most_the_last_second_is_missing(tmp_path: Path,
 @pytest.mark.slow
 def test_two_processes_write_to_one(tmp_path: Path) -> None:
     processes = [writer(tmp_path, name, 300) for name in ("one", "two")]
-    told = [process.communicate(timeout=120)[0].split()[2::2] for process in processes]
+    told = [process.communicate(timeout=600)[0].split()[2::2] for process in processes]
     answers = read_answers(tmp_path)
     assert len(answers) == 600
     assert [answers.id[answers.revision == name].tolist() for name in ("one", "two")] == told
@@ -386,7 +386,7 @@ def test_the_app_answers_without_its_log_and_says_so(prebuilt: Revision, tmp_pat
             assert health.json()["warning"] == "The app answers, but cannot log the answers: File exists."
     finally:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     said = [line for line in errors.splitlines() if "cannot log" in line]
     assert said == [f"{tmp_path / 'file'}: The app answers, but cannot log the answers: File exists."]
 

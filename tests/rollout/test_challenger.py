@@ -196,5 +196,5 @@ def test_a_challenger_that_is_not_there_stops_nothing(prebuilt: Revision, tmp_pa
         address_of(process)
     finally:
         process.terminate()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
     assert "no challenger: " in errors

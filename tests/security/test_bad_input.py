@@ -251,7 +251,7 @@ def kill(arguments: list[object], stage: str) -> None:
         if line.startswith(stage):
             break
     child.kill()
-    child.communicate(timeout=120)
+    child.communicate(timeout=600)
     assert child.returncode == -signal.SIGKILL
 
 

@@ -759,7 +759,7 @@ def apart() -> Iterator[tuple[str, subprocess.Popen[str]]]:
     with served(stop_s=0.5, idle_s=IDLE_S) as (url, process):
         yield url, process
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0
         assert "Traceback" not in errors
 
@@ -793,7 +793,7 @@ def test_sigterm_finishes_what_is_in_flight_and_ends_cleanly(tmp_path: Path) -> 
         let_go(process, AT_ONCE)
         assert [answer.result().json()["label"] for answer in answers] == ["black", "black"]
         assert through.result()["label"] == "black"
-        rest, errors = process.communicate(timeout=120)
+        rest, errors = process.communicate(timeout=600)
         assert (process.returncode, rest) == (0, "")
         assert "Traceback" not in errors
 
@@ -866,7 +866,7 @@ def test_an_upload_that_never_ends_does_not_keep_it_from_stopping(apart: tuple[s
         connection.sendall(b"POST /api/classify HTTP/1.1\r\nHost: app\r\nContent-Length: 9000\r\n\r\nabc")
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=600) == 0
 
 
 @pytest.mark.slow

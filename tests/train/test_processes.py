@@ -60,7 +60,7 @@ processes.run_apart("os", "getpid")
 os.chdir("later"); os.environ["SETTING"] = "new"; del os.environ["WORLD_SIZE"]
 print(processes.run_apart("some_work", "read", "note.txt"))
 """
-    said, errors = start(folder, code).communicate(timeout=120)
+    said, errors = start(folder, code).communicate(timeout=600)
     assert (said.strip(), errors) == ("('found', 'new', None)", "")
 
 
@@ -80,7 +80,7 @@ except processes.TrainingFailed:
 except Exception as error:
     print(type(error).__name__, error)
 """
-    out, err = start(folder, tried).communicate(timeout=120)
+    out, err = start(folder, tried).communicate(timeout=600)
     lines = out.splitlines()
     assert lines[:2] == ["3", "ParityError a sentence"], err
     assert lines[2].startswith("TrainingFailed The process that writes and opens the export ended")
@@ -99,7 +99,7 @@ def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: 
     # Ctrl-C reaches all of them.
     for process in [asking.pid, *helpers] if how == signal.SIGINT else [asking.pid]:
         os.kill(process, how)
-    err = asking.communicate(timeout=120)[1]
+    err = asking.communicate(timeout=600)[1]
     wait_until(lambda: not any(map(is_running, helpers)))
     # Of a Ctrl-C the process that asked may say something, and nobody else.
     assert err.count("Traceback") == (how == signal.SIGINT)
@@ -119,7 +119,7 @@ except processes.TrainingFailed as error:
     print("SIGKILL" in str(error))
 print(processes.run_apart("some_work", "add", 1, 2))
 """
-    out, err = start(folder, tried).communicate(timeout=120)
+    out, err = start(folder, tried).communicate(timeout=600)
     assert out.splitlines()[-1] == "3", err
 
 
@@ -135,7 +135,7 @@ print(type(working.exception()).__name__, processes.run_apart("os", "getppid") =
 processes.drop_work()
 print(processes.run_apart("some_work", "add", 1, 2), processes.run_apart("os", "getppid") == server)
 """
-    out, err = start(folder, dropped).communicate(timeout=120)
+    out, err = start(folder, dropped).communicate(timeout=600)
     assert out.splitlines() == ["TrainingFailed True", "3 True"], err
     assert not is_running(int((folder / "who").read_text().split()[1]))
 
@@ -152,7 +152,7 @@ while not os.path.exists("loading"):
 processes.drop_work()
 print(type(working.exception()).__name__)
 """
-    out, err = start(folder, code).communicate(timeout=120)
+    out, err = start(folder, code).communicate(timeout=600)
     assert out.splitlines() == ["TrainingFailed"], err
 
 

@@ -231,7 +231,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 def test_processes_at_once_lose_no_line(tmp_path: Path, how: str) -> None:
     path = tmp_path / "log.jsonl"
     writers = [start(WRITER, path, name, how) for name in ("one", "two", "three")]
-    assert [writer.wait(120) for writer in writers] == [0, 0, 0]
+    assert [writer.wait(600) for writer in writers] == [0, 0, 0]
     found = [json.loads(line)["n"] for line in Journal(path).lines()]
     for name in ("one", "two", "three"):
         assert [each for each in found if each.startswith(name + " ")] == [f"{name} {number}" for number in range(30)]
@@ -253,7 +253,7 @@ def test_a_kill_frees_the_lock_with_and_without_fcntl(tmp_path: Path, how: str) 
         holder.kill()
         holder.wait()
         holder.stdout.close()
-    assert waiting.wait(120) == 0
+    assert waiting.wait(600) == 0
     found = [json.loads(line)["n"] for line in Journal(path).lines()]
     assert found == [1, *(f"next {number}" for number in range(30))]
 
