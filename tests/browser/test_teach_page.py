@@ -730,6 +730,37 @@ def test_a_pasted_picture_goes_to_the_class_that_has_the_focus(lesson: Lesson) -
     expect(lesson.card(1).locator(".count")).to_have_text("Pictures: 1", timeout=LONG_MS)
 
 
+def test_who_uses_the_keyboard_alone_keeps_the_place(lesson: Lesson) -> None:
+    page, press = lesson.page, lesson.page.keyboard.press
+    page.locator("#bears").focus()
+    press("Enter")
+    expect(lesson.said).to_contain_text("Added: 48.", timeout=LONG_MS)
+    learn = page.locator("#learn")
+    expect(learn).to_be_focused()
+    press("Enter")
+    # It says that it is at work, and what is pressed again meanwhile begins nothing.
+    expect(learn).to_be_disabled()
+    press("Enter")
+    expect(page.locator("#learnt .working")).to_be_visible(timeout=LONG_MS)
+    expect(learn).to_be_focused()
+    # Stop is the next thing after it.
+    press("Tab")
+    expect(page.locator("#stop")).to_be_focused()
+    press("Enter")
+    expect(lesson.learnt).to_contain_text("Stopped")
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(learn).to_be_focused()
+    press("Enter")
+    expect(page.locator("#take")).to_be_visible(timeout=LONG_MS)
+    expect(learn).to_be_enabled(timeout=LONG_MS)
+    expect(learn).to_be_focused()
+    page.locator("#lesson-zip").focus()
+    with page.expect_download(timeout=LONG_MS):
+        press("Enter")
+    expect(page.locator("#packed")).to_contain_text("is ready")
+    expect(page.locator("#lesson-zip")).to_be_focused()
+
+
 def test_what_was_learnt_leaves_as_two_zips_and_two_commands(lesson: Lesson, tmp_path: Path) -> None:
     lesson.add_kinds({"disc": 8, "cross": 8})
     lesson.learn()

@@ -4,6 +4,7 @@ import { find, make } from "../../page/dom.js";
 import { asWritten } from "../../page/language.js";
 import type { Problem } from "../../page/problem.js";
 import type { Outlook, Taught } from "../types.js";
+import { setBusy, whenPressed } from "./busy.js";
 import { words, type Desk } from "./desk.js";
 import { whatIsMissing, whatWentWrong } from "./troubles.js";
 import { until } from "./until.js";
@@ -29,7 +30,7 @@ export class Learning {
   constructor(desk: Desk, told: (taught: Taught, isLast: boolean) => void) {
     this.#desk = desk;
     this.#told = told;
-    this.#part.learn.addEventListener("click", () => void this.learn());
+    whenPressed(this.#part.learn, () => this.learn());
     this.#part.stop.addEventListener("click", () => {
       this.#again = false;
       this.#ending?.abort(STOPPED);
@@ -96,7 +97,7 @@ export class Learning {
       learnt.prepend(working);
       stop.hidden = false;
     }, 300);
-    learn.disabled = true;
+    setBusy(true, learn);
     try {
       const show = (done: number, total: number): void => {
         bar.max = total;
@@ -123,8 +124,10 @@ export class Learning {
     } finally {
       clearTimeout(slow);
       working.remove();
+      const hadFocus = stop.matches(":focus");
       stop.hidden = true;
-      learn.disabled = false;
+      if (hadFocus) learn.focus();
+      setBusy(false, learn);
       this.#ending = undefined;
       this.#soon = undefined;
     }

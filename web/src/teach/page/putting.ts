@@ -3,6 +3,7 @@
 import { find, make, webLink } from "../../page/dom.js";
 import type { Problem } from "../../page/problem.js";
 import type { SiteFile } from "../types.js";
+import { setBusy, whenPressed } from "./busy.js";
 import { words, type Desk } from "./desk.js";
 import { NameTaken, Unwanted, isName, putOnSpace } from "./hub_space.js";
 import { SignInRefused, clientId, finishSignIn, signIn, signOut, visitor, type HubPlace } from "./hub_visit.js";
@@ -59,13 +60,13 @@ export class Putting {
       this.#offerDownload();
       return;
     }
-    enter.addEventListener("click", () => void this.#signIn(place));
+    whenPressed(enter, () => this.#signIn(place));
     leave.addEventListener("click", () => {
       signOut();
       this.#show();
       enter.focus();
     });
-    put.addEventListener("click", () => void this.#put(place));
+    whenPressed(put, () => this.#put(place));
     this.#show();
     void this.#return(place);
   }
@@ -101,7 +102,7 @@ export class Putting {
 
   async #signIn(hub: HubPlace): Promise<void> {
     const { signIn: enter } = this.#part;
-    enter.disabled = true;
+    setBusy(true, enter);
     try {
       // The Hub's answer comes to the page without what its address said of the language.
       localStorage.setItem("spotter-language", this.#desk.language.tag);
@@ -109,7 +110,7 @@ export class Putting {
     } catch (error) {
       this.#refuse(problemOf(error, ""));
     } finally {
-      enter.disabled = false;
+      setBusy(false, enter);
     }
   }
 
@@ -142,7 +143,7 @@ export class Putting {
       field.focus();
       return;
     }
-    put.disabled = true;
+    setBusy(true, put);
     state.textContent = words(this.#desk, "teach_hub_putting");
     try {
       const made = await this.#finish();
@@ -154,7 +155,7 @@ export class Putting {
       this.#refuse(problemOf(error, name));
       this.#show();
     } finally {
-      put.disabled = false;
+      setBusy(false, put);
     }
   }
 

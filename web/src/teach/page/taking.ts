@@ -2,6 +2,7 @@
 
 import type { SiteJson } from "../../files.js";
 import { find } from "../../page/dom.js";
+import { setBusy, whenPressed } from "./busy.js";
 import { words, type Desk } from "./desk.js";
 import { isOpen } from "./licenses.js";
 import { Putting } from "./putting.js";
@@ -33,8 +34,8 @@ export class Taking {
     title.addEventListener("input", () => {
       this.#showCommands();
     });
-    site.addEventListener("click", () => void this.#pack("site"));
-    lesson.addEventListener("click", () => void this.#pack("lesson"));
+    whenPressed(site, () => this.#pack("site"));
+    whenPressed(lesson, () => this.#pack("lesson"));
     copy.addEventListener("click", () => void this.#copy(commands.textContent));
   }
 
@@ -80,7 +81,7 @@ export class Taking {
 
   async #pack(what: "site" | "lesson"): Promise<void> {
     const { site, lesson, packed, showOwn } = this.#part;
-    site.disabled = lesson.disabled = true;
+    setBusy(true, site, lesson);
     packed.textContent = words(this.#desk, "teach_packing");
     try {
       const { teacher, lesson: album } = await this.#desk.tutor.learnt();
@@ -96,7 +97,7 @@ export class Taking {
       const { key, values } = whatWentWrong(error);
       packed.textContent = words(this.#desk, key, values);
     } finally {
-      site.disabled = lesson.disabled = false;
+      setBusy(false, site, lesson);
     }
   }
 
