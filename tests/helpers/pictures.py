@@ -65,4 +65,5 @@ def serving(app: FastAPI, port: int | None = None) -> Iterator[str]:
         raise RuntimeError("The app did not start.")
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join()
+    # Not for ever: a request that never ends fails its own test, not the whole run.
+    thread.join(240)
