@@ -538,6 +538,18 @@ def test_everything_can_be_removed_from_the_device(lesson: Lesson) -> None:
     assert page.evaluate(KEPT) == {"pictures": 0, "features": 0, "decisions": 0}
 
 
+def test_of_what_is_removed_while_it_is_learnt_nothing_is_said(lesson: Lesson) -> None:
+    hear_on = lesson.hold_views()
+    lesson.add_kinds({"disc": 6, "cross": 6})
+    lesson.page.locator("#learn").click()
+    expect(lesson.learnt).to_contain_text("You can try it now.", timeout=LONG_MS)
+    lesson.empty()
+    expect(lesson.page.locator("#learn")).to_be_enabled(timeout=LONG_MS)
+    expect(lesson.learnt).to_be_empty()
+    expect(lesson.page.locator("#take")).to_be_hidden()
+    hear_on()
+
+
 KEPT = """async () => {
     const [{ name }] = await indexedDB.databases();
     const database = await new Promise(done => {
@@ -732,6 +744,7 @@ def test_a_pasted_picture_goes_to_the_class_that_has_the_focus(lesson: Lesson) -
 
 def test_who_uses_the_keyboard_alone_keeps_the_place(lesson: Lesson) -> None:
     page, press = lesson.page, lesson.page.keyboard.press
+    hear_on = lesson.hold_views()
     page.locator("#bears").focus()
     press("Enter")
     expect(lesson.said).to_contain_text("Added: 48.", timeout=LONG_MS)
@@ -741,7 +754,7 @@ def test_who_uses_the_keyboard_alone_keeps_the_place(lesson: Lesson) -> None:
     # It says that it is at work, and what is pressed again meanwhile begins nothing.
     expect(learn).to_be_disabled()
     press("Enter")
-    expect(page.locator("#learnt .working")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("#learnt .working")).to_contain_text("You can try it now.", timeout=LONG_MS)
     expect(learn).to_be_focused()
     # Stop is the next thing after it.
     press("Tab")
@@ -750,8 +763,9 @@ def test_who_uses_the_keyboard_alone_keeps_the_place(lesson: Lesson) -> None:
     expect(lesson.learnt).to_contain_text("Stopped")
     expect(page.locator("#stop")).to_be_hidden()
     expect(learn).to_be_focused()
+    hear_on()
     press("Enter")
-    expect(page.locator("#take")).to_be_visible(timeout=LONG_MS)
+    expect(lesson.learnt).not_to_contain_text("Stopped", timeout=LONG_MS)
     expect(learn).to_be_enabled(timeout=LONG_MS)
     expect(learn).to_be_focused()
     page.locator("#lesson-zip").focus()
