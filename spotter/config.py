@@ -122,7 +122,7 @@ class FamiliarityConfig:
 class SecondLookConfig:
     """The second look (see `spotter.bundle.second_look`): `window`, and the `margins` that are tried, on at most `most`
     held-out pictures that are not familiar, as many shifted views, and as many strangers; on none of fewer than `least`
-    held-out pictures, of which one says nothing about one in a hundred.
+    held-out pictures.
 
     At most the share `strangers` of strangers may get an answer more, and at most the share `wrong` of the answers that
     are added may be wrong, or one of them.
@@ -130,7 +130,7 @@ class SecondLookConfig:
 
     window: float = 0.4
     margins: tuple[float, ...] = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
-    least: int = 60
+    least: int = 30
     most: int = 100
     strangers: float = 0.01
     wrong: float = 0.1

@@ -42,7 +42,9 @@ def choose_second_look(
     It is tried on held-out pictures and shifted views of them that are not familiar, and on strangers: the same
     pictures, and a model that lacks their class. The margin is the smallest one by which at most the share
     `config.strangers` of these get an answer more. It is kept if more answers are right than before, and at most the
-    share `config.wrong` of those that come in addition is wrong, or one.
+    share `config.wrong` of those that come in addition is wrong, or one. Where there are so few strangers that one is
+    more than that share, it is the largest margin; one of them may get an answer then, and nothing may be added at all:
+    what is not sure in a small set is hardly ever what is far away.
 
     Returns:
         It with what it was chosen by, and what there is to say.
@@ -68,7 +70,10 @@ def choose_second_look(
     strange = weigh(far, without_own(seen.probabilities[asked:], targets[of[asked:]]), known.certainty)
     strange[seen.scores[asked:] < 0] = -1
     right = seen.probabilities[:asked].argmax(axis=1) == targets[of[:asked]]
-    margins = [m for m in config.margins if (strange - m >= known.threshold).sum() <= config.strangers * len(rows)]
+    may = config.strangers * len(rows)
+    is_small = may < 1
+    of_these = config.margins[-1:] if is_small else config.margins
+    margins = [m for m in of_these if (strange - m >= known.threshold).sum() <= max(1, may)]
     if not margins:
         return None, "no second look: it would answer too many strangers"
     answered = seen.scores[:asked] - margins[0] >= known.threshold
@@ -80,7 +85,7 @@ def choose_second_look(
         strangers=len(rows),
         let_in=int((strange - margins[0] >= known.threshold).sum()),
     )
-    if not is_right_enough(found.answered, found.wrong, config.wrong):
+    if not is_right_enough(found.answered, found.wrong, config.wrong) and (found.answered or not is_small):
         return None, f"no second look: {found.sentence()}"
     return found, f"a second look where the first is not sure: {found.sentence()}"
 

@@ -180,7 +180,7 @@ def test_looks_of_the_last_training_give_the_same_windows(
 def test_the_margin_lets_no_more_strangers_in_than_it_may(
     trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
 ) -> None:
-    for share in (0.0, 0.02, 1.0):
+    for share in (0.02, 0.1, 1.0):
         config = replace(CONFIG, strangers=share, wrong=1.0)
         found, said = choose_second_look(trained, dataset, folds, known, config)
         if found is None:
@@ -192,6 +192,25 @@ def test_the_margin_lets_no_more_strangers_in_than_it_may(
         assert 2 * found.wrong < found.answered <= found.unsure
     assert found
     assert found.second_look == SecondLook(CONFIG.window, 0.0)
+
+
+def test_where_one_stranger_is_more_than_the_share_the_margin_is_the_largest(
+    trained: Trained, dataset: Dataset, folds: np.ndarray, known: Familiarity
+) -> None:
+    # One of 66 is more than one in a hundred.
+    found, _ = choose_second_look(trained, dataset, folds, known, replace(CONFIG, margins=(0.0, 0.002)))
+    assert found
+    assert (found.strangers, found.second_look.margin) == (COUNT, 0.002)
+    assert found.answered > 2 * found.wrong
+    # With so large a margin nothing is added, which says nothing against it in a small set, and much in a larger one.
+    strict = replace(CONFIG, margins=(0.0, 0.9))
+    found, said = choose_second_look(trained, dataset, folds, known, strict)
+    assert found
+    assert (found.answered, found.let_in, found.second_look.margin) == (0, 0, 0.9)
+    assert said.endswith(f"it answers 0, 0 of them wrong; of {COUNT} strangers, 0 more")
+    found, said = choose_second_look(trained, dataset, folds, known, replace(strict, margins=(0.9,), strangers=0.02))
+    assert found is None
+    assert said.endswith(f"it answers 0, 0 of them wrong; of {COUNT} strangers, 0 more")
 
 
 def test_it_is_not_chosen_on_too_little(
