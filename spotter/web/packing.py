@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spotter.bundle.format import ONNX, REFERENCE
+from spotter.bundle.format import ONNX, REFERENCE, hash_of
 
 PACKED = ".gz"
 # Files of four-byte numbers. Sorted by their place in a number, the bytes that are 0 lie together, and cost nothing.
@@ -23,13 +23,19 @@ def pack(content: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
     """Pack a file of a model; the same content gives the same bytes.
 
     Returns:
-        The packed file, and what `site.json` says of how: `by_place` or `steps`, or neither.
+        The packed file, and what `site.json` says of it: `by_place` or `steps`, or neither; and what is packed.
     """
     if name == REFERENCE and (sorted_ := sort_steps(content)):
-        return _pack_numbers(sorted_), {"steps": STEPS}
+        return _pack_numbers(sorted_), {"steps": STEPS, **describe_unpacked(sorted_)}
     if name in OF_NUMBERS:
-        return _pack_numbers(sort_by_place(content)), {"by_place": True}
-    return gzip.compress(content, 9, mtime=0), {}
+        sorted_ = sort_by_place(content)
+        return _pack_numbers(sorted_), {"by_place": True, **describe_unpacked(sorted_)}
+    return gzip.compress(content, 9, mtime=0), describe_unpacked(content)
+
+
+def describe_unpacked(content: bytes) -> dict[str, Any]:
+    """What `site.json` says of what is in a packed file."""
+    return {"unpacked": len(content), "unpacked_sha256": hash_of(content)}
 
 
 def unpack(packed: bytes, told: dict[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ from spotter.stores.base import promised_hashes
 from spotter.utils.files import claimed_folder, package_file
 from spotter.utils.templates import render_template
 from spotter.utils.text import in_one_line
-from spotter.web.packing import PACKED, pack
+from spotter.web.packing import PACKED, describe_unpacked, pack
 from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.teach import HubPlace, teach_files, why_not
 
@@ -103,9 +103,7 @@ def site_files(
             "network": predictor.network,
             "title": title,
             "languages": LANGUAGES,
-            "files": {
-                name: _described(name, files[name]) | how.get(name, {}) for name in sorted(files.keys() - UNLISTED)
-            },
+            "files": {name: _described(name, files[name], how.get(name)) for name in sorted(files.keys() - UNLISTED)},
             "self_test": {"file": SELF_TEST, "probabilities": probabilities},
             "teach": not reason,
             **({"teach_reason": reason} if reason else {}),
@@ -178,7 +176,7 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _model_files(revision: Path, predictor: Predictor) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
-    """The files of the model, and how those that are packed were sorted."""
+    """The files of the model, and what `pack` told of those that are packed."""
     model_json = (revision / MODEL_JSON).read_bytes()
     promised = promised_hashes(model_json) or {}
     packed = {predictor.network, REFERENCE}
@@ -259,12 +257,12 @@ def _index(title: str, predictor: Predictor, teach: bool) -> bytes:
     return page.encode("utf-8", "replace")
 
 
-def _described(name: str, content: bytes) -> dict[str, Any]:
+def _described(name: str, content: bytes, packed: Mapping[str, Any] | None) -> dict[str, Any]:
     told: dict[str, Any] = {"bytes": len(content), "sha256": hash_of(content)}
-    if not name.endswith(PACKED):
-        return told
-    unpacked = gzip.decompress(content)
-    return told | {"unpacked": len(unpacked), "unpacked_sha256": hash_of(unpacked)}
+    if name.endswith(PACKED):
+        # What the build packed is told by nobody.
+        told |= packed or describe_unpacked(gzip.decompress(content))
+    return told
 
 
 def _to_json(content: object) -> bytes:

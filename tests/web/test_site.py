@@ -20,7 +20,16 @@ from spotter.errors import BrokenModel, SiteNotBuilt, SiteUnwritable
 from spotter.inference.predictor import Predictor
 from spotter.serve.page.translations import LANGUAGES, texts
 from spotter.train.thinning import STEP
-from spotter.web.packing import STEPS, merge_places, merge_steps, pack, sort_by_place, sort_steps, unpack
+from spotter.web.packing import (
+    STEPS,
+    describe_unpacked,
+    merge_places,
+    merge_steps,
+    pack,
+    sort_by_place,
+    sort_steps,
+    unpack,
+)
 from spotter.web.self_test import SELF_TEST, choose_picture
 from spotter.web.site import built_files, check_place, model_folder, read_site, site_files, with_parity, write_site
 from tests.conftest import Revision
@@ -51,9 +60,9 @@ def test_packing_by_place_loses_nothing(length: int) -> None:
     content = np.random.default_rng(length).bytes(length)
     assert merge_places(sort_by_place(content)) == content
     packed, told = pack(content, "model.onnx")
-    assert told == {"by_place": True}
+    assert told == {"by_place": True, **describe_unpacked(gzip.decompress(packed))}
     assert unpack(packed, told) == content
-    assert pack(content, "model-int8.onnx") == (gzip.compress(content, 9, mtime=0), {})
+    assert pack(content, "model-int8.onnx") == (gzip.compress(content, 9, mtime=0), describe_unpacked(content))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (7, 2)], ids=str)
@@ -61,7 +70,8 @@ def test_packing_by_steps_loses_nothing(shape: tuple[int, int]) -> None:
     whole = np.random.default_rng(0).integers(-(2**15), 2**15, shape)
     content = save({"embeddings": (whole / STEPS).astype(np.float32)}, {"made": "here"})
     packed, told = pack(content, "reference.safetensors")
-    assert told == {"steps": STEPS} == {"steps": 1 / STEP}
+    assert told == {"steps": 1 / STEP, **describe_unpacked(gzip.decompress(packed))}
+    assert STEPS == 1 / STEP
     assert unpack(packed, told) == content
     assert pack(content, "reference.safetensors")[0] == packed
     for damaged in (gzip.decompress(packed)[:-2], b"", b"\x00" * 8):
@@ -78,7 +88,8 @@ def test_what_is_no_matrix_of_steps_is_sorted_by_place(values: Any) -> None:
     content = save({"embeddings": np.array(values, np.float32)})
     assert sort_steps(content) is None
     packed, told = pack(content, "reference.safetensors")
-    assert told == {"by_place": True}
+    assert told["by_place"]
+    assert "steps" not in told
     assert unpack(packed, told) == content
 
 
