@@ -1,10 +1,13 @@
 """The one place that starts a browser, and what is measured on a page in it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from spotter.web.browser import UNWANTED_FEATURES
 
 CHROMIUM = Path("/usr/bin/chromium")
 PROGRAM = Path(__file__).with_name("chromium.sh")
@@ -21,6 +24,7 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+ENVIRONMENT = {**os.environ, "UNWANTED_FEATURES": UNWANTED_FEATURES}
 # What a page may take to come, and to say what it is asked for: playwright's half a minute is too little on a machine
 # that runs six tests at once.
 PATIENCE_MS = 240_000
@@ -31,7 +35,7 @@ DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 def running_browser(*more: str) -> Iterator[Browser]:
     """Start it, with more arguments than all tests need."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(PROGRAM), args=[*ARGUMENTS, *more])
+        browser = playwright.chromium.launch(executable_path=str(PROGRAM), args=[*ARGUMENTS, *more], env=ENVIRONMENT)
         browser.on("context", lambda context: context.set_default_timeout(PATIENCE_MS))
         yield browser
         browser.close()
@@ -42,7 +46,7 @@ def running_profile(folder: Path) -> Iterator[BrowserContext]:
     """Start it on a profile that stays in a folder."""
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            folder, executable_path=str(PROGRAM), args=ARGUMENTS, viewport=DESKTOP
+            folder, executable_path=str(PROGRAM), args=ARGUMENTS, env=ENVIRONMENT, viewport=DESKTOP
         )
         context.set_default_timeout(PATIENCE_MS)
         yield context
