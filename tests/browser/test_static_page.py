@@ -646,9 +646,46 @@ def test_a_page_whose_script_does_not_come_says_so(
             page.goto(running.url(address))
             expect(page.locator(place)).to_contain_text(translate("web_unloaded", language))
             expect(page.locator(place)).to_be_visible()
+            # Nothing that would do nothing, and nothing in another language.
+            expect(page.locator("main").get_by_role("button")).to_have_count(0)
+            expect(page.get_by_role("tab")).to_have_count(0)
+            if place == "#answer":
+                # In all languages, choosing one is possible.
+                seen = [word for word in page.locator("body").inner_text().split("\n") if word]
+                assert seen[-len(LANGUAGES) :] == list(LANGUAGES.values())
+                assert seen[1:-5] == [translate(key, language) for key in ("web_no_model", "web_unloaded")]
         running.replies, running.cut = {}, {}
         page.goto(running.url(address))
         expect(page.locator(f"{place} .hint h2" if place == "#answer" else "#bears")).to_be_visible()
+        expect(page.locator("#tab-one" if place == "#answer" else "#bears")).to_be_visible()
+
+
+@pytest.mark.parametrize("address", ["", "teach/"])
+def test_words_of_an_earlier_version_in_the_cache_are_fetched_again(
+    visit_of: Callable[..., Visit], site: Path, address: str
+) -> None:
+    path = "languages/de.json"
+    told = json.loads((site / path).read_bytes())
+    # It has no word yet for what came later.
+    old = {**told, "texts": {key: text for key, text in told["texts"].items() if key not in {"start", "teach_title"}}}
+    with serving_site(site, headers={"Cache-Control": "max-age=600"}) as running:
+        running.stale = {path: json.dumps(old).encode()}
+        page = visit_of(running.url("blank.html")).page
+        page.evaluate("(path) => fetch(path).then((answer) => answer.text())", f"/{path}")
+        page.goto(running.url(f"{address}?lang=de"))
+        key, place = ("teach_title", "h1") if address else ("start", "#answer h2")
+        expect(page.locator(place)).to_have_text(translate(key, "de"))
+        assert running.asked.count(path) == 2
+
+
+def test_changed_words_are_not_shown(visit_of: Callable[..., Visit], site: Path) -> None:
+    path = "languages/en.json"
+    told = json.loads((site / path).read_bytes())
+    changed = json.dumps({**told, "error": "It is never wrong."}).encode()
+    with serving_site(site, replies={path: changed}) as running:
+        page = visit_of(running.url()).page
+        expect(page.locator("#answer")).to_contain_text(translate("web_unloaded", "en"))
+        expect(page.get_by_text("never wrong")).to_have_count(0)
 
 
 def test_a_script_that_takes_too_long_is_told_and_takes_it_back(visit_of: Callable[..., Visit], site: Path) -> None:
@@ -794,6 +831,35 @@ def test_every_room_is_accessible_and_fits_and_nothing_moves(
     assert overflow(page) <= 0
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_jumps_however_long_the_reasons_take(
+    visit_of: Callable[..., Visit], server: SiteServer, viewport: dict[str, int]
+) -> None:
+    page = ready(visit := visit_of(server.url(), viewport=viewport))
+    page.locator(".gallery-item").first.click()
+    page.get_by_role("button", name="Why?").wait_for()
+    page.evaluate(
+        """() => {
+            const read = Blob.prototype.arrayBuffer;
+            const held = new Promise((go) => { window.go = go; });
+            Blob.prototype.arrayBuffer = async function () { await held; return read.call(this); };
+        }"""
+    )
+    page.get_by_role("button", name="Why?").click()
+    expect(page.locator("#why")).to_have_text("Looking …")
+    # What moves at once after a click moves for everybody to see why; a browser counts half a second as at once.
+    page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
+    before = page.evaluate("shift")
+    page.evaluate("go()")
+    expect(page.locator(".near li").first).to_be_visible()
+    # Of what has moved it is told after the next two frames.
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+    )
+    assert page.evaluate("shift") - before <= 0.01
+    assert visit.errors == []
+
+
 def test_tabs_work_by_keyboard(home: Visit) -> None:
     page = home.page
     page.locator("#tab-one").focus()
@@ -912,16 +978,17 @@ def test_elements_share_one_model_and_a_page_colours_them_by_variables(
 
 
 @pytest.mark.parametrize(
-    ("path", "words"),
-    [("element.js", "The classifier could not be loaded."), ("languages/en.json", "The page could not be loaded.")],
+    ("path", "language"),
+    [("element.js", "en"), ("element.js", "fr"), ("languages/en.json", "en"), ("languages/zh.json", "zh")],
 )
-def test_an_element_whose_files_do_not_come_says_so(
-    visit_of: Callable[..., Visit], site: Path, path: str, words: str
+def test_an_element_whose_files_do_not_come_says_so_in_the_language_of_the_page(
+    visit_of: Callable[..., Visit], site: Path, path: str, language: str
 ) -> None:
     with serving_site(site, headers=CORS, replies={path: 404}) as running:
         embed = f'<script type="module" src="{running.url("spotter.js")}"></script>'
-        page_of = host_page("plain", embed + "<spotter-classifier></spotter-classifier>")
+        embed += f'<p lang="{language}"><spotter-classifier></spotter-classifier></p>'
+        page_of = host_page("plain", embed)
         with JsonServer(lambda _path, _query: (200, {"Content-Type": "text/html"}, page_of)) as blog:
             element = visit_of(blog.url).page.locator("spotter-classifier")
-            expect(element).to_contain_text(words)
-            expect(element).to_contain_text("Are you online?")
+            expect(element.locator(f"p[lang={language}]")).to_have_text(translate("web_unloaded", language))
+            expect(element.get_by_role("button")).to_have_count(0)

@@ -10,12 +10,11 @@ import markup from "../../spotter/web/templates/one.html";
 import css from "./page.css";
 import { find } from "./page/dom.js";
 import { readFacts } from "./page/facts.js";
-import { fillTexts, loadLanguage, pickLanguage } from "./page/language.js";
+import { fillTexts, languageAt, loadLanguage } from "./page/language.js";
 import { Model } from "./page/model.js";
 import { OneRoom } from "./page/one.js";
-import { sayUnloaded } from "./page/unloaded.js";
+import { sayUnloaded, setUnloaded } from "./page/unloaded.js";
 
-const LANGUAGES = ["en", "de", "es", "fr", "zh"];
 // As far below the view, in pixels, as a reader scrolls while it loads.
 const NEAR = "600px";
 const ROOT_PX = 16;
@@ -58,8 +57,7 @@ class SpotterClassifier extends HTMLElement {
 
   /** Put the texts of its language into it. */
   async #fill(): Promise<void> {
-    const inherited = this.closest("[lang]")?.getAttribute("lang");
-    const tag = pickLanguage([inherited, navigator.language], LANGUAGES);
+    const tag = languageAt(this);
     if (!this.shadowRoot || tag === this.#filled) return;
     this.#filled = tag;
     const box = find(this.shadowRoot, "#element");
@@ -71,6 +69,8 @@ class SpotterClassifier extends HTMLElement {
       box.innerHTML = markup;
       box.lang = tag;
       fillTexts(box, language);
+      box.classList.remove("foreign");
+      setUnloaded(box, false);
       const room = new OneRoom(box, {
         model,
         language,
@@ -85,7 +85,6 @@ class SpotterClassifier extends HTMLElement {
       // What was there before goes on.
       if (!this.#room) sayUnloaded(box, tag);
     }
-    box.classList.remove("foreign");
   }
 
   #isNear = false;

@@ -15,10 +15,14 @@ export function checkRunsHere(): void {
   if (!WebAssembly.validate(Uint8Array.from(SIMD))) {
     throw new CannotRun("no-simd", "This browser is too old: its WebAssembly has no vector instructions; update it.");
   }
-  // The types say that it is always there; browsers leave it out where anybody could change the page on its way.
-  if (!(globalThis.crypto as Crypto | undefined)?.subtle) {
+  if (!hasHashes()) {
     throw new CannotRun("insecure", "The model runs only on pages that come by https (or from this machine).");
   }
+}
+
+/** The types say that it is always so; browsers have none where anybody could change the page on its way. */
+export function hasHashes(): boolean {
+  return (globalThis.crypto as Crypto | undefined)?.subtle !== undefined;
 }
 
 /** The same error, or what stands behind it where the machine or the browser is the reason. */

@@ -22,7 +22,7 @@ export async function scriptProblem(folder: URL, path: string): Promise<CannotRu
     if (script.status === 404 || script.status === 410) return new BrokenModel(`The site's ${path} is missing.`);
     if (!script.ok) return new CannotRun("no-network", `The server does not give ${path} (${script.status}).`);
     const hash = await hashOf(new Uint8Array(await script.arrayBuffer()));
-    const wanted = await promised(folder, path);
+    const wanted = await promisedHash(folder, path);
     if (wanted === undefined || wanted === hash) return undefined;
     return new BrokenModel(`The site's ${path} is damaged or was changed; load the page again.`);
   } catch {
@@ -30,8 +30,8 @@ export async function scriptProblem(folder: URL, path: string): Promise<CannotRu
   }
 }
 
-/** What is wrong with a `site.json` is said by whoever reads it. */
-async function promised(folder: URL, path: string): Promise<string | undefined> {
+/** The hash that `site.json` gives a file. What is wrong with a `site.json` is said by whoever reads it. */
+export async function promisedHash(folder: URL, path: string): Promise<string | undefined> {
   try {
     return ((await (await ask(new URL("site.json", folder))).json()) as Told).files?.[path]?.sha256;
   } catch {

@@ -1,5 +1,8 @@
 /** Spotter in the browser and in Node: `const model = await load(url); await model.classify(picture)`. */
 
+import { languageAt } from "./page/language.js";
+import { unloadedText } from "./page/unloaded.js";
+
 export { BadPicture, BadPrior, BrokenModel, CannotRun, NoExplanation } from "./errors.js";
 export { load } from "./load.js";
 export type * from "./types.js";
@@ -14,7 +17,10 @@ if (typeof customElements === "object" && !("spotterSite" in document.documentEl
       class extends HTMLElement {
         connectedCallback(): void {
           const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
-          root.textContent = "The classifier could not be loaded. Are you online? Load the page again in a moment.";
+          const words = document.createElement("p");
+          words.lang = languageAt(this);
+          words.textContent = unloadedText(words.lang);
+          root.replaceChildren(words);
         }
       },
     );

@@ -37,7 +37,6 @@ const late = setTimeout(fail, PATIENCE_MS);
 
 function fail(): void {
   settle();
-  root.classList.remove("foreign");
   // The script may be missed before there is a place to say so.
   if (document.readyState !== "loading") sayUnloaded(document, root.lang);
   else document.addEventListener("DOMContentLoaded", () => {

@@ -1,5 +1,9 @@
 /** The page's texts, and what is written otherwise from language to language. */
 
+import { hashOf } from "../files.js";
+import { hasHashes } from "../runs_here.js";
+import { promisedHash } from "../script_problem.js";
+
 /** A language of the page: its texts by their keys, what the model's makers say, and how often it is wrong. */
 export interface Language {
   tag: string;
@@ -12,11 +16,26 @@ export interface Language {
 /** Where a comma stands before the tenths. */
 const COMMA = new Set(["de", "es", "fr"]);
 
-/** Load a language of a site's folder. */
+/** Load a language of a site's folder: the one that `site.json` names, if that is there. */
 export async function loadLanguage(base: URL, tag: string): Promise<Language> {
-  const answer = await fetch(new URL(`languages/${tag}.json`, base));
-  if (!answer.ok) throw new Error(`languages/${tag}.json: ${answer.status}`);
-  return { ...((await answer.json()) as Language), tag };
+  const path = `languages/${tag}.json`;
+  const wanted = promisedHash(base, path);
+  let content = await read(base, path, "default");
+  // The browser's cache may have that of an earlier version, which lacks some of the texts.
+  if (!(await isOf(content, await wanted))) content = await read(base, path, "reload");
+  if (!(await isOf(content, await wanted))) throw new Error(`${path} is not the one that site.json names.`);
+  return { ...(JSON.parse(new TextDecoder().decode(content)) as Language), tag };
+}
+
+async function read(base: URL, path: string, cache: RequestCache): Promise<Uint8Array<ArrayBuffer>> {
+  const answer = await fetch(new URL(path, base), { cache });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return new Uint8Array(await answer.arrayBuffer());
+}
+
+/** A page without https cannot tell. It says so, and needs words for it. */
+async function isOf(content: Uint8Array<ArrayBuffer>, wanted: string | undefined): Promise<boolean> {
+  return wanted === undefined || !hasHashes() || (await hashOf(content)) === wanted;
 }
 
 /** A sentence, with values put in as they are. */
@@ -44,6 +63,12 @@ export function joinLabels(labels: readonly string[], language: Language, last: 
 export function pickLanguage(wishes: readonly (string | null | undefined)[], there: readonly string[]): string {
   const bases = wishes.map((wish) => wish?.toLowerCase().split("-")[0] ?? "");
   return bases.find((base) => there.includes(base)) ?? "en";
+}
+
+/** The language of an element on a page of another site: that of the page around it, or else the visitor's. */
+export function languageAt(element: Element): string {
+  const inherited = element.closest("[lang]")?.getAttribute("lang");
+  return pickLanguage([inherited, navigator.language], ["en", "de", "es", "fr", "zh"]);
 }
 
 /** Put the texts into elements that name their keys in `data-text` (content) and `data-label` (for screen readers). */

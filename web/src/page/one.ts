@@ -409,6 +409,8 @@ export class OneRoom {
     const turn = this.#turn;
     if (!picture) return;
     ask.disabled = true;
+    // What is below makes room now, and does not jump when the reasons come.
+    why.replaceChildren(make("p", { class: "room" }, tell(this.#language, "looking")));
     try {
       const spotter = await this.#options.model.get();
       const evidence = spotter.card.explains ? await spotter.explain(picture) : undefined;

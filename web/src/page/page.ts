@@ -11,7 +11,7 @@ import { OneRoom } from "./one.js";
 import { readPrior } from "./prior.js";
 import { showUse } from "./use.js";
 import { workTabs } from "./tabs.js";
-import { sayUnloaded } from "./unloaded.js";
+import { sayUnloaded, setUnloaded } from "./unloaded.js";
 
 const root = document.documentElement;
 const base = new URL(".", import.meta.url);
@@ -28,6 +28,7 @@ async function start(): Promise<void> {
   const [language, facts] = await Promise.all([loadLanguage(base, root.lang), readFacts(base)]);
   fillTexts(document, language);
   root.classList.remove("foreign");
+  setUnloaded(document, false);
   showFoot(language, facts);
   workLanguages(language);
   let answered = (): void => undefined;
@@ -126,6 +127,5 @@ function whenIdle(work: () => void): void {
 
 start().catch((error: unknown) => {
   console.warn(error);
-  root.classList.remove("foreign");
   sayUnloaded(document, root.lang);
 });

@@ -18,9 +18,18 @@ const WORDS: Record<string, Unloaded> = {
 
 type Unloaded = [heading: string, text: string];
 
-/** Say it where the page that teaches says why it cannot, or else where answers stand. */
+/** The sentence, in a language. */
+export function unloadedText(tag: string): string {
+  return (WORDS[tag] ?? ENGLISH)[1];
+}
+
+/**
+ * Say it where the page that teaches says why it cannot, or else where answers stand. What does not work without the
+ * words is hidden until they come: it would be in English, and nobody would hear its buttons.
+ */
 export function sayUnloaded(root: ParentNode, tag: string): void {
   const [heading, text] = WORDS[tag] ?? ENGLISH;
+  setUnloaded(root, true);
   const words = make("p", { lang: tag }, text);
   const elsewhere = root.querySelector<HTMLElement>("#elsewhere");
   if (elsewhere) {
@@ -29,4 +38,10 @@ export function sayUnloaded(root: ParentNode, tag: string): void {
   } else {
     root.querySelector("#answer")?.replaceChildren(make("div", { class: "unsure", lang: tag }, make("h2", {}, heading), words));
   }
+}
+
+/** Hide what does not work without words and script, or show it again. */
+export function setUnloaded(root: ParentNode, isUnloaded: boolean): void {
+  const box = root instanceof Document ? root.documentElement : root;
+  if (box instanceof Element) box.classList.toggle("unloaded", isUnloaded);
 }
