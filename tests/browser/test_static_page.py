@@ -876,6 +876,22 @@ def test_tabs_work_by_keyboard(home: Visit) -> None:
         expect(page.locator("[role=tabpanel]:visible")).to_have_count(1)
 
 
+def test_the_keyboard_keeps_its_place_while_the_page_works(home: Visit, tmp_path: Path) -> None:
+    page = home.page
+    page.locator(".gallery-item").first.press("Enter")
+    page.get_by_role("button", name="Why?").press("Enter")
+    expect(page.locator(".near li").first).to_be_visible()
+    # The button has gone, and what it gave is there.
+    expect(page.locator("#why")).to_be_focused()
+    page.get_by_role("tab", name="Many").click()
+    (tmp_path / "disc.png").write_bytes(DISC)
+    page.set_input_files("#files .some", tmp_path / "disc.png")
+    page.locator("#classify-all").press("Enter")
+    expect(page.locator("#csv")).to_be_visible()
+    expect(page.locator("#classify-all")).to_be_focused()
+    page.get_by_role("button", name="Remove all files").click()
+
+
 def test_a_page_in_a_frame_shows_the_picture_and_the_answer_alone(
     visit_of: Callable[..., Visit], server: SiteServer
 ) -> None:

@@ -2,6 +2,7 @@
 
 import type { Answer, Spotter } from "../types.js";
 import { unpack, type Given, type Plan } from "./batch.js";
+import { setBusy, whenPressed } from "./busy.js";
 import { csvOf, type Row } from "./csv.js";
 import { find, make } from "./dom.js";
 import { chosenFiles, droppedFiles } from "./drop.js";
@@ -72,7 +73,7 @@ export class ManyRoom {
       this.#showChosen();
       some.focus();
     });
-    go.addEventListener("click", () => void this.#classifyAll());
+    whenPressed(go, () => this.#classifyAll());
     stop.addEventListener("click", () => {
       this.#isStopped = true;
     });
@@ -112,7 +113,7 @@ export class ManyRoom {
       return;
     }
     this.#isStopped = false;
-    go.disabled = true;
+    setBusy(true, go);
     stop.hidden = false;
     try {
       state.replaceChildren(make("p", {}, this.#tell("looking")));
@@ -121,7 +122,7 @@ export class ManyRoom {
     } catch (error) {
       showWords(state, modelProblem(error, this.#language));
     } finally {
-      go.disabled = false;
+      setBusy(false, go);
       stop.hidden = true;
     }
   }

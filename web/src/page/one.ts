@@ -3,6 +3,7 @@
 import type { Answer, Spotter } from "../types.js";
 import { answerWords, startWords, type Words } from "./answer.js";
 import { showBars, showEmptyBars } from "./bars.js";
+import { setBusy, whenPressed } from "./busy.js";
 import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
 import { find, make } from "./dom.js";
 import { showExamples } from "./examples.js";
@@ -260,7 +261,7 @@ export class OneRoom {
     });
     capture.addEventListener("click", () => void this.#capture());
     paste.addEventListener("click", () => void this.#paste());
-    ask.addEventListener("click", () => void this.#why());
+    whenPressed(ask, () => this.#why());
     for (const kind of ["dragenter", "dragover"]) {
       box.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -408,7 +409,7 @@ export class OneRoom {
     const picture = this.#picture;
     const turn = this.#turn;
     if (!picture) return;
-    ask.disabled = true;
+    setBusy(true, ask);
     // What is below makes room now, and does not jump when the reasons come.
     why.replaceChildren(make("p", { class: "room" }, tell(this.#language, "looking")));
     try {
@@ -421,14 +422,17 @@ export class OneRoom {
       });
       const reasons = await reasonsOf(picture, evidence, near, this.#language);
       if (turn !== this.#turn) return;
+      const hadFocus = ask.matches(":focus");
       ask.hidden = true;
       why.replaceChildren(reasons);
+      // What is read or reached next comes after them.
+      if (hadFocus) why.focus({ preventScroll: true });
     } catch (error) {
       // The answer holds, whatever keeps its reasons away.
       const { heading, more } = modelProblem(error, this.#language);
       if (turn === this.#turn) why.replaceChildren(make("p", {}, heading), make("p", {}, more));
     } finally {
-      ask.disabled = false;
+      setBusy(false, ask);
     }
   }
 }

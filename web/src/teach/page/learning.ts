@@ -4,7 +4,7 @@ import { find, make } from "../../page/dom.js";
 import { asWritten } from "../../page/language.js";
 import type { Problem } from "../../page/problem.js";
 import type { Outlook, Taught } from "../types.js";
-import { setBusy, whenPressed } from "./busy.js";
+import { setBusy, whenPressed } from "../../page/busy.js";
 import { words, type Desk } from "./desk.js";
 import { whatIsMissing, whatWentWrong } from "./troubles.js";
 import { until } from "./until.js";

@@ -3,7 +3,7 @@
 import { find, make, webLink } from "../../page/dom.js";
 import type { Problem } from "../../page/problem.js";
 import type { SiteFile } from "../types.js";
-import { setBusy, whenPressed } from "./busy.js";
+import { setBusy, whenPressed } from "../../page/busy.js";
 import { words, type Desk } from "./desk.js";
 import { NameTaken, Unwanted, isName, putOnSpace } from "./hub_space.js";
 import { SignInRefused, clientId, finishSignIn, signIn, signOut, visitor, type HubPlace } from "./hub_visit.js";

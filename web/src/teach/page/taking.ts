@@ -2,7 +2,7 @@
 
 import type { SiteJson } from "../../files.js";
 import { find } from "../../page/dom.js";
-import { setBusy, whenPressed } from "./busy.js";
+import { setBusy, whenPressed } from "../../page/busy.js";
 import { words, type Desk } from "./desk.js";
 import { isOpen } from "./licenses.js";
 import { Putting } from "./putting.js";
