@@ -60,8 +60,9 @@ def test_features_are_cached(published: Published) -> None:
     caches = sorted(path.name for path in published.data.rglob("features/*.safetensors"))
     assert all(name.startswith("tf_efficientnet_lite0-224-crop-") for name in caches)
     # The features, how far the subjects spread, cropped views, because the set is small, shifted ones to learn from,
-    # and those of the stress test.
-    assert len(caches) == 5
+    # and those of the stress test; and for both kinds of shifted views, the second looks at them.
+    looks = [name for name in caches if name.endswith("-looks.safetensors")]
+    assert (len(caches), len(looks)) == (7, 2)
     assert "learning from mirrored and cropped views too" in published.output
 
 
