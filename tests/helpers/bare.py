@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.patience import INSTALL_S
 
 
 def make_bare_python(folder: Path) -> Path:
@@ -24,9 +25,9 @@ def make_bare_python(folder: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
         install = [*pip, "--no-compile", "--require-hashes", "--only-binary", ":all:", "-r", locked]
         try:
-            made = subprocess.run(install, capture_output=True, text=True, timeout=1200, check=False)
+            made = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_S, check=False)
         except subprocess.TimeoutExpired:
-            pytest.skip("pip takes more than 400 s to install locked.txt here")
+            pytest.skip(f"pip takes more than {INSTALL_S} s to install locked.txt here")
         if made.returncode:
             last = (made.stderr.strip().splitlines() or ["?"])[-1]
             pytest.skip(f"pip cannot install locked.txt here: {last[:200]}")

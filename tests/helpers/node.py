@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.patience import INSTALL_S
+
 # Exact, like the requirements files.
 PACKAGES = ("axe-core@4.14.1", "@gradio/client@2.7.0", "sharp@0.35.5")
 
@@ -27,9 +29,9 @@ def make_node_folder(folder: Path) -> Path:
             "--ignore-scripts",
         ]
         try:
-            made = subprocess.run([*command, *PACKAGES], capture_output=True, text=True, timeout=1200, check=False)
+            made = subprocess.run([*command, *PACKAGES], capture_output=True, text=True, timeout=INSTALL_S, check=False)
         except subprocess.TimeoutExpired:
-            pytest.skip("npm takes more than 200 s to install what the tests need here")
+            pytest.skip(f"npm takes more than {INSTALL_S} s to install what the tests need here")
         if made.returncode:
             last = (made.stderr.strip().splitlines() or ["?"])[-1]
             pytest.skip(f"npm cannot install what the tests need here: {last[:200]}")

@@ -4,6 +4,9 @@ import contextlib
 import time
 from collections.abc import Callable
 
+# The most that installing what a test needs may take.
+INSTALL_S = 1200
+
 
 def wait_until(holds: Callable[[], object], seconds: float = 240) -> None:
     """Come back as soon as it holds; fail when it does not in time."""
