@@ -232,7 +232,7 @@ def test_keys_typed_while_a_page_is_turned_are_about_the_next_picture(page: Page
 def test_on_a_phone_what_retraining_says_stays_in_sight(page: Page, url: str) -> None:
     page.set_viewport_size(PHONE)
     visit(page, url)
-    # It may have been trained before anybody looks at the button.
+    # It may be done before anybody looks at the button.
     page.evaluate(
         """() => {
             const [button, name] = [document.querySelector("#clean-retrain"), "aria-disabled"];

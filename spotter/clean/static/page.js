@@ -404,14 +404,17 @@
 
   // ---- the model --------------------------------------------------------------------------------------------------
   let running = false;
+  const markBusy = (busy) => {
+    running = busy;
+    // Not "disabled": that would take the focus away, and with it what was in sight.
+    for (const name of ["retrain", "publish"]) get(name).setAttribute("aria-disabled", String(busy));
+  };
   const showJob = () => {
     const { job, result } = state;
     const busy = job?.state === "running";
-    // Not "disabled": that would take the focus away, and with it what was in sight.
-    for (const name of ["retrain", "publish"]) get(name).setAttribute("aria-disabled", String(busy));
+    markBusy(busy);
     get("job").textContent = job ? (job.state === "failed" ? `Failed: ${job.line}` : job.line) : "";
     get("job").classList.toggle("worse", job?.state === "failed");
-    running = busy;
     showResult(result);
   };
   const ranking = ({ revision, result }) => JSON.stringify([revision, result]);
@@ -443,10 +446,14 @@
       ...(changes.length ? [] : [make("p", { class: "soft" }, "No answer has become right or wrong.")]));
   };
   const start = guarded(async (kind) => {
-    await sending;
-    await ask(`start/${kind}`, {});
-    running = true;
-    await readState();
+    // At once: a second click comes before the server's answer.
+    markBusy(true);
+    try {
+      await sending;
+      await ask(`start/${kind}`, {});
+    } finally {
+      await readState();
+    }
   });
 
   // ---- keys, buttons, other windows -------------------------------------------------------------------------------
