@@ -37,11 +37,11 @@ const late = setTimeout(fail, PATIENCE_MS);
 
 function fail(): void {
   settle();
-  // The script may be missed before there is a place to say so.
+  // The script may be missed before there is a place to say so. "DOMContentLoaded" would wait for the script itself.
   if (document.readyState !== "loading") sayUnloaded(document, root.lang);
-  else document.addEventListener("DOMContentLoaded", () => {
+  else document.addEventListener("readystatechange", () => {
       sayUnloaded(document, root.lang);
-    });
+    }, { once: true });
 }
 
 function settle(): void {
