@@ -101,10 +101,10 @@ def test_a_new_space_is_made_filled_and_tried(
         assert tab.run("typeof window.huggingface", 240) == "object"
         # A second visit is as isolated as the first, whose answers were compared, and what the service worker has kept
         # runs there too.
-        tab.run("navigator.serviceWorker.ready.then(() => true)", 60)
+        tab.run("navigator.serviceWorker.ready.then(() => true)", 240)
         tab.open(f"{url}/")
         assert tab.run("crossOriginIsolated && navigator.serviceWorker.controller !== null", 240) is True
-        assert tab.run(AGREES, 60) is True
+        assert tab.run(AGREES, 240) is True
 
 
 @pytest.mark.slow
