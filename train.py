@@ -13,9 +13,9 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from spotter import pipeline
 from spotter.cli import start
 from spotter.cli import train as command
+from spotter.train.processes import in_first_process
 from spotter.utils.files import temporary_folder
 
 
@@ -24,9 +24,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return start(command, argv, "train.py", train)
 
 
-@pipeline.in_first_process
+@in_first_process
 def train(options: Namespace) -> str:
     """Each line is one stage of a training. Returns the line that is printed last."""
+    from spotter import pipeline
+
     task = pipeline.read_recipe(options)
     dataset = pipeline.collect_pictures(options, task)
     pipeline.load_libraries()

@@ -4,13 +4,10 @@ The cleaning page runs this module as a command to publish a cleaned set: `pytho
 data/bears/openverse`. The last line on stdout is then `revision REV`; the exit status is that of train.py.
 """
 
-import functools
-import os
 import shlex
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -64,23 +61,6 @@ FIRST = (
 CHECKOUT = (import_root() / "app.py").is_file()
 
 
-def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace], str]:
-    """Train. If a launcher such as `torchrun` started several processes, the first one trains and the others help
-    it."""
-
-    @functools.wraps(train)
-    def start(options: Namespace) -> str:
-        if os.environ.get("RANK", "0") == "0":
-            return train(options)
-        if options.config.fine_tune:
-            with lasting_imports():
-                from spotter.train.distributed import help_first
-            help_first()
-        return ""
-
-    return start
-
-
 @stage("Read the recipe")
 def read_recipe(options: Namespace) -> Task:
     """Read what to train from the options of `spotter train`, and check that it can be collected and published.
@@ -129,8 +109,6 @@ def collect_pictures(options: Namespace, task: Task) -> Dataset:
     Raises:
         As `fill_set`.
     """
-    # It takes seconds, on a core that is idle while pictures arrive.
-    start_server()
     folder, takedown = picture_folder(options.data, task.recipe, options.search), Takedown(options.data / LIST)
     return fill_set(task.recipe, task.sources, folder, options.license, task.more, takedown)
 

@@ -52,9 +52,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: Options) -> str:
     """Do the same as train.py: its stages, one after the other. A test compares the two."""
-    from spotter import pipeline
+    from spotter.train.processes import in_first_process
 
-    return pipeline.in_first_process(_train)(options)
+    return in_first_process(_train)(options)
 
 
 def _train(options: Options) -> str:

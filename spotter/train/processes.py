@@ -5,6 +5,7 @@ has no forks, in a server of its own. Not `multiprocessing`: its children would 
 """
 
 import contextlib
+import functools
 import os
 import pickle
 import select
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from importlib import import_module
@@ -36,6 +38,25 @@ _server: "subprocess.Popen[bytes] | None" = None
 _one_at_a_time = threading.Lock()
 # In the server, the fork that works; 0 when there is none.
 _fork = 0
+
+
+def in_first_process(train: Callable[[Namespace], str]) -> Callable[[Namespace], str]:
+    """Train. If a launcher such as `torchrun` started several processes, the first one trains and the others help
+    it."""
+
+    @functools.wraps(train)
+    def start(options: Namespace) -> str:
+        if os.environ.get("RANK", "0") == "0":
+            # First of all: it loads on one core what takes seconds, and this process has enough to load on another.
+            start_server()
+            return train(options)
+        if options.config.fine_tune:
+            with lasting_imports():
+                from spotter.train.distributed import help_first
+            help_first()
+        return ""
+
+    return start
 
 
 def start_server(loaded: Sequence[str] = LOADED) -> None:
