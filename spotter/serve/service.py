@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -28,6 +29,7 @@ from spotter.rollout.watcher import Watcher
 from spotter.serve.about import About
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.staff.report import ReportPage
+from spotter.utils.memory import give_back_free_blocks
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ AT_ONCE = 3
 LARGE_PIXELS = 13_000_000
 # Pictures whose visitors may still say something of the answer.
 REMEMBERED = 10_000
+# Seconds between two times that the memory of pictures is given back: it takes milliseconds.
+REST_S = 10
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Service:
         self._metrics = metrics or Metrics()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._large = threading.Lock()
-        self._asking = 0
+        self._asking, self._rests_again = 0, -math.inf
         rollout = info.options.rollout
         self._shares = FairShares(rollout.place_of if rollout else None)
         self._logged: OrderedDict[str, str] = OrderedDict()
@@ -153,7 +157,16 @@ class Service:
 
     async def _answer(self, source: PictureSource, asked: float, route: str, stage: str | None, client: str) -> Answer:
         async with self._counted(), self._turn:
-            return await run_in_threadpool(self._work, source, asked, route, stage, client)
+            answer = await run_in_threadpool(self._work, source, asked, route, stage, client)
+            await self._rest()
+            return answer
+
+    async def _rest(self) -> None:
+        """Give back the memory that pictures took, where nobody else waits, and not again for `REST_S`."""
+        now = time.monotonic()
+        if self._asking == 1 and now >= self._rests_again:
+            self._rests_again = now + REST_S
+            await run_in_threadpool(give_back_free_blocks)
 
     def logged(self, source: Path) -> str:
         """The id of the latest logged answer about the picture at a path, "" when it is not known any more."""

@@ -1,6 +1,8 @@
 """What page and API share: how long an answer took, and which answers are remembered."""
 
 import asyncio
+import os
+import platform
 import threading
 import time
 from pathlib import Path
@@ -67,3 +69,56 @@ def test_what_may_not_go_out_says_nothing_and_keeps_its_keys(stage: str | None, 
     else:
         assert (said.label, said.closest, said.familiar, said.familiarity) == ("not sure", "not sure", False, 0.0)
         assert said.probabilities == dict.fromkeys(LABELS, 0.0)
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def free_between_what_is_in_use() -> list[bytearray]:
+    """Free 140 MB that glibc keeps: after each 3 MB of them comes a block that is in use."""
+    blocks = [bytearray(b"x" * 60_000) for _ in range(2400)]
+    return blocks[::50]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory in other ways")
+def test_the_memory_of_pictures_is_given_back_where_nobody_waits_and_not_all_the_time() -> None:
+    async def ask() -> list[float]:
+        service = Service(predict_by_color, ModelInfo("Bears?", LABELS))
+        found = []
+        for _ in range(2):
+            kept = free_between_what_is_in_use()
+            before = resident_mb()
+            await service.classify(PICTURE)
+            found.append(before - resident_mb())
+            del kept
+        return found
+
+    first, soon_after = asyncio.run(ask())
+    assert first > 100
+    assert soon_after < 40
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep memory in other ways")
+def test_nobody_waits_while_memory_is_given_back_for_another() -> None:
+    go_on = threading.Event()
+
+    def predict(picture: Image.Image) -> Prediction:
+        if picture.size == (9, 9):
+            go_on.wait(240)
+        return predict_by_color(picture)
+
+    async def ask() -> float:
+        service = Service(predict, ModelInfo("Bears?", LABELS))
+        waiting = asyncio.create_task(service.classify(encode(Image.new("RGB", (9, 9), BLUE))))
+        await asyncio.sleep(0)
+        kept = free_between_what_is_in_use()
+        before = resident_mb()
+        await service.classify(PICTURE)
+        found = before - resident_mb()
+        go_on.set()
+        await waiting
+        del kept
+        return found
+
+    assert asyncio.run(ask()) < 40
