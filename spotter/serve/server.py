@@ -183,8 +183,8 @@ class Running:
 
     def __init__(self, app: ASGIApp, config: ServeConfig) -> None:
         """Raises PortUnavailable: the address is taken or not ours."""
-        listener = listen(config.host, config.port)
-        self._address = listener.getsockname()
+        self._listener = listen(config.host, config.port)
+        self._address = self._listener.getsockname()
         self._server = _Server(uvicorn_settings(app, config), config.stop_s)
         self._is_told = False
         self.is_to_end = False
@@ -194,7 +194,11 @@ class Running:
         # What is written to one end wakes the thread that waits.
         self._heard, self.bell = socket.socketpair()
         self.bell.setblocking(False)
-        threading.Thread(target=self._run, args=(listener,), name="server", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
         self._server.is_up.wait()
 
     @property
@@ -231,7 +235,7 @@ class Running:
             Whatever ended it before.
         """
         self._server.should_exit = True
-        while not self._ended.is_set():
+        while self._thread.ident is not None and not self._ended.is_set():
             try:
                 self._wait()
             except KeyboardInterrupt:
@@ -241,6 +245,7 @@ class Running:
 
     def close(self) -> None:
         """Give back what it waits by, once it has ended."""
+        self._listener.close()
         self._heard.close()
         self.bell.close()
 
@@ -257,13 +262,13 @@ class Running:
                 self._heard.recv(64)
         return True
 
-    def _run(self, listener: socket.socket) -> None:
+    def _run(self) -> None:
         try:
-            self._server.run(sockets=[listener])
+            self._server.run(sockets=[self._listener])
         except BaseException as error:  # noqa: BLE001  (raised again by `stop`)
             self._failure = error
         finally:
-            listener.close()
+            self._listener.close()
             self._server.is_up.set()
             self._ended.set()
             with contextlib.suppress(OSError):
@@ -291,6 +296,8 @@ def running(app: ASGIApp, config: ServeConfig) -> Iterator[Running]:
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(server.bell.fileno(), warn_on_full_buffer=False))
             stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
         stack.callback(server.stop)
+        # Whoever has an answer may end this process already.
+        server.start()
         yield server
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -14,6 +15,7 @@ import httpx
 import pytest
 from gradio.component_meta import ComponentMeta, create_or_modify_pyi
 from gradio.queueing import Queue
+from starlette.types import Receive, Scope, Send
 
 import app as program
 from spotter.config import ServeConfig
@@ -179,6 +181,24 @@ def test_a_signal_that_a_library_swallows_ends_the_app_all_the_same() -> None:
         with pytest.raises(SystemExit) as ended:
             server.wait(900)
     assert ended.value.code == 0
+
+
+def test_a_signal_that_comes_before_the_first_answer_ends_the_app_too() -> None:
+    config, unseen = ServeConfig(port=0), list[int]()
+    front = Front(config)
+
+    async def ended(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            os.kill(os.getpid(), signal.SIGTERM)
+        await front(scope, receive, send)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: unseen.append(number))
+    try:
+        with pytest.raises(SystemExit) as stopped, running(ended, config) as server:
+            server.wait(5)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (stopped.value.code, unseen) == (0, [])
 
 
 def test_without_a_page_programs_are_answered() -> None:
