@@ -17,7 +17,7 @@ from spotter.decide.set_figures import judge_sets
 from spotter.evaluate.learning_curve import learning_curve
 from spotter.evaluate.metrics import Evaluation, evaluate
 from spotter.evaluate.ood import Strangers, choose_familiarity, score_known
-from spotter.evaluate.plots import letter, plot_confusion, plot_top_losses
+from spotter.train.processes import run_in_fork
 
 if TYPE_CHECKING:
     # For its fields alone: the cleaning page judges heads too, and has no torch.
@@ -84,13 +84,12 @@ def held_out_probabilities(trained: "Trained", features: np.ndarray, folds: np.n
 def write_evaluation(evaluation: Evaluation, strangers: Strangers | None, dataset: Dataset, folder: Path) -> None:
     """Write `metrics.json`, `confusion.png` and `top_losses.png` into `folder`."""
     told = evaluation.as_json() | ({"strangers": strangers.as_json()} if strangers else {})
-    numbered = letter(evaluation).numbered
+    # Where matplotlib is loaded already.
+    numbered = run_in_fork("spotter.evaluate.plots", "draw_plots", evaluation, dataset, folder)
     if numbered:
         told["numbered"] = {str(number): label for number, label in numbered.items()}
     text = json.dumps(told, indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-    plot_confusion(evaluation, folder / "confusion.png")
-    plot_top_losses(evaluation, dataset, folder / "top_losses.png")
 
 
 def sentences(evaluation: Evaluation, strangers: Strangers | None) -> list[str]:

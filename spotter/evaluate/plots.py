@@ -91,6 +91,14 @@ def _system_fonts() -> Iterable[Path]:
     return sorted(names, key=lambda file: ("sans" not in names[file], "regular" not in names[file], str(file)))
 
 
+def draw_plots(evaluation: Evaluation, dataset: Dataset, folder: Path) -> dict[int, str]:
+    """Draw `confusion.png` and `top_losses.png` into `folder`; return the labels for which numbers stand in them."""
+    lettering = letter(evaluation)
+    plot_confusion(evaluation, folder / "confusion.png", lettering)
+    plot_top_losses(evaluation, dataset, folder / "top_losses.png", lettering)
+    return lettering.numbered
+
+
 def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering | None = None) -> None:
     """Draw the confusion matrix as a PNG."""
     lettering = lettering or letter(evaluation)

@@ -1,6 +1,7 @@
 """The model card: `README.md` of a published revision, with the metadata that the Hugging Face Hub reads."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from spotter.bundle.format import MODEL_JSON, THUMBNAILS, ModelSpec
+from spotter.bundle.format import METRICS, MODEL_JSON, THUMBNAILS, ModelSpec
 from spotter.data.dataset import Dataset
 from spotter.evaluate.comparison import Changes
 from spotter.evaluate.metrics import Evaluation
@@ -88,9 +89,6 @@ def _body(
     strangers: Strangers | None,
     changes: Changes | None,
 ) -> str:
-    # Here rather than at the top: matplotlib takes long.
-    from spotter.evaluate.plots import letter
-
     command = in_one_line(str(card.made["command"]))
     epochs = card.made.get("fine_tune_epochs")
     outlook = as_sentence(escape_markdown(evaluation.advice().rstrip("."))).rstrip(".")
@@ -105,7 +103,7 @@ def _body(
         premortem=[(QUESTIONS[key], text) for key, text in card.made.get("premortem", {}).items()],
         sentence=evaluation.sentence(),
         classes=_class_rows(evaluation),
-        numbered=list(letter(evaluation).numbered.items()),
+        numbered=_numbered(folder),
         outlook=outlook,
         calibrated=f"{evaluation.calibration.expected_calibration_error:.1%}",
         uncalibrated=f"{evaluation.uncalibrated.expected_calibration_error:.1%}",
@@ -142,6 +140,13 @@ def _body(
             if file.name not in {CARD, MODEL_JSON}
         ],
     )
+
+
+def _numbered(folder: Path) -> list[tuple[str, str]]:
+    """The classes that are numbers in the plots beside it."""
+    metrics = folder / METRICS
+    told = json.loads(metrics.read_bytes()) if metrics.is_file() else {}
+    return list(told.get("numbered", {}).items())
 
 
 def _class_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

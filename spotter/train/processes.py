@@ -26,7 +26,7 @@ from spotter.utils.imports import STATISTICS, Later, lasting_imports, put_off
 
 T = TypeVar("T")
 # What the server loads before it is asked for anything.
-LOADED = ("spotter.train.learner", "spotter.train.export")
+LOADED = ("spotter.train.learner", "spotter.train.export", "spotter.evaluate.plots")
 # Blocks of memory up to so many bytes are kept when they are free: getting and clearing a network's maps anew for each
 # batch takes a quarter as long as computing them.
 KEPT_BYTES = 64 * 2**20
@@ -103,6 +103,14 @@ def run_apart(module: str, function: str, *arguments: Any) -> Any:
     if error is not None:
         raise error
     return returned
+
+
+def run_in_fork(module: str, function: str, *arguments: Any) -> Any:
+    """As `run_apart` where a server has nothing else to do, by a fork of it; else here, without waiting for it."""
+    is_free = HAS_FORKS and _server is not None and _server.poll() is None and not _one_at_a_time.locked()
+    if is_free:
+        return run_apart(module, function, *arguments)
+    return getattr(import_module(module), function)(*arguments)
 
 
 def drop_work() -> None:

@@ -1,5 +1,6 @@
 """Labels in plots: in letters where a font has them, else a number; never boxes. The fonts are made here."""
 
+import json
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from matplotlib import font_manager
 from PIL import Image
 
 from spotter.data.dataset import Dataset, Record
+from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
 from spotter.evaluate.plots import choose_lettering, plot_confusion, plot_top_losses
 
@@ -79,6 +81,17 @@ def test_where_no_font_has_the_letters_labels_are_numbers(tmp_path: Path) -> Non
         number: label for number, label in enumerate(LABELS, 1) if lettering.shown[label] != label
     }
     assert lettering.style == {}
+
+
+def test_what_numbers_stand_for_is_told_beside_the_plots(tmp_path: Path) -> None:
+    # A letter of private use, which no font of an ordinary system has.
+    labels = ("cat", "\U0010abcd")
+    evaluation, dataset = judge(labels, tmp_path)
+    files = tmp_path / "files"
+    files.mkdir()
+    write_evaluation(evaluation, None, dataset, files)
+    assert {file.name for file in files.iterdir()} == {"confusion.png", "top_losses.png", "metrics.json"}
+    assert json.loads((files / "metrics.json").read_bytes())["numbered"] == {"2": labels[1]}
 
 
 def test_labels_are_written_in_a_font_that_has_all_their_letters(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from spotter.bundle.format import ModelSpec
 from spotter.data.dataset import Dataset, Record
 from spotter.decide.cost_figures import judge_costs
 from spotter.decide.costs import make_costs
+from spotter.evaluate.held_out import write_evaluation
 from spotter.evaluate.metrics import Evaluation, Familiarity, evaluate
 from spotter.evaluate.ood import Strangers
 from spotter.evaluate.sources import SourceErrors
@@ -333,6 +334,7 @@ def test_text_from_outside_breaks_neither_metadata_nor_markdown(text: str, tmp_p
 def test_the_card_names_the_classes_that_are_numbers_in_the_plots(tmp_path: Path) -> None:
     # Of a script that is not in use, so that no font has it.
     labels = ("cross", "\U0001fbf0 \ue000 [x]")
+    write_evaluation(make_evaluation(labels), None, replace(make_dataset(labels), folder=tmp_path), tmp_path)
     text = written(tmp_path, make_card(labels=labels), dataset=make_dataset(labels))
     assert "no font had: 2 is " in text
     assert "\\[x\\]" in text.partition("no font had: 2 is ")[2].partition("\n")[0]

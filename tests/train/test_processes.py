@@ -106,6 +106,28 @@ def test_nothing_runs_on_when_the_process_that_asked_is_gone(folder: Path, how: 
 
 
 @pytest.mark.slow
+def test_where_no_server_waits_for_work_it_is_done_here(folder: Path) -> None:
+    tried = """
+def where():
+    return "here" if processes.run_in_fork("os", "getpid") == os.getpid() else "apart"
+server = processes.run_apart("os", "getppid")
+print(where())
+working = processes.in_background(processes.run_apart, "some_work", "rest", "who")
+while not os.path.exists("who") or not open("who").read():
+    pass
+print(where())
+processes.drop_work()
+working.exception()
+print(where())
+os.kill(server, 9)
+processes._server.wait()
+print(where())
+"""
+    out, err = start(folder, tried).communicate(timeout=600)
+    assert out.splitlines() == ["apart", "here", "apart", "here"], err
+
+
+@pytest.mark.slow
 def test_a_server_that_dies_is_told_and_started_again(folder: Path) -> None:
     tried = """
 processes.start_server.__defaults__ = ((),)
