@@ -42,6 +42,10 @@ class SourceThrottled(SourceUnavailable):
     """A picture source refuses because it was asked too often."""
 
 
+class SourceUnconnected(SourceUnavailable):
+    """There is no connection to a picture source: mostly there is no internet."""
+
+
 class FolderMissing(SpotterError):
     """A folder of pictures does not exist, or it has no sub-folder for a class."""
 

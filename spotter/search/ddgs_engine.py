@@ -9,7 +9,7 @@ from typing import Any
 from ddgs.engines.duckduckgo_images import DuckduckgoImages
 from ddgs.exceptions import DDGSException, TimeoutException
 
-from spotter.errors import SourceThrottled, SourceUnavailable
+from spotter.errors import SourceThrottled, SourceUnavailable, SourceUnconnected
 from spotter.search.fields import items, table
 
 _REASONS = {"DNSError": "its name cannot be looked up", "ConnectError": "no connection"}
@@ -67,10 +67,13 @@ class Engine(DuckduckgoImages):
         except DDGSException as error:
             # ddgs passes failed connections on only as text that begins with the name of its HTTP client's exception.
             kind = re.match(r"(\w+Error): ", str(error))
-            raise _unreachable(_REASONS.get(kind[1], "the connection broke")) if kind else self.refusal() from error
+            if kind is None:
+                raise self.refusal() from error
+            reason = _REASONS.get(kind[1])
+            raise _unreachable(reason or "the connection broke", is_connected=not reason) from error
 
 
-def _unreachable(reason: str) -> SourceUnavailable:
-    return SourceUnavailable(
+def _unreachable(reason: str, is_connected: bool = True) -> SourceUnavailable:
+    return (SourceUnavailable if is_connected else SourceUnconnected)(
         f"DuckDuckGo cannot be reached ({reason}); check the internet connection, or use another --search."
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from spotter.errors import SourceUnavailable
+from spotter.errors import SourceUnavailable, SourceUnconnected
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, number, text
 from spotter.search.region import Region
@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 # Something that always has pictures: when even this finds nothing, the service is refusing us.
 CONTROL_QUERY = "cat"
 BACKOFFS = (2.0, 5.0)
+# Where nobody ever answered, there is mostly no internet, and waiting longer does not bring it.
+FIRST_BACKOFFS = (0.5,)
 CHECK_TIMEOUT_S = 6.0
 
 _HOME = "https://duckduckgo.com/"
@@ -54,6 +56,7 @@ class DuckDuckGo:
         self._verify = verify
         self._pause_s = pause_s
         self._timeout_s = timeout_s
+        self._is_reached = False
 
     def check(self) -> None:
         """Ask for DuckDuckGo's home page once, to learn within some seconds whether a search can work.
@@ -94,12 +97,18 @@ class DuckDuckGo:
             yield self._page_with_retries(engine, query, page)
 
     def _page_with_retries(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
-        for backoff in BACKOFFS:
+        for attempt in range(len(BACKOFFS)):
             try:
-                return self._page(engine, query, page)
+                entries = self._page(engine, query, page)
+                self._is_reached = True
+                return entries
             except SourceUnavailable as error:
+                self._is_reached |= not isinstance(error, SourceUnconnected)
+                backoffs = BACKOFFS if self._is_reached else FIRST_BACKOFFS
+                if attempt == len(backoffs):
+                    raise
                 logger.info("%r, page %d: %s", query, page, error)
-                time.sleep(backoff * self._pause_s)
+                time.sleep(backoffs[attempt] * self._pause_s)
         return self._page(engine, query, page)
 
     def _page(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:

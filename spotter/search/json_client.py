@@ -14,6 +14,8 @@ from spotter.utils.http import BackOff, retry_after
 
 LONGEST_WAIT_S = 60.0
 BACK_OFF = BackOff((1.0, 2.0), longest_s=LONGEST_WAIT_S, may_shorten=True)
+# Where nobody ever answered, there is mostly no internet, and waiting longer does not bring it.
+FIRST_BACK_OFF = BackOff((0.5,))
 RETRIES = BACK_OFF.attempts
 MAX_ANSWER_BYTES = 20_000_000
 THROTTLED = {202, 403, 429}
@@ -45,6 +47,7 @@ class JsonClient:
         self._gap = 60.0 / per_minute
         self._sleep, self._clock = sleep, clock
         self._next = 0.0
+        self._is_reached = False
         common = {"User-Agent": DownloadConfig().user_agent, "Accept": "application/json"}
         self._refusals = refusals or {}
         # httpx2 would hand any header but Authorization on to another host, and so a key.
@@ -66,10 +69,12 @@ class JsonClient:
             self._wait_for_turn()
             try:
                 with self._http.stream("GET", address) as response:
+                    self._is_reached = True
                     if response.status_code == 200:
                         return self._parse(self._read(response))
             except httpx2.RequestError as error:
-                pause = BACK_OFF.pause(attempt)
+                self._is_reached |= not isinstance(error, httpx2.ConnectError)
+                pause = (BACK_OFF if self._is_reached else FIRST_BACK_OFF).pause(attempt)
                 if pause is None:
                     raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
                 self._sleep(pause)

@@ -3,19 +3,17 @@
 import functools
 import itertools
 import os
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
-from spotter.train.features import embed
+from spotter.train.features import blas_threads, embed, one_thread_each
 from spotter.train.regression import regress
 from spotter.train.views import Views, join_views
 
@@ -23,7 +21,7 @@ from spotter.train.views import Views, join_views
 PRIOR_SPREAD = 0.2
 AS_GOOD = 0.05
 # Up to so many pictures, the threads of BLAS wait for each other longer than they compute.
-FEW = 1000
+FEW = 5000
 # The share of held-out pictures that may lose their right answer to shifted views; two pictures may always.
 MOST_COST = 0.01
 Part = tuple[np.ndarray, Views | None]
@@ -274,7 +272,7 @@ def fit_parts(
         rows, views = part
         return _fit_linear_alone(*_learnt_from(features, targets, views, rows), [strength], balanced)[0]
 
-    with _one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(fit_part, parts))
 
 
@@ -350,7 +348,7 @@ def _hold_out(
             said.views[out_views] = views.features[out_views] @ head.weight.T + head.bias
 
     jobs = list(itertools.product(folds.tolist(), balances))
-    with _one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
         list(tqdm(pool.map(fit_fold, jobs), desc="  folds", unit="", total=len(jobs)))
     return found
 
@@ -363,15 +361,8 @@ def fit_linear(
     Args:
         features: float32 (n, features). targets: int64 (n,), each class at least once.
     """
-    with _one_thread_each():
+    with one_thread_each():
         return _fit_linear_alone(features, targets, strengths, balanced)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    # With several threads on so small matrices, the threads mostly wait for each other: twenty times slower.
-    with _blas_threads().limit(limits=1):
-        yield
 
 
 def share_cores(pictures: int) -> None:
@@ -380,13 +371,7 @@ def share_cores(pictures: int) -> None:
     Beside other work on the same cores, as that of the export, two threads took twice the time of the processor.
     """
     if pictures <= FEW:
-        _blas_threads().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _blas_threads() -> ThreadpoolController:
-    # Once: it reads the list of all libraries that are loaded.
-    return ThreadpoolController()
+        blas_threads().limit(limits=1, user_api="blas")
 
 
 def _fit_linear_alone(

@@ -341,6 +341,22 @@ def test_no_connection_is_unavailable(service: StandIn, source: DuckDuckGo) -> N
         search(DuckDuckGo(proxy=f"http://127.0.0.1:{port}", pause_s=0.01, timeout_s=240))
 
 
+def test_only_a_connection_that_was_there_is_waited_for(
+    service: StandIn, source: DuckDuckGo, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "spotter.search.duckduckgo")
+    with deaf_port() as port, pytest.raises(SourceUnavailable):
+        search(DuckDuckGo(proxy=f"http://127.0.0.1:{port}", pause_s=0.01, timeout_s=240))
+    assert len(caplog.records) == 1
+    search(source)
+    service.shutdown()
+    service.server_close()
+    caplog.clear()
+    with pytest.raises(SourceUnavailable, match="no connection"):
+        search(source)
+    assert len(caplog.records) == 2
+
+
 def test_a_certificate_of_a_stranger_is_refused(service: StandIn) -> None:
     source = DuckDuckGo(proxy=service.address, pause_s=0.01)
     with pytest.raises(SourceUnavailable, match="cannot be reached"):

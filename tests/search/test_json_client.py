@@ -197,6 +197,15 @@ def test_no_connection(clock: Clock) -> None:
         pytest.raises(SourceUnavailable, match=r"^Service cannot be reached \(no connection\)\.$"),
     ):
         client(clock, headers={"X-Key": KEY}).get(f"http://127.0.0.1:{port}", {})
+    assert waits(clock) == [0.5]
+
+
+def test_a_connection_that_was_there_is_waited_for(clock: Clock) -> None:
+    asking = client(clock)
+    with JsonServer(lambda path, query: OK) as server:
+        asking.get(server.url, {})
+    with pytest.raises(SourceUnavailable, match="no connection"):
+        asking.get(server.url, {})
     assert waits(clock) == [1.0, 2.0]
 
 
