@@ -167,7 +167,7 @@ def _judge_unseen(
     if trained.views is None or trained.shifted is None:
         return found
     seen_right = seen.argmax(axis=1) == targets[shifted.of]
-    judged, rests = [], []
+    judged, parts = [], []
     for family in FAMILIES:
         names = [f"{name}/{strength}" for name, strength in GRID if SHIFTS[name].family == family]
         rows = np.isin(shifted.names, names)
@@ -175,12 +175,12 @@ def _judge_unseen(
         left_out = np.isin(groups, groups[mine.of])
         learnt_from = trained.learnt_from & ~left_out
         if len(mine.of) and _is_enough(trained, dataset, folds, mine.of, left_out, StressConfig()):
-            views, reference = trained.views.without(family), trained.shifted.without(family)
-            judged.append((names, mine, left_out))
-            rests.append(replace(trained, learnt_from=learnt_from, views=views, shifted=reference))
-    parts = [(rest.learnt_from, rest.views) for rest in rests]
+            judged.append((names, mine, left_out, trained.shifted.without(family)))
+            parts.append((learnt_from, trained.views.without(family)))
     heads = fit_parts(trained.features, targets, parts, trained.head.strength, trained.head.balanced)
-    for (names, mine, left_out), rest, head in zip(judged, rests, heads, strict=True):
+    for (names, mine, left_out, reference), (learnt_from, views), head in zip(judged, parts, heads, strict=True):
+        # One after the other: of thousands of pictures, each keeps a reference of its own.
+        rest = replace(trained, learnt_from=learnt_from, views=views, shifted=reference)
         others = score_known(rest, folds, known, config)[~left_out[trained.judged]]
         threshold = choose_threshold(others, known, config).threshold
         divisors = trained.head.temperatures_of(folds[mine.of])
