@@ -24,9 +24,10 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
     except SpotterError as error:
         print(f"{program}: {printable(str(error))}", file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, RuntimeError) as error:
-        # Python's locks may fail with a RuntimeError of their own when a Ctrl-C comes while they are taken.
-        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+    except (KeyboardInterrupt, RuntimeError, ImportError) as error:
+        # When a Ctrl-C comes meanwhile, Python's locks may fail with a RuntimeError of their own, and modules in C++,
+        # as ONNX Runtime's, with an ImportError.
+        if not _is_stopped(error):
             raise
         words = shlex.join(sys.argv[1:] if argv is None else argv)
         print(f"\n{program}: Stopped. What arrived is kept; to go on from there: {program} {words}", file=sys.stderr)
@@ -34,6 +35,13 @@ def run_command(program: str, command: Callable[[], str], argv: Sequence[str] | 
     if last:
         print(last)
     return 0
+
+
+def _is_stopped(error: BaseException | None) -> bool:
+    """Whether it is a Ctrl-C, or what came of one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 @contextmanager

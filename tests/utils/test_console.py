@@ -60,6 +60,24 @@ def test_ctrl_c_while_a_lock_is_taken_is_told_as_any_other(capsys: pytest.Captur
         run_command("spotter collect", lambda: fail(ValueError), [])
 
 
+def test_ctrl_c_while_a_library_is_loaded_is_told_as_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(stop: type[BaseException]) -> str:
+        try:
+            try:
+                raise stop
+            except BaseException as error:
+                # As pybind11, which ONNX Runtime is made with.
+                raise ImportError("initialization failed") from error
+        except ImportError as error:
+            # As numpy.
+            raise ImportError("Importing the C-extensions failed.") from error
+
+    assert run_command("spotter serve", lambda: fail(KeyboardInterrupt), ["a b"]) == 130
+    assert "to go on from there: spotter serve 'a b'" in capsys.readouterr().err
+    with pytest.raises(ImportError, match="C-extensions"):
+        run_command("spotter serve", lambda: fail(ValueError), [])
+
+
 def test_library_modules_log_and_do_not_print_failures() -> None:
     for path in (ROOT / "spotter").rglob("*.py"):
         if path.relative_to(ROOT / "spotter").as_posix() in PRINT_TO_STDERR:
