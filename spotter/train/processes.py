@@ -4,6 +4,7 @@ A server process loads these libraries once and then waits. Each piece of work r
 has no forks, in a server of its own. Not `multiprocessing`: its children would first run the user's script again.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -167,7 +168,9 @@ def serve(loaded: Sequence[str]) -> None:
         try:
             work = pickle.load(sys.stdin.buffer)  # noqa: S301
         except EOFError:
-            # Not sys.exit: tidying up so many modules takes as long as loading some.
+            # Only what was registered for the end, as matplotlib's removal of the temporary folder that it makes where
+            # the home folder cannot be written. Not sys.exit: tidying up so many modules takes as long as loading some.
+            atexit._run_exitfuncs()
             os._exit(0)
         answers.write(_in_fork(*work) if HAS_FORKS else _call(*work))
         answers.flush()
@@ -267,6 +270,6 @@ def _call(module: str, function: str, arguments: tuple[Any, ...], folder: str, e
 def _ended(status: int) -> TrainingFailed:
     how = signal.Signals(-status).name if status < 0 else f"status {status}"
     return TrainingFailed(
-        f"The process that writes and opens the export ended without an answer ({how}); the system may have too "
+        f"The process that makes the export and the plots ended without an answer ({how}); the system may have too "
         "little memory left: close other programs, and run the same command again."
     )

@@ -83,7 +83,7 @@ except Exception as error:
     out, err = start(folder, tried).communicate(timeout=600)
     lines = out.splitlines()
     assert lines[:2] == ["3", "ParityError a sentence"], err
-    assert lines[2].startswith("TrainingFailed The process that writes and opens the export ended")
+    assert lines[2].startswith("TrainingFailed The process that makes the export and the plots ended")
     assert "SIGKILL" in lines[2]
     assert lines[3].startswith("AttributeError ")
     assert lines[4:] == ["[1, 2]", "True False", "ParityError later"]
@@ -196,6 +196,23 @@ def test_what_goes_on_meanwhile_has_ended_after_the_block_however_that_ends() ->
     with pytest.raises(ParityError, match="in the background"), meanwhile(fail, "in the background"):
         told.append("the block goes on")
     assert told[-1] == "the block goes on"
+
+
+@pytest.mark.slow
+def test_a_temporary_folder_of_what_it_has_loaded_goes_with_the_server(folder: Path) -> None:
+    home, temporary = folder / "file", folder / "temporary"
+    home.touch()
+    temporary.mkdir()
+    # Below a file no folder can be made, and matplotlib makes one elsewhere.
+    setting = f"os.environ |= dict(HOME={str(home)!r}, TMPDIR={str(temporary)!r})\n"
+    hidden = "for name in ('MPLCONFIGDIR', 'XDG_CONFIG_HOME', 'XDG_CACHE_HOME'): os.environ.pop(name, None)\n"
+    code = "processes._server.kill(); processes._server.wait()\nprocesses.start_server(loaded=['matplotlib'])\n"
+    ask = "print(processes.run_apart('os', 'getppid'), len(os.listdir(os.environ['TMPDIR'])))"
+    out, err = start(folder, setting + hidden + code + ask).communicate(timeout=600)
+    server, made = map(int, out.split())
+    assert made == 1, err
+    wait_until(lambda: not is_running(server))
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.slow
