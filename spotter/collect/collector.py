@@ -21,6 +21,7 @@ from spotter.data.manifest import note_searched
 from spotter.errors import DatasetUnwritable, FolderMissing, RecipeError, SourceUnavailable, TooFewPictures
 from spotter.names import clean_label, find_name
 from spotter.recipe import ClassSpec, Recipe
+from spotter.search import sample
 from spotter.search.base import ImageHit, LabelledSource, SearchBackend, takes_words
 from spotter.utils.files import write_atomically
 from spotter.utils.licenses import allows
@@ -71,8 +72,9 @@ def collect(
             note_searched(folder, [source.name for source in sources if takes_words(source)])
             gathering = _Gathering(sources, store, config, takedown)
             records: list[Record] = []
+            per_class = _number_of_class(recipe, sources)
             for spec in recipe.classes:
-                records += gathering.collect_class(spec, recipe.per_class, queries.get(spec.label, []))
+                records += gathering.collect_class(spec, per_class, queries.get(spec.label, []))
             records = group_duplicates(records)
             store.finish(records)
         finally:
@@ -109,6 +111,14 @@ def read_more(options: Sequence[str], recipe: Recipe) -> dict[str, list[str]]:
             )
         more.setdefault(named[0], []).append(query)
     return more
+
+
+def _number_of_class(recipe: Recipe, sources: Sequence[SearchBackend]) -> int:
+    """The recipe's number, or what is enough where all are drawn. Decided here and not where they are drawn, so that a
+    second run finds its classes full, and `--more` draws more."""
+    searched = [source for source in sources if source.searches]
+    is_drawn = bool(searched) and all(isinstance(source, sample.Sample) for source in searched)
+    return min(recipe.per_class, sample.MOST) if is_drawn else recipe.per_class
 
 
 def _require_labels(recipe: Recipe, sources: Sequence[SearchBackend]) -> None:

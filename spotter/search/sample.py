@@ -9,7 +9,8 @@ from spotter.search.base import ImageHit
 from spotter.search.drawn.picture import draw_picture
 
 QUALITY = 90
-# Of a kind: they are there to see how everything goes, and more of them would teach nothing about real bears.
+# Of a class, whatever a recipe asks for: they are there to see how everything goes, and more of them would teach
+# nothing about real bears.
 MOST = 80
 
 # In this order: a black teddy bear is a teddy bear.
@@ -29,13 +30,13 @@ class Sample:
     by_label = False
 
     def search(self, query: str, limit: int) -> Generator[ImageHit, None, None]:
-        """Return a generator of `limit` hits, or `MOST` if these are fewer, each drawn when it is asked for.
+        """Return a generator of `limit` hits, each drawn when it is asked for.
 
         Raises:
             SourceUnavailable: the query names none of the kinds that can be drawn.
         """
         # Not a generator itself, so that a query in vain fails here and not at the first picture.
-        return _hits(_kind_for(query), query, min(limit, MOST))
+        return _hits(_kind_for(query), query, limit)
 
 
 def _kind_for(query: str) -> str:

@@ -17,7 +17,7 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import read_manifest, read_searched
 from spotter.errors import RecipeError, SourceUnavailable, TooFewPictures
 from spotter.recipe import make_recipe, recipe_from_options
-from spotter.search import BACKENDS, get_backends
+from spotter.search import BACKENDS, get_backends, sample
 from spotter.search.folder import Folder
 from spotter.search.manifest import Manifest
 from tests.helpers.drawing import KINDS, draw, encode, write_folder
@@ -75,6 +75,26 @@ def test_a_second_run_asks_nobody(server: JsonServer, tmp_path: Path) -> None:
     again = gather(tmp_path / "set", Stand("first", server.url, 50, breaks=0))
     assert len(server.requests) == asked
     assert again.records == first.records
+
+
+def test_no_more_bears_are_drawn_than_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sample.MOST == 80
+    monkeypatch.setattr(sample, "MOST", 6)
+    drawn: list[int] = []
+    draw_bear = sample.draw_picture
+    monkeypatch.setattr(sample, "draw_picture", lambda kind, index: drawn.append(index) or draw_bear(kind, index))
+    bears = make_recipe({"grizzly": "grizzly bear", "teddy": "teddy bear"}, name="bears", per_class=8)
+
+    def draw_set(**more: list[str]) -> Counter[str]:
+        config = CollectConfig(per_more_query=2)
+        return Counter(r.label for r in collect(bears, [sample.Sample()], tmp_path / "set", config, more=more).records)
+
+    assert draw_set() == {"grizzly": 6, "teddy": 6}
+    drawn.clear()
+    assert draw_set() == {"grizzly": 6, "teddy": 6}
+    assert drawn == []
+    # Whoever asks for more gets more.
+    assert draw_set(teddy=["teddy bear at night"]) == {"grizzly": 6, "teddy": 8}
 
 
 def test_a_source_that_breaks_is_told_and_the_next_goes_on(server: JsonServer, tmp_path: Path, caplog) -> None:

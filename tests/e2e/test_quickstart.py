@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for compiled in (ROOT / "spotter").rglob("__pycache__"):
         shutil.copytree(compiled, folder / compiled.relative_to(ROOT))
     (folder / ".venv").symlink_to(ROOT / ".venv")
-    # Eight drawn bears of each kind take the same way as 150.
+    # Eight drawn bears of each kind take the same way as 80.
     recipe = folder / "recipes" / "bears.toml"
     recipe.write_text(re.sub(r"^per_class = \d+$", "per_class = 8", recipe.read_text(), flags=re.MULTILINE))
     assert read_recipe(recipe).per_class == 8

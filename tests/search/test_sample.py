@@ -53,12 +53,6 @@ def test_the_limit_is_kept(limit: int) -> None:
     assert [hit.rank for hit in Sample().search("black bear", limit)] == list(range(limit))
 
 
-def test_there_are_enough_to_try_things_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = sample.draw_picture("teddy", 0)
-    monkeypatch.setattr(sample, "draw_picture", lambda kind, index: picture)
-    assert len(list(Sample().search("teddy bear", 150))) == sample.MOST == 80
-
-
 def test_no_two_pictures_are_equal(contents: dict[str, list[bytes]]) -> None:
     everything = [content for kind in contents.values() for content in kind]
     assert len(set(everything)) == len(QUERIES) * PER_KIND
