@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -207,6 +208,8 @@ def one_thread_each() -> Iterator[None]:
 @functools.cache
 def blas_threads() -> ThreadpoolController:
     """What sets the number of threads of BLAS."""
+    # scipy brings a BLAS of its own, with which heads are fitted: what is loaded later would not be found.
+    import_module("scipy.linalg")
     # Once: it reads the list of all libraries that are loaded.
     return ThreadpoolController()
 

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +22,7 @@ from spotter.train.head import (
     softmax,
 )
 from spotter.train.views import Views
+from tests.conftest import ROOT
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -234,3 +238,18 @@ def test_small_tables_are_multiplied_on_one_thread(pictures: int, threads: set[i
     with threadpool_limits(2, "blas"):
         share_cores(pictures)
         assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == threads
+
+
+@pytest.mark.slow
+def test_the_blas_that_fits_heads_is_known_before_heads_are() -> None:
+    code = """
+from threadpoolctl import threadpool_info, threadpool_limits
+from spotter.train.features import one_thread_each
+with one_thread_each():
+    pass
+import spotter.train.head
+with threadpool_limits(2, "blas"), one_thread_each():
+    print({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "{1}\n"
