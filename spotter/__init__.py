@@ -1,5 +1,6 @@
 """Spotter: from a list of things to tell apart to a live, honest image classifier."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
     from spotter.inference.predictor import Predictor
     from spotter.search import get_backend
     from spotter.stores import open_store
+
+# ONNX Runtime would tell its maker about this machine as soon as it is imported: a number that it makes for it, the
+# processor, the path of Python. Nobody who visits a page or trains a model was asked. "0" lets it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Prediction", "Predictor", "SpotterError", "__version__", "get_backend", "open_store"]
 
