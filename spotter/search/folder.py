@@ -18,6 +18,10 @@ logger = logging.getLogger(__name__)
 _TRAIN, _VALID, _TEST = ("train", "training"), ("valid", "val", "validation", "dev"), ("test", "testing")
 _SPLITS = {*_TRAIN, *_VALID, *_TEST}
 
+# Endings of the formats that are read. `mimetypes` has some of them, such as .jfif, only from a file of the system,
+# which small containers do not have.
+_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".avif"})
+
 
 class Folder:
     """Pictures in `PATH/<label>/`, found by the label (case, apostrophes and the characters " ", "-", "_" do not
@@ -136,7 +140,8 @@ def _unreadable(folder: Path, error: OSError) -> FolderMissing:
 
 
 def _is_picture(path: Path) -> bool:
-    return _kind(path.suffix.lower()).startswith("image/")
+    suffix = path.suffix.lower()
+    return suffix in _ENDINGS or _kind(suffix).startswith("image/")
 
 
 @cache

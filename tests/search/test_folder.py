@@ -2,6 +2,7 @@
 
 import csv
 import io
+import mimetypes
 import unicodedata
 from argparse import Namespace
 from pathlib import Path
@@ -172,6 +173,16 @@ def test_sub_folders_without_a_picture_are_no_classes(tmp_path: Path) -> None:
     (tmp_path / "models" / "export.pkl").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     assert Folder(str(tmp_path)).labels() == ("café",)
+
+
+def test_what_a_picture_is_does_not_depend_on_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endings = ("apng", "avif", "bmp", "gif", "JFIF", "jpe", "jpeg", "jpg", "png", "webp")
+    for ending in endings:
+        write(tmp_path / f"class {ending}" / f"a.{ending}")
+    write(tmp_path / "notes" / "a.txt")
+    # As on a system that has no list of types.
+    monkeypatch.setattr(mimetypes, "_db", mimetypes.MimeTypes())
+    assert set(Folder(str(tmp_path)).labels()) == {f"class {ending}" for ending in endings}
 
 
 ALIKE = [("Cat", "cat"), ("caf\u00e9", "cafe\u0301"), ("sea lion", "sea_lion"), ("Steller's jay", "Steller\u2019s jay")]
