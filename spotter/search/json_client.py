@@ -74,9 +74,15 @@ class JsonClient:
                         return self._parse(self._read(response))
             except httpx2.RequestError as error:
                 self._is_reached |= not isinstance(error, httpx2.ConnectError)
+                if not self._is_reached:
+                    # Nobody was asked.
+                    self._next = self._clock()
                 pause = (BACK_OFF if self._is_reached else FIRST_BACK_OFF).pause(attempt)
                 if pause is None:
-                    raise SourceUnavailable(f"{self.name} cannot be reached ({_reason(error)}).") from error
+                    raise SourceUnavailable(
+                        f"{self.name} cannot be reached ({_reason(error)}); check the internet connection, or use "
+                        "another --search."
+                    ) from error
                 self._sleep(pause)
                 continue
             if response.status_code in self._refusals:
