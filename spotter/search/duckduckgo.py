@@ -11,6 +11,7 @@ from spotter.errors import SourceUnavailable, SourceUnconnected
 from spotter.search.base import ImageHit
 from spotter.search.fields import link, number, text
 from spotter.search.region import Region
+from spotter.utils.http import FIRST_CONTACT, BackOff
 
 if TYPE_CHECKING:
     from spotter.search.ddgs_engine import Engine
@@ -19,9 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Something that always has pictures: when even this finds nothing, the service is refusing us.
 CONTROL_QUERY = "cat"
-BACKOFFS = (2.0, 5.0)
-# Where nobody ever answered, there is mostly no internet, and waiting longer does not bring it.
-FIRST_BACKOFFS = (0.5,)
+BACK_OFF = BackOff((2.0, 5.0))
 CHECK_TIMEOUT_S = 6.0
 
 _HOME = "https://duckduckgo.com/"
@@ -97,19 +96,20 @@ class DuckDuckGo:
             yield self._page_with_retries(engine, query, page)
 
     def _page_with_retries(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
-        for attempt in range(len(BACKOFFS)):
+        attempt = 0
+        while True:
             try:
                 entries = self._page(engine, query, page)
                 self._is_reached = True
                 return entries
             except SourceUnavailable as error:
                 self._is_reached |= not isinstance(error, SourceUnconnected)
-                backoffs = BACKOFFS if self._is_reached else FIRST_BACKOFFS
-                if attempt == len(backoffs):
+                pause = (BACK_OFF if self._is_reached else FIRST_CONTACT).pause(attempt)
+                if pause is None:
                     raise
                 logger.info("%r, page %d: %s", query, page, error)
-                time.sleep(backoffs[attempt] * self._pause_s)
-        return self._page(engine, query, page)
+                time.sleep(pause * self._pause_s)
+            attempt += 1
 
     def _page(self, engine: "Engine", query: str, page: int) -> list[dict[str, Any]]:
         entries = self._ask(engine, query, page)

@@ -10,12 +10,10 @@ import httpx2
 
 from spotter.config import DownloadConfig
 from spotter.errors import SourceThrottled, SourceUnavailable
-from spotter.utils.http import BackOff, retry_after
+from spotter.utils.http import FIRST_CONTACT, BackOff, retry_after
 
 LONGEST_WAIT_S = 60.0
 BACK_OFF = BackOff((1.0, 2.0), longest_s=LONGEST_WAIT_S, may_shorten=True)
-# Where nobody ever answered, there is mostly no internet, and waiting longer does not bring it.
-FIRST_BACK_OFF = BackOff((0.5,))
 RETRIES = BACK_OFF.attempts
 MAX_ANSWER_BYTES = 20_000_000
 THROTTLED = {202, 403, 429}
@@ -77,7 +75,7 @@ class JsonClient:
                 if not self._is_reached:
                     # Nobody was asked.
                     self._next = self._clock()
-                pause = (BACK_OFF if self._is_reached else FIRST_BACK_OFF).pause(attempt)
+                pause = (BACK_OFF if self._is_reached else FIRST_CONTACT).pause(attempt)
                 if pause is None:
                     raise SourceUnavailable(
                         f"{self.name} cannot be reached ({_reason(error)}); check the internet connection, or use "

@@ -67,6 +67,10 @@ class BackOff:
         return min(pause, self.longest_s)
 
 
+# Where nobody ever answered, there is mostly no internet, and waiting longer does not bring it.
+FIRST_CONTACT = BackOff((0.5,))
+
+
 @dataclass(frozen=True)
 class Refusal:
     """Why a webhook did not take something. `asked_s` are the seconds that it asks to wait, None if it says nothing;

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from spotter.config import TrainConfig
 from spotter.data.dataset import Dataset, Record
@@ -15,6 +15,7 @@ from spotter.train.export import export_pickle
 from spotter.train.features import Backbone, BodyRunner
 from spotter.train.learner import build_learner, labelled_view
 from tests.conftest import ROOT
+from tests.helpers.blas import blas_threads
 from tests.helpers.drawing import draw
 
 WITHOUT_TORCH = """
@@ -63,16 +64,12 @@ def test_what_is_stored_is_what_was_built(pair: tuple[Backbone, Backbone], tmp_p
     assert np.array_equal(first, second)
 
 
-def threads_of_tables() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
-
-
 def test_tables_of_each_picture_are_multiplied_on_one_thread(pair: tuple[Backbone, Backbone], tmp_path: Path) -> None:
     draw("disc", 1).save(tmp_path / "a.png")
     seen: list[set[int]] = []
     with threadpool_limits(2, "blas"):
-        BodyRunner(pair[1].body, look=lambda path, picture: seen.append(threads_of_tables())).run([tmp_path / "a.png"])
-        assert (seen, threads_of_tables()) == ([{1}], {2})
+        BodyRunner(pair[1].body, look=lambda path, picture: seen.append(blas_threads())).run([tmp_path / "a.png"])
+        assert (seen, blas_threads()) == ([{1}], {2})
 
 
 def test_the_export_does_not_depend_on_it(pair: tuple[Backbone, Backbone], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from spotter.config import TrainConfig
 from spotter.errors import TrainingFailed
@@ -23,6 +23,7 @@ from spotter.train.head import (
 )
 from spotter.train.views import Views
 from tests.conftest import ROOT
+from tests.helpers.blas import blas_threads
 
 
 def blobs(classes: int, per_class: int = 40, features: int = 64) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -237,19 +238,20 @@ def test_small_tables_are_multiplied_on_one_thread(pictures: int, threads: set[i
     # What was set before is there again afterwards.
     with threadpool_limits(2, "blas"):
         share_cores(pictures)
-        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == threads
+        assert blas_threads() == threads
 
 
 @pytest.mark.slow
 def test_the_blas_that_fits_heads_is_known_before_heads_are() -> None:
     code = """
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import threadpool_limits
 from spotter.train.features import one_thread_each
 with one_thread_each():
     pass
 import spotter.train.head
+from tests.helpers.blas import blas_threads
 with threadpool_limits(2, "blas"), one_thread_each():
-    print({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
+    print(blas_threads())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "{1}\n"
