@@ -28,8 +28,8 @@ def test_onnx_runtime_tells_nothing_unless_it_is_asked_to(
     temporary.mkdir()
     # Where it may, it leaves these; nothing gets farther than this proxy.
     setting = {"HOME": str(home), "TMPDIR": str(temporary), "HTTPS_PROXY": "http://127.0.0.1:9"}
-    hidden = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}
-    environment = {name: value for name, value in os.environ.items() if name not in hidden} | setting
+    # An environment of its own: in one that looks like CI (CI=true and a dozen more) it keeps quiet by itself.
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | setting
     code = WAYS[way].format(store=str(prebuilt.store)) + "\nimport sys; assert 'onnxruntime' in sys.modules"
     if asked is not None:
         environment["ORT_DISABLE_TELEMETRY"] = asked
