@@ -513,6 +513,9 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
         newest = "navigator.serviceWorker.getRegistration().then((all) => (all.waiting ?? all.active).scriptURL)"
         wait_until(lambda: page.evaluate(newest) != worker)
         page.goto("about:blank")
+        # Only once the new one is in place: until then the old one answers, or the browser stops it.
+        new = next(each for each in page.context.service_workers if each.url != worker)
+        wait_until(lambda: new.evaluate("registration.active?.scriptURL") == new.url)
         page.goto(running.url())
         ready(visit)
         wait_until(lambda: len(page.evaluate("caches.keys()")) == 1)
