@@ -18,6 +18,8 @@ from spotter.recipe import read_recipe
 from spotter.search.sample import Sample
 from tests.conftest import ROOT
 
+STATIC = ROOT / "spotter" / "web" / "static"
+
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,6 +37,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for compiled in (ROOT / "spotter").rglob("__pycache__"):
         shutil.copytree(compiled, folder / compiled.relative_to(ROOT))
     (folder / ".venv").symlink_to(ROOT / ".venv")
+    # `scripts/setup` has built the browser edition on this machine already.
+    if (ROOT / "web" / "node_modules").exists() and STATIC.exists():
+        (folder / "web" / "node_modules").symlink_to(ROOT / "web" / "node_modules")
+        shutil.copytree(STATIC, folder / STATIC.relative_to(ROOT))
     # Eight drawn bears of each kind take the same way as 80.
     recipe = folder / "recipes" / "bears.toml"
     recipe.write_text(re.sub(r"^per_class = \d+$", "per_class = 8", recipe.read_text(), flags=re.MULTILINE))
