@@ -51,6 +51,26 @@ def test_pictures_are_stored_upright_and_bare(tmp_path: Path) -> None:
     assert (wide.width, wide.height) == (1024, 205)
 
 
+def test_large_and_small_photos_stand_upright_alike(tmp_path: Path) -> None:
+    source, upright = write_folder(tmp_path / "source", count=6), {}
+    for side in (1600, 400):
+        for orientation in range(1, 9):
+            drawn = draw("disc", orientation, (side, side * 3 // 4))
+            # No turn leaves this as it is.
+            drawn.paste((250, 250, 250), (0, 0, side // 2, side // 4))
+            upright[f"disc/{side}-{orientation}.jpg"] = drawn
+            encoded = turned(drawn, orientation, "JPEG")
+            (source / "disc" / f"{side}-{orientation}.jpg").write_bytes(encoded)
+    dataset = gather(source, tmp_path / "set")
+    stored = {record.backend_id: path for record, path in zip(dataset.records, dataset.paths, strict=True)}
+    assert upright.keys() <= stored.keys()
+    for name, drawn in upright.items():
+        with Image.open(stored[name]) as picture:
+            assert picture.width > picture.height
+            shown, wanted = (np.asarray(each.convert("L").resize((32, 24)), dtype=float) for each in (picture, drawn))
+        assert np.abs(shown - wanted).mean() < 2, name
+
+
 def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "source", count=6)
     (source / "disc" / "cut.jpg").write_bytes(encode(draw("disc", 50))[:2000])
