@@ -93,15 +93,14 @@ def _system_fonts() -> Iterable[Path]:
 
 def draw_plots(evaluation: Evaluation, dataset: Dataset, folder: Path) -> dict[int, str]:
     """Draw `confusion.png` and `top_losses.png` into `folder`; return the labels for which numbers stand in them."""
-    lettering = letter(evaluation)
+    lettering = choose_lettering(tuple(figures.label for figures in evaluation.classes))
     plot_confusion(evaluation, folder / "confusion.png", lettering)
     plot_top_losses(evaluation, dataset, folder / "top_losses.png", lettering)
     return lettering.numbered
 
 
-def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering | None = None) -> None:
+def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering) -> None:
     """Draw the confusion matrix as a PNG."""
-    lettering = lettering or letter(evaluation)
     labels = [lettering.shown[figures.label] for figures in evaluation.classes]
     counts = np.array(evaluation.confusion)
     many = len(labels) > MANY_LABELS
@@ -130,17 +129,11 @@ def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering | No
     _save(figure, path)
 
 
-def letter(evaluation: Evaluation) -> Lettering:
-    """How the labels of an evaluation are written in its plots, on this machine."""
-    return choose_lettering(tuple(figures.label for figures in evaluation.classes))
-
-
-def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, lettering: Lettering | None = None) -> None:
+def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, lettering: Lettering) -> None:
     """Draw the pictures with the highest losses as a PNG, titled prediction / actual / loss / probability.
 
     The PNG is published, so a picture whose licence does not allow that is a grey tile that says so.
     """
-    lettering = lettering or letter(evaluation)
     names = lettering.shown
     shown = {str(record.file): may_be_shown(record.backend, record.license_id) for record in dataset.records}
     figure = Figure(figsize=(9, 9.6), layout="constrained")

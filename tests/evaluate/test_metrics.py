@@ -18,7 +18,7 @@ from spotter.evaluate.held_out import evaluate_held_out
 from spotter.evaluate.learning_curve import LearningCurve, Outlook, foresee, learning_curve
 from spotter.evaluate.metrics import Familiarity, evaluate
 from spotter.evaluate.ood import evaluate_strangers, familiarity_on_folds, score_known
-from spotter.evaluate.plots import plot_confusion, plot_top_losses
+from spotter.evaluate.plots import choose_lettering, plot_confusion, plot_top_losses
 from spotter.inference.familiarity import familiarity
 from spotter.train.head import fit_head, negative_log_likelihood, softmax
 from spotter.train.trained import Trained
@@ -52,7 +52,7 @@ def test_figures_of_a_known_case(tmp_path: Path) -> None:
     assert (worst.file, worst.prediction, worst.actual, worst.probability) == ("2", "b", "a", 0.6)
     assert worst.loss == pytest.approx(-np.log(0.4), abs=1e-4)
     assert evaluation.sentence().startswith("1 of 4 wrong: error 25.0% (95 % interval 4.6% to 69.9%; a test)")
-    plot_confusion(evaluation, tmp_path / "confusion.png")
+    plot_confusion(evaluation, tmp_path / "confusion.png", choose_lettering(("a", "b")))
     assert Image.open(tmp_path / "confusion.png").width > 300
 
 
@@ -60,7 +60,8 @@ def test_a_hundred_classes_make_a_picture_that_can_be_opened(tmp_path: Path) -> 
     targets = np.arange(1000) % 100
     probabilities = np.random.default_rng(0).dirichlet(np.ones(100), 1000)
     labels = [f"class {number}" for number in range(100)]
-    plot_confusion(evaluate(probabilities, targets, labels, ["x"] * 1000, KNOWN, "a test"), tmp_path / "confusion.png")
+    evaluation = evaluate(probabilities, targets, labels, ["x"] * 1000, KNOWN, "a test")
+    plot_confusion(evaluation, tmp_path / "confusion.png", choose_lettering(tuple(labels)))
     assert max(Image.open(tmp_path / "confusion.png").size) < 3000
 
 
@@ -91,7 +92,8 @@ def test_a_picture_without_a_licence_is_not_in_the_published_top_losses(tmp_path
     dataset = Dataset(tmp_path, ("a", "b"), tuple(records), ())
     sure = np.tile([0.1, 0.9], (3, 1))
     files = [str(record.file) for record in records]
-    plot_top_losses(evaluate(sure, np.zeros(3, int), ["a", "b"], files, KNOWN, "a test"), dataset, tmp_path / "top.png")
+    evaluation = evaluate(sure, np.zeros(3, int), ["a", "b"], files, KNOWN, "a test")
+    plot_top_losses(evaluation, dataset, tmp_path / "top.png", choose_lettering(("a", "b")))
     pixels = np.asarray(Image.open(tmp_path / "top.png").convert("RGB")).astype(int)
     red, green, blue = (int((pixels[..., i] - pixels.sum(axis=2) + pixels[..., i] > 150).sum()) for i in range(3))
     assert green > 1000
@@ -113,9 +115,8 @@ def test_the_top_losses_are_small_whatever_the_pictures_show(tmp_path: Path) -> 
     dataset = Dataset(tmp_path, ("a", "b"), tuple(records), ())
     files = [str(record.file) for record in records]
     wrong = np.tile([0.1, 0.9], (9, 1))
-    plot_top_losses(
-        evaluate(wrong, np.zeros(9, int), ["a", "b"], files, KNOWN, "a test"), dataset, tmp_path / "top.png"
-    )
+    evaluation = evaluate(wrong, np.zeros(9, int), ["a", "b"], files, KNOWN, "a test")
+    plot_top_losses(evaluation, dataset, tmp_path / "top.png", choose_lettering(("a", "b")))
     assert (tmp_path / "top.png").stat().st_size < 500_000
 
 
