@@ -526,6 +526,17 @@ def test_a_new_revision_replaces_the_old_one_whole(visit_of: Callable[..., Visit
     expect(page).to_have_title(re.compile("^New: "))
 
 
+def test_a_new_version_opens_where_the_server_leads_elsewhere(visit_of: Callable[..., Visit], site: Path) -> None:
+    with serving_site(site) as running:
+        page = ready(visit_of(running.url()))
+        kept(page)
+        running.replies["site.json"] = (site / "site.json").read_bytes() + b" "
+        # To the folder, where its last slash is missing; some lead away from "index.html", too.
+        page.goto(running.url("teach"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Teach it your own")
+        assert page.url == running.url("teach/")
+
+
 @pytest.mark.parametrize("way", CHOSEN)
 def test_the_page_goes_on_where_nothing_can_be_kept(
     visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor, way: str

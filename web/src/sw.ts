@@ -114,7 +114,8 @@ async function openPage(event: FetchEvent, url: URL): Promise<Response> {
   if (current !== undefined && current !== version) {
     const passed = await caches.open(PASSED);
     await passed.put(pageAddress(event.resultingClientId), new Response());
-    return fetch(url, { cache: "no-cache" });
+    // Where the server leads elsewhere, it is up to the browser to go there: a page that was led to is refused from here.
+    return fetch(url, { cache: "no-cache", redirect: "manual" });
   }
   const kept = await match(url.pathname.endsWith("/") ? new URL("index.html", url).href : url.href);
   return kept ?? fetch(event.request);
