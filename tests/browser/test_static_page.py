@@ -1011,6 +1011,21 @@ def test_elements_share_one_model_and_a_page_colours_them_by_variables(
     assert elements.nth(2).locator(".upload").evaluate("(one) => getComputedStyle(one).color") == "rgb(200, 0, 0)"
 
 
+def test_an_element_in_a_shadow_tree_speaks_the_language_of_the_page(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    page = visit_of(server.url("blank.html")).page
+    page.evaluate(
+        """() => {
+            document.documentElement.lang = "de";
+            const tree = document.body.appendChild(document.createElement("div")).attachShadow({ mode: "open" });
+            tree.innerHTML = "<div><spotter-classifier></spotter-classifier></div>";
+        }"""
+    )
+    page.add_script_tag(url=server.url("spotter.js"), type="module")
+    expect(page.locator("spotter-classifier #answer h2")).to_have_text("Wähle ein Bild")
+
+
 @pytest.mark.parametrize(
     ("path", "language"),
     [("element.js", "en"), ("element.js", "fr"), ("languages/en.json", "en"), ("languages/zh.json", "zh")],

@@ -67,8 +67,15 @@ export function pickLanguage(wishes: readonly (string | null | undefined)[], the
 
 /** The language of an element on a page of another site: that of the page around it, or else the visitor's. */
 export function languageAt(element: Element): string {
-  const inherited = element.closest("[lang]")?.getAttribute("lang");
-  return pickLanguage([inherited, navigator.language], ["en", "de", "es", "fr", "zh"]);
+  return pickLanguage([inheritedLanguage(element), navigator.language], ["en", "de", "es", "fr", "zh"]);
+}
+
+/** From the element itself, or what is around it; a shadow tree inherits from its host. */
+function inheritedLanguage(element: Element): string | null | undefined {
+  const named = element.closest("[lang]");
+  if (named) return named.getAttribute("lang");
+  const root = element.getRootNode();
+  return root instanceof ShadowRoot ? inheritedLanguage(root.host) : undefined;
 }
 
 /** Put the texts into elements that name their keys in `data-text` (content) and `data-label` (for screen readers). */
