@@ -376,6 +376,32 @@ def test_many_pictures_are_stopped(home: Visit) -> None:
     expect(page.locator("#csv")).to_be_visible()
 
 
+def test_a_model_that_ended_by_itself_is_loaded_again_and_what_was_answered_is_kept(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    page = ready(visit_of(server.url()))
+    page.get_by_role("tab", name="Many").click()
+    files = [{"name": f"{number}.png", "mimeType": "image/png", "buffer": DISC} for number in range(90)]
+    page.set_input_files("#files .some", files)
+    ending = "setTimeout(() => { throw new Error('out of memory'); })"
+    page.get_by_role("button", name="Classify them all").click()
+    expect(page.locator("#many-table tbody tr").first).to_be_visible()
+    page.workers[-1].evaluate(ending)
+    expect(page.locator("#many-state")).to_contain_text("There is not enough memory")
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    lines = list(csv.DictReader(download.value.path().read_text("utf-8-sig").splitlines()))
+    assert len(lines) == page.locator("#many-table tbody tr").count() < 90
+    page.get_by_role("button", name="Classify them all").click()
+    expect(page.locator("#many-state")).to_contain_text("90 pictures")
+    # Where it ended while nobody asked.
+    page.workers[-1].evaluate(ending)
+    page.get_by_role("tab", name="One picture").click()
+    wait_until(lambda: not page.workers)
+    page.locator(".gallery-item").first.click()
+    expect(page.locator("#bars .share").first).to_be_visible()
+
+
 def test_the_camera_is_answered_live_and_its_light_goes_off(home: Visit) -> None:
     page = home.page
     lit = "document.querySelector('video').srcObject?.getTracks().some((track) => track.readyState === 'live') ?? false"

@@ -18,7 +18,7 @@ export async function loadInWorker(folder: URL, options: LoadOptions): Promise<S
   const most = isOwn && crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
   const threads = Math.max(1, Math.min(options.threads ?? most, most));
   const open = async (wholeCode: boolean): Promise<Opening> => {
-    const talk = new Talk(startWorker(code, isOwn), options.progress);
+    const talk = new Talk(startWorker(code, isOwn), options);
     try {
       return { talk, card: await talk.open(folder.href, threads, options.keeps ?? false, wholeCode) };
     } catch (error) {
@@ -29,7 +29,7 @@ export async function loadInWorker(folder: URL, options: LoadOptions): Promise<S
   const openWhole = (): Promise<Opening> => open(true);
   // Where one of several threads finds that code is missing, the others would wait for it for ever.
   const opened = threads > 1 ? await openWhole() : await open(false).catch(unlessLeftOut(openWhole));
-  return new Remote(opened, openWhole);
+  return new Remote(opened, openWhole, options.lost);
 }
 
 interface Opening {
@@ -78,7 +78,7 @@ class Talk {
 
   constructor(
     private readonly worker: Worker,
-    private readonly progress: LoadOptions["progress"],
+    private readonly told: Pick<LoadOptions, "progress" | "lost">,
   ) {
     this.started = new Promise((resolve, reject) => {
       this.waiting.set(0, {
@@ -97,9 +97,11 @@ class Talk {
       const message = "There is not enough memory to run the model; close other pages and try again.";
       if (isMemory) this.end(new CannotRun("memory", message));
       else void this.endWithoutWorker();
+      this.told.lost?.();
     });
     worker.addEventListener("messageerror", () => {
       this.end(noWorker());
+      this.told.lost?.();
     });
   }
 
@@ -156,7 +158,7 @@ class Talk {
   private hear(reply: Reply): void {
     if (reply.kind === "progress") {
       this.expectNews();
-      this.progress?.(reply.loaded, reply.total);
+      this.told.progress?.(reply.loaded, reply.total);
       return;
     }
     const id = reply.kind === "ready" ? 0 : reply.id;
@@ -182,6 +184,7 @@ class Remote implements Spotter {
   constructor(
     { card, talk }: Opening,
     private readonly openWhole: () => Promise<Opening>,
+    private readonly lost: LoadOptions["lost"],
   ) {
     this.card = card;
     this.talk = Promise.resolve(talk);
@@ -226,6 +229,8 @@ class Remote implements Spotter {
       if (this.talk === asked) {
         talk.end(new CodeLeftOut());
         this.talk = this.openWhole().then((opened) => opened.talk);
+        // Whoever asked is told why.
+        this.talk.catch(() => this.lost?.());
       }
       return (await this.talk).ask(method, ...parameters);
     };

@@ -137,4 +137,6 @@ export interface LoadOptions {
   decode?: (bytes: Uint8Array) => Promise<RawPicture>;
   /** Told how many of how many bytes are here. */
   progress?: (loaded: number, total: number) => void;
+  /** Told when the model has ended by itself, as where there is no memory left: it will answer nothing any longer. */
+  lost?: () => void;
 }

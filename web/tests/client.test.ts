@@ -67,3 +67,24 @@ test("questions at the same time share the worker that has all of it", async () 
     expect(OneWorker.all.every(({ isEnded }) => isEnded)).toBe(true);
   });
 });
+
+test("whoever loaded a model is told when it has ended by itself, and not when it was closed", async () => {
+  const lost = vi.fn();
+  const closed = await loadInWorker(FOLDER, { lost });
+  closed.close();
+  await expect(closed.classify(picture)).rejects.toThrow("was closed");
+  expect(lost).not.toHaveBeenCalled();
+  const model = await loadInWorker(FOLDER, { lost });
+  const ended = Object.assign(new Event("error"), { message: "out of memory" });
+  OneWorker.all.at(-1)?.dispatchEvent(ended);
+  expect(lost).toHaveBeenCalledOnce();
+  await expect(model.classify(picture)).rejects.toThrow("not enough memory");
+});
+
+test("whoever loaded a model is told when the worker that has all of the code does not come", async () => {
+  const lost = vi.fn();
+  const model = await loadInWorker(FOLDER, { lost });
+  vi.stubGlobal("Worker", undefined);
+  await expect(model.explain(picture)).rejects.toThrow("beside the page");
+  expect(lost).toHaveBeenCalledOnce();
+});

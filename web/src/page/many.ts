@@ -135,14 +135,20 @@ export class ManyRoom {
     const { frame, body } = this.#makeTable();
     table.replaceChildren(frame);
     const results: Result[] = [];
-    for (const plan of plans) {
-      label.data = this.#tell("progress", { done: results.length, total: plans.length });
-      bar.value = results.length;
-      const result = await this.#classify(plan, spotter);
-      // What has an answer by now is kept.
-      results.push(result);
-      body.append(this.#row(result));
-      if (this.#isStopped) break;
+    try {
+      for (const plan of plans) {
+        label.data = this.#tell("progress", { done: results.length, total: plans.length });
+        bar.value = results.length;
+        const result = await this.#classify(plan, spotter);
+        // What has an answer by now is kept.
+        results.push(result);
+        body.append(this.#row(result));
+        if (this.#isStopped) break;
+      }
+    } catch (error) {
+      // Whatever keeps the other answers away.
+      if (results.length) await this.#offerCsv(results, spotter);
+      throw error;
     }
     state.replaceChildren(make("p", {}, this.#summary(results, plans.length)));
     await this.#offerCsv(results, spotter);

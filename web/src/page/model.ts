@@ -4,7 +4,7 @@ import { load, type Spotter } from "../spotter.js";
 
 type Told = (loaded: number, total: number) => void;
 
-/** Loads when it is first asked for; after a failure, again. */
+/** Loads when it is first asked for; after a failure, and where it has ended by itself, again. */
 export class Model {
   /** Kept once the model is here, at whichever try. */
   readonly here: Promise<void>;
@@ -25,8 +25,14 @@ export class Model {
 
   /** The model, ready to answer. */
   get(): Promise<Spotter> {
-    this.#loading ??= load(this.base, {
+    if (this.#loading) return this.#loading;
+    // Whoever asks next tries again.
+    const drop = (): void => {
+      if (this.#loading === loading) this.#loading = undefined;
+    };
+    const loading: Promise<Spotter> = load(this.base, {
       keeps: this.keeps,
+      lost: drop,
       progress: (loaded, total) => {
         for (const told of this.#listeners) told(loaded, total);
       },
@@ -36,12 +42,12 @@ export class Model {
         return spotter;
       },
       (error: unknown) => {
-        // Whoever asks next tries again.
-        this.#loading = undefined;
+        drop();
         throw error;
       },
     );
-    return this.#loading;
+    this.#loading = loading;
+    return loading;
   }
 
   /** Let go of a model that does not answer: whoever asks next gets a new one. */
