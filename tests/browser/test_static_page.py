@@ -256,6 +256,22 @@ def test_a_folder_is_dropped_where_many_are_taken_and_refused_where_one_is(home:
     expect(page.locator("#many-table tbody th")).to_have_text(["a/disc.png", "photos/noise.png"])
 
 
+def test_a_picture_that_is_dragged_from_another_page_is_refused_in_words(home: Visit) -> None:
+    page = home.page
+    words = "Save a picture from another page first."
+    link = """(selector) => {
+        const moved = new DataTransfer();
+        moved.setData("text/uri-list", "https://example.org/bear.jpg");
+        const options = { bubbles: true, cancelable: true, dataTransfer: moved };
+        document.querySelector(selector).dispatchEvent(new DragEvent("drop", options));
+    }"""
+    page.evaluate(link, "#picture")
+    expect(page.locator("#answer")).to_contain_text(words)
+    page.get_by_role("tab", name="Many").click()
+    page.evaluate(link, "#files")
+    expect(page.locator("#many-state")).to_contain_text(words)
+
+
 HUGE = SIGNATURE + png_header(10_000, 10_000, 8, 2) + chunk(b"IDAT", b"x" * 30)
 
 

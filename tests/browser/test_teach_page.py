@@ -727,6 +727,16 @@ def test_a_picture_that_was_never_seen_is_tried(lesson: Lesson) -> None:
     page.locator("#try-input").set_input_files([{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no"}])
     expect(page.locator("#answer")).to_contain_text("This is not a picture I can read")
     expect(page.locator("#bars meter")).to_have_count(0)
+    # Of a picture on another page, browsers give its address alone.
+    page.evaluate(
+        """() => {
+            const moved = new DataTransfer();
+            moved.setData("text/uri-list", "https://example.org/bear.jpg");
+            const options = { bubbles: true, cancelable: true, dataTransfer: moved };
+            document.querySelector("#try-box").dispatchEvent(new DragEvent("drop", options));
+        }"""
+    )
+    expect(page.locator("#answer")).to_contain_text("Save a picture from another page first.")
 
 
 def test_a_pasted_picture_goes_to_the_class_that_has_the_focus(lesson: Lesson) -> None:

@@ -89,8 +89,16 @@ export class ManyRoom {
     files.addEventListener("drop", (event) => {
       event.preventDefault();
       files.classList.remove("dragged");
-      if (event.dataTransfer) void droppedFiles(event.dataTransfer).then((found) => { this.#add(found); });
+      if (event.dataTransfer) void this.#drop(event.dataTransfer);
     });
+  }
+
+  async #drop(dropped: DataTransfer): Promise<void> {
+    const { state, go } = this.#part;
+    const hasFiles = dropped.types.includes("Files");
+    this.#add(await droppedFiles(dropped));
+    // Of a picture on another page, browsers give its address alone.
+    if (!hasFiles && go.ariaDisabled !== "true") state.replaceChildren(make("p", {}, this.#tell("web_no_file")));
   }
 
   #add(found: readonly Given[]): void {

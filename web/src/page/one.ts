@@ -286,12 +286,15 @@ export class OneRoom {
 
   #drop(dropped: DataTransfer | null): void {
     const file = dropped?.files[0];
-    if (!file) return;
-    if (dropped.items[0]?.webkitGetAsEntry()?.isDirectory) {
-      this.#endCamera();
-      this.#start();
-      this.#refuse({ key: "web_folder" });
-    } else void this.take(file);
+    const isFolder = dropped?.items[0]?.webkitGetAsEntry()?.isDirectory ?? false;
+    if (file && !isFolder) {
+      void this.take(file);
+      return;
+    }
+    this.#endCamera();
+    this.#start();
+    // Of a picture on another page, browsers give its address alone.
+    this.#refuse({ key: file ? "web_folder" : "web_no_file" });
   }
 
   async #paste(): Promise<void> {

@@ -85,8 +85,19 @@ export class Trying {
       event.stopPropagation();
       box.classList.remove("dragged");
       const file = event.dataTransfer?.files[0];
-      if (file) void this.#take(file);
+      const isFolder = event.dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory ?? false;
+      if (file && !isFolder) void this.#take(file);
+      else this.#refuse("web_no_file");
     });
+  }
+
+  /** Say why what was given is no picture to try. */
+  #refuse(key: string): void {
+    this.#desk.camera.stop();
+    this.#turn += 1;
+    this.#picture = undefined;
+    this.#part.shown.hidden = true;
+    this.#say("unreadable", words(this.#desk, key));
   }
 
   async #take(file: File): Promise<void> {
