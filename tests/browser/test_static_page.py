@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from spotter.bundle.reading import read_bundle
 from spotter.inference.predictor import Predictor
@@ -445,6 +445,99 @@ def test_the_camera_is_answered_live_and_its_light_goes_off(home: Visit) -> None
     expect(page.locator("canvas.shown")).to_be_visible()
     expect(page.get_by_role("button", name="Why?")).to_be_visible()
     assert not page.evaluate(lit)
+
+
+# Cameras come when they are told to, as where a visitor thinks about it; each is noted.
+THINK = """
+window.opened = [];
+const ask = navigator.mediaDevices.getUserMedia;
+const allowed = new Promise((resolve) => { window.allow = resolve; });
+navigator.mediaDevices.getUserMedia = async function (wanted) {
+  await allowed;
+  opened.push(await ask.call(this, wanted));
+  return opened.at(-1);
+};
+"""
+LIT = "opened.flatMap((stream) => stream.getTracks()).filter(({ readyState }) => readyState === 'live').length"
+
+
+@pytest.mark.parametrize("way", ["another room", "an example", "the element is gone"])
+def test_a_camera_that_is_not_wanted_any_longer_when_it_is_allowed_stays_off(
+    visit_of: Callable[..., Visit], server: SiteServer, way: str
+) -> None:
+    in_element = way == "the element is gone"
+    visit = visit_of(server.url("blank.html" if in_element else ""), THINK, permissions=["camera"])
+    page = visit.page
+    if in_element:
+        page.evaluate("document.body.append(document.createElement('spotter-classifier'))")
+        page.add_script_tag(url=server.url("spotter.js"), type="module")
+        expect(page.locator("spotter-classifier #loading.done")).to_be_attached()
+    else:
+        ready(visit)
+    page.get_by_role("button", name="Use the camera").click()
+    if in_element:
+        page.evaluate("document.querySelector('spotter-classifier').remove()")
+    elif way == "an example":
+        page.locator(".gallery-item").first.click()
+        expect(page.get_by_role("button", name="Why?")).to_be_visible()
+    else:
+        page.get_by_role("tab", name="About").click()
+    page.evaluate("allow()")
+    page.wait_for_function(f"opened.length === 1 && {LIT} === 0")
+    if not in_element:
+        page.get_by_role("tab", name="One picture").click()
+        expect(page.get_by_role("button", name="Stop the camera")).to_be_hidden()
+
+
+def test_a_camera_that_was_asked_for_twice_goes_off_at_once(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    visit = visit_of(server.url(), THINK, permissions=["camera"])
+    page = ready(visit)
+    page.get_by_role("button", name="Use the camera").dblclick()
+    page.evaluate("allow()")
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.wait_for_function(f"opened.length === 2 && {LIT} === 1")
+    page.get_by_role("button", name="Stop the camera").click()
+    assert page.evaluate(LIT) == 0
+
+
+def test_what_was_chosen_last_is_answered_whatever_comes_later(home: Visit) -> None:
+    page = home.page
+    asked: list[Route] = []
+    page.route("**/model/example-*", lambda route: asked.append(route))
+    try:
+        page.locator(".gallery-item").nth(1).click()
+        expect(page.locator("#answer h2")).to_have_text("Looking …")
+        wait_until(lambda: asked != [])
+        home.show("disc.png", DISC)
+        expect(page.get_by_role("button", name="Why?")).to_be_visible()
+        before = says(page)
+        page.evaluate(
+            "() => { new MutationObserver(() => { window.changed = 1 }).observe(document.querySelector('#answer'),"
+            " { childList: true, subtree: true }); }"
+        )
+        with page.expect_event("requestfinished"):
+            asked.pop().continue_()
+        page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 300))")
+        assert says(page) == before
+        assert page.evaluate("window.changed") is None
+    finally:
+        page.unroute("**/model/example-*")
+
+
+def test_an_example_that_does_not_come_leaves_no_camera_on(home: Visit) -> None:
+    page = home.page
+    page.get_by_role("button", name="Use the camera").click()
+    expect(page.locator("#bars .share").first).to_be_visible()
+    page.evaluate("window.track = document.querySelector('video').srcObject.getTracks()[0]")
+    page.route("**/model/example-*", lambda route: route.abort())
+    try:
+        page.locator(".gallery-item").first.click()
+        expect(page.locator("#answer")).to_contain_text("It could not be loaded")
+    finally:
+        page.unroute("**/model/example-*")
+    assert page.evaluate("track.readyState") == "ended"
+    expect(page.get_by_role("button", name="Stop the camera")).to_be_hidden()
+    expect(page.locator("#picture .drop")).to_be_visible()
 
 
 def test_without_a_camera_the_page_says_why(home: Visit) -> None:

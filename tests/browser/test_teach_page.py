@@ -718,6 +718,19 @@ def test_a_camera_that_is_allowed_when_its_class_is_gone_stays_off(own: Lesson) 
     expect(page.locator(".shooting")).to_have_count(0)
 
 
+def test_a_camera_that_was_asked_for_twice_is_answered_live_and_goes_off(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 6, "stripes": 6})
+    lesson.learn()
+    page = lesson.page
+    page.evaluate(THINK)
+    page.locator("#try-camera").dblclick()
+    page.evaluate("allow()")
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    page.wait_for_function(f"asked === 2 && opened.length === 2 && {LIVE} === 1", timeout=LONG_MS)
+    page.get_by_role("button", name="Stop the camera").click()
+    page.wait_for_function(f"{LIVE} === 0", timeout=LONG_MS)
+
+
 def test_a_picture_that_was_never_seen_is_tried(lesson: Lesson) -> None:
     lesson.add_kinds({"disc": 12, "stripes": 12})
     lesson.learn()

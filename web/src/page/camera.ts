@@ -3,21 +3,38 @@
 // The rear camera of a phone; where there is one camera only, that one. More pixels would only cost time.
 const WANTED = { video: { facingMode: { ideal: "environment" }, width: { ideal: 640 }, height: { ideal: 480 } }, audio: false };
 
-/** Ask for the camera and show it in a video. */
-export async function openCamera(video: HTMLVideoElement): Promise<MediaStream> {
+/**
+ * Ask for the camera and show it in a video.
+ *
+ * @param isWanted whether it is wanted there still: it may take long until a visitor has allowed it and it has begun.
+ * @returns undefined where it is not; then it is off again.
+ */
+export async function openCamera(video: HTMLVideoElement, isWanted: () => boolean): Promise<MediaStream | undefined> {
   // Undefined where the page is not on https, whatever the types say.
   const devices = navigator.mediaDevices as MediaDevices | undefined;
   if (!devices) throw new DOMException("The page is not secure.", "SecurityError");
   const stream = await devices.getUserMedia(WANTED);
-  video.srcObject = stream;
-  await video.play();
-  return stream;
+  try {
+    // The video may show another one by now, which was asked for later.
+    if (isWanted()) {
+      video.srcObject = stream;
+      await video.play();
+      if (isWanted()) return stream;
+    }
+  } catch (error) {
+    closeCamera(video, stream);
+    // One that was asked for later took its place.
+    if (isWanted()) throw error;
+    return undefined;
+  }
+  closeCamera(video, stream);
+  return undefined;
 }
 
 /** Let go of the camera: its light goes off. */
 export function closeCamera(video: HTMLVideoElement, stream: MediaStream): void {
   for (const track of stream.getTracks()) track.stop();
-  video.srcObject = null;
+  if (video.srcObject === stream) video.srcObject = null;
 }
 
 /** The key of the sentence that says why there is no camera. */

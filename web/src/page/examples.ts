@@ -10,15 +10,14 @@ const MOST = 12;
 /**
  * Show them, or nothing where the model has none.
  *
- * @param take given the file of the one that is chosen. @param failed given the key of a text where that cannot be
- * fetched, or is another one than it should be.
+ * @param chosen given what the file of the one that is chosen becomes: the key of a text where that cannot be fetched, or
+ * is another one than it should be.
  */
 export function showExamples(
   place: HTMLElement,
   examples: Record<string, Example>,
   language: Language,
-  take: (file: Blob) => Promise<void>,
-  failed: (why: string) => void,
+  chosen: (coming: Promise<Blob | string>) => void,
 ): void {
   const buttons = Object.entries(examples)
     .slice(0, MOST)
@@ -28,10 +27,7 @@ export function showExamples(
       const name = `${tell(language, "example")}: ${label}`;
       const button = make("button", { type: "button", class: "gallery-item", "aria-label": name }, image);
       button.addEventListener("click", () => {
-        void fetchPicture(address, sha256).then((file) => {
-          if (typeof file === "string") failed(file);
-          else void take(file);
-        });
+        chosen(fetchPicture(address, sha256));
       });
       return button;
     });

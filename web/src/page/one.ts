@@ -41,6 +41,8 @@ export class OneRoom {
   #stream: MediaStream | undefined;
   // Grows with every new picture and every end of the camera: who began before it is over.
   #turn = 0;
+  // The turn in which the camera was asked for, until it is there.
+  #opening: number | undefined;
   #shownAt = 0;
 
   constructor(root: ParentNode, options: RoomOptions) {
@@ -136,8 +138,9 @@ export class OneRoom {
     await answering;
   }
 
-  /** Let go of the camera, if it runs. */
+  /** Let go of the camera, if it runs, or is to run as soon as the visitor has allowed it. */
   stopCamera(): void {
+    if (this.#opening === this.#turn) this.#turn += 1;
     if (!this.#stream) return;
     this.#endCamera();
     this.#start();
@@ -182,11 +185,26 @@ export class OneRoom {
 
   /** Examples are chosen like other pictures. */
   #showExamples(): void {
-    const failed = (why: string): void => {
-      this.#start();
-      showWords(this.#part.answer, problemWords("no_answer", why, this.#language));
-    };
-    showExamples(this.#part.examples, this.#facts.examples, this.#language, (file) => this.take(file), failed);
+    showExamples(this.#part.examples, this.#facts.examples, this.#language, (coming) => void this.#takeExample(coming));
+  }
+
+  /** What is chosen while it travels is what one wants. */
+  async #takeExample(coming: Promise<Blob | string>): Promise<void> {
+    const { answer, bars, ask, why } = this.#part;
+    this.stopCamera();
+    const turn = ++this.#turn;
+    ask.hidden = true;
+    why.replaceChildren();
+    showWords(answer, this.#words("looking"));
+    showEmptyBars(bars, this.#facts.labels.length);
+    const found = await coming;
+    if (turn !== this.#turn) return;
+    if (typeof found !== "string") {
+      await this.take(found);
+      return;
+    }
+    this.#start();
+    showWords(answer, problemWords("no_answer", found, this.#language));
   }
 
   #show(answer: Answer): void {
@@ -277,7 +295,8 @@ export class OneRoom {
       this.#drop(event.dataTransfer);
     });
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.stopCamera();
+      // Some browsers hide a page while they ask whether it may have the camera.
+      if (document.hidden && this.#stream) this.stopCamera();
     });
     addEventListener("pagehide", () => {
       this.stopCamera();
@@ -298,6 +317,8 @@ export class OneRoom {
   }
 
   async #paste(): Promise<void> {
+    // The browser may ask first, and meanwhile something else may be chosen.
+    const turn = this.#turn;
     let items: ClipboardItem[];
     try {
       items = await navigator.clipboard.read();
@@ -309,7 +330,8 @@ export class OneRoom {
       const kind = item.types.find((type) => type.startsWith("image/"));
       if (kind) {
         this.note("");
-        await this.take(await item.getType(kind));
+        const picture = await item.getType(kind);
+        if (turn === this.#turn) await this.take(picture);
         return;
       }
     }
@@ -317,15 +339,13 @@ export class OneRoom {
   }
 
   async #openCamera(): Promise<void> {
+    this.#endCamera();
     this.#start();
-    const turn = this.#turn;
+    const turn = (this.#opening = this.#turn);
     const { video, drop, box, sources, shooting, answer, bars, capture } = this.#part;
     try {
-      const stream = await openCamera(video);
-      if (turn !== this.#turn || document.hidden) {
-        closeCamera(video, stream);
-        return;
-      }
+      const stream = await openCamera(video, () => turn === this.#turn && !document.hidden);
+      if (!stream) return;
       this.#stream = stream;
       // Unplugged, or taken away in the browser's settings.
       stream.getVideoTracks()[0]?.addEventListener("ended", () => {
@@ -335,6 +355,8 @@ export class OneRoom {
       if (turn !== this.#turn) return;
       showWords(answer, problemWords("web_no_camera", cameraProblem(error), this.#language));
       return;
+    } finally {
+      if (this.#opening === turn) this.#opening = undefined;
     }
     box.classList.add("full");
     drop.hidden = sources.hidden = true;

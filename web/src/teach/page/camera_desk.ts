@@ -8,6 +8,8 @@ export class CameraDesk {
   #released: (() => void) | undefined;
   // Grows when it is wanted elsewhere, or off: who waits for the visitor's leave by then gets none.
   #turn = 0;
+  // Where it is wanted last.
+  #place: HTMLVideoElement | undefined;
 
   constructor() {
     document.addEventListener("visibilitychange", () => {
@@ -26,6 +28,7 @@ export class CameraDesk {
    */
   async show(video: HTMLVideoElement, released: () => void): Promise<boolean> {
     const turn = ++this.#turn;
+    this.#place = video;
     const before = this.#stream;
     this.#leave();
     if (before?.active && this.#video) {
@@ -33,10 +36,10 @@ export class CameraDesk {
       video.srcObject = before;
       await video.play();
     } else {
-      const stream = await openCamera(video);
-      if (turn !== this.#turn || document.hidden) {
-        closeCamera(video, stream);
-        released();
+      const stream = await openCamera(video, () => turn === this.#turn && !document.hidden);
+      if (!stream) {
+        // Where it was asked for twice at the same place, it comes there all the same.
+        if (turn === this.#turn || this.#place !== video) released();
         return false;
       }
       this.#stream = stream;
@@ -58,6 +61,7 @@ export class CameraDesk {
   /** Let go of it: its light goes off. */
   stop(): void {
     this.#turn += 1;
+    this.#place = undefined;
     this.#close();
   }
 
