@@ -46,9 +46,11 @@ class Changes:
     """What changed since the revision `since`. `settings` are (name, before, now).
 
     `errors` are over the pictures that both runs were judged on, by the labels of now, each by heads that had not seen
-    it (None: there are none); `mended` of these are right now and were wrong, `broken` the other way round; `chance` is
-    how probable it is that they are so uneven if nothing changed: McNemar's exact test (Psychometrika 12, 1947).
-    `new` are (wrong, judged) of the pictures that came. `slices` are parts of the pictures of `errors`.
+    it (None: there are none). Those whose label the run before did not know are not among them: it could not have been
+    right about them, as where a class got another name. `mended` of these are right now and were wrong, `broken` the
+    other way round; `chance` is how probable it is that they are so uneven if nothing changed: McNemar's exact test
+    (Psychometrika 12, 1947). `new` are (wrong, judged) of the pictures that came. `slices` are parts of the pictures of
+    `errors`.
     """
 
     since: str
@@ -71,7 +73,7 @@ class Changes:
         settings = [plural(len(self.settings), "setting") + " changed"] if self.settings else []
         told = f"since {self.since[:12]}: {', '.join([*pictures, *settings])}"
         if self.errors is None:
-            return f"{told}; no picture was judged both times"
+            return f"{told}; no picture of a class that both know was judged both times"
         may_be = "" if self.chance <= REAL else ", which may be chance"
         return (
             f"{told}; of the same {plural(self.errors.pictures, 'picture')} {self.errors.before} were wrong before and "
@@ -87,7 +89,11 @@ def compare_runs(before: Run, now: Run, dataset: Dataset, stats: np.ndarray) -> 
     """
     given, was_given = (dict(zip(run.keys, run.given, strict=True)) for run in (now, before))
     called, was_called = _called(now), _called(before)
-    both = [number for number, key in enumerate(now.keys) if key in called and key in was_called]
+    both = [
+        number
+        for number, (key, label) in enumerate(zip(now.keys, now.given, strict=True))
+        if key in called and key in was_called and label in before.recipe.labels
+    ]
     is_wrong = np.array([called[now.keys[number]] != now.given[number] for number in both], dtype=bool)
     was_wrong = np.array([was_called[now.keys[number]] != now.given[number] for number in both], dtype=bool)
     mended, broken = int((was_wrong & ~is_wrong).sum()), int((is_wrong & ~was_wrong).sum())

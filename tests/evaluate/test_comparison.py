@@ -87,7 +87,26 @@ def test_nothing_in_common_is_told(tmp_path: Path) -> None:
     before, given = make_run(tmp_path, {"a": "disc"}, {"a": "disc"}), {"b": "disc"}
     found = compare_runs(before, make_run(tmp_path, given, given), dataset_of(given, {}), np.array([LOOK]))
     assert found.errors is None
-    assert found.sentence().endswith("no picture was judged both times")
+    assert found.sentence().endswith("no picture of a class that both know was judged both times")
+
+
+def test_a_class_that_got_another_name_was_not_answered_wrong_before(tmp_path: Path) -> None:
+    was = {"a": "disc", "b": "disc", "c": "cross", "d": "cross"}
+    before = make_run(tmp_path, was, {**was, "d": "disc"})
+    renamed = make_recipe(dict.fromkeys(("ring", "cross"), "x"), "shapes")
+    now_given = {**was, "a": "ring", "b": "ring"}
+    right = np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
+    now = make_run(tmp_path, now_given, dict.fromkeys(now_given), recipe=renamed, probabilities=right)
+    dataset = replace(dataset_of(now_given, {}), labels=renamed.labels)
+    found = compare_runs(before, now, dataset, np.array([LOOK] * 4))
+    assert found.errors == Errors("", 2, 1, 0)
+    assert {part.name for part in found.slices} == {"cross", "from openverse"}
+    assert "2 relabelled, 1 setting changed; of the same 2 pictures 1 were wrong before and 0 now" in found.sentence()
+    # Nor is one that was wrong by its old name.
+    all_new = make_recipe(dict.fromkeys(("ring", "plus"), "x"), "shapes")
+    now_given = {"a": "ring", "b": "ring", "c": "plus", "d": "plus"}
+    now = make_run(tmp_path, now_given, dict.fromkeys(now_given), recipe=all_new, probabilities=right)
+    assert compare_runs(before, now, dataset_of(now_given, {}), np.array([LOOK] * 4)).errors is None
 
 
 def test_the_run_before_is_the_last_that_was_another(tmp_path: Path) -> None:
