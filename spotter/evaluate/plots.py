@@ -2,6 +2,7 @@
 
 import functools
 import io
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from spotter.utils.licenses import may_be_shown
 
 # With more labels than this, the confusion matrix is drawn small, and its empty cells stay empty.
 MANY_LABELS = 30
+# Longer labels take several lines, and so does the title of a top loss: more would run into the next one, or leave no
+# room for the matrix.
+LINE, TITLE_LINE = 20, 34
+# Inches of a letter as the confusion matrix writes it, and what stands around the matrix beside the labels.
+LETTER, AROUND = 0.085, 1.0
 # Of the top losses; more fit into no palette.
 COLORS = 256
 # The font that comes with matplotlib.
@@ -105,6 +111,15 @@ def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering) -> 
     counts = np.array(evaluation.confusion)
     many = len(labels) > MANY_LABELS
     side = max(4.5, (0.2 if many else 0.55) * len(labels) + 2.5)
+    rotation = 90 if many else 45 if len(labels) > 4 else 0
+    if not many:
+        labels = [_in_lines(label, LINE) for label in labels]
+        lines = [line for label in labels for line in label.splitlines()]
+        longest = LETTER * max(map(_width, lines))
+        if len(lines) > len(labels) or (not rotation and longest > (side - AROUND - longest) / len(labels)):
+            rotation = 90
+        # There is room for ten letters anyway.
+        side += max(0, longest - 10 * LETTER)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
@@ -118,7 +133,6 @@ def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering) -> 
             # Within the axes whatever the layout, which would measure each of thousands again and again.
             text.set_in_layout(False)
             text.set_fontsize(6)
-    rotation = 90 if many else 45 if len(labels) > 4 else 0
     axes.set_xticks(range(len(labels)), labels, rotation=rotation, **lettering.style)
     axes.set_yticks(range(len(labels)), labels, **lettering.style)
     if many:
@@ -127,6 +141,18 @@ def plot_confusion(evaluation: Evaluation, path: Path, lettering: Lettering) -> 
     axes.set_ylabel("Actual")
     axes.set_title(f"{evaluation.wrong} of {evaluation.pictures} wrong", loc="left")
     _save(figure, path)
+
+
+def _in_lines(text: str, most: int) -> str:
+    """The text in lines of at most so many letters, of half as many where a letter is twice as wide."""
+    if _width(text) <= most:
+        return text
+    return textwrap.fill(text, most if _width(text) == len(text) else most // 2)
+
+
+def _width(text: str) -> int:
+    """How many letters wide it is; Chinese ones are twice as wide as others."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, lettering: Lettering) -> None:
@@ -151,7 +177,9 @@ def plot_top_losses(evaluation: Evaluation, dataset: Dataset, path: Path, letter
             axes.text(160, 120, "not shown:\nno licence to publish it", ha="center", va="center", fontsize=9)
         right = top.prediction == top.actual
         axes.set_title(
-            f"{names[top.prediction]} / {names[top.actual]} / {top.loss:.2f} / {top.probability:.2f}",
+            _in_lines(
+                f"{names[top.prediction]} / {names[top.actual]} / {top.loss:.2f} / {top.probability:.2f}", TITLE_LINE
+            ),
             fontsize=9,
             color="black" if right else "firebrick",
             **lettering.style,

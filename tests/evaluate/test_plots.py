@@ -72,6 +72,26 @@ def draw(labels: tuple[str, ...], fonts: tuple[Path, ...] | None, folder: Path, 
             plot_top_losses(evaluation, dataset, folder / "top.png", lettering)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("x" * 60, "y" * 60),
+        ("American black bear (Ursus americanus)", "brown bear (Ursus arctos)", "teddy"),
+        tuple(f"golden-mantled ground squirrel of kind {number}" for number in range(11)),
+    ],
+    ids=["without a blank", "three", "eleven"],
+)
+def test_long_labels_leave_room_for_the_matrix_and_for_each_other(labels: tuple[str, ...], tmp_path: Path) -> None:
+    draw(labels, (), tmp_path)
+    matrix = np.asarray(Image.open(tmp_path / "confusion.png").convert("L"))
+    losses = np.asarray(Image.open(tmp_path / "top.png").convert("L"))
+    assert matrix[:, :3].min() == 255, "A label is cut off."
+    assert losses[:, :3].min() > 250, "A title is cut off."
+    # The one dark cell of each row, of the full height of the matrix.
+    dark = np.flatnonzero((matrix < 70).sum(axis=1) > 0.04 * len(matrix))
+    assert np.ptp(dark) > len(matrix) / 2
+
+
 def test_where_no_font_has_the_letters_labels_are_numbers(tmp_path: Path) -> None:
     draw(LABELS, (), tmp_path)
     lettering = choose_lettering(LABELS, ())
