@@ -17,6 +17,10 @@ DATASETS = "hf://datasets/"
 STAGES = ("shadow", "supervised", "gradual", "full")
 
 
+# Why a file that begins like none of the formats is left out.
+NOT_A_PICTURE = "not-a-picture"
+
+
 @dataclass(frozen=True)
 class PictureConfig:
     """Limits on what is accepted as a picture, and how it is stored."""
@@ -26,6 +30,12 @@ class PictureConfig:
     min_side: int = 2
     stored_side: int = 1024
     stored_quality: int = 95
+
+    @property
+    def advice(self) -> str:
+        """What to do about files of other formats, of which the reason is `NOT_A_PICTURE`: a sentence."""
+        *others, last = self.formats
+        return f"Only {', '.join(others)} and {last} are read; save other pictures, such as HEIC or TIFF, as JPEG."
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from spotter.camera.event_log import EventLog, Told
 from spotter.camera.events import Event, EventBuilder
 from spotter.camera.follow import Follower
 from spotter.camera.frames import FileKey, Frame, taken_at
-from spotter.config import VIDEO_SUFFIXES, FollowConfig
+from spotter.config import NOT_A_PICTURE, VIDEO_SUFFIXES, FollowConfig
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Predictor
 
@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 
 # How often to look for files that have become complete, and the least time between two writings of a Parquet file.
 LOOK_S, TABLE_S = 0.25, 60.0
-NO_PICTURE = "not-a-picture"
 
 
 @dataclass
@@ -85,7 +84,7 @@ class Watch:
             answers = self.predictor.predict_each(self.follower.folder / key.name for _, _, key in part)
             for (camera, at, key), answer in zip(part, answers, strict=True):
                 if isinstance(answer, BadPicture):
-                    if answer.reason == NO_PICTURE:
+                    if answer.reason == NOT_A_PICTURE:
                         # If more of it comes, it is given again.
                         self.others += 1
                         _log.info("%s is no picture", key.name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotter.cli.common import load_predictor
+from spotter.config import NOT_A_PICTURE, PictureConfig
 from spotter.errors import NothingToJudge, did_you_mean
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import printable, say, stage
@@ -85,6 +86,8 @@ def run(options: Options) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in found.unread.items())
         remarks.append(f"left out, as they cannot be read: {reasons}")
         say(remarks[-1])
+        if NOT_A_PICTURE in found.unread:
+            say(PictureConfig().advice)
     if not found.test.clean.pictures:
         why = "shows anything: each is of one colour" if found.test.clean.blank else "can be read"
         raise NothingToJudge(f"None of the pictures in {str(options.pictures)!r} {why}.")

@@ -258,5 +258,7 @@ def _require_pictures(dataset: Dataset, needed: int, failures: Mapping[str, Fail
                 + (f" (dropped: {why})." if why else ".")
                 + (f" {failures[label]}" if label in failures else "")
             )
+    if any(record.is_of_other_format and kept[record.label] < needed for record in dataset.dropped):
+        lacking.append(PictureConfig().advice)
     if lacking:
         raise TooFewPictures(" ".join(lacking))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spotter.config import NOT_A_PICTURE, PictureConfig
 from spotter.utils.journal import read_as
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
@@ -79,6 +80,11 @@ class Record:
         return self.backend == FROM_VISITORS and self.query == self.label
 
     @property
+    def is_of_other_format(self) -> bool:
+        """Whether it is a file of its owner's that is in no format that is read."""
+        return self.reason == NOT_A_PICTURE and not self.image_url
+
+    @property
     def waits(self) -> bool:
         """Whether it is in no class before a person has decided."""
         return self.reason == IN_TWO_CLASSES or self.backend == FROM_VISITORS
@@ -147,10 +153,12 @@ class Dataset:
         return self.labels.index(pair[0]), pair[1]
 
     def complaints(self, most: int = 10) -> list[str]:
-        """Name the first `most` dropped pictures with their reasons, a line each."""
+        """Name the first `most` dropped pictures with their reasons, a line each, and say which formats are read where
+        a file has another."""
         lines = [f"dropped {record.backend_id}: {record.reason}" for record in self.dropped[:most]]
         rest = len(self.dropped) - most
-        return [*lines, f"... and {rest} more: see {MANIFEST}"] if rest > 0 else lines
+        lines += [f"... and {rest} more: see {MANIFEST}"] if rest > 0 else []
+        return [*lines, PictureConfig().advice] if any(record.is_of_other_format for record in self.dropped) else lines
 
 
 def disputed_file(record: Record) -> str:

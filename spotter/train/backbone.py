@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from tqdm import tqdm
 
-from spotter.config import TrainConfig
+from spotter.config import PictureConfig, TrainConfig
 from spotter.data.cache import FOLDER, PART, FeatureCache
 from spotter.data.dataset import Dataset
 from spotter.errors import BadPicture, FolderMissing, TrainingFailed
@@ -257,7 +257,8 @@ def folder_features(folder: Path, backbone: Backbone) -> tuple[list[Path], np.nd
     there = np.flatnonzero(rows.any(axis=1))
     if not len(there):
         raise FolderMissing(
-            f"There is no picture in {str(folder)!r}; --unfamiliar needs a folder of pictures of other things."
+            f"There is no picture in {str(folder)!r} that can be read; --unfamiliar needs a folder of pictures of "
+            f"other things. {PictureConfig().advice}"
         )
     return [paths[row] for row in there], rows[there]
 

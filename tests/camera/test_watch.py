@@ -70,7 +70,7 @@ def test_a_row_for_each_event(prebuilt: Revision, tmp_path: Path, capsys: pytest
     assert watch(prebuilt, folder, table) == 0
     out = capsys.readouterr().out
     assert sorted(summary(table)) == FOUND
-    assert "2 files without a picture left out" in out
+    assert "2 files without a picture left out. Only JPEG, PNG, " in out
     assert out.splitlines()[-1] == str(table)
     row = read_table(table)[0]
     assert row["revision"] == prebuilt.revision

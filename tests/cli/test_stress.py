@@ -240,7 +240,7 @@ def test_what_cannot_be_read_is_left_out_and_what_nothing_is_left_of_is_counted(
     (folder / ".Trash-1000").mkdir()
     status, out, err = run(capsys, prebuilt, folder, "--shifts", "grey")
     assert status == 0, err
-    assert "left out, as they cannot be read: 1 corrupt, 1 not-a-picture" in out
+    assert "left out, as they cannot be read: 1 corrupt, 1 not-a-picture\n  Only JPEG, PNG, " in out
     assert "5 pictures, none of cross, stripes" in out
     found = rows(out)
     assert found["as they are"].startswith("2, 1 blank ")

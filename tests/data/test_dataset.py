@@ -92,7 +92,7 @@ def test_what_cannot_be_used_is_skipped_counted_and_named(tmp_path: Path) -> Non
         "kept 17: 5 disc, 6 cross, 6 stripes; dropped 6: 2 in-two-classes, 1 copy, 1 corrupt, 1 empty, 1 not-a-picture"
     )
     assert "dropped disc/cut.jpg: corrupt" in dataset.complaints()
-    assert dataset.complaints(most=2)[2:] == ["... and 4 more: see manifest.jsonl"]
+    assert dataset.complaints(most=2)[2:] == ["... and 4 more: see manifest.jsonl", PictureConfig().advice]
     assert len(read_manifest(tmp_path / "set")) == 23
 
 
@@ -123,6 +123,21 @@ def test_too_few_pictures_says_how_many_are_needed(tmp_path: Path) -> None:
     for number in range(3):
         (source / "cross" / f"{number:03}.jpg").write_bytes(b"junk")
     with pytest.raises(TooFewPictures, match=r"'cross' has 3 usable pictures and needs at least 5 \(dropped: 3 not-a"):
+        gather(source, tmp_path / "set")
+
+
+def test_pictures_of_formats_that_are_not_read_are_told_what_to_do(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", count=6)
+    Image.open(source / "cross" / "000.jpg").save(source / "cross" / "scan.tif")
+    dataset = gather(source, tmp_path / "set")
+    assert dataset.complaints() == [
+        "dropped cross/scan.tif: not-a-picture",
+        "Only JPEG, PNG, WEBP, GIF, BMP and AVIF are read; save other pictures, such as HEIC or TIFF, as JPEG.",
+    ]
+    for number in range(6):
+        # A photo of a telephone, as it begins.
+        (source / "disc" / f"{number:03}.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(TooFewPictures, match=r"6 not-a-picture\). Only JPEG, .* save other pictures, such as HEIC or"):
         gather(source, tmp_path / "set")
 
 

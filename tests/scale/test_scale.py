@@ -219,6 +219,10 @@ def test_the_command_tells_what_it_did(
     told = capsys.readouterr().out
     assert told.splitlines()[-1] == str(to)
     assert "3 of 10 have no answer: " in told
+    assert (
+        "  Only JPEG, PNG, WEBP, GIF, BMP and AVIF are read; save other pictures, such as HEIC or TIFF, as JPEG."
+        in told
+    )
     written = to.read_bytes()
     assert main(["classify", str(mixed), "--model", str(prebuilt.store), "--to", str(to)]) == 0
     told = capsys.readouterr().out

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotter.cli.common import load_predictor
+from spotter.config import PictureConfig
 from spotter.errors import FolderMissing
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
@@ -87,7 +88,7 @@ def _try_on(folder: Path, predictor: "Predictor") -> "Rate":
         answers = list(predictor.predict_each(walk_files(folder)))
         judged = [answer for answer in answers if not isinstance(answer, BadPicture)]
         if not judged:
-            raise FolderMissing(f"There is no picture in {str(folder)!r} that can be read.")
+            raise FolderMissing(f"There is no picture in {str(folder)!r} that can be read. {PictureConfig().advice}")
         rate = Rate(sum(answer.familiar for answer in judged), len(judged))
         say(f"{rate.count} of {rate.total} got an answer")
     return rate

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spotter.cli.common import load_predictor
-from spotter.config import EventConfig, FollowConfig
+from spotter.config import EventConfig, FollowConfig, PictureConfig
 from spotter.decide.costs import ASK
 from spotter.errors import FolderMissing, NothingToAlert, did_you_mean
 from spotter.names import NOT_SURE
@@ -89,7 +89,7 @@ def run(options: Options) -> str:
             watch = Watch(follower, predictor, EventBuilder(predictor, gap), log, config, options.alert, sender, _tell)
             watch.run(lambda: options.once)
         if watch.others:
-            say(f"{plural(watch.others, 'file')} without a picture left out")
+            say(f"{plural(watch.others, 'file')} without a picture left out. {PictureConfig().advice}")
         if sender and sender.waiting:
             say(f"{plural(sender.waiting, 'alert')} not sent yet; they are sent the next time")
     return str(options.to)

@@ -13,7 +13,7 @@ picture every --every seconds is classified, and the file has a row for each str
 from pathlib import Path
 
 from spotter.cli.common import add_cluster_option, load_predictor, with_cluster
-from spotter.config import VIDEO_SUFFIXES
+from spotter.config import NOT_A_PICTURE, VIDEO_SUFFIXES, PictureConfig
 from spotter.utils.argument_parser import Options, Parser
 from spotter.utils.console import say, stage
 
@@ -76,6 +76,8 @@ def run(options: Options) -> str:
     if without:
         reasons = ", ".join(f"{count} {reason}" for reason, count in errors.most_common())
         say(f"{without} of {listing.pictures} have no answer: {reasons}")
+        if errors[NOT_A_PICTURE]:
+            say(PictureConfig().advice)
     return str(options.to)
 
 
