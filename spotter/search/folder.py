@@ -123,7 +123,10 @@ def _has_picture(folder: Path) -> bool:
 
 def _folders(root: Path) -> list[Path]:
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not is_system_name(path.name))
+        found = [path for path in root.iterdir() if path.is_dir() and not is_system_name(path.name)]
+        own = root.resolve()
+        # A link to the folder itself, or to one that it lies in, holds every class.
+        return sorted(path for path in found if not (path.is_symlink() and own.is_relative_to(path.resolve())))
     except OSError as error:
         raise _unreadable(root, error) from error
 

@@ -119,6 +119,17 @@ def test_linked_folders_are_followed_once_and_cycles_end(tmp_path: Path) -> None
     assert list_pictures(root).pictures == 2
 
 
+def test_a_link_to_the_folder_itself_or_above_is_no_class(tmp_path: Path) -> None:
+    root = tmp_path / "pets" / "all"
+    for label in ("beagle", "tabby"):
+        write(root / label / "a.jpg")
+    (tmp_path / "kept").mkdir()
+    write(tmp_path / "kept" / "b.jpg")
+    for link, target in (("latest", "."), ("up", ".."), ("top", tmp_path), ("vole", tmp_path / "kept")):
+        (root / link).symlink_to(target)
+    assert Folder(str(root)).labels() == ("beagle", "tabby", "vole")
+
+
 def options(*words: str, base: Path) -> Namespace:
     parser = Parser("train")
     add_picture_options(parser)
