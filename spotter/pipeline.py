@@ -25,9 +25,9 @@ from spotter.data.edits import apply_edits
 from spotter.data.manifest import read_dataset, with_disputed, without_damaged
 from spotter.data.splits import deal_folds, positions
 from spotter.data.training_run import find_before, read_run, write_run
-from spotter.decide.costs import read_cost_options
+from spotter.decide.costs import make_costs, read_cost_options
 from spotter.decide.label_sets import check_coverage, explain_few, make_sets
-from spotter.decide.prior import learnt_shares, read_prior
+from spotter.decide.prior import check_prior, learnt_shares, read_prior
 from spotter.publish.candidate import Candidate, Cleaned, Features, Task, as_run, train_command
 from spotter.publish.premortem import read_answers, read_costs
 from spotter.stores import FolderStore, open_store
@@ -80,6 +80,10 @@ def read_recipe(options: Namespace) -> Task:
     recipe = replace(recipe, costs=recipe.costs | read_cost_options(options.cost))
     if options.prior:
         recipe = replace(recipe, prior=read_prior(options.prior, recipe.labels))
+    # Before the command of the card is made of them.
+    make_costs(recipe.costs, recipe.labels)
+    if recipe.prior:
+        check_prior(recipe.prior, recipe.labels)
     more = read_more(options.more, recipe)
     store = open_store(options.to or Path("models") / recipe.name, private=options.private)
     store.check()

@@ -1,13 +1,13 @@
 """The recipe: the classes to tell apart, with the words that find pictures of each."""
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from spotter.errors import RecipeError, did_you_mean
-from spotter.names import alike, clean_label, slug, why_no_label
+from spotter.names import alike, clean_label, is_writing, slug, why_no_label
+from spotter.utils.files import read_toml
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Recipe:
 MIN_CLASSES = 2
 # With many classes, a title that names them all would fill the page.
 MOST_IN_TITLE = 6
+LONGEST_TITLE = 120
+NAMES = ("name", "title", "license", "region", "per_class", "classes", "costs", "prior")
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -51,21 +53,26 @@ def read_recipe(path: Path) -> Recipe:
     `[prior]` label = share).
 
     Raises:
-        RecipeError: the file is missing, is not TOML, or does not describe at least two classes.
+        RecipeError: the file is missing, is not TOML, holds anything else, or does not describe at least two classes.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = read_toml(path)
     except FileNotFoundError as error:
         guess = did_you_mean(str(path), [str(other) for other in path.parent.glob("*.toml")]) or "."
         raise RecipeError(f"There is no recipe {str(path)!r}{guess}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise RecipeError(f"The recipe {str(path)!r} cannot be read: {reason}.") from error
+    for name in table:
+        if name not in NAMES:
+            guess = did_you_mean(name, NAMES) or f"; it may have: {', '.join(NAMES)}."
+            raise RecipeError(f"The recipe {str(path)!r} has {name!r}, which means nothing{guess}")
     classes = table.get("classes", {})
     if not isinstance(classes, dict):
         raise RecipeError(f'In {str(path)!r}, [classes] must be a table of label = "query".')
     per_class = table.get("per_class", Recipe.per_class)
-    if not isinstance(per_class, int) or per_class < 1:
+    # True is a whole number too.
+    if type(per_class) is not int or per_class < 1:
         raise RecipeError(f"In {str(path)!r}, per_class must be a positive whole number, not {per_class!r}.")
     license_id = table.get("license", "")
     if not isinstance(license_id, str) or not re.fullmatch(r"(?:[a-z0-9][a-z0-9.-]{0,39})?", license_id):
@@ -81,8 +88,21 @@ def read_recipe(path: Path) -> Recipe:
     prior = table.get("prior", {})
     if not isinstance(prior, dict) or not all(type(share) in {int, float} for share in prior.values()):
         raise RecipeError(f"In {str(path)!r}, [prior] must be a table of label = share.")
-    recipe = make_recipe(classes, name=table.get("name", path.stem), title=table.get("title", ""), per_class=per_class)
+    title = read_title(table.get("title", ""), f"In {str(path)!r}, title")
+    recipe = make_recipe(classes, name=table.get("name", path.stem), title=title, per_class=per_class)
     return replace(recipe, license=license_id, region=table.get("region", ""), costs=costs, prior=prior)
+
+
+def read_title(title: str, named: str) -> str:
+    """A title as it is kept; `named` says where it is from, as the subject of a sentence.
+
+    Raises:
+        RecipeError: it is no single line, or too long.
+    """
+    clean = clean_label(title)
+    if len(clean) > LONGEST_TITLE or not all(map(is_writing, clean)):
+        raise RecipeError(f"{named} must be one line of at most {LONGEST_TITLE} characters, not {title[:200]!r}.")
+    return clean
 
 
 def choose_recipe(path: Path | None, classes: Sequence[str]) -> Recipe:

@@ -15,14 +15,12 @@ from spotter.data.dataset import Dataset
 from spotter.data.manifest import with_disputed
 from spotter.errors import RecipeError
 from spotter.feedback.sync import fetched
-from spotter.names import clean_label, is_writing, merge_alike, slug
-from spotter.recipe import Recipe, choose_recipe, make_recipe
+from spotter.names import merge_alike, slug
+from spotter.recipe import Recipe, choose_recipe, make_recipe, read_title
 from spotter.search import LabelledSource, SearchBackend, get_backends, read_region
 from spotter.search.base import takes_words
 from spotter.search.feedback import VisitorFeedback
 from spotter.utils.console import say
-
-MOST_IN_TITLE = 120
 
 
 def read_options(options: Namespace) -> tuple[Recipe, list[SearchBackend]]:
@@ -38,9 +36,7 @@ def read_options(options: Namespace) -> tuple[Recipe, list[SearchBackend]]:
     region = options.region or (recipe.region if recipe else "")
     sources = open_sources(options.search, options.feedback, region)
     recipe = recipe or _recipe_of(sources, options.search)
-    title = clean_label(options.title or "")
-    if len(title) > MOST_IN_TITLE or not all(map(is_writing, title)):
-        raise RecipeError(f"--title must be one line of at most {MOST_IN_TITLE} characters, not {options.title!r}.")
+    title = read_title(options.title or "", "--title")
     return replace(recipe, title=title or recipe.title, region=str(read_region(region)) if region else ""), sources
 
 

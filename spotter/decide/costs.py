@@ -129,7 +129,7 @@ def read_cost_options(options: Sequence[str]) -> dict[str, float]:
 
 def _read_cost(key: str, value: Any) -> float:
     # True is a number too.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise BadCosts(f"The cost of {key!r} must be a number, not {value!r}.")
     if not 0 <= value <= MOST:
         raise BadCosts(f"The cost of {key!r} must be from 0 to {MOST:,.0f}, not {value:g}.")

@@ -8,9 +8,9 @@ where it was.
 import hmac
 import json
 import logging
+import math
 import os
 import secrets
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -21,6 +21,7 @@ from typing import Any
 from spotter.config import STAGES, GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor.log import last_numbers
+from spotter.utils.files import read_toml
 from spotter.utils.journal import Journal, Writer, read_as
 
 _log = logging.getLogger(__name__)
@@ -253,10 +254,10 @@ def read_plan(folder: Path) -> RolloutConfig:
     """
     path = folder / PLAN
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except FileNotFoundError:
         return RolloutConfig()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise RolloutDamaged(f"{str(path)!r} cannot be read: {error}.") from error
     return _filled(RolloutConfig(), table, str(path), "")
 
@@ -307,7 +308,8 @@ def _filled(config: Any, table: Mapping[str, Any], path: str, inside: str) -> An
             continue
         is_share = name in {"share", "accuracy", "unfamiliar"}
         kinds = int if isinstance(names[name], int) else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or value < 0 or (is_share and value > 1):
+        is_figure = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        if not is_figure or value < 0 or (is_share and value > 1):
             wanted = "from 0 to 1" if is_share else f"a {'whole ' if kinds is int else ''}number, 0 or more"
             raise RolloutDamaged(f"In {path!r}, {where} must be {wanted}, not {value!r}.")
         found[name] = value

@@ -7,12 +7,14 @@ import secrets
 import shutil
 import stat
 import tempfile
+import tomllib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 from spotter.errors import TemporaryUnwritable
 from spotter.names import is_system_name
@@ -41,6 +43,33 @@ def read_bounded(path: Path, most: int) -> bytes:
     if found.st_size > most:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return path.read_bytes()
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Whole numbers are of 64 bits, as TOML has them: Python's reader takes larger ones, which are no
+    floats.
+
+    Raises:
+        OSError: it cannot be read. ValueError: it is no TOML in UTF-8.
+    """
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise ValueError("It is nested too deeply") from error
+    except ValueError as error:
+        # Of more digits than Python reads.
+        raise ValueError("A whole number in it is too large") from error
+    waiting: list[Any] = [table]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("A whole number in it is too large")
+    return table
 
 
 def walk_files(root: Path) -> list[Path]:
