@@ -42,14 +42,22 @@ def run(options: Options) -> str:
             store.rollback(options.revision)
         except RevisionMissing:
             # An empty store has no history to print.
-            if store.history():
+            if store.history() or store.head():
                 raise
         else:
             say("a running app keeps the model it has loaded: restart it")
-    history = store.history()
-    if not history:
+    history, head = store.history(), store.head()
+    if not history and not head:
         raise RevisionMissing(f"Nothing was published to {store.address} yet; spotter train --to does.")
     for event in history:
         contents = f", contents {event.contents}" if event.contents not in {"", event.revision} else ""
         say(f"{event.version:5} {event.at}  {event.action:8}  {event.revision}{contents}")
-    return f"revision {history[-1].revision}"
+    if not head:
+        raise RevisionMissing(
+            f"{store.address} gives none of these by default, as its file that names one is gone; go back to one of "
+            f"them by its name."
+        )
+    if not history or history[-1].revision != head:
+        # Whoever was killed between the two wrote a line about what never happened.
+        say("the history does not end with what the store gives now: somebody was stopped, or changed its files")
+    return f"revision {head}"

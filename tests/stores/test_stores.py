@@ -291,3 +291,32 @@ def test_a_rollback_that_fails_is_not_in_the_history(tmp_path: Path, monkeypatch
 def test_the_command_says_that_nothing_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rollback", str(tmp_path / "baers")]) == 1
     assert "Nothing was published to " in capsys.readouterr().err
+
+
+def test_the_list_ends_with_what_the_store_gives_whatever_its_history_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(tmp_path / "store")
+    first, second = (store.push(make_bundle(tmp_path / name, name)) for name in ("one", "two"))
+    words = ["rollback", str(store.root), "--list"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == f"revision {second}"
+    assert "somebody was stopped" not in told
+    # Killed after the line about the second, before `main` names it.
+    (store.root / "main").write_text(f"{first}\n")
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1] == f"revision {first}"
+    assert "somebody was stopped" in told
+    (store.root / "main").unlink()
+    assert main(words) == 1
+    assert "gives none of these by default" in capsys.readouterr().err
+    assert main(["rollback", str(store.root), "v1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"revision {first}"
+    # What was published is there without its history too.
+    (store.root / "history.jsonl").unlink()
+    assert main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"revision {first}"
+    assert main(words[:-1]) == 1
+    assert "has no earlier revision to go back to" in capsys.readouterr().err
