@@ -1,6 +1,7 @@
 """The picture set that a command names: its sources, its folder, and filling it."""
 
 import hashlib
+import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -71,7 +72,7 @@ def open_sources(search: str, feedback: str | None, region: str = "") -> list[Se
 def picture_folder(data: Path, recipe: Recipe, search: str) -> Path:
     """The folder for this recipe's pictures from these sources; each folder or file on disk has one of its own."""
     names = "-".join(slug(part.partition(":")[0]) for part in search.split(","))
-    place = f"-{hashlib.sha256(str(Path(search).resolve()).encode()).hexdigest()[:8]}" if ":" in search else ""
+    place = f"-{hashlib.sha256(os.fsencode(Path(search).resolve())).hexdigest()[:8]}" if ":" in search else ""
     region = f"-{recipe.region.lower()}" if recipe.region else ""
     return data / recipe.name / f"{names[:60]}{region}{place}"
 

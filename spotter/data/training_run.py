@@ -1,6 +1,7 @@
 """A training run, kept beside its pictures for whoever cleans them: out-of-fold answers, folds, familiarity."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from safetensors.numpy import save
 from spotter.config import HUB, TrainConfig
 from spotter.errors import DatasetUnwritable, NoTrainingRun
 from spotter.recipe import ClassSpec, Recipe
-from spotter.utils.files import write_atomically
+from spotter.utils.files import has_file, write_atomically
 
 RUN = "training.safetensors"
 # The last run that learnt from something else or in another way: what the newest card is compared with.
@@ -81,7 +82,7 @@ def write_run(run: Run) -> None:
             write_atomically(run.folder / BEFORE, (run.folder / RUN).read_bytes())
         write_atomically(run.folder / RUN, save(tensors, {"format": FORMAT, "run": json.dumps(told)}))
         if not run.store.startswith(HUB):
-            write_atomically(Path(run.store) / PICTURES, f"{run.folder.absolute()}\n".encode())
+            write_atomically(Path(run.store) / PICTURES, os.fsencode(run.folder.absolute()) + b"\n")
     except OSError as error:
         raise DatasetUnwritable(f"The training run cannot be saved: {error.strerror}.") from error
 
@@ -93,8 +94,12 @@ def find_pictures(place: Path) -> Path:
         NoTrainingRun: it is neither.
     """
     pointer = place / PICTURES
-    folder = Path(pointer.read_text(encoding="utf-8").rstrip("\n")) if pointer.is_file() else place
-    if not (folder / RUN).is_file():
+    try:
+        # A folder may have any bytes in its name.
+        folder = Path(os.fsdecode(pointer.read_bytes().rstrip(b"\n"))) if pointer.is_file() else place
+    except OSError as error:
+        raise NoTrainingRun(f"{str(pointer)!r} cannot be read: {error.strerror}.") from error
+    if not has_file(folder / RUN):
         where = f"{str(place)!r}" + (f" (its pictures were in {str(folder)!r})" if folder != place else "")
         raise NoTrainingRun(
             f"There is no training run in {where}; give a store or a picture set that spotter train has trained on."
