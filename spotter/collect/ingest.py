@@ -120,7 +120,6 @@ class PictureSet:
     def finish(self, records: Sequence[Record]) -> None:
         """Make `records` the manifest of the set, and remove what they do not keep."""
         write_manifest(self.folder, records)
-        self.close()
         (self.folder / JOURNAL).unlink(missing_ok=True)
         shutil.rmtree(self.folder / INCOMING, ignore_errors=True)
         # People list the folder itself, so a picture that the manifest does not keep must not lie there.

@@ -22,15 +22,16 @@ from spotter.collect.ingest import INCOMING, JOURNAL, map_ahead
 from spotter.collect.takedown import Takedown
 from spotter.config import CollectConfig, DownloadConfig
 from spotter.data.dataset import Dataset
-from spotter.data.manifest import read_manifest
+from spotter.data.manifest import lock_set, read_manifest
 from spotter.errors import DatasetUnwritable, RecipeError
 from spotter.images import load_picture
 from spotter.recipe import make_recipe
 from spotter.search.base import ImageHit
+from spotter.search.folder import Folder
 from spotter.search.manifest import Manifest
 from spotter.search.urls import Urls
 from tests.conftest import ROOT
-from tests.helpers.drawing import draw, encode
+from tests.helpers.drawing import draw, encode, write_folder
 from tests.helpers.loopback import JsonServer
 from tests.helpers.patience import wait_until
 from tests.helpers.stand import Stand
@@ -317,3 +318,24 @@ def test_map_ahead_reads_no_further_than_it_must() -> None:
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
     assert len(drawn) < 15
     results.close()
+
+
+def test_nobody_fills_the_set_while_what_it_does_not_keep_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that another run had just stored would be removed with it, and its journal."""
+    source = write_folder(tmp_path / "source", kinds=("disc", "cross"), count=5)
+    recipe = make_recipe({"disc": "disc", "cross": "cross"}, name="shapes")
+    tried = []
+
+    def remove(folder: Path, ignore_errors: bool) -> None:
+        with pytest.raises(DatasetUnwritable, match="Another run is collecting"):
+            lock_set(folder.parent)
+        tried.append(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spotter.collect.ingest.shutil.rmtree", remove)
+        collect(recipe, [Folder(str(source))], tmp_path / "set")
+    assert len(tried) == 1
+    # Afterwards it is free.
+    lock_set(tmp_path / "set").close()
