@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spotter.cli import main
 from spotter.collect.picture_set import picture_folder
-from spotter.data.training_run import PICTURES, find_pictures, read_run, write_run
+from spotter.config import TrainConfig
+from spotter.data.training_run import PICTURES, Run, find_pictures, read_run, write_run
 from spotter.errors import NoTrainingRun
 from spotter.recipe import make_recipe
-from tests.evaluate.test_comparison import make_run
 
 
 def test_folders_whose_names_are_not_utf_8_are_found_again(tmp_path: Path) -> None:
@@ -20,13 +21,16 @@ def test_folders_whose_names_are_not_utf_8_are_found_again(tmp_path: Path) -> No
         folder.mkdir(parents=True)
     except OSError:
         pytest.skip("This disk takes UTF-8 alone.")
-    write_run(make_run(folder, {"a": "disc"}, {"a": "disc"}, store=str(store)))
+    recipe = make_recipe({"disc": "x", "cross": "y"}, "shapes")
+    run = Run(
+        folder=folder, recipe=recipe, config=TrainConfig(), command="train", store=str(store), revision="r",
+        threshold=0.5, features="f", width=4, keys=("a",), given=("disc",), probabilities=np.full((1, 2), 0.5),
+        familiarity=np.array([0.7]), folds=np.zeros(1, dtype=np.int64),
+    )  # fmt: skip
+    write_run(run)
     assert find_pictures(store) == folder
     assert read_run(folder).store == str(store)
-    places = {
-        picture_folder(odd, make_recipe({"disc": "x", "cross": "y"}, "shapes"), f"folder:{each}")
-        for each in (odd, tmp_path)
-    }
+    places = {picture_folder(odd, recipe, f"folder:{each}") for each in (odd, tmp_path)}
     assert len(places) == 2
 
 
