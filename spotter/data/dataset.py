@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spotter.config import NOT_A_PICTURE, PictureConfig
+from spotter.names import folder_name
 from spotter.utils.journal import read_as
 from spotter.utils.licenses import UNKNOWN_LICENSE
 
@@ -69,6 +70,13 @@ class Record:
     def is_held_out(self) -> bool:
         """Whether the author of the set keeps it for judging: it is never learnt from."""
         return self.split == VALID
+
+    @property
+    def place(self) -> str:
+        """Where its picture was stored, by which pictures are ordered. `spotter clean apply` may have moved it since:
+        that must not change what is learnt, which depends on their order a little."""
+        file = str(self.file)
+        return file if file.startswith(DISPUTED) else f"{folder_name(self.label)}/{file.rpartition('/')[2]}"
 
     @property
     def kept(self) -> bool:

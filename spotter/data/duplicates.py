@@ -64,7 +64,7 @@ def group_duplicates(records: Sequence[Record]) -> list[Record]:
         elif record.kept and digest:
             seen.add(digest)
         checked.append(record)
-    kept = sorted((record for record in checked if record.kept), key=lambda record: str(record.file))
+    kept = sorted((record for record in checked if record.kept), key=lambda record: record.place)
     families = _Families(len(kept))
     for first, second, _ in near_pairs(kept, NEAR_BITS):
         families.join(first, second)

@@ -98,7 +98,7 @@ def read_dataset(folder: Path, labels: Sequence[str]) -> Dataset:
         DatasetUnwritable: the manifest is damaged.
     """
     records = [record for record in read_manifest(folder) if record.label in labels]
-    kept = sorted((record for record in records if record.kept), key=lambda record: str(record.file))
+    kept = sorted((record for record in records if record.kept), key=lambda record: record.place)
     return Dataset(folder, tuple(labels), tuple(kept), tuple(record for record in records if not record.kept))
 
 
@@ -116,7 +116,7 @@ def with_disputed(dataset: Dataset) -> Dataset:
         replace(record, decision="kept", file=disputed_file(record), group=after + number)
         for number, record in enumerate(waiting.values())
     ]
-    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: str(record.file))))
+    return replace(dataset, records=tuple(sorted((*dataset.records, *records), key=lambda record: record.place)))
 
 
 def is_whole(folder: Path, record: Record) -> bool:
