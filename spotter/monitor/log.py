@@ -6,15 +6,18 @@ so.
 """
 
 import logging
+import os
 import secrets
+import shutil
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +39,11 @@ VERSION, OLDEST = 2, 1
 BUSY_S = 5.0
 # The last second of 2199. What a clock that is wrong wrote down as later, or as before 1970, no chart could show.
 LATEST = 7_258_118_399
+# How often a log is copied that changes meanwhile.
+COPIES = 5
+# What SQLite says where it may not write beside a log, and the files that a log is made of.
+_NEEDS_TO_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_PARTS = ("", "-wal")
 _COLUMNS = (
     "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
     "sharpness, side, projection, stage, challenger, challenger_label, challenger_probability, counts"
@@ -265,10 +273,10 @@ def last_numbers(folder: Path) -> tuple[int, int]:
     if not path.is_file():
         return 0, 0
     try:
-        with closing(_open_to_read(path)) as connection:
+        with _open_to_read(path) as connection:
             # The counts go on when rows are forgotten.
             counts = dict(connection.execute("SELECT name, seq FROM sqlite_sequence"))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
     return counts.get("answers", 0), counts.get("reviews", 0)
 
@@ -289,17 +297,31 @@ def read_answers(folder: Path) -> Answers:
         ORDER BY answers.number
     """
     try:
-        with closing(_open_to_read(path)) as connection:
+        with _open_to_read(path) as connection:
             missing = "" if _check_version(connection) == VERSION else "1,"
             rows = connection.execute(query.format(missing=missing), (LATEST,)).fetchall()
         return _as_answers(rows)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} cannot be read: {error}.") from error
     except (ValueError, TypeError, OverflowError) as error:
         raise LogUnreadable(f"The answer log in {str(folder)!r} holds rows that are no answers: {error}.") from error
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
+@contextmanager
+def _open_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        connection = _connect_to_read(path)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _NEEDS_TO_WRITE:
+            raise
+        with _copied(path) as copy, closing(_connect_to_read(copy)) as connection:
+            yield connection
+    else:
+        with closing(connection):
+            yield connection
+
+
+def _connect_to_read(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
     try:
         _check_version(connection)
@@ -307,6 +329,40 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """A copy of a log that SQLite cannot read where it is, as even a reader writes files beside it, and may not there:
+    the folder is another user's, or on a disk that is read only.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    with TemporaryDirectory(prefix="spotter-log-") as folder:
+        copy = Path(folder) / path.name
+        for _ in range(COPIES):
+            before = _states(path)
+            for suffix in before:
+                shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+            if _states(path) == before:
+                break
+            # Somebody wrote meanwhile: what was copied may not belong together.
+            for suffix in _PARTS:
+                Path(f"{copy}{suffix}").unlink(missing_ok=True)
+        else:
+            raise sqlite3.OperationalError("it is written all the time; try again")
+        yield copy
+
+
+def _states(path: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of last change of each file of a log that is there."""
+    found = {}
+    for suffix in _PARTS:
+        with suppress(FileNotFoundError):
+            state = os.stat(f"{path}{suffix}")
+            found[suffix] = (state.st_size, state.st_mtime_ns)
+    return found
 
 
 def _connect(folder: Path) -> sqlite3.Connection:

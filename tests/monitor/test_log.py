@@ -2,12 +2,14 @@
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +24,16 @@ from spotter.errors import LogUnreadable, LogUnwritable
 from spotter.image_stats import measure_image
 from spotter.images import load_picture
 from spotter.inference.prediction import Prediction
-from spotter.monitor.log import FILE, AnswerLog, Answers, Challenger, add_answers, add_reviews, read_answers
+from spotter.monitor.log import (
+    FILE,
+    AnswerLog,
+    Answers,
+    Challenger,
+    add_answers,
+    add_reviews,
+    last_numbers,
+    read_answers,
+)
 from spotter.monitor.projection import Projection
 from tests.conftest import ROOT, Revision, mount
 from tests.helpers.answers import count_answers, make_answers
@@ -325,6 +336,24 @@ def test_a_log_that_cannot_be_written_stops_nothing(
 def test_a_log_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(LogUnreadable, match="There is no answer log"):
         read_answers(tmp_path)
+
+
+@pytest.mark.parametrize("was_open", [False, True])
+def test_a_log_on_a_disk_that_is_read_only_is_read(was_open: bool, tmp_path: Path, small_disk: Path) -> None:
+    add_answers(tmp_path / "log", make_answers(3))
+    with closing(sqlite3.connect(tmp_path / "log" / FILE)) as writer:
+        writer.execute("SELECT count(*) FROM answers").fetchall()
+        add_reviews(tmp_path / "log", {f"{2:016x}": "disc"})
+        # While somebody has it open, what was written last is in a second file.
+        copy = shutil.copytree(tmp_path / "log", tmp_path / "copy")
+    left = [FILE, f"{FILE}-wal"] if was_open else [FILE]
+    for name in left:
+        shutil.copyfile((copy if was_open else tmp_path / "log") / name, small_disk / name)
+    assert mount("-o", "remount,ro", small_disk) == 0
+    answers = read_answers(small_disk)
+    assert answers.right.tolist() == ["", "disc", ""]
+    assert last_numbers(small_disk) == (3, 1)
+    assert sorted(path.name for path in small_disk.iterdir()) == left
 
 
 SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")
