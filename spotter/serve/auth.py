@@ -165,11 +165,19 @@ def is_same(given: bytes, password: str) -> bool:
 
 
 def is_foreign(headers: Headers) -> bool:
-    """Whether a browser asks on behalf of another site: it sends a known password along, whoever asks."""
+    """Whether a browser asks on behalf of another site: it sends a known password along, whoever asks.
+
+    Browsers say so themselves wherever an address is HTTPS or this machine's. Elsewhere they name the site that asks,
+    which is to be the one that is asked; a proxy that asks by a name of its own tells what the visitor used.
+    """
+    said = headers.get("sec-fetch-site")
+    if said is not None:
+        return said not in {"same-origin", "none"}
     origin = headers.get("origin")
-    if origin:
-        return urlsplit(origin).netloc != headers.get("host", "")
-    return headers.get("sec-fetch-site") not in {None, "same-origin", "none"}
+    if not origin:
+        return False
+    forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
+    return origin.partition("://")[2] not in {headers.get("host", ""), forwarded} - {""}
 
 
 def _host(header: str) -> str | None:

@@ -129,6 +129,23 @@ def test_a_form_of_another_site_decides_nothing(url: str) -> None:
     assert post(Origin="null") == 403
     assert post(Sec_Fetch_Site="cross-site") == 403
     assert post(Sec_Fetch_Site="same-site") == 403
+    # No page can set these two.
+    assert post(Origin=url, Sec_Fetch_Site="cross-site") == 403
+    assert post(Origin="https://evil.example", X_Forwarded_Host="bears.example") == 403
+    assert post(Origin="null", X_Forwarded_Host="") == 403
+    assert post(Origin="https://", Host="") == 403
+
+
+def test_staff_decide_through_a_proxy_that_asks_by_a_name_of_its_own(url: str) -> None:
+    def post(origin: str, **headers: str) -> int:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()} | {"Origin": origin}
+        return httpx.post(f"{url}/staff/decide", content=b"abc", headers=sent, auth=("", PASSWORD)).status_code
+
+    # As nginx and Apache send it on when they are told no more than where the app is.
+    assert post("https://bears.example", Sec_Fetch_Site="same-origin") == 200
+    assert post("http://bears.example:8080", X_Forwarded_Host="bears.example:8080") == 200
+    assert post("http://bears.example", X_Forwarded_Host="bears.example, inner.example") == 200
+    assert post("http://bears.example", X_Forwarded_Host="inner.example, bears.example") == 403
 
 
 def test_a_body_is_not_read_before_the_password(url: str) -> None:
