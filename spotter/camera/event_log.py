@@ -21,6 +21,7 @@ from spotter.utils.files import write_atomically
 from spotter.utils.journal import Journal
 from spotter.utils.locks import LockedFile
 from spotter.utils.tables import PARQUET, check_table, import_pyarrow, write_rows
+from spotter.utils.text import writable
 
 HEAD = ("event", "camera", "start", "end", "pictures", "shown", "unreadable", "best")
 EVENTS, SENT, LOCK = "events.jsonl", "sent.jsonl", "lock"
@@ -146,7 +147,8 @@ class EventLog:
         for line in self._events.lines():
             facts = json.loads(line)
             files = {FileKey(str(name), int(size), int(changed)) for name, size, changed in facts.pop("files")}
-            told = Told(facts, bool(facts.pop("alert")))
+            alert = bool(facts.pop("alert"))
+            told = Told(_as_text(facts), alert)
             answer = told.row["answer"]
             if answer and tuple(answer[SHARES]) != self.labels:
                 raise AnswersUnwritable(
@@ -156,7 +158,7 @@ class EventLog:
             yield told, files
 
     def _row(self, event: Event) -> dict[str, Any]:
-        return {
+        row = {
             "event": event.id,
             "camera": event.camera,
             "start": clock_words(event.start),
@@ -168,6 +170,7 @@ class EventLog:
             "answer": event.answer.record() if event.answer else None,
             "revision": self.revision,
         }
+        return _as_text(row)
 
     def _cells(self, row: dict[str, Any]) -> list[Any]:
         answer = row["answer"] or {}
@@ -198,3 +201,8 @@ class EventLog:
 
     def _unwritable(self, error: OSError) -> AnswersUnwritable:
         return AnswersUnwritable(f"{str(self.path)!r} cannot be written: {error.strerror or error}.")
+
+
+def _as_text(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that any table and any webhook takes: memory cards hold names that are no UTF-8."""
+    return row | {name: writable(row[name]) for name in ("camera", "best")}

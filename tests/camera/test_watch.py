@@ -244,6 +244,33 @@ def test_alerts_are_sent_once_each_also_after_failures(prebuilt: Revision, tmp_p
     assert "secret-token" not in "".join(path.read_text() for path in (tmp_path / "events.csv.watch").iterdir())
 
 
+@pytest.mark.parametrize("name", ["events.csv", "events.parquet"])
+def test_names_that_are_no_utf_8_reach_the_table_and_the_webhook(name: str, prebuilt: Revision, tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    folder, table = tmp_path / "in", tmp_path / name
+    shoot(folder / "bär" / "0.jpg", "disc", 200, 0)
+    try:
+        # As Windows of old wrote them.
+        (folder / "bär" / "0.jpg").rename(folder / "bär" / os.fsdecode(b"w\xe4rme.jpg"))
+        (folder / "bär").rename(folder / os.fsdecode(b"b\xe4r"))
+    except OSError:
+        pytest.skip("this disk takes no such names")
+    shoot(folder / "later" / "0.jpg", "disc", 201, 7200)
+    # The first time without alerts: what was written down is read again.
+    assert watch(prebuilt, folder, table) == 0
+    shoot(folder / os.fsdecode(b"b\xe4r") / "1.jpg", "disc", 202, 7200)
+    with listening() as webhook:
+        assert watch(prebuilt, folder, table, "--alert", "disc", "--webhook", webhook.url) == 0
+    rows = read_table(table) if table.suffix == ".csv" else parquet.read_table(table).to_pylist()
+    assert sorted((row["camera"], row["best"]) for row in rows) == [
+        ("b\\udce4r", "b\\udce4r/1.jpg"),
+        ("b\\udce4r", "b\\udce4r/w\\udce4rme.jpg"),
+        ("later", "later/0.jpg"),
+    ]
+    assert [each["camera"] for each in webhook.got] == ["b\\udce4r"]
+
+
 def test_a_webhook_that_fails_is_asked_again_later_and_later(predictor: Predictor, tmp_path: Path) -> None:
     pauses = [pause_after(failures, Refusal("HTTP 500")) for failures in (1, 2, 3, 20, 2000)]
     assert pauses == [1, 2, 4, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
