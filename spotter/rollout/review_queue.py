@@ -24,7 +24,7 @@ from spotter.images import encode_to_keep
 from spotter.inference.prediction import Advice, AnswerRecord, Prediction, read_record
 from spotter.monitor.log import add_reviews, remove_reviews
 from spotter.names import NONE_OF_THESE
-from spotter.utils.files import write_durably, write_folder
+from spotter.utils.files import take_place, write_durably, write_folder
 from spotter.utils.journal import read_as
 from spotter.utils.locks import LOCK, remove_abandoned
 
@@ -165,12 +165,8 @@ class WaitingFolder:
         try:
             self._answered.mkdir(exist_ok=True)
             write_durably(part, _as_json(outcome))
-            try:
-                os.link(part, place)
-            except FileExistsError:
+            if not take_place(part, place):
                 return False
-            finally:
-                part.unlink(missing_ok=True)
         except OSError as error:
             raise QueueUnwritable(f"The review of the answer cannot be saved: {error.strerror}.") from error
         self._finish(outcome)

@@ -21,7 +21,7 @@ from typing import Any
 from spotter.config import STAGES, GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor.log import last_numbers
-from spotter.utils.files import read_toml
+from spotter.utils.files import read_toml, take_place
 from spotter.utils.journal import Journal, Writer, read_as
 
 _log = logging.getLogger(__name__)
@@ -337,10 +337,6 @@ def _create(path: Path, content: bytes, mode: int) -> None:
             file.flush()
             os.fsync(file.fileno())
         # Of several who begin at the same moment, one is first.
-        if not path.exists():
-            try:
-                os.link(part, path)
-            except FileExistsError:
-                return
+        take_place(part, path)
     finally:
         part.unlink(missing_ok=True)

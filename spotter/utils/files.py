@@ -134,6 +134,40 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def take_place(part: Path, place: Path) -> bool:
+    """Let a whole file appear at `place` in one step, unless there is one; return whether it did. `part` goes.
+
+    Of several who try at the same moment, one is first. Where a disk knows no hard links (exFAT, some network shares
+    and buckets), the place is empty for a moment before it is whole.
+
+    Raises:
+        OSError: it cannot.
+    """
+    try:
+        try:
+            os.link(part, place)
+        except FileExistsError:
+            return False
+        except OSError:
+            return _claim_place(part, place)
+        return True
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _claim_place(part: Path, place: Path) -> bool:
+    try:
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    try:
+        part.replace(place)
+    except OSError:
+        place.unlink(missing_ok=True)
+        raise
+    return True
+
+
 def write_folder(place: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder with some files in one step, and flush it to the disk: readers see the whole folder or none.
 

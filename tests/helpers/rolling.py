@@ -1,10 +1,14 @@
 """An app that rolls out a stand-in for a model, in this process, on a free port."""
 
+import errno
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pytest
 
 from spotter.config import LogConfig, ServeConfig
 from spotter.errors import LogUnreadable
@@ -61,3 +65,12 @@ def logged(app: Rolling, count: int) -> Answers:
             return answers
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk know no hard links, as exFAT, buckets and some network shares."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)

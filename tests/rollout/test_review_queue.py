@@ -21,7 +21,7 @@ from spotter.rollout.review_queue import DAY_S, Outcome, Waiting, WaitingFolder
 from tests.conftest import ROOT
 from tests.helpers.answers import make_answers
 from tests.helpers.pictures import BLUE, RED, encode, plain, predict_by_color
-from tests.helpers.rolling import QUICK
+from tests.helpers.rolling import QUICK, without_links
 
 PREDICTION = predict_by_color(plain(RED))
 
@@ -95,7 +95,10 @@ def _decide(task: tuple[Path, str, str]) -> bool:
     return WaitingFolder(folder, "r1").decide(ticket, said)
 
 
-def test_two_people_in_two_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_two_people_in_two_processes(has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_links:
+        without_links(monkeypatch)
     add_answers(tmp_path, make_answers(1))
     queue = WaitingFolder(tmp_path, "r1")
     tickets = [queue.add(plain(), PREDICTION, f"{1:016x}") for _ in range(10)]
@@ -104,6 +107,7 @@ def test_two_people_in_two_processes(tmp_path: Path) -> None:
         assert sum(pool.map(_decide, tasks)) == len(tickets)
     assert queue.read() == []
     assert all(isinstance(queue.find(ticket), Outcome) for ticket in tickets)
+    assert {path.stem for path in (tmp_path / "answered").iterdir()} == set(tickets)
 
 
 def test_a_visitor_may_take_it_back(tmp_path: Path) -> None:

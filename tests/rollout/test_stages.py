@@ -30,6 +30,7 @@ from spotter.rollout.stages import (
 )
 from tests.conftest import ROOT
 from tests.helpers.answers import make_answers
+from tests.helpers.rolling import without_links
 
 
 def started(folder: Path, stage: str = "supervised", revision: str = "r1") -> Rollout:
@@ -38,13 +39,19 @@ def started(folder: Path, stage: str = "supervised", revision: str = "r1") -> Ro
     return rollout
 
 
-def test_a_start_writes_gates_key_and_the_first_line_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_start_writes_gates_key_and_the_first_line_once(
+    has_links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_links:
+        without_links(monkeypatch)
     rollout = started(tmp_path / "log")
     folder = rollout.folder
     assert rollout.stage == "supervised"
     assert read_plan(folder) == rollout.config == RolloutConfig()
     assert (folder / PLAN).read_text() == as_toml(RolloutConfig())
     assert stat.S_IMODE((folder / KEY).stat().st_mode) == 0o600
+    assert sorted(path.name for path in folder.iterdir()) == sorted([KEY, PLAN, STATE])
     key = (folder / KEY).read_bytes()
     assert len(key) == 32
     assert started(folder, "full").stage == "supervised"
