@@ -10,54 +10,54 @@ pages is always in the variable STAFF_PASSWORD.
 import os
 
 from spotter.config import STAGES, ServeConfig
-from spotter.utils.argument_parser import Options, Parser
+from spotter.utils.argument_parser import Options, Parser, from_environment, is_on
 
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command; the environment gives the defaults."""
     on_space = "SPACE_ID" in os.environ
-    store = os.environ.get("MODEL_STORE")
+    store = from_environment("MODEL_STORE")
     parser.add_argument(
         "--model", metavar="STORE", default=store, required=not store, help="the store to pull from ($MODEL_STORE)"
     )
     parser.add_argument(
-        "--revision", default=os.environ.get("MODEL_REVISION") or None, help="default: the newest ($MODEL_REVISION)"
+        "--revision", default=from_environment("MODEL_REVISION"), help="default: the newest ($MODEL_REVISION)"
     )
     parser.add_argument(
         "--int8",
         action="store_true",
-        default=os.environ.get("MODEL_INT8", "") not in ("", "0"),
+        default=is_on("MODEL_INT8"),
         help="use the int8 network, if one was published ($MODEL_INT8=1)",
     )
     parser.add_argument(
         "--metrics",
         action="store_true",
-        default=os.environ.get("METRICS", "") not in ("", "0"),
+        default=is_on("METRICS"),
         help="count requests and pictures at /metrics, for Prometheus ($METRICS=1)",
     )
     parser.add_argument(
         "--feedback",
         metavar="STORE",
-        default=os.environ.get("FEEDBACK") or None,
+        default=from_environment("FEEDBACK"),
         help="ask visitors whether answers are right, and save what they agree to share: a folder or "
         "hf://datasets/owner/name ($FEEDBACK)",
     )
     parser.add_argument(
         "--log",
         metavar="FOLDER",
-        default=os.environ.get("ANSWER_LOG") or None,
+        default=from_environment("ANSWER_LOG"),
         help="log answers in this folder, without pictures or addresses, for spotter report ($ANSWER_LOG)",
     )
     parser.add_argument(
         "--rollout",
         choices=STAGES,
-        default=os.environ.get("ROLLOUT") or None,
+        default=from_environment("ROLLOUT"),
         help="start a careful rollout of the model at this stage; needs --log ($ROLLOUT)",
     )
     parser.add_argument(
         "--challenger",
         metavar="REVISION",
-        default=os.environ.get("CHALLENGER") or None,
+        default=from_environment("CHALLENGER"),
         help="also ask another revision, and only log its answers; needs --log ($CHALLENGER)",
     )
     parser.add_argument(

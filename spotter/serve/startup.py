@@ -42,6 +42,7 @@ from spotter.serve.front import Front
 from spotter.serve.server import Running, running
 from spotter.serve.service import AppOptions, ModelInfo, Service
 from spotter.serve.staff.report import ReportPage
+from spotter.utils.argument_parser import from_environment
 from spotter.utils.console import log_to_stderr
 from spotter.utils.imports import changed_import, lasting_imports
 from spotter.utils.memory import give_back_free_blocks, give_back_large_blocks
@@ -122,7 +123,7 @@ def pull_model(options: argparse.Namespace) -> Pulled:
     """
     password = read_password()
     try:
-        predictor = Predictor.load(options.model, options.revision, options.int8, os.environ.get("MODEL_CONTENTS"))
+        predictor = Predictor.load(options.model, options.revision, options.int8, from_environment("MODEL_CONTENTS"))
     except (UnknownStore, NoInt8):
         raise
     except SpotterError as error:

@@ -1,6 +1,7 @@
-"""The command line parser, with errors that name the nearest valid word."""
+"""The command line parser, with errors that name the nearest valid word, and the variables that stand for options."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -9,6 +10,9 @@ from typing import Any, NoReturn
 from spotter.errors import did_you_mean
 
 Options = argparse.Namespace
+
+# What people write into a variable that is to turn nothing on.
+OFF = {"0", "false", "no", "off"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,3 +69,14 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self) -> list[str]:
         names = [word.partition("=")[0] for word in self._given if word.startswith("--") and word != "--"]
         return [name for name in names if not any(known.startswith(name) for known in self._option_string_actions)]
+
+
+def from_environment(name: str) -> str | None:
+    """The value of a variable, without the blanks and line ends around it; None where there is none or it is empty."""
+    return os.environ.get(name, "").strip() or None
+
+
+def is_on(name: str) -> bool:
+    """Whether a variable turns something on: it is set, and not to 0, false, no or off."""
+    value = from_environment(name)
+    return value is not None and value.lower() not in OFF
