@@ -3,9 +3,10 @@
 import asyncio
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -61,6 +62,7 @@ CLOSED = (
     "/monitoring",
     "/login",
 )
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?")
 
 
 class Tidy:
@@ -299,3 +301,20 @@ def _limit(route: str, config: ServeConfig) -> int:
         "/gradio_api/upload": config.max_batch_bytes,
     }
     return largest.get(route, QUESTION_BYTES) + FRAME_BYTES
+
+
+def public_address(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+    """The address that whoever asks uses for the app, without a slash at its end; "" where nobody says.
+
+    A proxy says it in `X-Forwarded-Host` and `X-Forwarded-Proto`. It goes into nothing but the answer to whoever wrote
+    these headers.
+    """
+    host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
+    proto = _first(headers.get("x-forwarded-proto")) or str(scope.get("scheme", "http"))
+    if not _HOST.fullmatch(host) or proto not in {"http", "https"}:
+        return ""
+    return f"{proto}://{host}{quote(str(scope.get('root_path', '')).rstrip('/'))}"
+
+
+def _first(value: str | None) -> str:
+    return (value or "").split(",")[0].strip()

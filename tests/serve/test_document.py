@@ -13,7 +13,8 @@ from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.serve.app import create_app
-from spotter.serve.page.preview import draw_preview, public_address
+from spotter.serve.middleware import public_address
+from spotter.serve.page.preview import draw_preview
 from spotter.serve.page.translations import LANGUAGES
 from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.page import make_info

@@ -214,6 +214,12 @@ def test_help_tells_how_to_call(url: str) -> None:
     # Behind a proxy, and behind one that is behind another.
     for proto in ("https", "https, http"):
         assert "https://127.0.0.1" in httpx.get(f"{url}/api", headers={"X-Forwarded-Proto": proto}).text
+    # One that asks by a name of its own.
+    visitor = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "bears.example"}
+    for path in ("/api", "/api/predict"):
+        told = httpx.get(url + path, headers=visitor).text
+        assert "https://bears.example/api/classify" in told
+        assert "127.0.0.1" not in told
 
 
 def test_without_a_model_everything_says_why() -> None:

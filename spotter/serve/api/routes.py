@@ -37,7 +37,7 @@ from spotter.serve.api.prometheus import CONTENT_TYPE, Metrics
 from spotter.serve.api.request_body import Sent, read_pictures
 from spotter.serve.batch import shown_name
 from spotter.serve.limits import Refusal, Traffic
-from spotter.serve.middleware import MOVED
+from spotter.serve.middleware import MOVED, public_address
 from spotter.serve.service import Answer, ModelInfo, Service, full_payload
 
 _log = logging.getLogger(__name__)
@@ -340,9 +340,7 @@ async def moved(request: Request) -> Response:
 
 
 def _address(request: Request) -> str:
-    # Behind a proxy the connection to this process is plain http, whatever the caller used.
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme).split(",")[0]
-    return f"{scheme}://{request.url.netloc}"
+    return public_address(request.scope, request.headers) or f"{request.url.scheme}://{request.url.netloc}"
 
 
 def _help_route(info: ModelInfo) -> Answering:

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from spotter.errors import BadPicture
 from spotter.images import load_picture
 from spotter.serve.about import error_sentence
+from spotter.serve.middleware import public_address
 from spotter.serve.page.translations import join_labels, translate
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
@@ -27,7 +27,6 @@ EDGE, GAP, MOST = 60, 30, 3
 # Twice the size that it is shown in is too much for what it is worth.
 THUMBNAIL, MOST_EXAMPLES = 138, 12
 GROUND, GREEN = "#f7f5f0", "#2f5d4a"
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?")
 
 
 def describe(info: ModelInfo, language: str) -> str:
@@ -35,19 +34,6 @@ def describe(info: ModelInfo, language: str) -> str:
     told = (info.about and error_sentence(info.about, language)) or info.summary
     known = translate("knows", language, labels=join_labels(info.labels, language)) if info.labels else ""
     return " ".join(filter(None, (known, told)))
-
-
-def public_address(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-    """The address that whoever asks uses for the app, without a slash at its end; "" where nobody says.
-
-    A proxy says it in `X-Forwarded-Host` and `X-Forwarded-Proto`. It goes into nothing but the answer to whoever wrote
-    these headers.
-    """
-    host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
-    proto = _first(headers.get("x-forwarded-proto")) or str(scope.get("scheme", "http"))
-    if not _HOST.fullmatch(host) or proto not in {"http", "https"}:
-        return ""
-    return f"{proto}://{host}{quote(str(scope.get('root_path', '')).rstrip('/'))}"
 
 
 def draw_preview(info: ModelInfo) -> bytes:
@@ -109,10 +95,6 @@ def thumbnail_route(info: ModelInfo) -> Route:
         return Response(draw(number), media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
     return Route("/example/{number:int}.jpg", show)
-
-
-def _first(value: str | None) -> str:
-    return (value or "").split(",")[0].strip()
 
 
 def _open(path: str) -> Image.Image | None:
