@@ -174,6 +174,8 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+# Windows has no SIGHUP, which tells that the terminal was closed, or the connection to it lost.
+ENDS = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 # A client asks first and fetches the answer with another request.
 QUIET_S = 0.3
 
@@ -278,7 +280,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(app: ASGIApp, config: ServeConfig) -> Iterator[Running]:
-    """Serve an app while the block lasts. SIGTERM ends the block as `sys.exit(0)` does.
+    """Serve an app while the block lasts. SIGTERM and SIGHUP end the block as `sys.exit(0)` does.
 
     Raises:
         PortUnavailable: the address is taken or not ours.
@@ -294,7 +296,10 @@ def running(app: ASGIApp, config: ServeConfig) -> Iterator[Running]:
         stack.callback(server.close)
         if threading.current_thread() is threading.main_thread():
             stack.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(server.bell.fileno(), warn_on_full_buffer=False))
-            stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, end))
+            for number in ENDS:
+                # Whoever starts it with nohup wants it to outlive the terminal.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    stack.callback(signal.signal, number, signal.signal(number, end))
         stack.callback(server.stop)
         # Whoever has an answer may end this process already.
         server.start()

@@ -172,6 +172,26 @@ def test_a_signal_that_another_thread_gets_ends_the_app_too() -> None:
     assert time.monotonic() < begun + 600
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+def test_the_end_of_its_terminal_ends_the_app_properly() -> None:
+    config, unseen = ServeConfig(port=0), list[int]()
+    before = signal.signal(signal.SIGHUP, lambda number, _: unseen.append(number))
+    try:
+        # What its handler raises comes at once.
+        with pytest.raises(SystemExit) as stopped, running(Front(config), config):
+            signal.raise_signal(signal.SIGHUP)
+        assert (stopped.value.code, unseen) == (0, [])
+        signal.raise_signal(signal.SIGHUP)
+        assert unseen == [signal.SIGHUP]
+        # As nohup starts it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with running(Front(config), config) as server:
+            signal.raise_signal(signal.SIGHUP)
+            assert not server.is_to_end
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_signal_that_a_library_swallows_ends_the_app_all_the_same() -> None:
     config = ServeConfig(port=0)
     with running(Front(config), config) as server:
