@@ -740,16 +740,66 @@ def test_a_picture_that_was_never_seen_is_tried(lesson: Lesson) -> None:
     page.locator("#try-input").set_input_files([{"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"no"}])
     expect(page.locator("#answer")).to_contain_text("This is not a picture I can read")
     expect(page.locator("#bars meter")).to_have_count(0)
-    # Of a picture on another page, browsers give its address alone.
+
+
+# Of a picture on another page, browsers give its address alone.
+DROP_ADDRESS = """selector => {
+    const moved = new DataTransfer();
+    moved.setData("text/uri-list", "https://example.org/bear.jpg");
+    const options = { bubbles: true, cancelable: true, dataTransfer: moved };
+    document.querySelector(selector).dispatchEvent(new DragEvent("drop", options));
+}"""
+
+
+@pytest.mark.parametrize(("place", "said"), [("#try-box", "#answer"), (".class", "#said"), ("#show", "#said")])
+def test_a_picture_that_is_dragged_from_another_page_is_refused_in_words(lesson: Lesson, place: str, said: str) -> None:
+    page = lesson.page
+    page.evaluate(DROP_ADDRESS, place)
+    expect(page.locator(said)).to_contain_text("Save a picture from another page first.")
+
+
+def test_a_picture_waits_in_sight_until_something_is_learnt(lesson: Lesson) -> None:
+    page = lesson.page
+    page.locator("#try-input").set_input_files([picture("stripes", 81)])
+    expect(page.locator("#answer")).to_contain_text("Let it learn first")
+    expect(page.locator("#try-box canvas")).to_be_visible()
+    lesson.add_kinds({"disc": 6, "stripes": 6})
+    lesson.learn()
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    expect(page.locator("#try-box canvas")).to_be_visible()
+
+
+def test_nothing_of_an_earlier_picture_stays_beside_one_that_is_too_large(lesson: Lesson, tmp_path: Path) -> None:
+    lesson.add_kinds({"disc": 6, "stripes": 6})
+    lesson.learn()
+    page = lesson.page
+    # By its path: a buffer would travel to the browser as text.
+    (tmp_path / "large.jpg").write_bytes(bytes(15_000_001))
+    page.locator("#try-input").set_input_files([picture("stripes", 82)])
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    page.locator("#try-input").set_input_files([tmp_path / "large.jpg"])
+    expect(page.locator("#answer")).to_contain_text("larger than 15 MB")
+    expect(page.locator("#try-box canvas")).to_be_hidden()
+
+
+def test_a_camera_that_is_refused_late_leaves_the_answer_alone(lesson: Lesson) -> None:
+    lesson.add_kinds({"disc": 6, "stripes": 6})
+    lesson.learn()
+    page = lesson.page
     page.evaluate(
         """() => {
-            const moved = new DataTransfer();
-            moved.setData("text/uri-list", "https://example.org/bear.jpg");
-            const options = { bubbles: true, cancelable: true, dataTransfer: moved };
-            document.querySelector("#try-box").dispatchEvent(new DragEvent("drop", options));
+            const devices = navigator.mediaDevices;
+            devices.getUserMedia = () => new Promise((_, reject) => {
+                window.refuse = () => reject(new DOMException("", "NotAllowedError"));
+            });
         }"""
     )
-    expect(page.locator("#answer")).to_contain_text("Save a picture from another page first.")
+    page.locator("#try-camera").click()
+    page.locator("#try-input").set_input_files([picture("stripes", 83)])
+    expect(page.locator("#bars meter")).to_have_count(2, timeout=LONG_MS)
+    page.evaluate("refuse(); delete navigator.mediaDevices.getUserMedia")
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 200))")
+    expect(page.locator("#bars meter")).to_have_count(2)
 
 
 def test_a_pasted_picture_goes_to_the_class_that_has_the_focus(lesson: Lesson) -> None:

@@ -3,6 +3,11 @@
 import type { Given } from "./batch.js";
 import { isSystemPath } from "./names.js";
 
+/** Whether files or folders were dropped. Of a picture on another page, browsers give its address alone. */
+export function hasFiles(dropped: DataTransfer): boolean {
+  return dropped.types.includes("Files");
+}
+
 /** All files, those in folders too, but for what a system keeps there. */
 export async function droppedFiles(dropped: DataTransfer): Promise<Given[]> {
   // They are gone as soon as the event is over: first of all, all of them.

@@ -5,7 +5,7 @@ import { unpack, type Given, type Plan } from "./batch.js";
 import { setBusy, whenPressed } from "./busy.js";
 import { csvOf, type Row } from "./csv.js";
 import { find, make } from "./dom.js";
-import { chosenFiles, droppedFiles } from "./drop.js";
+import { chosenFiles, droppedFiles, hasFiles } from "./drop.js";
 import { loadLanguage, tell, type Language } from "./language.js";
 import { MOST_BYTES, MOST_BYTES_TOGETHER, MOST_PICTURES, megabytes } from "./limits.js";
 import type { Model } from "./model.js";
@@ -95,10 +95,8 @@ export class ManyRoom {
 
   async #drop(dropped: DataTransfer): Promise<void> {
     const { state, go } = this.#part;
-    const hasFiles = dropped.types.includes("Files");
-    this.#add(await droppedFiles(dropped));
-    // Of a picture on another page, browsers give its address alone.
-    if (!hasFiles && go.ariaDisabled !== "true") state.replaceChildren(make("p", {}, this.#tell("web_no_file")));
+    if (hasFiles(dropped)) this.#add(await droppedFiles(dropped));
+    else if (go.ariaDisabled !== "true") state.replaceChildren(make("p", {}, this.#tell("web_no_file")));
   }
 
   #add(found: readonly Given[]): void {

@@ -1,7 +1,7 @@
 /** The classes: a card for each, with its name, its pictures and the ways to add some. */
 
 import { make } from "../../page/dom.js";
-import { chosenFiles, droppedFiles } from "../../page/drop.js";
+import { chosenFiles, droppedFiles, hasFiles } from "../../page/drop.js";
 import type { Chosen } from "./adding.js";
 import { words, type Desk } from "./desk.js";
 import { cleanLabel, labelProblem } from "./labels.js";
@@ -236,7 +236,9 @@ class Card {
       event.preventDefault();
       event.stopPropagation();
       element.classList.remove("dragged");
-      if (event.dataTransfer) void this.actions.take(this.id, droppedFiles(event.dataTransfer));
+      const dropped = event.dataTransfer;
+      if (dropped && hasFiles(dropped)) void this.actions.take(this.id, droppedFiles(dropped));
+      else this.desk.say(words(this.desk, "web_no_file"));
     });
   }
 }

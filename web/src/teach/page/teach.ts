@@ -1,7 +1,7 @@
 /** The page that teaches: three steps, and what was learnt is taken away. */
 
 import { find, make } from "../../page/dom.js";
-import { chosenFiles, droppedFiles } from "../../page/drop.js";
+import { chosenFiles, droppedFiles, hasFiles } from "../../page/drop.js";
 import { fillTexts, loadLanguage, tell, type Language } from "../../page/language.js";
 import { sayUnloaded } from "../../page/unloaded.js";
 import { readSite, type SiteJson } from "../../files.js";
@@ -295,8 +295,9 @@ class TeachPage {
     place.addEventListener("drop", (event) => {
       event.preventDefault();
       drop.classList.remove("dragged");
-      const to = this.#cards.current();
-      if (event.dataTransfer) void this.#adding.takeFolders(droppedFiles(event.dataTransfer), to);
+      const dropped = event.dataTransfer;
+      if (dropped && hasFiles(dropped)) void this.#adding.takeFolders(droppedFiles(dropped), this.#cards.current());
+      else this.#desk.say(tell(language, "web_no_file"));
     });
     // A picture that misses its place is no reason to leave the page.
     for (const kind of ["dragover", "drop"]) {

@@ -7,7 +7,7 @@ import { cameraProblem } from "../../page/camera.js";
 import { find } from "../../page/dom.js";
 import { answerLive, type Answerer } from "../../page/live.js";
 import { showPicture } from "../../page/picture_canvas.js";
-import { pictureProblem, sizeProblem } from "../../page/problem.js";
+import { pictureProblem, sizeProblem, type Problem } from "../../page/problem.js";
 import { showWords } from "../../page/words.js";
 import type { Answer } from "../../types.js";
 import { words, type Desk } from "./desk.js";
@@ -87,30 +87,32 @@ export class Trying {
       const file = event.dataTransfer?.files[0];
       const isFolder = event.dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory ?? false;
       if (file && !isFolder) void this.#take(file);
-      else this.#refuse("web_no_file");
+      else this.#refuse({ key: "web_no_file" });
     });
   }
 
   /** Say why what was given is no picture to try. */
-  #refuse(key: string): void {
+  #refuse({ key, values }: Problem): void {
     this.#desk.camera.stop();
     this.#turn += 1;
     this.#picture = undefined;
     this.#part.shown.hidden = true;
-    this.#say("unreadable", words(this.#desk, key));
+    this.#say("unreadable", words(this.#desk, key, values));
   }
 
   async #take(file: File): Promise<void> {
     this.#desk.camera.stop();
     const wrong = sizeProblem(file);
     if (wrong) {
-      this.#say("unreadable", words(this.#desk, wrong.key, wrong.values));
+      this.#refuse(wrong);
       return;
     }
+    // The camera may be waiting for the visitor's leave.
+    this.#turn += 1;
     this.#picture = file;
-    if (!this.#isReady()) return;
     const { shown } = this.#part;
-    const answering = this.#answer(file);
+    // Before anything is learnt it waits, in sight, for its answer.
+    const answering = this.#isReady() ? this.#answer(file) : undefined;
     const isShown = await showPicture(shown, file);
     if (this.#picture === file) shown.hidden = !isShown;
     await answering;
@@ -146,6 +148,7 @@ export class Trying {
       });
       if (!isShown) return;
     } catch (error) {
+      if (turn !== this.#turn) return;
       this.#say("web_no_camera", words(this.#desk, cameraProblem(error)));
       return;
     }
