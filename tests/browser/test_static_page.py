@@ -194,9 +194,9 @@ def test_a_part_that_was_looked_at_again_is_framed_in_a_turned_picture(
         drawn_as(page, predictor.explain(photo))
 
 
-def drawn_as(page: Page, wanted: Image.Image) -> None:
-    """The evidence is drawn as Python draws it."""
-    drawn = page.locator("#why figure canvas").first.evaluate(
+def drawn_as(page: Page, wanted: Image.Image, canvas: str = "#why figure canvas") -> None:
+    """The evidence, or another canvas, is drawn as Python draws it."""
+    drawn = page.locator(canvas).first.evaluate(
         # As text: Playwright takes two seconds of processor time for so many numbers.
         """(one) => {
             const { data } = one.getContext("2d").getImageData(0, 0, one.width, one.height);
@@ -483,7 +483,7 @@ def test_a_camera_that_is_not_wanted_any_longer_when_it_is_allowed_stays_off(
     else:
         page.get_by_role("tab", name="About").click()
     page.evaluate("allow()")
-    page.wait_for_function(f"opened.length === 1 && {LIT} === 0")
+    wait_until(lambda: page.evaluate(f"opened.length === 1 && {LIT} === 0"))
     if not in_element:
         page.get_by_role("tab", name="One picture").click()
         expect(page.get_by_role("button", name="Stop the camera")).to_be_hidden()
@@ -495,7 +495,7 @@ def test_a_camera_that_was_asked_for_twice_goes_off_at_once(visit_of: Callable[.
     page.get_by_role("button", name="Use the camera").dblclick()
     page.evaluate("allow()")
     expect(page.locator("#bars .share").first).to_be_visible()
-    page.wait_for_function(f"opened.length === 2 && {LIT} === 1")
+    wait_until(lambda: page.evaluate(f"opened.length === 2 && {LIT} === 1"))
     page.get_by_role("button", name="Stop the camera").click()
     assert page.evaluate(LIT) == 0
 
@@ -522,6 +522,37 @@ def test_what_was_chosen_last_is_answered_whatever_comes_later(home: Visit) -> N
         assert page.evaluate("window.changed") is None
     finally:
         page.unroute("**/model/example-*")
+
+
+# Pictures that are this large are ready to be shown when `show()` is called.
+SLOW = """() => {
+    const make = window.createImageBitmap;
+    const told = new Promise((resolve) => { window.show = resolve; });
+    window.slow = 0;
+    window.createImageBitmap = async (picture, ...more) => {
+        const isSlow = picture.size > 100_000;
+        if (isSlow) await told;
+        const made = await make(picture, ...more);
+        if (isSlow) setTimeout(() => { window.slow += 1; });
+        return made;
+    };
+}"""
+LARGE = encode(Image.frombytes("RGB", (300, 200), random.Random(1).randbytes(300 * 200 * 3)), "PNG")
+
+
+def test_the_picture_that_is_shown_is_the_one_that_is_answered(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    visit = visit_of(server.url())
+    page = ready(visit)
+    page.evaluate(SLOW)
+    visit.show("large.png", LARGE)
+    visit.show("disc.png", DISC)
+    expect(page.locator("canvas.shown")).to_be_visible()
+    expect(page.get_by_role("button", name="Why?")).to_be_visible()
+    page.evaluate("show()")
+    wait_until(lambda: page.evaluate("slow === 1"))
+    drawn_as(page, Image.open(io.BytesIO(DISC)).convert("RGB"), "canvas.shown")
 
 
 def test_an_example_that_does_not_come_leaves_no_camera_on(home: Visit) -> None:
@@ -936,6 +967,32 @@ def test_a_prior_in_the_address_is_used_and_a_wrong_one_is_told(
     expect(visit.page.locator("#bars .share").first).to_be_visible()
 
 
+def test_what_holds_for_all_answers_stays_when_pictures_are_pasted(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    page = ready(visit_of(server.url("?prior=cat:1")))
+    notice, paste = page.locator("#notice"), page.get_by_role("button", name="Paste a picture")
+    before = notice.inner_text()
+    assert "“cat:1”" in before
+    give = """(bytes) => {
+        const picture = new Blob([Uint8Array.from(bytes)], { type: "image/png" });
+        navigator.clipboard.read = async () => bytes.length ? [new ClipboardItem({ "image/png": picture })] : [];
+    }"""
+    page.evaluate(give, [])
+    paste.click()
+    expect(notice).to_have_text(f"{before} There is no picture in the clipboard.")
+    page.evaluate(give, list(DISC))
+    paste.click()
+    expect(page.locator("#bars .share").first).to_be_visible()
+    expect(notice).to_have_text(before)
+    # It is no longer about what is shown, whichever way that came.
+    page.evaluate("void (navigator.clipboard.read = () => Promise.reject(new DOMException('', 'NotAllowedError')))")
+    paste.click()
+    expect(notice).to_contain_text("Paste with the keyboard instead.")
+    page.locator(".gallery-item").first.click()
+    expect(notice).to_have_text(before)
+
+
 # Colours need both themes and what fits needs both windows, but no rule is about two of them at once.
 @pytest.mark.parametrize(
     ("viewport", "theme", "language"),
@@ -1144,6 +1201,37 @@ def test_elements_share_one_model_and_a_page_colours_them_by_variables(
         "rgb(1, 2, 3)",
     ]
     assert elements.nth(2).locator(".upload").evaluate("(one) => getComputedStyle(one).color") == "rgb(200, 0, 0)"
+
+
+def test_nothing_is_left_of_an_element_that_is_gone(visit_of: Callable[..., Visit], server: SiteServer) -> None:
+    page = visit_of(server.url("blank.html")).page
+    page.add_script_tag(url=server.url("spotter.js"), type="module")
+    page.evaluate("() => { document.body.append(document.createElement('spotter-classifier')); }")
+    expect(page.locator("spotter-classifier #loading.done")).to_be_attached()
+    page.locator("spotter-classifier .gallery-item").first.click()
+    expect(page.get_by_role("button", name="Why?")).to_be_visible()
+    page.evaluate(
+        """() => {
+            const element = document.querySelector("spotter-classifier");
+            window.before = new WeakRef(element.shadowRoot.querySelector("#picture"));
+            element.lang = "de";
+        }"""
+    )
+    expect(page.locator("spotter-classifier #answer h2")).to_have_text("Wähle ein Bild")
+    page.evaluate(
+        """() => {
+            const element = document.querySelector("spotter-classifier");
+            window.gone = new WeakRef(element);
+            element.remove();
+        }"""
+    )
+    session = page.context.new_cdp_session(page)
+
+    def is_gone() -> bool:
+        session.send("HeapProfiler.collectGarbage")
+        return page.evaluate("[before, gone].every((each) => each.deref() === undefined)")
+
+    wait_until(is_gone)
 
 
 def test_an_element_in_a_shadow_tree_speaks_the_language_of_the_page(

@@ -60,9 +60,12 @@ export class Model {
     this.#loading = undefined;
   }
 
-  /** Tell how many of how many bytes are here. */
-  listen(told: Told): void {
+  /** Tell how many of how many bytes are here, until what this returns is called. */
+  listen(told: Told): () => void {
     this.#listeners.add(told);
+    return () => {
+      this.#listeners.delete(told);
+    };
   }
 
   /** Whether this browser gives the network the pixels that it should; asked once. */

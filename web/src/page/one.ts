@@ -44,6 +44,11 @@ export class OneRoom {
   // The turn in which the camera was asked for, until it is there.
   #opening: number | undefined;
   #shownAt = 0;
+  // What holds for all answers, and what the last press of a button came to.
+  readonly #notes = new Set<string>();
+  #said = "";
+  // What ends the camera where the page is left, as long as it is on or asked for.
+  #leaving: AbortController | undefined;
 
   constructor(root: ParentNode, options: RoomOptions) {
     this.#options = options;
@@ -80,7 +85,7 @@ export class OneRoom {
   /** Load the model now; where that fails, say so and offer to try again. */
   async prepare(): Promise<Spotter | undefined> {
     const { model } = this.#options;
-    model.listen((loaded, total) => {
+    const unlisten = model.listen((loaded, total) => {
       this.#progress(loaded, total);
     });
     try {
@@ -92,12 +97,15 @@ export class OneRoom {
       this.#part.loading.classList.add("done");
       this.#offerAgain(error);
       return undefined;
+    } finally {
+      unlisten();
     }
   }
 
   /** Say something that holds for all answers. */
   note(text: string): void {
-    this.#part.notice.textContent = text;
+    this.#notes.add(text);
+    this.#showNotes();
   }
 
   /** Say where this browser gives the network other pixels than it should, or where that could not be found out. */
@@ -115,6 +123,7 @@ export class OneRoom {
   /** Classify a file. */
   async take(file: Blob): Promise<void> {
     this.#endCamera();
+    this.#say("");
     const turn = ++this.#turn;
     const { shown, answer, bars, box, drop, remove, why, ask } = this.#part;
     const wrong = sizeProblem(file);
@@ -192,6 +201,7 @@ export class OneRoom {
   async #takeExample(coming: Promise<Blob | string>): Promise<void> {
     const { answer, bars, ask, why } = this.#part;
     this.stopCamera();
+    this.#say("");
     const turn = ++this.#turn;
     ask.hidden = true;
     why.replaceChildren();
@@ -254,6 +264,18 @@ export class OneRoom {
     text.textContent = tell(this.#language, "web_loading", values);
   }
 
+  /** Say what a button came to; what was said so before is over. */
+  #say(text: string): void {
+    this.#said = text;
+    this.#showNotes();
+  }
+
+  #showNotes(): void {
+    const text = [...this.#notes, this.#said].filter((note) => note).join("\n");
+    // Screen readers read it again whenever it is set.
+    if (this.#part.notice.textContent !== text) this.#part.notice.textContent = text;
+  }
+
   #words(key: string, kind: Words["kind"] = "hint"): Words {
     return { heading: tell(this.#language, key), more: "", kind };
   }
@@ -294,13 +316,22 @@ export class OneRoom {
       box.classList.remove("dragged");
       this.#drop(event.dataTransfer);
     });
-    document.addEventListener("visibilitychange", () => {
+  }
+
+  /** Listens to the page around it no longer than it has to: an element may be gone by then, and another in its place. */
+  #stopWhereLeft(): AbortController {
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    const hidden = (): void => {
       // Some browsers hide a page while they ask whether it may have the camera.
       if (document.hidden && this.#stream) this.stopCamera();
-    });
-    addEventListener("pagehide", () => {
+    };
+    const left = (): void => {
       this.stopCamera();
-    });
+    };
+    document.addEventListener("visibilitychange", hidden, { signal });
+    addEventListener("pagehide", left, { signal });
+    return leaving;
   }
 
   #drop(dropped: DataTransfer | null): void {
@@ -319,29 +350,23 @@ export class OneRoom {
   async #paste(): Promise<void> {
     // The browser may ask first, and meanwhile something else may be chosen.
     const turn = this.#turn;
-    let items: ClipboardItem[];
+    let picture: Blob | undefined;
     try {
-      items = await navigator.clipboard.read();
+      picture = await clipboardPicture();
     } catch {
-      this.note(tell(this.#language, "web_paste_refused"));
+      this.#say(tell(this.#language, "web_paste_refused"));
       return;
     }
-    for (const item of items) {
-      const kind = item.types.find((type) => type.startsWith("image/"));
-      if (kind) {
-        this.note("");
-        const picture = await item.getType(kind);
-        if (turn === this.#turn) await this.take(picture);
-        return;
-      }
-    }
-    this.note(tell(this.#language, "web_paste_empty"));
+    if (!picture) this.#say(tell(this.#language, "web_paste_empty"));
+    else if (turn === this.#turn) await this.take(picture);
   }
 
   async #openCamera(): Promise<void> {
     this.#endCamera();
     this.#start();
+    this.#say("");
     const turn = (this.#opening = this.#turn);
+    const leaving = (this.#leaving = this.#stopWhereLeft());
     const { video, drop, box, sources, shooting, answer, bars, capture } = this.#part;
     try {
       const stream = await openCamera(video, () => turn === this.#turn && !document.hidden);
@@ -357,6 +382,7 @@ export class OneRoom {
       return;
     } finally {
       if (this.#opening === turn) this.#opening = undefined;
+      if (turn !== this.#turn || !this.#stream) leaving.abort();
     }
     box.classList.add("full");
     drop.hidden = sources.hidden = true;
@@ -420,6 +446,7 @@ export class OneRoom {
   #endCamera(): void {
     const { video, sources, shooting, answer, spoken } = this.#part;
     this.#turn += 1;
+    this.#leaving?.abort();
     if (this.#stream) closeCamera(video, this.#stream);
     this.#stream = undefined;
     video.hidden = shooting.hidden = true;
@@ -460,4 +487,13 @@ export class OneRoom {
       setBusy(false, ask);
     }
   }
+}
+
+/** The picture in the clipboard, if there is one. @throws DOMException where the browser does not give it. */
+async function clipboardPicture(): Promise<Blob | undefined> {
+  for (const item of await navigator.clipboard.read()) {
+    const kind = item.types.find((type) => type.startsWith("image/"));
+    if (kind) return item.getType(kind);
+  }
+  return undefined;
 }
