@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
@@ -30,6 +29,7 @@ from spotter.image_stats import measure_samples, sample_picture
 from spotter.inference.prediction import Prediction
 from spotter.monitor.projection import Projection
 from spotter.utils.console import WHOLE
+from spotter.utils.files import temporary_folder
 
 _log = logging.getLogger(__name__)
 
@@ -337,10 +337,10 @@ def _copied(path: Path) -> Iterator[Path]:
     the folder is another user's, or on a disk that is read only.
 
     Raises:
-        OSError: it cannot be copied.
+        OSError: it cannot be copied. TemporaryUnwritable: there is no room for the copy.
     """
-    with TemporaryDirectory(prefix="spotter-log-") as folder:
-        copy = Path(folder) / path.name
+    with temporary_folder() as folder:
+        copy = folder / path.name
         for _ in range(COPIES):
             before = _states(path)
             for suffix in before:
