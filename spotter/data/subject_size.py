@@ -34,11 +34,11 @@ def measure_spread(places: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> 
             pooled map.
     """
     columns = places.reshape(len(places), -1)
-    # einsum, not @: many pictures are measured at once, and BLAS threads of each would stand in one another's way.
-    likeliest = int((np.einsum("kc,c->k", weight, columns.mean(axis=1)) + bias).argmax())
+    likeliest = int((weight @ columns.mean(axis=1) + bias).argmax())
     evidence = weight[likeliest] @ columns + bias[likeliest]
-    directions = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-12)
-    likeness = np.exp((directions.T @ directions - 1) / _LIKENESS)
+    products = columns.T @ columns
+    lengths = np.maximum(np.sqrt(products.diagonal()), 1e-12)
+    likeness = np.exp((products / np.multiply.outer(lengths, lengths) - 1) / _LIKENESS)
     likeness /= likeness.sum(axis=1, keepdims=True)
     for _ in range(_SHARINGS):
         evidence = likeness @ evidence

@@ -126,6 +126,16 @@ def score_pictures(
     return _score_apart(embeddings, of_folds, reference, stands_for, known.neighbours)
 
 
+def choose_threshold_without(
+    trained: Judged, left_out: np.ndarray, folds: np.ndarray, known: Familiarity, config: FamiliarityConfig
+) -> Familiarity:
+    """As `choose_threshold`, from at most `config.chosen_on` of the judged pictures without some, bool (n,)."""
+    rows = evenly(np.flatnonzero(trained.judged & ~left_out), config.chosen_on)
+    cosines = score_pictures(trained, trained.features[rows], folds[rows], folds, known, config)
+    said = trained.probabilities[np.cumsum(trained.judged)[rows] - 1]
+    return choose_threshold(weigh(cosines, said, known.certainty), known, config)
+
+
 def choose_familiarity(
     trained: Judged, targets: np.ndarray, folds: np.ndarray, config: FamiliarityConfig
 ) -> Familiarity:
@@ -174,6 +184,11 @@ class _Scores:
         return float(np.mean(areas)) if right.any() else 0.0
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows of a set, int64 (k,), as many as tell: evenly spread, as the set lies class by class."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)]
+
+
 def _area(above: np.ndarray, below: np.ndarray) -> float:
     false, true, _ = roc_curve(np.repeat([1, 0], [len(above), len(below)]), np.concatenate([above, below]))
     return float(auc(false, true))
@@ -188,9 +203,7 @@ def _spectrum(
     known: Familiarity,
     config: FamiliarityConfig,
 ) -> _Scores:
-    rows = np.flatnonzero(trained.judged)
-    # As many as tell; evenly spread, as the set lies class by class.
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), config.chosen_on)).round().astype(int)]
+    rows = evenly(np.flatnonzero(trained.judged), config.chosen_on)
     chosen = np.isin(views.of, rows)
     of = np.concatenate([rows, views.of[chosen]])
     judged_row = np.cumsum(trained.judged) - 1

@@ -15,7 +15,7 @@ from spotter.decide.label_sets import COVERAGE
 from spotter.decide.set_figures import choose_by_fold, count_sets, sets_by_fold
 from spotter.evaluate.held_out import held_out_probabilities
 from spotter.evaluate.metrics import Familiarity
-from spotter.evaluate.ood import choose_threshold, score_known, score_pictures
+from spotter.evaluate.ood import choose_threshold_without, score_known, score_pictures
 from spotter.evaluate.second_look import answer_again
 from spotter.evaluate.shifts import GRID, SHIFTS, STRESS
 from spotter.evaluate.stress_rows import StressExample, StressRow, StressTest, Unseen, count_row, rank_example
@@ -181,8 +181,7 @@ def _judge_unseen(
     for (names, mine, left_out, reference), (learnt_from, views), head in zip(judged, parts, heads, strict=True):
         # One after the other: of thousands of pictures, each keeps a reference of its own.
         rest = replace(trained, learnt_from=learnt_from, views=views, shifted=reference)
-        others = score_known(rest, folds, known, config)[~left_out[trained.judged]]
-        threshold = choose_threshold(others, known, config).threshold
+        threshold = choose_threshold_without(rest, left_out, folds, known, config).threshold
         divisors = trained.head.temperatures_of(folds[mine.of])
         probabilities = softmax((mine.features @ head.weight.T + head.bias) / divisors[:, None])
         cosines = score_pictures(rest, mine.features, folds[mine.of], folds, known, config)

@@ -8,7 +8,7 @@ answer is not to be trusted either, so the score is the mean cosine times the la
 import numpy as np
 
 # Rows of a table of cosines that is made in parts.
-BLOCK = 2000
+BLOCK = 500
 
 
 def familiarity(embeddings: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:

@@ -1,8 +1,9 @@
 """What a trained network is exported as for fastai, `export.pkl`, and any network as ONNX for serving."""
 
+import itertools
 import pickle
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ from spotter.train.learner import make_learner
 from spotter.train.trained import Trained
 
 # Pictures at a time when an export is asked: more are slower on one thread, and need more memory.
-BATCH = 4
+BATCH = 2
+# Pictures that are decoded at a time for it, several megabytes each.
+PART = 6 * BATCH
 
 
 def export_pickle(learn: Learner, path: Path) -> None:
@@ -49,7 +52,7 @@ def write_pickle(trained: Trained, dataset: Dataset, folds: np.ndarray, config: 
 
 def answer_with_pickle(path: Path, pictures: Sequence[bytes]) -> np.ndarray:
     """As `predict_with_pickle`, of encoded pictures."""
-    return predict_with_pickle(path, [load_picture(picture) for picture in pictures])
+    return predict_with_pickle(path, map(load_picture, pictures))
 
 
 def export_serving(network: "ServingNetwork", path: Path, size: int) -> None:
@@ -58,7 +61,7 @@ def export_serving(network: "ServingNetwork", path: Path, size: int) -> None:
     export_network(network, path, size, outputs)
 
 
-def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarray:
+def predict_with_pickle(path: Path, pictures: Iterable[Image.Image]) -> np.ndarray:
     """Open the `export.pkl` at `path` with fastai and predict decoded RGB pictures.
 
     Returns:
@@ -70,9 +73,12 @@ def predict_with_pickle(path: Path, pictures: Sequence[Image.Image]) -> np.ndarr
         learn = load_learner(path)
     # The answers are the same to six digits, and come in three quarters of the time.
     learn.model.to(memory_format=torch.channels_last)
-    dl = learn.dls.test_dl([PILImage.create(np.asarray(picture)) for picture in pictures], num_workers=0, bs=BATCH)
+    answers, coming = [], iter(pictures)
     with learn.no_bar():
-        return learn.get_preds(dl=dl)[0].numpy()
+        while part := [PILImage.create(np.asarray(picture)) for picture in itertools.islice(coming, PART)]:
+            dl = learn.dls.test_dl(part, num_workers=0, bs=BATCH)
+            answers.append(learn.get_preds(dl=dl)[0].numpy())
+    return np.concatenate(answers)
 
 
 class ServingNetwork(nn.Module):

@@ -3,10 +3,10 @@
 import functools
 import itertools
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from spotter.errors import TrainingFailed
 from spotter.train.features import blas_threads, embed, one_thread_each
 from spotter.train.regression import regress
 from spotter.train.views import Views, join_views
+from spotter.utils.memory import LARGE_BYTES, give_back_free_blocks
 
 # Of the temperature's logarithm: two of three temperatures lie between 0.82 and 1.22.
 PRIOR_SPREAD = 0.2
@@ -25,6 +26,8 @@ FEW = 5000
 # The share of held-out pictures that may lose their right answer to shifted views; two pictures may always.
 MOST_COST = 0.01
 Part = tuple[np.ndarray, Views | None]
+Job = TypeVar("Job")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -272,8 +275,7 @@ def fit_parts(
         rows, views = part
         return _fit_linear_alone(*_learnt_from(features, targets, views, rows), [strength], balanced)[0]
 
-    with one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(fit_part, parts))
+    return list(_in_threads(fit_part, parts, features))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -310,7 +312,12 @@ def _learnt_from(
         return features[rows], targets[rows]
     there = rows[views.of]
     own = np.concatenate([targets[rows], targets[views.of[there]]])
-    return np.concatenate([features[rows], views.features[there]]), own
+    # Straight into one table: copies of both parts beside it would take as much memory again.
+    count = int(np.count_nonzero(rows))
+    points = np.empty((len(own), features.shape[1]), dtype=features.dtype)
+    np.compress(rows, features, axis=0, out=points[:count])
+    np.compress(there, views.features, axis=0, out=points[count:])
+    return points, own
 
 
 @dataclass(frozen=True)
@@ -348,9 +355,17 @@ def _hold_out(
             said.views[out_views] = views.features[out_views] @ head.weight.T + head.bias
 
     jobs = list(itertools.product(folds.tolist(), balances))
-    with one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(tqdm(pool.map(fit_fold, jobs), desc="  folds", unit="", total=len(jobs)))
+    list(tqdm(_in_threads(fit_fold, jobs, table.features), desc="  folds", unit="", total=len(jobs)))
     return found
+
+
+def _in_threads(fit_one: Callable[[Job], Found], jobs: Sequence[Job], features: np.ndarray) -> Iterator[Found]:
+    """Fit on all cores, a job on each, from copies of the features; in the order of the jobs."""
+    with one_thread_each(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(fit_one, jobs)
+    if features.nbytes > LARGE_BYTES:
+        # The C library would keep the room of large tables, while the process that makes the export needs as much.
+        give_back_free_blocks()
 
 
 def fit_linear(
@@ -362,7 +377,7 @@ def fit_linear(
         features: float32 (n, features). targets: int64 (n,), each class at least once.
     """
     with one_thread_each():
-        return _fit_linear_alone(features, targets, strengths, balanced)
+        return _fit_linear_alone(features.copy(), targets, strengths, balanced)
 
 
 def share_cores(pictures: int) -> None:
@@ -377,9 +392,13 @@ def share_cores(pictures: int) -> None:
 def _fit_linear_alone(
     features: np.ndarray, targets: np.ndarray, strengths: Sequence[float], balanced: bool
 ) -> list[Head]:
-    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    """As `fit_linear`; the features are overwritten, as several tables of thousands of pictures take much memory."""
+    mean = features.mean(axis=0)
+    features -= mean
+    spread = np.sqrt(np.square(features).mean(axis=0)) + 1e-6
+    features /= spread
     ascending, heads = sorted(strengths), []
-    found = regress((features - mean) / spread, targets, ascending, balanced)
+    found = regress(features, targets, ascending, balanced)
     for strength, (weight, bias) in zip(ascending, found, strict=True):
         # The standardisation is folded in, so that the head works on plain features.
         weight = weight / spread

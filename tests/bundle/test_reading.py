@@ -1,4 +1,5 @@
 import io
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from spotter.errors import ParityError
 from spotter.images import load_picture
 from spotter.inference.predictor import Predictor
 from spotter.publish.parity import check_parity, parity_pictures
-from spotter.train.export import predict_with_pickle
+from spotter.train.export import PART, predict_with_pickle
 from tests.conftest import Revision
 
 
@@ -45,6 +46,22 @@ def test_the_published_files_answer_like_fastai(prebuilt: Revision, pictures: li
     )
     assert report.pictures >= 64
     assert report.largest_difference < 1e-3
+
+
+def test_the_gate_holds_few_decoded_pictures_at_a_time(prebuilt: Revision, pictures: list[bytes]) -> None:
+    alive: list[weakref.ref[Image.Image]] = []
+    most = 0
+
+    def decode(content: bytes) -> Image.Image:
+        nonlocal most
+        picture = load_picture(content)
+        alive.append(weakref.ref(picture))
+        most = max(most, sum(each() is not None for each in alive))
+        return picture
+
+    answers = predict_with_pickle(prebuilt.folder / "export.pkl", map(decode, pictures))
+    assert len(answers) == len(pictures) == len(alive)
+    assert most <= PART < len(pictures) / 2
 
 
 def test_the_gate_refuses_differences(pictures: list[bytes]) -> None:

@@ -11,7 +11,14 @@ import pytest
 from spotter.config import FamiliarityConfig, StressConfig, TrainConfig
 from spotter.data.dataset import Dataset, Record
 from spotter.evaluate.metrics import Familiarity
-from spotter.evaluate.ood import choose_familiarity, make_reference, score_known, score_pictures
+from spotter.evaluate.ood import (
+    choose_familiarity,
+    choose_threshold,
+    choose_threshold_without,
+    make_reference,
+    score_known,
+    score_pictures,
+)
 from spotter.evaluate.shifts import GRID, SHIFTS
 from spotter.evaluate.sources import leave_sources_out
 from spotter.evaluate.stress import judge_stress, make_row, plan_stress
@@ -335,6 +342,21 @@ def test_views_and_doubts_are_used_where_they_tell_right_answers_from_others(tmp
     without, none = make_reference(trained, folds, Familiarity(0, 0, 3), config)
     assert (without.shape, none) == ((COUNT, WIDTH), 0)
     assert (reference[:COUNT] == without).all()
+
+
+def test_a_threshold_without_some_pictures_is_chosen_on_the_others(tmp_path: Path) -> None:
+    dataset, folds = make_set(tmp_path)
+    trained, config = learn(dataset, folds), FamiliarityConfig()
+    known = Familiarity(0, 0.2, 3, with_views=True)
+    scores = score_known(trained, folds, known, config)
+    # The best of all are left out, then the worst: with either, the threshold of all would be another.
+    for order in (scores, -scores):
+        left_out = order > np.quantile(order, 0.7)
+        expected = choose_threshold(scores[~left_out], known, config)
+        found = choose_threshold_without(trained, left_out, folds, known, config)
+        assert found.threshold == pytest.approx(expected.threshold, abs=1e-6)
+        few = choose_threshold_without(trained, left_out, folds, known, replace(config, chosen_on=20))
+        assert np.abs(scores[~left_out] - few.threshold).min() < 1e-6
 
 
 def test_a_picture_is_never_compared_with_views_of_its_own_fold(tmp_path: Path) -> None:

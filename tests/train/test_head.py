@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from spotter.train.head import (
     class_weights,
     fit_head,
     fit_linear,
+    fit_parts,
     judge_features,
     negative_log_likelihood,
     share_cores,
@@ -84,6 +86,30 @@ def test_the_head_is_scikit_learns_with_more_pictures_than_features_or_less(clas
         model = make_pipeline(StandardScaler(), LogisticRegression(C=head.strength, max_iter=2000, tol=1e-8))
         expected = model.fit(features, targets).predict_proba(features)
         assert head.probabilities(features) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_fit_leaves_what_it_learns_from_as_it_is() -> None:
+    features, targets, folds = blobs(3)
+    views, before = views_of(features), features.copy()
+    fit_linear(features, targets, [0.1])
+    fit_head(features, targets, folds, TrainConfig(), views)
+    np.testing.assert_array_equal(features, before)
+    np.testing.assert_array_equal(views.features, before)
+
+
+@pytest.mark.parametrize("with_views", [False, True])
+def test_a_large_fit_takes_twice_the_room_of_what_it_learns_from(with_views: bool) -> None:
+    # More pictures than features: a copy that is standardised, and the same along other axes.
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(4000, 256)).astype(np.float32), np.arange(4000) % 3
+    rows, views = np.ones(len(targets), dtype=bool), views_of(features) if with_views else None
+    table = features.nbytes * (2 if with_views else 1)
+    fit_parts(features[:100], targets[:100], [(rows[:100], None)], 0.01)  # what is imported counts for nothing
+    tracemalloc.start()
+    fit_parts(features, targets, [(rows, views)], 0.01)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 2 * table <= peak < 2.6 * table
 
 
 def test_labels_without_meaning_cannot_be_learnt() -> None:
