@@ -17,6 +17,7 @@ from PIL import Image
 
 from spotter.camera.events import Event, make_event
 from spotter.camera.frames import Frame
+from spotter.camera.tone_mapping import to_standard_range
 from spotter.errors import AnswersUnwritable, BadPicture, BadVideo
 from spotter.inference.prediction import table_cells, table_columns
 from spotter.inference.predictor import Predictor
@@ -87,13 +88,14 @@ def _decode(container: "av.container.InputContainer", stream: "av.VideoStream") 
 
 
 def as_shown(frame: VideoFrame, pixel_aspect: float = 1.0) -> Image.Image:
-    """A frame as an RGB picture, as players show it: turned as its metadata say, as phones write films on their side,
-    and stretched. Recorders of security cameras write half of all columns, and PAL cameras pixels that are no squares.
+    """A frame as an RGB picture, as players show it: of standard range (see `tone_mapping`), turned as its metadata
+    say, as phones write films on their side, and stretched. Recorders of security cameras write half of all columns,
+    and PAL cameras pixels that are no squares.
 
     Args:
         pixel_aspect: the width of a pixel divided by its height.
     """
-    picture: Image.Image = frame.to_image(src_colorspace=_colour_matrix(frame))
+    picture = to_standard_range(frame.to_image(src_colorspace=_colour_matrix(frame)), frame.color_trc)
     if pixel_aspect != 1 and 1 / MOST_STRETCHED <= pixel_aspect <= MOST_STRETCHED:
         picture = picture.resize((max(1, round(picture.width * pixel_aspect)), picture.height))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
