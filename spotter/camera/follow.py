@@ -127,9 +127,13 @@ class Follower:
         while not self._closing.is_set():
             try:
                 self._listen_to(self.folder.stat().st_ino)
-            except (OSError, RuntimeError) as error:
+            except OSError as error:
                 # No inotify, no watches left, or the folder has gone: the list is what counts.
                 _log.info("not told of changes in %s (%s)", self.folder, error)
+            except RuntimeError as error:
+                # A name that is no UTF-8 ends watchfiles, and what it was to tell is lost: all is listed now.
+                _log.info("what has changed in %s is looked up (%s)", self.folder, error)
+                self._next_list = 0.0
             self._closing.wait(AGAIN_S)
 
     def _listen_to(self, inode: int) -> None:
