@@ -24,6 +24,7 @@ from spotter.utils.tables import PARQUET, check_table, import_pyarrow, write_row
 from spotter.utils.text import writable
 
 HEAD = ("event", "camera", "start", "end", "pictures", "shown", "unreadable", "best")
+BESIDE = ".watch"
 EVENTS, SENT, LOCK = "events.jsonl", "sent.jsonl", "lock"
 
 
@@ -57,7 +58,7 @@ class EventLog:
         beside = (*HEAD, "revision")
         self.columns = [*HEAD, *table_columns(labels, advice, beside), "revision"]
         self.classes = dict(zip(class_columns(labels, beside), labels, strict=True))
-        self.folder = path.with_name(f"{path.name}.watch")
+        self.folder = path.with_name(f"{path.name}{BESIDE}")
         self._events, self._sent = Journal(self.folder / EVENTS), Journal(self.folder / SENT)
         self._own = path.resolve(), self.folder.resolve()
         self.files: set[FileKey] = set()
@@ -83,9 +84,9 @@ class EventLog:
             raise self._unwritable(error) from error
 
     def knows(self, folder: Path, key: FileKey) -> bool:
-        """Whether a file in `folder` was read in this state, or is the table or the journal itself."""
+        """Whether a file in `folder` was read in this state, or is the table, or of its journal or another one's."""
         path = folder / key.name
-        return key in self.files or path in self._own or self._own[1] in path.parents
+        return key in self.files or path in self._own or self._own[1] in path.parents or _is_of_journal(path)
 
     def add(self, event: Event, alert: bool) -> Told:
         """Write an event down, and add it to the table if that is CSV.
@@ -100,6 +101,9 @@ class EventLog:
             self.files.update(files)
             if self.path.suffix == PARQUET:
                 self._is_behind = True
+            elif not self.path.exists():
+                # Somebody moved it away: a new one begins with its head, and holds all events, as after a new start.
+                self._write_table(told for told, _ in self._read())
             else:
                 with self.path.open("a", encoding="utf-8", newline="") as file:
                     write_rows(file, [self._cells(told.row)])
@@ -201,6 +205,15 @@ class EventLog:
 
     def _unwritable(self, error: OSError) -> AnswersUnwritable:
         return AnswersUnwritable(f"{str(self.path)!r} cannot be written: {error.strerror or error}.")
+
+
+def _is_of_journal(path: Path) -> bool:
+    """Whether a file is of the journal of a table, such as one that was moved away: its lock is empty, and would be
+    taken for a picture that cannot be read.
+    """
+    if path.name not in {EVENTS, SENT, LOCK}:
+        return False
+    return path.parent.suffix == BESIDE or (path.parent / EVENTS).is_file()
 
 
 def _as_text(row: dict[str, Any]) -> dict[str, Any]:

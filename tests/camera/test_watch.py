@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,6 +97,34 @@ def test_the_table_may_lie_in_the_folder_itself(
     for _ in range(2):
         assert watch(prebuilt, tmp_path, tmp_path / name) == 0
         assert "left out" not in capsys.readouterr().out
+
+
+def test_tables_that_were_moved_within_the_folder_are_no_pictures(prebuilt: Revision, tmp_path: Path) -> None:
+    table = tmp_path / "events.csv"
+    shoot(tmp_path / "0.jpg", "disc", 1, 0)
+    assert watch(prebuilt, tmp_path, table) == 0
+    for place in ("old", "renamed"):
+        (tmp_path / place).mkdir()
+        shutil.copytree(tmp_path / "events.csv.watch", tmp_path / place / "events.csv.watch")
+    (tmp_path / "renamed" / "events.csv.watch").rename(tmp_path / "renamed" / "journal")
+    (tmp_path / "old" / "events.csv.watch" / EVENTS).unlink()
+    for lock in tmp_path.rglob("lock"):
+        # Long enough ago that nobody waits for more of it.
+        os.utime(lock, (0, 0))
+    assert watch(prebuilt, tmp_path, table) == 0
+    assert summary(table) == [("", "12:00:00", "1", "1", "disc")]
+
+
+def test_a_table_that_was_moved_away_meanwhile_begins_anew_with_all(predictor: Predictor, tmp_path: Path) -> None:
+    folder, table = tmp_path / "in", tmp_path / "events.csv"
+    shoot(folder / "a.jpg", "disc", 240, 0)
+    with running(predictor, folder, table) as found:
+        wait_until(lambda: len(found.rows()) == 1)
+        table.rename(tmp_path / "moved.csv")
+        shoot(folder / "b.jpg", "cross", 241, 3600)
+        wait_until(lambda: table.exists() and table.read_text().count("\n") > 1)
+    assert [row[-1] for row in summary(table)] == ["disc", "cross"]
+    assert [row[-1] for row in summary(tmp_path / "moved.csv")] == ["disc"]
 
 
 def test_parquet_holds_the_same(prebuilt: Revision, tmp_path: Path) -> None:
