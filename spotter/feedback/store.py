@@ -19,7 +19,7 @@ from spotter.images import encode_to_keep
 from spotter.inference.prediction import AnswerRecord, Prediction, read_record
 from spotter.utils.files import write_folder
 from spotter.utils.journal import read_as
-from spotter.utils.locks import remove_abandoned
+from spotter.utils.locks import remove_abandoned, write_all
 
 # Of the sentence that a visitor agrees to; a new sentence, a new version.
 CONSENT = "3"
@@ -189,10 +189,14 @@ class FeedbackFolder:
             raise FeedbackUnwritable(f"The entry {id_} could not be deleted: {error.strerror}.") from error
 
     def _note_deletion(self, id_: str) -> None:
-        with (self.folder / DELETED).open("a", encoding="utf-8") as notes:
-            notes.write(f"{id_}\n")
+        with (self.folder / DELETED).open("ab+", buffering=0) as notes:
+            notes.seek(max(0, notes.seek(0, os.SEEK_END) - 1))
+            # A full disk may have taken a part of a line before.
+            start = "" if notes.read(1) in {b"", b"\n"} else "\n"
+            write_all(notes, f"{start}{id_}\n".encode())
 
     def deleted(self) -> set[str]:
         """The ids of entries that were removed."""
         path = self.folder / DELETED
-        return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+        noted = path.read_text(encoding="utf-8").split() if path.is_file() else []
+        return {id_ for id_ in noted if ID.fullmatch(id_)}

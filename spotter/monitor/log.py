@@ -42,7 +42,7 @@ LATEST = 7_258_118_399
 # How often a log is copied that changes meanwhile.
 COPIES = 5
 # What SQLite says where it may not write beside a log, and the files that a log is made of.
-_NEEDS_TO_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_NEEDS_TO_WRITE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 _PARTS = ("", "-wal")
 _COLUMNS = (
     "id, at, revision, label, probability, familiarity, familiar, route, brightness, contrast, colourfulness, "
@@ -334,7 +334,7 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
 @contextmanager
 def _copied(path: Path) -> Iterator[Path]:
     """A copy of a log that SQLite cannot read where it is, as even a reader writes files beside it, and may not there:
-    the folder is another user's, or on a disk that is read only.
+    the folder is another user's, or on a disk that is read only or full.
 
     Raises:
         OSError: it cannot be copied. TemporaryUnwritable: there is no room for the copy.

@@ -190,14 +190,23 @@ class WaitingFolder:
             False if nothing was decided about it.
 
         Raises:
-            QueueUnwritable: it cannot wait again. LogUnwritable: the review stays in the answer log.
+            QueueUnwritable: it cannot wait again; the decision stands. LogUnwritable: it waits, and the review stays in
+                the answer log.
         """
         if not isinstance(self.find(entry.ticket), Outcome):
             return False
+        place = self._answered / f"{entry.ticket}.json"
+        aside = self._answered / f".{entry.ticket}.{secrets.token_hex(4)}"
         try:
             # The outcome first: beside a picture that waits it would be carried out again.
-            (self._answered / f"{entry.ticket}.json").unlink()
-            write_folder(self._waiting / entry.ticket, {PICTURE: picture, FACTS: _as_json(entry)})
+            place.rename(aside)
+            try:
+                write_folder(self._waiting / entry.ticket, {PICTURE: picture, FACTS: _as_json(entry)})
+            except OSError:
+                # On a full disk the decision stands: whoever waits for the answer gets it.
+                aside.rename(place)
+                raise
+            aside.unlink(missing_ok=True)
         except OSError as error:
             raise QueueUnwritable(f"The answer cannot wait again: {error.strerror}.") from error
         remove_reviews(self._log, entry.answer)

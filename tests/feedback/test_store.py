@@ -23,7 +23,7 @@ from spotter.data.edit_log import Edit, EditLog
 from spotter.data.edits import apply_edits
 from spotter.data.splits import deal_folds
 from spotter.errors import FeedbackUnwritable, FolderMissing
-from spotter.feedback.store import FACTS, PICTURE, FeedbackFolder, Removal
+from spotter.feedback.store import DELETED, FACTS, PICTURE, FeedbackFolder, Removal
 from spotter.inference.prediction import Prediction
 from spotter.monitor.compare import judge_reviews
 from spotter.monitor.log import AnswerLog, read_answers
@@ -119,6 +119,20 @@ def test_a_visitor_can_delete_on_a_full_disk(small_disk: Path) -> None:
             filler.write(bytes(4096))
     assert entries.delete(id_)
     assert (list(entries.read()), entries.ids(), entries.deleted()) == ([], set(), {id_})
+
+
+def test_a_full_disk_that_takes_half_a_note_of_a_deletion_loses_none(small_disk: Path) -> None:
+    entries = FeedbackFolder(small_disk / "feedback")
+    first, second = (entries.add(drawing(number), prediction(), "disc", None) for number in (1, 2))
+    # The next note crosses the end of a block, and there is no room for another one.
+    earlier = [f"{number:032x}" for number in range(124)]
+    (entries.folder / DELETED).write_text("".join(f"{id_}\n" for id_ in earlier))
+    with (small_disk / "filler").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert entries.delete(first)
+    assert entries.delete(second)
+    assert entries.deleted() == {*earlier, first, second}
 
 
 @pytest.mark.parametrize("name", ["", "..", "../feedback", "x" * 32, "/etc"])

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -354,6 +354,15 @@ def test_a_log_on_a_disk_that_is_read_only_is_read(was_open: bool, tmp_path: Pat
     assert answers.right.tolist() == ["", "disc", ""]
     assert last_numbers(small_disk) == (3, 1)
     assert sorted(path.name for path in small_disk.iterdir()) == left
+
+
+def test_a_log_on_a_disk_that_is_full_is_read(small_disk: Path) -> None:
+    add_answers(small_disk, make_answers(3))
+    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert len(read_answers(small_disk)) == 3
+    assert last_numbers(small_disk) == (3, 0)
 
 
 SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")

@@ -1,5 +1,6 @@
 """The pages for staff: an index of what can be done, and answers handed out for review, one to each person."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx2
 import pytest
 
 from spotter.config import ServeConfig
+from spotter.errors import QueueUnwritable
 from spotter.monitor.log import add_answers, read_answers
 from spotter.rollout.review_queue import Outcome, Waiting, WaitingFolder
 from spotter.serve.app import create_app
@@ -76,6 +78,29 @@ def test_the_last_decision_can_be_taken_back_by_who_made_it(tmp_path: Path) -> N
     assert isinstance(found, Outcome)
     assert found.said is None
     assert sorted(read_answers(tmp_path).right.tolist()) == ["", "none of these"]
+
+
+def test_on_a_full_disk_a_decision_stands_and_can_be_taken_back_later(small_disk: Path) -> None:
+    queue, (ticket,) = waiting_in(small_disk, 1)
+    desk = Desk(queue, LABELS)
+    picture = queue.picture(ticket)
+    assert desk.decide("anna", ticket, "black")
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    with pytest.raises(QueueUnwritable, match="No space left"):
+        desk.take_back("anna")
+    found = queue.find(ticket)
+    assert isinstance(found, Outcome)
+    assert found.said == "black"
+    assert desk.can_take_back("anna")
+    filler.unlink()
+    assert desk.take_back("anna")
+    assert isinstance(queue.find(ticket), Waiting)
+    assert queue.picture(ticket) == picture
+    assert list((small_disk / "answered").iterdir()) == []
+    assert not desk.take_back("anna")
 
 
 def test_after_a_while_a_decision_stands(tmp_path: Path) -> None:

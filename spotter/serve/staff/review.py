@@ -112,11 +112,14 @@ class Desk:
         Raises:
             As `WaitingFolder.take_back`.
         """
+        last = self._last.get(name)
+        # Kept until it waits again: on a full disk, nobody else has the picture.
+        is_back = last is not None and self._queue.take_back(last.entry, last.picture)
         with self._lock:
-            last = self._last.pop(name, None)
-        if last is None or not self._queue.take_back(last.entry, last.picture):
-            return False
-        with self._lock:
+            if self._last.get(name) is last:
+                self._last.pop(name, None)
+            if last is None or not is_back:
+                return False
             self._leases[last.entry.ticket] = (name, self._now() + LEASE_S)
         return True
 
