@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from spotter.camera.frames import Frame
+from spotter.camera.frames import Frame, in_order, seconds_between
 from spotter.config import EventConfig
 from spotter.inference.prediction import Prediction
 from spotter.inference.predictor import Predictor
@@ -54,7 +54,7 @@ def make_event(frames: Sequence[Frame], predictor: Predictor) -> Event:
     over all: the frames of a burst are so alike that they are no independent evidence, and a product of them would be
     far too sure. The event is as familiar as its most familiar frame. `looked_at` is a part of the best frame.
     """
-    frames = sorted(frames, key=lambda frame: frame.at)
+    frames = in_order(frames)
     answered = [(frame, frame.answer) for frame in frames if frame.answer]
     if not answered:
         return Event(tuple(frames), None, 0, frames[0])
@@ -106,8 +106,8 @@ class EventBuilder:
     def _belongs(self, frame: Frame, frames: Sequence[Frame]) -> bool:
         last = frames[-1]
         # Files may come in another order than they were taken.
-        gap = abs(frame.at - last.at)
-        lasts = abs(frame.at - frames[0].at)
+        gap = abs(seconds_between(last, frame))
+        lasts = abs(seconds_between(frames[0], frame))
         if len(frames) >= self.config.most or gap > self.config.alike_gap_s or lasts > self.config.longest_s:
             return False
         return gap <= self.config.gap_s or _likeness(frame, last) >= self.config.alike

@@ -1,5 +1,6 @@
 """A frame: one picture of a camera, when it was taken, and what was said of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,8 @@ class Frame:
 
     `file` is its name for people, below the folder that is watched, or in a video its time; `camera` tells cameras
     apart. `at` is the time by the camera's own clock, in seconds since 1970 as if that clock showed UTC, or in a video
-    since its start. `answer` is None where it cannot be read. `key` is its file, None in a video.
+    since its start. `answer` is None where it cannot be read. `key` is its file, None in a video. `moment` is its
+    time in seconds since 1970 in UTC, where that is known.
     """
 
     file: str
@@ -36,13 +38,38 @@ class Frame:
     at: float
     answer: Prediction | None = None
     key: FileKey | None = None
+    moment: float | None = None
 
 
-def taken_at(path: Path) -> float:
+def seconds_between(one: Frame, other: Frame) -> float:
+    """How long it was from one frame to another; negative where the other was first."""
+    if one.moment is not None and other.moment is not None:
+        return other.moment - one.moment
+    return other.at - one.at
+
+
+def in_order(frames: Iterable[Frame]) -> list[Frame]:
+    """Frames by the times at which they were taken, then by camera and file, also through the hour that comes twice."""
+    frames = list(frames)
+    # To the clock as it was at the first one, so that frames that tell nothing else than their clock fit in.
+    first = min((frame for frame in frames if frame.moment is not None), key=_moment, default=None)
+    shift = 0.0 if first is None else first.at - _moment(first)
+    return sorted(
+        frames,
+        key=lambda frame: (frame.at if frame.moment is None else frame.moment + shift, frame.camera, frame.file),
+    )
+
+
+def _moment(frame: Frame) -> float:
+    return frame.moment or 0.0
+
+
+def taken_at(path: Path) -> tuple[float, float | None]:
     """When a picture was taken: by its EXIF data, else by the time of the file, both as the clocks on site showed it.
 
     Returns:
-        Seconds since 1970, as if that clock showed UTC. EXIF times of most cameras say nothing of a time zone.
+        Seconds since 1970, as if that clock showed UTC, and the `moment`, None by EXIF data: those of most cameras say
+        nothing of a time zone.
 
     Raises:
         OSError: there is no such file.
@@ -53,11 +80,12 @@ def taken_at(path: Path) -> float:
         if TAKEN in exif:
             with own_reason(_unreadable):
                 moment = datetime.strptime(str(exif[TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-                return _seconds(moment) + _fraction(exif.get(FRACTION))
+                return _seconds(moment) + _fraction(exif.get(FRACTION)), None
     except BadPicture:
         # It is no picture, its metadata are damaged, or the clock was never set.
         pass
-    return _seconds(datetime.fromtimestamp(path.stat().st_mtime))
+    changed = path.stat().st_mtime
+    return _seconds(datetime.fromtimestamp(changed)), changed
 
 
 def clock_words(at: float) -> str:

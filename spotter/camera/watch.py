@@ -3,14 +3,14 @@
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from spotter.camera.alerts import AlertSender
 from spotter.camera.event_log import EventLog, Told
 from spotter.camera.events import Event, EventBuilder
 from spotter.camera.follow import Follower
-from spotter.camera.frames import FileKey, Frame, taken_at
+from spotter.camera.frames import FileKey, Frame, in_order, taken_at
 from spotter.config import NOT_A_PICTURE, VIDEO_SUFFIXES, FollowConfig
 from spotter.errors import BadPicture
 from spotter.inference.predictor import Predictor
@@ -68,21 +68,26 @@ class Watch:
 
     def _frames(self, ready: Iterable[FileKey]) -> Iterable[Frame]:
         """The frames of complete files, by the times at which they were taken."""
-        timed = []
+        timed, keys = list[Frame](), dict[str, FileKey]()
         for key in ready:
             if PurePosixPath(key.name).suffix.lower() in VIDEO_SUFFIXES:
                 self.others += 1
                 _log.info("%s is a film", key.name)
                 continue
             try:
-                timed.append((_camera(key.name), taken_at(self.follower.folder / key.name), key))
+                at, moment = taken_at(self.follower.folder / key.name)
             except OSError:
                 _log.info("%s has gone before it was read", key.name)
-        timed.sort(key=lambda item: (item[1], item[0], item[2].name))
+                continue
+            frame = Frame(key.name, _camera(key.name), at, moment=moment)
+            timed.append(frame)
+            keys[key.name] = key
+        timed = in_order(timed)
         for start in range(0, len(timed), self.config.batch):
             part = timed[start : start + self.config.batch]
-            answers = self.predictor.predict_each(self.follower.folder / key.name for _, _, key in part)
-            for (camera, at, key), answer in zip(part, answers, strict=True):
+            answers = self.predictor.predict_each(self.follower.folder / frame.file for frame in part)
+            for frame, answer in zip(part, answers, strict=True):
+                key = keys[frame.file]
                 if isinstance(answer, BadPicture):
                     if answer.reason == NOT_A_PICTURE:
                         # If more of it comes, it is given again.
@@ -91,7 +96,7 @@ class Watch:
                         continue
                     if self.follower.put_back(key):
                         continue
-                yield Frame(key.name, camera, at, None if isinstance(answer, BadPicture) else answer, key)
+                yield replace(frame, answer=None if isinstance(answer, BadPicture) else answer, key=key)
 
     def _close_old(self) -> None:
         """End the events of cameras that have sent nothing for as long as a gap is."""

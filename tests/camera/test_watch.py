@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,44 @@ def test_the_table_may_lie_in_the_folder_itself(
     for _ in range(2):
         assert watch(prebuilt, tmp_path, tmp_path / name) == 0
         assert "left out" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", "2026-03-29T01:00"),
+        ("Europe/Berlin", "2026-10-25T01:00"),
+        ("America/New_York", "2026-11-01T06:00"),
+        ("Pacific/Chatham", "2026-04-04T14:00"),
+        ("Pacific/Chatham", "2026-09-26T14:00"),
+    ],
+)
+def test_a_visit_is_as_long_as_it_was_where_the_clocks_change(
+    zone: str, change: str, prebuilt: Revision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = datetime.fromisoformat(f"{change}+00:00").timestamp()
+    # By the clock on the wall, east's visits may be at the same time, and that of west an hour longer or shorter.
+    for second in (-1800, -1790, 1795, 1805):
+        taken = shoot(tmp_path / "in" / "east" / f"{second}.jpg", "disc", 200, 0, exif=False)
+        os.utime(taken, (changed + second, changed + second))
+    for second in (-20, -10, 10, 20):
+        taken = shoot(tmp_path / "in" / "west" / f"{second}.jpg", "cross", 210, 0, exif=False)
+        os.utime(taken, (changed + second, changed + second))
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert watch(prebuilt, tmp_path / "in", tmp_path / "events.csv") == 0
+        clock = [time.strftime("%H:%M:%S", time.localtime(changed + second)) for second in (-1800, -20, 1795)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert sorted(summary(tmp_path / "events.csv")) == sorted(
+        [
+            ("east", clock[0], "2", "2", "disc"),
+            ("east", clock[2], "2", "2", "disc"),
+            ("west", clock[1], "4", "4", "cross"),
+        ]
+    )
 
 
 def test_tables_that_were_moved_within_the_folder_are_no_pictures(prebuilt: Revision, tmp_path: Path) -> None:
