@@ -23,7 +23,7 @@ from starlette.types import Scope
 from spotter.config import ServeConfig
 from spotter.serve.failures import is_ours, quieten
 from spotter.serve.front import Front, favicon
-from spotter.serve.middleware import Closed, NoSniffing
+from spotter.serve.middleware import Below, Closed, NoSniffing
 from spotter.serve.page.classifier import classifier_page, problem_page
 from spotter.serve.page.document import Document, Dress
 from spotter.serve.page.preview import render_head
@@ -79,6 +79,8 @@ def add_page(front: Front, service: Service, problem: str | None = None) -> None
     if not config.is_shared:
         # Gradio leaves CORS to its parent; its own rule trusts any origin when the Host is not spelt as it expects.
         shell.add_middleware(CORSMiddleware, allow_origins=[])
+    # Next to Gradio: all else reads the host as it is.
+    shell.add_middleware(Below)
     style = package_file("serve", "static/page.css").read_text(encoding="utf-8")
     shell.add_middleware(Document, dress=_dress(service, style))
     _mount(shell, page, config, js=page_script(config.max_upload_bytes))
@@ -127,8 +129,10 @@ def _mount(
         theme=make_theme(),
         css=css,
         js=js,
-        head=f'<link rel="icon" type="image/svg+xml" href="/favicon.ico">{head}',
+        head=f'<link rel="icon" type="image/svg+xml" href="./favicon.ico">{head}',
     )
+    # It would stand in the place of the folder that a proxy tells.
+    page.custom_mount_path = ""
     inners = [route.app for route in mounted.routes if isinstance(route, Mount) and isinstance(route.app, App)]
     for inner in inners:
         # Else one is a failure with a traceback for each question, and the other repeats the question.

@@ -62,6 +62,8 @@ CLOSED = (
     "/monitoring",
     "/login",
 )
+# Without a folder of dots, or an empty one: an address of another site begins with two slashes.
+_FOLDER = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?")
 
 
@@ -94,6 +96,21 @@ class Closed:
             await refused(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+class Below:
+    """Tells Gradio of the folder below which visitors find the app: in addresses of the page and of files, it puts the
+    host that a proxy names before its own paths."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (prefix := path_prefix(headers := Headers(scope=scope))):
+            scope = {**scope, "headers": list(scope["headers"])}
+            host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
+            MutableHeaders(scope=scope)["x-forwarded-host"] = f"{host}{prefix}"
+        await self._app(scope, receive, send)
 
 
 class NoSniffing:
@@ -306,14 +323,22 @@ def _limit(route: str, config: ServeConfig) -> int:
 def public_address(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     """The address that whoever asks uses for the app, without a slash at its end; "" where nobody says.
 
-    A proxy says it in `X-Forwarded-Host` and `X-Forwarded-Proto`. It goes into nothing but the answer to whoever wrote
-    these headers.
+    A proxy says it in `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-Prefix`. It goes into nothing but the
+    answer to whoever wrote these headers.
     """
     host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
     proto = _first(headers.get("x-forwarded-proto")) or str(scope.get("scheme", "http"))
     if not _HOST.fullmatch(host) or proto not in {"http", "https"}:
         return ""
-    return f"{proto}://{host}{quote(str(scope.get('root_path', '')).rstrip('/'))}"
+    return f"{proto}://{host}{quote(str(scope.get('root_path', '')).rstrip('/'))}{path_prefix(headers)}"
+
+
+def path_prefix(headers: Mapping[str, str]) -> str:
+    """The folder, such as "/bears", below which whoever asks finds the app, and which a proxy takes off the path; else
+    "". The proxy says it in `X-Forwarded-Prefix`.
+    """
+    prefix = _first(headers.get("x-forwarded-prefix")).rstrip("/")
+    return prefix if _FOLDER.fullmatch(prefix) else ""
 
 
 def _first(value: str | None) -> str:

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from gradio_client import Client, handle_file
 from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.serve.app import create_app
-from spotter.serve.middleware import public_address
+from spotter.serve.middleware import path_prefix, public_address
 from spotter.serve.page.preview import draw_preview
 from spotter.serve.page.translations import LANGUAGES
 from spotter.serve.service import AppOptions, ModelInfo
 from tests.helpers.page import make_info
-from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, predict_by_color, serving
+from tests.helpers.pictures import BLUE, GREEN, LABELS, RED, plain, predict_by_color, serving
+from tests.helpers.proxy import below
 
 EVIL = '"><script>alert(1)</script>'
 STAGES = ("shadow", "supervised", "gradual", "full")
@@ -102,6 +104,43 @@ def test_a_host_that_is_none_gives_no_address(odd: str) -> None:
 
 def test_a_folder_before_the_app_is_in_its_address() -> None:
     assert public_address({"scheme": "https", "root_path": "/bears/"}, {"host": "a"}) == "https://a/bears"
+
+
+@pytest.mark.parametrize(
+    ("told", "prefix"),
+    [
+        ("/bears", "/bears"),
+        ("/bears/", "/bears"),
+        ("/zoo/bears-2, /other", "/zoo/bears-2"),
+        ("//evil.example", ""),
+        ("/..", ""),
+        ("/a//b", ""),
+        ('/a"><b>', ""),
+        ("/a\\b", ""),
+        ("bears", ""),
+        ("/", ""),
+        ("", ""),
+    ],
+)
+def test_a_folder_that_a_proxy_tells_is_in_its_address(told: str, prefix: str) -> None:
+    headers = {"host": "a", "x-forwarded-prefix": told}
+    assert path_prefix(headers) == prefix
+    assert public_address({"scheme": "https"}, headers) == f"https://a{prefix}"
+
+
+def test_below_a_folder_of_a_proxy_page_and_clients_find_everything(url: str, tmp_path: Path) -> None:
+    plain(RED).save(tmp_path / "red.png")
+    with below("/bears", url) as (address, outside):
+        page = httpx2.get(f"{address}/").text
+        assert tags(page)["og:url"] == f"{address}/"
+        assert f'"root":"{address}"' in page
+        client = Client(f"{address}/", verbose=False, download_files=str(tmp_path))
+        assert client.predict(handle_file(str(tmp_path / "red.png")), api_name="/predict")["label"] == "grizzly"
+        answers, table = client.predict([handle_file(str(tmp_path / "red.png"))], api_name="/classify_batch")
+        assert answers["results"][0]["label"] == "grizzly"
+        assert Path(table).read_text(encoding="utf-8-sig").startswith("file,")
+        assert f"POST the picture to {address}/api/classify" in httpx2.get(f"{address}/api/predict").json()["error"]
+        assert outside == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

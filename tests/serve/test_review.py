@@ -16,6 +16,7 @@ from spotter.serve.service import AppOptions, ModelInfo
 from spotter.serve.staff.review import KEYS, LEASE_S, Desk
 from tests.helpers.answers import make_answers
 from tests.helpers.pictures import BLUE, GREY, LABELS, RED, encode, plain, predict_by_color, serving
+from tests.helpers.proxy import below
 from tests.helpers.rolling import PASSWORD, rolling
 
 
@@ -117,6 +118,22 @@ def buttons(page: str) -> dict[str, tuple[str, str]]:
     """The label and the key of each button that decides, by what it sends."""
     found = re.findall(r'<button name="said" value="(\w+)" data-key="(\w)"[^>]*>\s*<(?:bdi|span)>([^<]*)<', page)
     return {value: (label, key) for value, key, label in found}
+
+
+def test_below_a_folder_of_a_proxy_the_staff_pages_stay_there(tmp_path: Path) -> None:
+    with rolling(tmp_path, "supervised") as app, below("/bears", app.url) as (address, outside):
+        sent = httpx2.post(f"{address}/api/classify?consent=yes", content=encode(plain(RED)))
+        with httpx2.Client(auth=("", PASSWORD)) as client:
+            index = client.get(f"{address}/staff").text
+            assert re.findall('<a href="([^"]*)"', index) == ["/bears/staff/review", "/bears/healthz"]
+            page = client.get(f"{address}/staff/review")
+            assert "; Path=/bears/staff/review;" in page.headers["set-cookie"]
+            assert f'src="/bears/staff/review/{sent.json()["ticket"]}.jpg"' in page.text
+            assert set(re.findall('(?:href|action)="([^"]*)"', page.text)) == {"/bears/staff/", "/bears/staff/review"}
+            told = client.post(f"{address}/staff/review", data={"ticket": sent.json()["ticket"], "said": "0"})
+            assert (told.status_code, told.headers["location"]) == (303, "/bears/staff/review?told=1")
+            assert 'name="undo"' in client.get(f"{address}/staff/review").text
+    assert outside == []
 
 
 def test_a_key_is_the_same_class_on_every_picture_and_two_browsers_share_nothing(tmp_path: Path) -> None:

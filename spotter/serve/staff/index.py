@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from spotter.serve.middleware import path_prefix
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
 from spotter.utils.text import plural
@@ -42,16 +43,16 @@ def _page(info: ModelInfo, base: str) -> Callable[[Request], Awaitable[Response]
             revision=(info.revision or "")[:12],
             stage=options.rollout.stage if options.rollout else "",
             problem=options.problem,
-            tasks=tasks(info, base, waiting),
+            tasks=tasks(info, path_prefix(request.headers), base, waiting),
         )
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
     return show
 
 
-def tasks(info: ModelInfo, base: str, waiting: int) -> list[Task]:
-    """What staff can do with this app; `waiting` is the number of answers to review."""
-    options = info.options
+def tasks(info: ModelInfo, prefix: str, base: str, waiting: int) -> list[Task]:
+    """What staff can do with this app, at addresses below `prefix`; `waiting` is the number of answers to review."""
+    options, base = info.options, f"{prefix}{base}"
     return [
         Task("Review answers", f"{plural(waiting, 'answer')} to review. Confirm or correct each.", f"{base}/review")
         if options.waiting
@@ -65,5 +66,5 @@ def tasks(info: ModelInfo, base: str, waiting: int) -> list[Task]:
         Task("Move the model one stage on", "On the machine of the app: spotter promote FOLDER (its --log).")
         if options.rollout
         else Task("Move the model one stage on", "There is no rollout: everybody is answered at once."),
-        Task("See whether the app works", "The same for programs.", "/healthz"),
+        Task("See whether the app works", "The same for programs.", f"{prefix}/healthz"),
     ]

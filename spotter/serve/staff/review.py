@@ -19,7 +19,9 @@ from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.rollout.review_queue import Waiting, WaitingFolder
 from spotter.serve.auth import name_in
 from spotter.serve.choices import chosen_label, is_choice
+from spotter.serve.middleware import path_prefix
 from spotter.serve.service import ModelInfo
+from spotter.serve.staff.guard import PREFIX
 from spotter.utils.templates import render_template
 from spotter.utils.text import short_percent
 
@@ -151,6 +153,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
 
     async def show(request: Request) -> Response:
         name, told = _reviewer(request), request.query_params.get("told", "")
+        prefix = path_prefix(request.headers)
         entry, waiting = await run_in_threadpool(desk.hand_out, name)
         nonce = secrets.token_urlsafe(16)
         text = render_template(
@@ -165,7 +168,8 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
             told=TOLD.get(told, ""),
             priced=await run_in_threadpool(desk.priced),
             can_take_back=desk.can_take_back(name),
-            base=base,
+            base=f"{prefix}{base}",
+            staff=f"{prefix}{PREFIX}",
             nonce=nonce,
         )
         policy = (
@@ -174,7 +178,8 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
         )
         page = Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
         if name.startswith(NAMELESS):
-            page.set_cookie(COOKIE, name.removeprefix(NAMELESS), path=base, httponly=True, samesite="strict")
+            path = f"{prefix}{base}"
+            page.set_cookie(COOKIE, name.removeprefix(NAMELESS), path=path, httponly=True, samesite="strict")
         return page
 
     return show
@@ -200,7 +205,7 @@ def _decide(desk: Desk, info: ModelInfo, base: str) -> Answering:
             _log.warning("%s", error)
             told = "4"
         # After a redirect, loading the page again decides nothing again.
-        return RedirectResponse(f"{base}?told={told}", 303)
+        return RedirectResponse(f"{path_prefix(request.headers)}{base}?told={told}", 303)
 
     return decide
 
