@@ -141,10 +141,13 @@ def duels(answers: Answers) -> list[Duel]:
 
 
 def periods(answers: Answers, days: float) -> tuple[Answers, Answers]:
-    """The answers of the last `days` before the newest answer, and those of as many days before."""
+    """The answers of the last `days` before the newest answer, and those of as many days before.
+
+    What a clock that ran ahead wrote down as much later than the newest answer belongs to neither.
+    """
     last = int(answers.at[-1]) if len(answers) else 0
     age = last - answers.at
-    return answers.take(age < days * DAY_S), answers.take((age >= days * DAY_S) & (age < 2 * days * DAY_S))
+    return answers.take(np.abs(age) < days * DAY_S), answers.take((age >= days * DAY_S) & (age < 2 * days * DAY_S))
 
 
 def compare_periods(now: Answers, before: Answers, training: Training | None) -> list[Row]:

@@ -89,7 +89,8 @@ class Findings:
 
     def is_new(self, change: Change) -> bool:
         """Whether an alert is of the last two periods."""
-        return change.at >= int(self.answers.at[-1]) - 2 * self.days * DAY_S
+        # One of a clock that ran ahead would be new for ever.
+        return abs(int(self.answers.at[-1]) - change.at) <= 2 * self.days * DAY_S
 
 
 def gather(

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from spotter.config import STAGES, GateConfig
 from spotter.errors import PromotionRefused, RolloutMissing
 from spotter.monitor.alerts import sentence
@@ -162,10 +160,15 @@ def _is_of(change: Change, revision: str) -> bool:
 
 
 def _answer_of(answers: Answers, change: Change) -> int:
-    """The number of the answer that an alert came with; reviews are dated by the answers that they are about."""
+    """The number of the answer that an alert came with; for one of reviews, of the newest that was reviewed by then.
+
+    Not by the time: a clock may have run ahead, or been set back.
+    """
     if change.what != "errors":
         return change.number
-    return int(answers.number[np.searchsorted(answers.at, change.at, "right") - 1])
+    by_then = (answers.review > 0) & (answers.review <= change.number) & answers.familiar
+    of_it = (answers.revision == change.revision) & ((answers.label == change.label) | (change.label == ""))
+    return int(answers.number[by_then & of_it].max(initial=0))
 
 
 def _age(answers: Answers, change: Change) -> int:

@@ -254,6 +254,15 @@ def test_periods_are_cut_from_the_newest_answer_backwards() -> None:
     assert [len(part) for part in periods(make_answers(0), 9)] == [0, 0]
 
 
+def test_what_a_clock_wrote_down_that_ran_ahead_is_of_no_period() -> None:
+    answers = make_answers(24 * 10)
+    answers = replace(answers, at=np.where(answers.number <= 50, answers.at + 10**8, answers.at))
+    assert [part.number.min() for part in periods(answers, 3)] == [169, 97]
+    # A clock that is set back by an hour loses nothing.
+    answers = replace(make_answers(48), at=START + HOUR * np.where(np.arange(48) == 47, 46, np.arange(48)))
+    assert len(periods(answers, 3)[0]) == 48
+
+
 def test_doubled_and_halved_are_said_only_when_it_is_no_chance() -> None:
     before = make_answers(400)
     now = replace(make_answers(400, seed=1), label=np.where(some(400, 0.6), "black", before.label))

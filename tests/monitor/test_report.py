@@ -110,6 +110,18 @@ def test_a_clock_that_was_set_back_does_not_matter(tmp_path: Path) -> None:
     assert "600 answers from" in render(log_of(tmp_path, answers))
 
 
+def test_an_alert_of_a_clock_that_ran_ahead_does_not_stay_new(tmp_path: Path) -> None:
+    answers, place = make_answers(800), np.arange(800)
+    answers = replace(
+        answers,
+        brightness=np.where((place >= 200) & (place < 300), 0.05, answers.brightness),
+        at=np.where(place < 50, answers.at + 10**8, answers.at),
+    )
+    findings = gather(log_of(tmp_path, answers))
+    assert {change.what for change in findings.changes} >= {"brightness"}
+    assert findings.news == []
+
+
 def test_it_is_compared_with_training(trained: Published, tmp_path: Path) -> None:
     predictor = Predictor.load(trained.store)
     paths = sorted(trained.pictures.glob("*/*"))

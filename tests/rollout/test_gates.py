@@ -86,17 +86,31 @@ def test_only_alerts_of_the_revision_and_of_all_pictures_count_and_those_near_en
     dark = find_changes(night_after(400))[0]
     gate = replace(RolloutConfig().shadow, quiet=50)
 
-    def is_quiet(**words: object) -> bool:
+    def is_quiet(answers: Answers = answers, **words: object) -> bool:
         change = replace(dark, **words)  # type: ignore[arg-type]
         return check_gate(answers, [change], rollout.last, gate)[3].is_met
+
+    def reviewed_then(row: int) -> Answers:
+        return replace(answers, review=np.where(np.arange(400) == row, 5, 0))
 
     assert not is_quiet(number=351)
     assert is_quiet(number=350)
     assert is_quiet(what="labels", revision="r0", number=399)
     assert not is_quiet(what="labels", revision="r1", number=399)
     # Few reviews may be about late answers.
-    assert not is_quiet(what="errors", number=5, at=int(answers.at[398]))
-    assert is_quiet(what="errors", number=5, at=int(answers.at[20]))
+    assert not is_quiet(reviewed_then(398), what="errors", revision="r1", number=5)
+    assert is_quiet(reviewed_then(20), what="errors", revision="r1", number=5)
+
+
+def test_an_alert_about_reviews_gets_old_though_a_clock_once_ran_ahead(tmp_path: Path) -> None:
+    rollout, place = begun(tmp_path, "shadow"), np.arange(600)
+    answers = reviewed(make_answers(600, familiar=True), (place >= 100) & (place < 200))
+    answers = replace(answers, at=np.where(place < 50, answers.at + 10**8, answers.at))
+    errors = [change for change in find_changes(answers) if change.what == "errors"]
+    assert errors
+    for quiet, is_met in ((100, True), (590, False)):
+        gate = replace(RolloutConfig().shadow, quiet=quiet)
+        assert check_gate(answers, errors, rollout.last, gate)[3].is_met == is_met
 
 
 def test_an_alert_about_another_revision_demotes_nobody(tmp_path: Path) -> None:
