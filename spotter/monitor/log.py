@@ -29,7 +29,7 @@ from spotter.image_stats import measure_samples, sample_picture
 from spotter.inference.prediction import Prediction
 from spotter.monitor.projection import Projection
 from spotter.utils.console import WHOLE
-from spotter.utils.files import temporary_folder
+from spotter.utils.files import require_room, temporary_folder
 
 _log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ def add_reviews(folder: Path, right: Mapping[str, str]) -> None:
             rows = [(answer, label, int(time.time())) for answer, label in right.items()]
             connection.executemany("INSERT INTO reviews (answer, label, at) VALUES (?, ?, ?)", rows)
     except (sqlite3.Error, OSError) as error:
-        raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
+        raise LogUnwritable(f"The answer log cannot be written: {_reason(error, folder)}.") from error
 
 
 def remove_reviews(folder: Path, answer: str) -> None:
@@ -246,7 +246,7 @@ def remove_reviews(folder: Path, answer: str) -> None:
         with closing(_connect(folder)) as connection, connection:
             connection.execute("DELETE FROM reviews WHERE answer = ?", (answer,))
     except (sqlite3.Error, OSError) as error:
-        raise LogUnwritable(f"The answer log cannot be written: {error}.") from error
+        raise LogUnwritable(f"The answer log cannot be written: {_reason(error, folder)}.") from error
 
 
 def add_answers(folder: Path, answers: Answers, most: int = LogConfig.most_answers) -> None:
@@ -409,8 +409,17 @@ def _write(folder: Path, rows: Iterable[tuple[Any, ...]], most: int) -> None:
             connection.executemany(insert, rows)
             connection.execute("DELETE FROM answers WHERE number <= (SELECT max(number) FROM answers) - ?", (most,))
     except (sqlite3.Error, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LogUnwritable(f"The app answers, but cannot log the answers: {reason}.") from error
+        raise LogUnwritable(f"The app answers, but cannot log the answers: {_reason(error, folder)}.") from error
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Why a log cannot be written. Where SQLite finds no room for the files beside it, it says "disk I/O error"."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+        try:
+            require_room(folder)
+        except OSError as full:
+            error = full
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _as_answers(rows: list[tuple[Any, ...]]) -> Answers:

@@ -363,6 +363,9 @@ def test_a_log_on_a_disk_that_is_full_is_read(small_disk: Path) -> None:
             filler.write(bytes(4096))
     assert len(read_answers(small_disk)) == 3
     assert last_numbers(small_disk) == (3, 0)
+    for write in (lambda: add_answers(small_disk, make_answers(4)), lambda: add_reviews(small_disk, {"1": "disc"})):
+        with pytest.raises(LogUnwritable, match=r": No space left on device\.$"):
+            write()
 
 
 SECRETS = ("Rosa Parks", "hidden-file-name", "Nikon D90 of mine", "203.0.113.77", "sessionid=4711")
