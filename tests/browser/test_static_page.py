@@ -25,7 +25,8 @@ from spotter.serve.page import html
 from spotter.serve.page.translations import LANGUAGES, join_labels, translate
 from spotter.stores.base import promised_name
 from tests.conftest import Revision
-from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
+from tests.helpers.access import spilled_words
+from tests.helpers.browser import DESKTOP, ENLARGED, PHONE, colours_in, complaints, overflow, read_axe
 from tests.helpers.bundles import advising
 from tests.helpers.drawing import distant, draw, encode, turned
 from tests.helpers.host_pages import LOOK, STYLES, host_page
@@ -1044,6 +1045,49 @@ def test_every_room_is_accessible_and_fits_and_nothing_moves(
     expect(page.locator("#csv")).to_be_visible()
     assert complaints(page, axe, "#room-many") == []
     assert overflow(page) <= 0
+
+
+def test_bars_buttons_and_the_tab_are_seen_in_colours_of_the_visitors_own(
+    visit_of: Callable[..., Visit], server: SiteServer
+) -> None:
+    visit = visit_of(server.url())
+    page = ready(visit)
+    page.emulate_media(forced_colors="active")
+    try:
+        for picture in (DISC, NOISE):
+            visit.show("a.png", picture)
+            expect(page.locator("#bars .share").first).to_be_visible()
+            assert len(colours_in(page.locator("#bars meter").first)) > 1
+        # The line under a tab: its colour is the ground's where the tab is not chosen.
+        line = "(one) => getComputedStyle(one).borderBottomColor"
+        ground = page.locator("body").evaluate("(one) => getComputedStyle(one).backgroundColor")
+        for tab in ("one", "many"):
+            page.locator(f"#tab-{tab}").click()
+            colours = [page.locator(f"#tab-{each}").evaluate(line) for each in TABS]
+            assert [each for each, colour in zip(TABS, colours, strict=True) if colour != ground] == [tab]
+        assert page.locator("#classify-all").evaluate("(one) => getComputedStyle(one).borderStyle") == "solid"
+        page.locator("#many-state").evaluate("(one) => one.append(document.createElement('progress'))")
+        bar = page.locator("#many-state progress")
+        bar.evaluate("(one) => { one.value = 0.5; }")
+        assert len(colours_in(bar)) > 1
+    finally:
+        page.emulate_media(forced_colors="none")
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_words_keep_to_their_buttons_on_a_page_that_is_enlarged(
+    visit_of: Callable[..., Visit], server: SiteServer, language: str
+) -> None:
+    page = visit_of(server.url(f"?lang={language}"), viewport=ENLARGED).page
+    for tab in TABS:
+        page.locator(f"#tab-{tab}").click()
+        assert (tab, spilled_words(page), overflow(page) <= 0) == (tab, [], True)
+    page.goto(server.url("blank.html"))
+    page.evaluate("(lang) => { document.documentElement.lang = lang; document.body.style.margin = '16px'; }", language)
+    page.add_script_tag(url=server.url("spotter.js"), type="module")
+    page.evaluate("() => { document.body.append(document.createElement('spotter-classifier')); }")
+    expect(page.locator("spotter-classifier .gallery-item").first).to_be_attached()
+    assert (spilled_words(page), overflow(page) <= 0) == ([], True)
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -14,9 +14,10 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from spotter.inference.predictor import Predictor
+from spotter.serve.page.translations import LANGUAGES
 from tests.conftest import Revision
-from tests.helpers.access import focus_rings, poor_contrasts, small_targets
-from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe
+from tests.helpers.access import focus_rings, poor_contrasts, small_targets, spilled_words
+from tests.helpers.browser import DESKTOP, ENLARGED, PHONE, complaints, overflow, read_axe
 from tests.helpers.drawing import write_folder
 from tests.helpers.site import make_site, serving_site
 from tests.helpers.teach import LONG_MS, Lesson, lesson_in, other_tab, picture
@@ -106,6 +107,20 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
         expect(page.locator(".hold")).to_be_visible()
         look("camera")
         assert troubles == [], troubles
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_words_keep_to_their_buttons_on_a_page_that_is_enlarged(window: Window, url: str, language: str) -> None:
+    with window.visiting(f"{url}?lang={language}", viewport=ENLARGED, permissions=["camera"]) as visit:
+        lesson, page = Lesson(visit.page).ready(), visit.page
+        assert (spilled_words(page), overflow(page) <= 0) == ([], True)
+        lesson.card(0).locator(".sources-line button").nth(2).click()
+        expect(page.locator("#search form")).to_be_visible()
+        assert spilled_words(page) == []
+        page.keyboard.press("Escape")
+        lesson.card(0).locator(".sources-line button").nth(0).click()
+        expect(page.locator(".hold")).to_be_visible()
+        assert (spilled_words(page), overflow(page) <= 0) == ([], True)
 
 
 def test_a_first_visit_shows_three_steps_with_a_button_each(lesson: Lesson) -> None:
@@ -640,6 +655,24 @@ def test_numbers_open_their_pictures_which_can_be_moved_and_removed(lesson: Less
     page.keyboard.press("Escape")
     expect(page.locator("#gallery")).to_be_hidden()
     assert sum(lesson.counts()) == 15
+
+
+def test_a_button_that_is_held_is_seen_in_colours_of_the_visitors_own(lesson: Lesson) -> None:
+    page = lesson.page
+    lesson.card(0).get_by_role("button", name="Camera").click()
+    hold = page.get_by_role("button", name="Hold to take pictures")
+    expect(hold).to_be_focused()
+    page.emulate_media(forced_colors="active")
+    ground = "(one) => getComputedStyle(one).backgroundColor"
+    try:
+        before = hold.evaluate(ground)
+        page.keyboard.down("Space")
+        expect(hold).to_have_class(re.compile("held"))
+        assert hold.evaluate(ground) != before
+        page.keyboard.up("Space")
+        expect(hold).not_to_have_class(re.compile("held"))
+    finally:
+        page.emulate_media(forced_colors="none")
 
 
 def test_a_held_button_takes_frames_that_differ(lesson: Lesson) -> None:

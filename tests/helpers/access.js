@@ -56,6 +56,18 @@ const small = () => {
   return found;
 };
 
+const spilled = () => {
+  const roots = [document, ...[...document.querySelectorAll("*")].map((e) => e.shadowRoot).filter(Boolean)];
+  const buttons = roots.flatMap((root) => [...root.querySelectorAll("button, .second")]).filter(seen);
+  return buttons.filter((e) => {
+    const box = e.getBoundingClientRect(), range = document.createRange();
+    range.selectNodeContents(e);
+    const words = range.getBoundingClientRect(), around = e.closest("dialog, #tabs")?.getBoundingClientRect() ?? box;
+    return words.left < box.left - 1 || words.right > box.right + 1 || words.top < box.top - 1 || words.bottom > box.bottom + 1 ||
+      box.left < around.left - 1 || box.right > around.right + 1;
+  }).map(name);
+};
+
 const ring = () => {
   const e = document.activeElement, style = getComputedStyle(e), box = e.getBoundingClientRect(), trouble = [];
   if (e === document.body) return null;
@@ -76,5 +88,5 @@ const ring = () => {
   return [name(e), trouble];
 };
 
-window.access = { poor, small, ring };
+window.access = { poor, small, spilled, ring };
 })();

@@ -25,6 +25,11 @@ def small_targets(page: Page) -> list[list[object]]:
     return _measure(page, "small")
 
 
+def spilled_words(page: Page) -> list[str]:
+    """Buttons with words that are not within them, and those beside the strip or the dialog that they are in."""
+    return _measure(page, "spilled")
+
+
 def focus_rings(page: Page, most: int = 60) -> list[tuple[str, list[str]]]:
     """Everything that Tab reaches, in order, and what is wrong with its focus ring."""
     page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")

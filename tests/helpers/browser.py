@@ -1,11 +1,13 @@
 """The one place that starts a browser, and what is measured on a page in it."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 from spotter.web.browser import UNWANTED_FEATURES
 
@@ -28,6 +30,8 @@ ENVIRONMENT = {**os.environ, "UNWANTED_FEATURES": UNWANTED_FEATURES}
 # What a page may take to come, and to say what it is asked for: playwright's half a minute is too little on a machine
 # that runs six tests at once.
 PATIENCE_MS = 240_000
+# A screen of 1280 pixels, enlarged four times.
+ENLARGED = {"width": 320, "height": 256}
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 
@@ -64,6 +68,13 @@ def settle(page: Page) -> None:
 def read_axe(node_folder: Path) -> str:
     """The code of axe-core, for `complaints`."""
     return (node_folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def colours_in(part: Locator) -> set[tuple[int, ...]]:
+    """The colours along the middle line of a part of a page, from left to right."""
+    shot = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
+    line = shot.crop((0, shot.height // 2, shot.width, shot.height // 2 + 1))
+    return {colour for _, colour in line.getcolors() or []}
 
 
 def overflow(page: Page) -> int:
