@@ -709,6 +709,29 @@ def test_a_new_version_opens_where_the_server_leads_elsewhere(visit_of: Callable
         assert page.url == running.url("teach/")
 
 
+def test_a_new_version_opens_where_the_disk_is_full(visit_of: Callable[..., Visit], site: Path) -> None:
+    with serving_site(site) as running:
+        visit = visit_of(running.url())
+        page = ready(visit)
+        kept(page)
+        before = page.evaluate("caches.keys()")
+        running.replies["site.json"] = (site / "site.json").read_bytes() + b" "
+        running.asked.clear()
+        protocol = page.context.new_cdp_session(page)
+        full = {"origin": running.url().rstrip("/"), "quotaSize": 1000}
+        protocol.send("Storage.overrideQuotaForOrigin", full)
+        try:
+            page.goto(running.url())
+            ready(visit)
+            visit.show("disc.png", DISC)
+            expect(page.locator("#bars .share").first).to_be_visible()
+            # Nothing of the earlier version is given for a file of this one.
+            assert {"page.js", "worker.js", "model/model.json"} <= {*running.asked}
+            assert not {*before} & {*page.evaluate("caches.keys()")}
+        finally:
+            protocol.detach()
+
+
 @pytest.mark.parametrize("way", CHOSEN)
 def test_the_page_goes_on_where_nothing_can_be_kept(
     visit_of: Callable[..., Visit], server: SiteServer, predictor: Predictor, way: str

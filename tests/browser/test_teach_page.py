@@ -392,6 +392,23 @@ DROP = """async () => {
 }"""
 
 
+def test_where_a_first_visit_finds_no_room_it_teaches_in_memory_and_says_so(own: Lesson, url: str) -> None:
+    page = own.page
+    protocol = page.context.new_cdp_session(page)
+    protocol.send("Storage.clearDataForOrigin", {"origin": url.removesuffix("/teach/"), "storageTypes": "all"})
+    # The database opens all the same.
+    protocol.send("Storage.overrideQuotaForOrigin", {"origin": url.removesuffix("/teach/"), "quotaSize": 1000})
+    try:
+        own.open(url)
+        expect(page.locator("#elsewhere")).to_contain_text("This browser keeps nothing for this page")
+        own.add(0, [picture("disc", seed) for seed in range(5)])
+        assert own.counts() == [5, 0]
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.goto("about:blank")
+    finally:
+        protocol.detach()
+
+
 def test_pictures_that_the_browser_dropped_are_told_once(own: Lesson, url: str) -> None:
     own.add(0, [picture("disc", seed) for seed in range(3)])
     own.add(1, [picture("cross", 1)])

@@ -112,13 +112,23 @@ async function removeOld(): Promise<void> {
 async function openPage(event: FetchEvent, url: URL): Promise<Response> {
   const current = await currentVersion();
   if (current !== undefined && current !== version) {
-    const passed = await caches.open(PASSED);
-    await passed.put(pageAddress(event.resultingClientId), new Response());
+    await pass(event.resultingClientId);
     // Where the server leads elsewhere, it is up to the browser to go there: a page that was led to is refused from here.
     return fetch(url, { cache: "no-cache", redirect: "manual" });
   }
   const kept = await match(url.pathname.endsWith("/") ? new URL("index.html", url).href : url.href);
   return kept ?? fetch(event.request);
+}
+
+/** Remember that a page, or a worker of one, belongs to another version than the kept one. */
+async function pass(client: string): Promise<void> {
+  try {
+    const passed = await caches.open(PASSED);
+    await passed.put(pageAddress(client), new Response());
+  } catch {
+    // The disk is full. What is kept may not be taken for that version's, and makes room for it.
+    await caches.delete(KEPT).catch(() => false);
+  }
 }
 
 /** The version that the server has; undefined without a network, or when it takes too long. */
@@ -136,8 +146,7 @@ async function giveFile(event: FetchEvent, url: URL): Promise<Response> {
   const isPassed = await caches.match(pageAddress(event.clientId), { cacheName: PASSED });
   if (isPassed && event.request.destination === "worker" && event.resultingClientId) {
     // The page's worker belongs to the same version, and asks under a name of its own.
-    const passed = await caches.open(PASSED);
-    await passed.put(pageAddress(event.resultingClientId), new Response());
+    await pass(event.resultingClientId);
   }
   if (isPassed) return fetch(event.request, { cache: "no-cache" });
   const kept = await match(url.href);

@@ -75,12 +75,13 @@ export class Store {
    *
    * @param name tells the sites of one origin apart. @param lost called when the browser closed it: the disk is full, or
    * somebody cleared it. It is opened again when it is needed.
-   * @throws NoStore: the browser refuses.
+   * @throws NoStore: the browser refuses, or has no room for anything and keeps nothing from before.
    */
   static async open(name: string, lost: () => void): Promise<Store> {
     const store = new Store(name, lost);
     try {
       await store.#ready();
+      await store.#tryOut();
     } catch (error) {
       throw new NoStore("refused", { cause: error });
     }
@@ -171,6 +172,12 @@ export class Store {
   /** Write again. */
   goOn(): void {
     this.#isResting = false;
+  }
+
+  /** A browser without room opens it all the same. @throws NoRoom: there is nothing in it, and nothing can be. */
+  async #tryOut(): Promise<void> {
+    if ((await this.classes()).length || (await this.hashes()).size) return;
+    await this.#write(["told"], (of) => of("told").put(true, "tried"));
   }
 
   async #read(name: Name, ask: (store: IDBObjectStore) => IDBRequest): Promise<unknown> {

@@ -39,7 +39,9 @@ async function start(): Promise<void> {
   }
   const about = await readSite(site);
   const name = `spotter teach ${site.pathname}`;
-  const store = await openStore(name, () => void page.lost());
+  const store = await openStore(name, () => {
+    if (keeps) void page.lost();
+  });
   const keeps = store instanceof Store;
   const page = new TeachPage(language, about, { store, keeps }, new Begun(keeps ? name : undefined));
   if (!keeps) {
