@@ -710,7 +710,7 @@ def test_a_new_version_opens_where_the_server_leads_elsewhere(visit_of: Callable
 
 
 def test_a_new_version_opens_where_the_disk_is_full(visit_of: Callable[..., Visit], site: Path) -> None:
-    with serving_site(site) as running:
+    with serving_site(site, headers={"Cache-Control": "max-age=600"}) as running:
         visit = visit_of(running.url())
         page = ready(visit)
         kept(page)

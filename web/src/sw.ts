@@ -16,6 +16,8 @@ const PREFIX = `spotter ${scope.pathname} `;
 const KEPT = PREFIX + version;
 // Pages of another version than the kept one, which outlive the worker's own memory.
 const PASSED = `${PREFIX}pages`;
+// Those that no room was left to keep; nothing else is kept then.
+const unkept = new Set<string>();
 // What the page has fetched already: `handed.ts`.
 const HANDED = `${PREFIX}handed`;
 const PATIENCE_MS = 3000;
@@ -127,6 +129,7 @@ async function pass(client: string): Promise<void> {
     await passed.put(pageAddress(client), new Response());
   } catch {
     // The disk is full. What is kept may not be taken for that version's, and makes room for it.
+    unkept.add(client);
     await caches.delete(KEPT).catch(() => false);
   }
 }
@@ -143,7 +146,7 @@ async function currentVersion(): Promise<string | undefined> {
 }
 
 async function giveFile(event: FetchEvent, url: URL): Promise<Response> {
-  const isPassed = await caches.match(pageAddress(event.clientId), { cacheName: PASSED });
+  const isPassed = unkept.has(event.clientId) || (await caches.match(pageAddress(event.clientId), { cacheName: PASSED }));
   if (isPassed && event.request.destination === "worker" && event.resultingClientId) {
     // The page's worker belongs to the same version, and asks under a name of its own.
     await pass(event.resultingClientId);
