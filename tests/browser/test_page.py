@@ -25,8 +25,8 @@ from spotter.monitor.log import AnswerLog, read_answers
 from spotter.serve.app import create_app
 from spotter.serve.service import ModelInfo
 from tests.conftest import ROOT
-from tests.helpers.access import SHIFTS, focus_rings, poor_contrasts, small_targets
-from tests.helpers.browser import DESKTOP, PHONE, complaints, overflow, read_axe, settle
+from tests.helpers.access import SHIFTS, focus_rings, poor_contrasts, small_targets, spilled_words
+from tests.helpers.browser import DESKTOP, ENLARGED, PHONE, colours_in, complaints, overflow, read_axe, settle
 from tests.helpers.loopback import JsonServer
 from tests.helpers.page import TABS, make_info, predict
 from tests.helpers.pictures import BLUE, GREY, RED, encode, plain, predict_by_color, serving
@@ -587,6 +587,36 @@ def test_everybody_can_see_reach_and_follow_all_of_it(
             troubles += [(TABS[place], *ring) for ring in focus_rings(page) if ring[1]]
     context.close()
     assert troubles == [], troubles
+
+
+def test_bars_buttons_and_the_tab_are_seen_in_colours_of_the_visitors_own(visit: Visit) -> None:
+    page = visit.page
+    page.emulate_media(forced_colors="active")
+    try:
+        for colour in (RED, GREY):
+            visit.show("a.png", encode(plain(colour)))
+            expect(page.locator("#bars .share").first).to_be_visible()
+            assert len(colours_in(page.locator("#bars meter").first)) > 1
+        line = "(one) => getComputedStyle(one).borderBottomStyle"
+        for name in ("Many", "One picture"):
+            visit.open(name)
+            expect(page.get_by_role("tab", name=name)).to_have_class(re.compile("selected"))
+            tabs = page.locator("#rooms .tab-container:not(.visually-hidden) [role=tab]").all()
+            assert [tab.inner_text() for tab in tabs if tab.evaluate(line) == "solid"] == [name]
+        assert page.locator("#classify-all").evaluate("(one) => getComputedStyle(one).borderStyle") == "solid"
+    finally:
+        page.emulate_media(forced_colors="none")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_words_keep_to_their_tabs_on_a_page_that_is_enlarged(window: Window, url: str, language: str) -> None:
+    with window.visiting(f"{url}?lang={language}", viewport=ENLARGED) as visit:
+        page = visit.page
+        expect(page.locator("#answer[role=status]")).to_be_attached()
+        # Those that find no place are in a menu.
+        expect(page.locator("#rooms .overflow-menu > button")).to_be_visible()
+        assert [name for name in spilled_words(page) if "upload" not in name] == []
+        assert overflow(page) <= 0
 
 
 def test_the_measures_see_what_is_wrong(browser: Browser) -> None:

@@ -58,7 +58,7 @@ const small = () => {
 
 const spilled = () => {
   const roots = [document, ...[...document.querySelectorAll("*")].map((e) => e.shadowRoot).filter(Boolean)];
-  const buttons = roots.flatMap((root) => [...root.querySelectorAll("button, .second")]).filter(seen);
+  const buttons = roots.flatMap((root) => [...root.querySelectorAll("button:not(.visually-hidden *), .second")]).filter(seen);
   return buttons.filter((e) => {
     const box = e.getBoundingClientRect(), range = document.createRange();
     range.selectNodeContents(e);
