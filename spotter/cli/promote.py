@@ -40,11 +40,12 @@ def _stage_after(options: Options) -> str:
     from spotter.monitor.baseline import read_published
     from spotter.monitor.log import read_answers
     from spotter.rollout.gates import newest, promote, step_back
-    from spotter.rollout.stages import read_history
+    from spotter.rollout.stages import find_revision, read_history
 
     folder = options.log
+    wanted = options.revision and find_revision(folder, options.revision)
     if options.list:
-        history = [move for move in read_history(folder) if options.revision in (None, move.revision)]
+        history = [move for move in read_history(folder) if wanted in (None, move.revision)]
         if not history:
             raise RolloutMissing(
                 f"There is no rollout in {str(folder)!r}; spotter serve --rollout shadow --log begins one."
@@ -52,7 +53,7 @@ def _stage_after(options: Options) -> str:
         for move in history:
             say(f"{move.at}  {move.revision[:12]}  {move.action:8}  {move.to:10}  {move.why}".rstrip())
         return history[-1].to
-    revision = options.revision or newest(read_answers(folder), folder)
+    revision = wanted or newest(read_answers(folder), folder)
     if options.back:
         move = step_back(folder, options.back, revision)
     else:

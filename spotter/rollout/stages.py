@@ -31,6 +31,8 @@ SHADOW, SUPERVISED, GRADUAL, FULL = STAGES
 # What a reviewer says who finds none of the labels right; no label can be called so.
 STATE, KEY, PLAN = "rollout.jsonl", "rollout.key", "rollout.toml"
 KEY_BYTES = 32
+# So many letters of a revision are enough to name it.
+SHORTEST = 7
 STARTED, PROMOTED, DEMOTED = "started", "promoted", "demoted"
 
 
@@ -215,6 +217,17 @@ class Rollout:
 def place_of(client: str, key: bytes) -> float:
     """Where in [0, 1) a client stands: evenly spread, and not to be guessed without the key."""
     return int.from_bytes(hmac.digest(key, client.encode("utf-8", "replace"), "sha256")[:8]) / 2**64
+
+
+def find_revision(folder: Path, wanted: str) -> str:
+    """The revision of a rollout whose name begins so, as a store finds it; one that is not in it comes back as it is.
+
+    Raises:
+        As `read_history`.
+    """
+    names = {move.revision for move in read_history(folder)}
+    found = [name for name in names if len(wanted) >= SHORTEST and name.startswith(wanted)]
+    return found[0] if wanted not in names and len(found) == 1 else wanted
 
 
 def read_history(folder: Path) -> list[Move]:

@@ -267,6 +267,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         main(["promote", log, "--list", "--back", "x"])
 
 
+def test_a_revision_is_named_as_the_list_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, mine, other = str(tmp_path), "0123456789abcdef" * 2, "fedcba9876543210" * 2
+    begun(tmp_path, "full", mine)
+    begun(tmp_path, "gradual", other)
+    assert main(["promote", log, "--list"]) == 0
+    shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert shown == [mine[:12], other[:12]]
+    assert main(["promote", log, "--list", "--revision", shown[0]]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stage full"
+    add_answers(tmp_path, make_answers(3))
+    assert main(["promote", log, "--back", "no good", "--revision", shown[0]]) == 0
+    assert main(["promote", log, "--list", "--revision", mine]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stage gradual"
+    assert main(["promote", log, "--list", "--revision", other]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "stage gradual"
+    # Too little to be sure, or of none.
+    for wanted in (mine[:6], "9" * 12):
+        assert main(["promote", log, "--back", "no good", "--revision", wanted]) == 1
+        assert f"There is no rollout of {wanted}" in capsys.readouterr().err
+
+
 def test_gates_are_those_of_the_file(tmp_path: Path) -> None:
     begun(tmp_path, "shadow")
     add_answers(tmp_path, good(12))
