@@ -52,16 +52,12 @@ def in_order(frames: Iterable[Frame]) -> list[Frame]:
     """Frames by the times at which they were taken, then by camera and file, also through the hour that comes twice."""
     frames = list(frames)
     # To the clock as it was at the first one, so that frames that tell nothing else than their clock fit in.
-    first = min((frame for frame in frames if frame.moment is not None), key=_moment, default=None)
-    shift = 0.0 if first is None else first.at - _moment(first)
+    moment, at = min(((each.moment, each.at) for each in frames if each.moment is not None), default=(0.0, 0.0))
+    shift = at - moment
     return sorted(
         frames,
         key=lambda frame: (frame.at if frame.moment is None else frame.moment + shift, frame.camera, frame.file),
     )
-
-
-def _moment(frame: Frame) -> float:
-    return frame.moment or 0.0
 
 
 def taken_at(path: Path) -> tuple[float, float | None]:

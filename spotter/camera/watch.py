@@ -68,7 +68,7 @@ class Watch:
 
     def _frames(self, ready: Iterable[FileKey]) -> Iterable[Frame]:
         """The frames of complete files, by the times at which they were taken."""
-        timed, keys = list[Frame](), dict[str, FileKey]()
+        timed = list[Frame]()
         for key in ready:
             if PurePosixPath(key.name).suffix.lower() in VIDEO_SUFFIXES:
                 self.others += 1
@@ -79,24 +79,21 @@ class Watch:
             except OSError:
                 _log.info("%s has gone before it was read", key.name)
                 continue
-            frame = Frame(key.name, _camera(key.name), at, moment=moment)
-            timed.append(frame)
-            keys[key.name] = key
+            timed.append(Frame(key.name, _camera(key.name), at, key=key, moment=moment))
         timed = in_order(timed)
         for start in range(0, len(timed), self.config.batch):
             part = timed[start : start + self.config.batch]
             answers = self.predictor.predict_each(self.follower.folder / frame.file for frame in part)
             for frame, answer in zip(part, answers, strict=True):
-                key = keys[frame.file]
                 if isinstance(answer, BadPicture):
                     if answer.reason == NOT_A_PICTURE:
                         # If more of it comes, it is given again.
                         self.others += 1
-                        _log.info("%s is no picture", key.name)
+                        _log.info("%s is no picture", frame.file)
                         continue
-                    if self.follower.put_back(key):
+                    if frame.key and self.follower.put_back(frame.key):
                         continue
-                yield replace(frame, answer=None if isinstance(answer, BadPicture) else answer, key=key)
+                yield replace(frame, answer=None if isinstance(answer, BadPicture) else answer)
 
     def _close_old(self) -> None:
         """End the events of cameras that have sent nothing for as long as a gap is."""

@@ -132,8 +132,7 @@ def choose_threshold_without(
     """As `choose_threshold`, from at most `config.chosen_on` of the judged pictures without some, bool (n,)."""
     rows = evenly(np.flatnonzero(trained.judged & ~left_out), config.chosen_on)
     cosines = score_pictures(trained, trained.features[rows], folds[rows], folds, known, config)
-    said = trained.probabilities[np.cumsum(trained.judged)[rows] - 1]
-    return choose_threshold(weigh(cosines, said, known.certainty), known, config)
+    return choose_threshold(weigh(cosines, trained.said_of(rows), known.certainty), known, config)
 
 
 def choose_familiarity(
@@ -206,9 +205,8 @@ def _spectrum(
     rows = evenly(np.flatnonzero(trained.judged), config.chosen_on)
     chosen = np.isin(views.of, rows)
     of = np.concatenate([rows, views.of[chosen]])
-    judged_row = np.cumsum(trained.judged) - 1
     embeddings = embed(np.concatenate([trained.features[rows], views.features[chosen]]))
-    probabilities = np.concatenate([trained.probabilities[judged_row[rows]], said[chosen]])
+    probabilities = np.concatenate([trained.said_of(rows), said[chosen]])
     near, far = score_strange(trained, embeddings, of, targets, folds, known, config)
     return _Scores(near, far, probabilities, targets[of])
 

@@ -21,6 +21,7 @@ from typing import Any
 from spotter.config import STAGES, GateConfig, RolloutConfig
 from spotter.errors import RolloutDamaged, RolloutMissing, did_you_mean
 from spotter.monitor.log import last_numbers
+from spotter.stores.base import meant_by
 from spotter.utils.files import read_toml, take_place
 from spotter.utils.journal import Journal, Writer, read_as
 
@@ -31,8 +32,6 @@ SHADOW, SUPERVISED, GRADUAL, FULL = STAGES
 # What a reviewer says who finds none of the labels right; no label can be called so.
 STATE, KEY, PLAN = "rollout.jsonl", "rollout.key", "rollout.toml"
 KEY_BYTES = 32
-# So many letters of a revision are enough to name it.
-SHORTEST = 7
 STARTED, PROMOTED, DEMOTED = "started", "promoted", "demoted"
 
 
@@ -225,9 +224,8 @@ def find_revision(folder: Path, wanted: str) -> str:
     Raises:
         As `read_history`.
     """
-    names = {move.revision for move in read_history(folder)}
-    found = [name for name in names if len(wanted) >= SHORTEST and name.startswith(wanted)]
-    return found[0] if wanted not in names and len(found) == 1 else wanted
+    found = meant_by(wanted, {move.revision for move in read_history(folder)})
+    return found[0] if len(found) == 1 else wanted
 
 
 def read_history(folder: Path) -> list[Move]:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from spotter.config import LOOPBACK
 from spotter.errors import PasswordMissing, PasswordWeak
+from spotter.serve.forwarded import public_host
 from spotter.serve.limits import Buckets, client_name
 
 SHORTEST = 8
@@ -176,8 +177,7 @@ def is_foreign(headers: Headers) -> bool:
     origin = headers.get("origin")
     if not origin:
         return False
-    forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
-    return origin.partition("://")[2] not in {headers.get("host", ""), forwarded} - {""}
+    return origin.partition("://")[2] not in {headers.get("host", ""), public_host(headers)} - {""}
 
 
 def _host(header: str) -> str | None:

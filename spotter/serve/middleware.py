@@ -3,10 +3,9 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -17,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from spotter.config import ServeConfig
 from spotter.serve.api.prometheus import Metrics
 from spotter.serve.api.request_body import JSON_FACTOR
+from spotter.serve.forwarded import path_prefix, public_host
 from spotter.serve.limits import Refusal, Traffic, client_name
 
 # Where Gradio had its endpoints in earlier versions, and where people expect them.
@@ -62,9 +62,6 @@ CLOSED = (
     "/monitoring",
     "/login",
 )
-# Without a folder of dots, or an empty one: an address of another site begins with two slashes.
-_FOLDER = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?")
 
 
 class Tidy:
@@ -108,8 +105,7 @@ class Below:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (prefix := path_prefix(headers := Headers(scope=scope))):
             scope = {**scope, "headers": list(scope["headers"])}
-            host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
-            MutableHeaders(scope=scope)["x-forwarded-host"] = f"{host}{prefix}"
+            MutableHeaders(scope=scope)["x-forwarded-host"] = f"{public_host(headers)}{prefix}"
         await self._app(scope, receive, send)
 
 
@@ -318,28 +314,3 @@ def _limit(route: str, config: ServeConfig) -> int:
         "/gradio_api/upload": config.max_batch_bytes,
     }
     return largest.get(route, QUESTION_BYTES) + FRAME_BYTES
-
-
-def public_address(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str:
-    """The address that whoever asks uses for the app, without a slash at its end; "" where nobody says.
-
-    A proxy says it in `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-Prefix`. It goes into nothing but the
-    answer to whoever wrote these headers.
-    """
-    host = _first(headers.get("x-forwarded-host")) or headers.get("host", "")
-    proto = _first(headers.get("x-forwarded-proto")) or str(scope.get("scheme", "http"))
-    if not _HOST.fullmatch(host) or proto not in {"http", "https"}:
-        return ""
-    return f"{proto}://{host}{quote(str(scope.get('root_path', '')).rstrip('/'))}{path_prefix(headers)}"
-
-
-def path_prefix(headers: Mapping[str, str]) -> str:
-    """The folder, such as "/bears", below which whoever asks finds the app, and which a proxy takes off the path; else
-    "". The proxy says it in `X-Forwarded-Prefix`.
-    """
-    prefix = _first(headers.get("x-forwarded-prefix")).rstrip("/")
-    return prefix if _FOLDER.fullmatch(prefix) else ""
-
-
-def _first(value: str | None) -> str:
-    return (value or "").split(",")[0].strip()

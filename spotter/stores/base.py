@@ -9,6 +9,9 @@ from typing import Protocol
 from spotter.bundle.format import MODEL_JSON
 from spotter.bundle.reading import is_plain, parse_json
 
+# So many letters of a revision are enough to name it.
+SHORTEST = 7
+
 
 @dataclass(frozen=True)
 class Event:
@@ -73,6 +76,11 @@ def find_earlier(events: Iterable[Event]) -> Event | None:
             standing.append(event)
     # Edits by other means have no contents that could be published again.
     return next((event for event in reversed(standing[:-1]) if event.contents), None)
+
+
+def meant_by(wanted: str, names: Iterable[str]) -> list[str]:
+    """Which revisions somebody means: the one of this name, or those whose names begin so, by enough letters."""
+    return [name for name in names if name == wanted or (len(wanted) >= SHORTEST and name.startswith(wanted))]
 
 
 def content_name(folder: Path) -> str:

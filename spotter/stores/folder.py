@@ -12,7 +12,7 @@ from pathlib import Path
 
 from spotter.bundle.reading import read_model_json
 from spotter.errors import BrokenModel, RevisionMissing, StoreUnwritable
-from spotter.stores.base import Event, content_name, find_earlier, promised_name
+from spotter.stores.base import Event, content_name, find_earlier, meant_by, promised_name
 from spotter.utils.files import write_durably
 from spotter.utils.journal import Journal, read_as, sync_folder
 
@@ -81,11 +81,10 @@ class FolderStore:
         wanted = versions.get(revision, revision) if revision else self.head()
         if wanted is None:
             raise RevisionMissing(f"The store {str(self.root)!r} is empty; publish to it with spotter train --to.")
-        found = [
-            path for path in self._all() if path.name == wanted or (len(wanted) >= 7 and path.name.startswith(wanted))
-        ]
+        there = {path.name: path for path in self._all()}
+        found = [there[name] for name in meant_by(wanted, there)]
         if len(found) != 1:
-            known = ", ".join(path.name[:12] for path in self._all()) or "none"
+            known = ", ".join(name[:12] for name in there) or "none"
             raise RevisionMissing(f"The store {str(self.root)!r} has no revision {wanted!r}; it has: {known}.")
         if promised_name(read_model_json(found[0])) not in {None, found[0].name}:
             raise BrokenModel(f"The revision {found[0].name[:12]} was changed after it was published.")

@@ -100,6 +100,10 @@ class Judged:
         """The features divided by their length: float32 (n, width)."""
         return embed(self.features)
 
+    def said_of(self, rows: np.ndarray) -> np.ndarray:
+        """The probabilities, (k, classes), of some judged pictures, by their rows, int64 (k,)."""
+        return self.probabilities[np.cumsum(self.judged)[rows] - 1]
+
     @functools.cached_property
     def computed(self) -> dict[Hashable, Any]:
         """What was computed from it once, for `spotter.evaluate.ood`: of large sets that takes seconds each time."""

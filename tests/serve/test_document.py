@@ -14,7 +14,7 @@ from PIL import Image
 
 from spotter.config import ServeConfig
 from spotter.serve.app import create_app
-from spotter.serve.middleware import path_prefix, public_address
+from spotter.serve.forwarded import path_prefix, public_address
 from spotter.serve.page.preview import draw_preview
 from spotter.serve.page.translations import LANGUAGES
 from spotter.serve.service import AppOptions, ModelInfo

@@ -36,8 +36,9 @@ from spotter.serve.api.openapi import (
 from spotter.serve.api.prometheus import CONTENT_TYPE, Metrics
 from spotter.serve.api.request_body import Sent, read_pictures
 from spotter.serve.batch import shown_name
+from spotter.serve.forwarded import public_address
 from spotter.serve.limits import Refusal, Traffic
-from spotter.serve.middleware import MOVED, public_address
+from spotter.serve.middleware import MOVED
 from spotter.serve.service import Answer, ModelInfo, Service, full_payload
 
 _log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from spotter.errors import BadPicture
 from spotter.images import load_picture
 from spotter.serve.about import error_sentence
-from spotter.serve.middleware import public_address
+from spotter.serve.forwarded import public_address
 from spotter.serve.page.translations import join_labels, translate
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from spotter.serve.middleware import path_prefix
+from spotter.serve.forwarded import path_prefix
 from spotter.serve.service import ModelInfo
 from spotter.utils.templates import render_template
 from spotter.utils.text import plural

@@ -19,7 +19,7 @@ from spotter.errors import LogUnwritable, QueueUnwritable
 from spotter.rollout.review_queue import Waiting, WaitingFolder
 from spotter.serve.auth import name_in
 from spotter.serve.choices import chosen_label, is_choice
-from spotter.serve.middleware import path_prefix
+from spotter.serve.forwarded import path_prefix
 from spotter.serve.service import ModelInfo
 from spotter.serve.staff.guard import PREFIX
 from spotter.utils.templates import render_template
@@ -154,6 +154,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
     async def show(request: Request) -> Response:
         name, told = _reviewer(request), request.query_params.get("told", "")
         prefix = path_prefix(request.headers)
+        here = f"{prefix}{base}"
         entry, waiting = await run_in_threadpool(desk.hand_out, name)
         nonce = secrets.token_urlsafe(16)
         text = render_template(
@@ -168,7 +169,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
             told=TOLD.get(told, ""),
             priced=await run_in_threadpool(desk.priced),
             can_take_back=desk.can_take_back(name),
-            base=f"{prefix}{base}",
+            base=here,
             staff=f"{prefix}{PREFIX}",
             nonce=nonce,
         )
@@ -178,8 +179,7 @@ def _page(desk: Desk, info: ModelInfo, base: str) -> Answering:
         )
         page = Response(text, media_type="text/html", headers={"Content-Security-Policy": policy})
         if name.startswith(NAMELESS):
-            path = f"{prefix}{base}"
-            page.set_cookie(COOKIE, name.removeprefix(NAMELESS), path=path, httponly=True, samesite="strict")
+            page.set_cookie(COOKIE, name.removeprefix(NAMELESS), path=here, httponly=True, samesite="strict")
         return page
 
     return show

@@ -8,6 +8,11 @@ export function hasFiles(dropped: DataTransfer): boolean {
   return dropped.types.includes("Files");
 }
 
+/** The first thing that was dropped, where that is a file. A folder is among the files too. */
+export function droppedFile(dropped: DataTransfer | null): File | undefined {
+  return dropped?.items[0]?.webkitGetAsEntry()?.isDirectory ? undefined : dropped?.files[0];
+}
+
 /** All files, those in folders too, but for what a system keeps there. */
 export async function droppedFiles(dropped: DataTransfer): Promise<Given[]> {
   // They are gone as soon as the event is over: first of all, all of them.

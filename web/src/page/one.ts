@@ -6,6 +6,7 @@ import { showBars, showEmptyBars } from "./bars.js";
 import { setBusy, whenPressed } from "./busy.js";
 import { cameraProblem, closeCamera, openCamera, takePicture } from "./camera.js";
 import { find, make } from "./dom.js";
+import { droppedFile } from "./drop.js";
 import { showExamples } from "./examples.js";
 import { readFacts, type Facts } from "./facts.js";
 import { tell, type Language } from "./language.js";
@@ -335,16 +336,15 @@ export class OneRoom {
   }
 
   #drop(dropped: DataTransfer | null): void {
-    const file = dropped?.files[0];
-    const isFolder = dropped?.items[0]?.webkitGetAsEntry()?.isDirectory ?? false;
-    if (file && !isFolder) {
+    const file = droppedFile(dropped);
+    if (file) {
       void this.take(file);
       return;
     }
     this.#endCamera();
     this.#start();
     // Of a picture on another page, browsers give its address alone.
-    this.#refuse({ key: file ? "web_folder" : "web_no_file" });
+    this.#refuse({ key: dropped?.files.length ? "web_folder" : "web_no_file" });
   }
 
   async #paste(): Promise<void> {

@@ -5,6 +5,7 @@ import { answerWords, type Words } from "../../page/answer.js";
 import { showBars } from "../../page/bars.js";
 import { cameraProblem } from "../../page/camera.js";
 import { find } from "../../page/dom.js";
+import { droppedFile } from "../../page/drop.js";
 import { answerLive, type Answerer } from "../../page/live.js";
 import { showPicture } from "../../page/picture_canvas.js";
 import { pictureProblem, sizeProblem, type Problem } from "../../page/problem.js";
@@ -84,9 +85,8 @@ export class Trying {
       event.preventDefault();
       event.stopPropagation();
       box.classList.remove("dragged");
-      const file = event.dataTransfer?.files[0];
-      const isFolder = event.dataTransfer?.items[0]?.webkitGetAsEntry()?.isDirectory ?? false;
-      if (file && !isFolder) void this.#take(file);
+      const file = droppedFile(event.dataTransfer);
+      if (file) void this.#take(file);
       else this.#refuse({ key: "web_no_file" });
     });
   }
